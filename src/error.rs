@@ -1,0 +1,193 @@
+//! One vocabulary of errors for the whole library, and the exit status each becomes.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::image::digest::Digest;
+use crate::registry::error::RegistryError;
+
+/// What went wrong, told so that a user knows whom was asked, what the answer was and what to do next.
+///
+/// Messages are lower-case fragments without a final stop, so that they read after `error: `.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The words of the command line, or a value among them, make no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// A guard that the user set said no, and nothing was written.
+    #[error("{0}")]
+    Guard(String),
+    /// What a step was asked to read does not exist.
+    #[error("{reference} does not exist: {answer}")]
+    SourceMissing {
+        /// The reference that was asked for.
+        reference: String,
+        /// Who said so, and in which words.
+        answer: String,
+    },
+    /// A registry, or its token service, answered with an error.
+    #[error(transparent)]
+    Registry(#[from] Box<RegistryError>),
+    /// No answer could be had from a host: no connection, a broken one, or silence.
+    #[error("{operation}: {reason}")]
+    Network {
+        /// What was asked of whom (`GET https://…`), redacted.
+        operation: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// A registry sent something that the specification does not allow.
+    #[error("{operation}: {reason}")]
+    Protocol {
+        /// What was asked of whom.
+        operation: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// Bytes do not have the digest by which they were asked for.
+    #[error("{what}: expected {expected}, the bytes are {actual}; they were not passed on")]
+    DigestMismatch {
+        /// The blob or manifest, and where it came from.
+        what: String,
+        /// The digest that was asked for.
+        expected: Digest,
+        /// The digest of the bytes that came.
+        actual: Digest,
+    },
+    /// A manifest or a layout is not well formed, or is larger than the limit.
+    #[error("{what}: {reason}")]
+    Malformed {
+        /// The manifest, index or layout.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A credentials file or helper is there but can't be used.
+    #[error("{0}")]
+    Credentials(String),
+    /// A file could not be read or written.
+    #[error("{action} {path}: {source}")]
+    File {
+        /// What was tried (`read`, `write`).
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A signal ended the step.
+    #[error("ended by {0}; no tag was moved half-way, and the same command goes on where it stopped")]
+    Interrupted(Signal),
+    /// Anything else that can't be cured by the user's words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// A signal that asks the step to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// `SIGINT`, from a terminal.
+    Interrupt,
+    /// `SIGTERM`, from a CI system that cancels a job.
+    Terminate,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        })
+    }
+}
+
+/// The process exit status: documented and stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitStatus {
+    /// Done.
+    Done = 0,
+    /// Failed.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// A guard said no and nothing was written.
+    Guard = 3,
+    /// Credentials were refused.
+    Credentials = 4,
+    /// The source does not exist.
+    SourceMissing = 5,
+    /// The registry or the network failed in a way that a retry may cure.
+    Temporary = 6,
+    /// Ended by `SIGINT` (128 + 2, as shells report it).
+    Interrupted = 130,
+    /// Ended by `SIGTERM` (128 + 15).
+    Terminated = 143,
+}
+
+impl Error {
+    /// The exit status that this error ends the process with.
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Usage(_) => ExitStatus::Usage,
+            Self::Guard(_) => ExitStatus::Guard,
+            Self::SourceMissing { .. } => ExitStatus::SourceMissing,
+            Self::Registry(error) => error.exit_status(),
+            Self::Network { .. } => ExitStatus::Temporary,
+            Self::Interrupted(Signal::Interrupt) => ExitStatus::Interrupted,
+            Self::Interrupted(Signal::Terminate) => ExitStatus::Terminated,
+            Self::Protocol { .. }
+            | Self::DigestMismatch { .. }
+            | Self::Malformed { .. }
+            | Self::Credentials(_)
+            | Self::File { .. }
+            | Self::Other(_) => ExitStatus::Failed,
+        }
+    }
+
+    /// A file error, for `map_err`.
+    pub fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { action, path, source }
+    }
+}
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Text from a registry, made safe for a terminal and for a CI log: control characters are escaped, so that it can
+/// neither move a cursor nor speak a workflow command on a line of its own, and it is cut after `limit` characters.
+pub fn printable(text: &str, limit: usize) -> String {
+    let mut out = String::new();
+    for (count, character) in text.chars().enumerate() {
+        if count == limit {
+            out.push('…');
+            break;
+        }
+        if is_unsafe_to_print(character) {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// Control characters, line separators and the characters that turn the direction of text.
+fn is_unsafe_to_print(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_registry_stays_on_its_line() {
+        assert_eq!(printable("denied\n::set-output name=x::y", 100), "denied\\n::set-output name=x::y");
+        assert_eq!(printable("a\u{1b}[2Jb\u{202e}c", 100), "a\\u{1b}[2Jb\\u{202e}c");
+        assert_eq!(printable("abcdef", 3), "abc…");
+        assert_eq!(printable("café ✓", 100), "café ✓");
+    }
+}

@@ -1,0 +1,296 @@
+//! Manifests as bytes, with a read view beside them. The bytes are what is copied and what the digest speaks of.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::descriptor::{Descriptor, null_is_default};
+use super::digest::Digest;
+use super::media_type::{self, Kind};
+use super::schema1;
+use crate::error::Error;
+
+/// A manifest of any kind: its bytes, what they are and what they are called.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// The media type.
+    pub media_type: String,
+    /// The digest of `bytes` (for a signed schema 1 manifest, of its payload).
+    pub digest: Digest,
+    /// The bytes as they came.
+    pub bytes: Bytes,
+}
+
+/// What a manifest points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// An index: manifests, and now and then a blob (BuildKit's cache).
+    Index {
+        /// The children.
+        manifests: Vec<Descriptor>,
+    },
+    /// An image.
+    Image {
+        /// The config.
+        config: Descriptor,
+        /// The layers, base first.
+        layers: Vec<Descriptor>,
+    },
+    /// An OCI artifact manifest.
+    Artifact {
+        /// The blobs.
+        blobs: Vec<Descriptor>,
+    },
+    /// A Docker schema 1 manifest: layers by digest, their sizes unknown.
+    Schema1 {
+        /// The digests of the layers, without repetition.
+        layers: Vec<Digest>,
+    },
+    /// A manifest of a kind that nobody told us of: it is carried as it is and points at nothing that we know.
+    Unknown,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct View {
+    #[serde(default)]
+    media_type: Option<String>,
+    #[serde(default)]
+    manifests: Option<Vec<Descriptor>>,
+    #[serde(default)]
+    config: Option<Descriptor>,
+    #[serde(default)]
+    layers: Option<Vec<Descriptor>>,
+    #[serde(default)]
+    blobs: Option<Vec<Descriptor>>,
+}
+
+/// Content types by which a server says that it doesn't know.
+const VAGUE: [&str; 5] = ["", "application/json", "application/octet-stream", "text/plain", "binary/octet-stream"];
+
+impl Manifest {
+    /// A manifest out of bytes and the `Content-Type` they came with. What the bytes say of themselves counts more;
+    /// where neither says, the shape decides.
+    ///
+    /// # Errors
+    /// A schema 1 signature that can't be read. Any other bytes are a manifest of an unknown kind.
+    pub fn from_bytes(content_type: &str, bytes: Bytes) -> Result<Self, Error> {
+        let said = media_type::essence(content_type);
+        let view: Option<Shape> = serde_json::from_slice(&bytes).ok();
+        let media_type = match view {
+            Some(shape) => shape.media_type(&said),
+            None => said,
+        };
+        let digest = if media_type::kind(&media_type) == Kind::Schema1 {
+            Digest::of(&schema1::payload(&bytes)?)
+        } else {
+            Digest::of(&bytes)
+        };
+        Ok(Self { media_type, digest, bytes })
+    }
+
+    /// The size of the bytes.
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// A descriptor of this manifest.
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor::new(self.media_type.clone(), self.digest.clone(), self.size())
+    }
+
+    /// Whether this is the content that `digest` names.
+    pub fn is(&self, digest: &Digest) -> bool {
+        // A digest by another algorithm than the one we call it by is as good.
+        self.digest == *digest || digest.same_algorithm_of(&self.bytes) == *digest
+    }
+
+    /// What the manifest points at.
+    ///
+    /// # Errors
+    /// A manifest of a known kind that is not what its specification says.
+    pub fn content(&self) -> Result<Content, Error> {
+        let kind = media_type::kind(&self.media_type);
+        if matches!(kind, Kind::Unknown | Kind::Blob) {
+            return Ok(Content::Unknown);
+        }
+        if kind == Kind::Schema1 {
+            return Ok(Content::Schema1 { layers: schema1::layers(&self.bytes)? });
+        }
+        let view: View = serde_json::from_slice(&self.bytes).map_err(|error| self.malformed(&error.to_string()))?;
+        // A manifest that is an index to one reader and an image to another is refused
+        // (OCI image specification, advisory GHSA-77vh-xpmg-72qh).
+        let ambiguous = view.manifests.is_some() && (view.layers.is_some() || view.config.is_some());
+        if ambiguous {
+            return Err(self.malformed("it has both `manifests` and `layers` or `config`, so that it is an index to one reader and an image to another"));
+        }
+        if let Some(said) = &view.media_type
+            && !said.is_empty()
+            && media_type::essence(said) != self.media_type
+        {
+            return Err(self.malformed("its `mediaType` is not the type it came with"));
+        }
+        match kind {
+            Kind::Index => Ok(Content::Index {
+                manifests: view.manifests.ok_or_else(|| self.malformed("an index without `manifests`"))?,
+            }),
+            Kind::Image => Ok(Content::Image {
+                config: view.config.ok_or_else(|| self.malformed("an image without `config`"))?,
+                layers: view.layers.unwrap_or_default(),
+            }),
+            Kind::Artifact => Ok(Content::Artifact { blobs: view.blobs.unwrap_or_default() }),
+            Kind::Schema1 | Kind::Unknown | Kind::Blob => Ok(Content::Unknown),
+        }
+    }
+
+    /// The annotations of the manifest itself, where it has any that can be read.
+    pub fn annotations(&self) -> std::collections::BTreeMap<String, String> {
+        #[derive(Deserialize)]
+        struct Annotated {
+            #[serde(default, deserialize_with = "null_is_default")]
+            annotations: std::collections::BTreeMap<String, String>,
+        }
+        serde_json::from_slice::<Annotated>(&self.bytes).map(|view| view.annotations).unwrap_or_default()
+    }
+
+    /// The index that holds only those children of this one for which `keep` says so, by position. Every other field
+    /// stays, in its place.
+    ///
+    /// # Errors
+    /// This is not an index.
+    pub fn index_of_some(&self, keep: &[bool]) -> Result<Self, Error> {
+        let mut value: Value =
+            serde_json::from_slice(&self.bytes).map_err(|error| self.malformed(&error.to_string()))?;
+        let children = value
+            .get_mut("manifests")
+            .and_then(Value::as_array_mut)
+            .ok_or_else(|| self.malformed("an index without `manifests`"))?;
+        let mut position = 0;
+        children.retain(|_| {
+            position += 1;
+            keep.get(position - 1).copied().unwrap_or(false)
+        });
+        let bytes = serde_json::to_vec(&value).map_err(|error| self.malformed(&error.to_string()))?;
+        Ok(Self { media_type: self.media_type.clone(), digest: Digest::of(&bytes), bytes: bytes.into() })
+    }
+
+    fn malformed(&self, reason: &str) -> Error {
+        Error::Malformed { what: format!("manifest {}", self.digest), reason: crate::error::printable(reason, 300) }
+    }
+}
+
+/// Just enough of any manifest to see what kind it is; nothing in it can fail on strange contents.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape {
+    #[serde(default)]
+    media_type: Value,
+    #[serde(default)]
+    schema_version: Value,
+    #[serde(default)]
+    manifests: Value,
+    #[serde(default)]
+    config: Value,
+    #[serde(default)]
+    layers: Value,
+    #[serde(default)]
+    fs_layers: Value,
+    #[serde(default)]
+    signatures: Value,
+}
+
+impl Shape {
+    fn media_type(&self, said: &str) -> String {
+        if self.schema_version == 1 && self.fs_layers.is_array() {
+            let signed = self.signatures.is_array();
+            return (if signed { media_type::DOCKER_SCHEMA1_SIGNED } else { media_type::DOCKER_SCHEMA1 }).to_owned();
+        }
+        if let Some(own) = self.media_type.as_str().filter(|own| !own.is_empty() && own.is_ascii()) {
+            return media_type::essence(own);
+        }
+        if !VAGUE.contains(&said) {
+            return said.to_owned();
+        }
+        if self.schema_version == 2 && self.manifests.is_array() {
+            return media_type::OCI_INDEX.to_owned();
+        }
+        if self.schema_version == 2 && (self.layers.is_array() || self.config.is_object()) {
+            return media_type::OCI_MANIFEST.to_owned();
+        }
+        if said.is_empty() { "application/octet-stream".to_owned() } else { said.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(content_type: &str, json: &str) -> Manifest {
+        Manifest::from_bytes(content_type, Bytes::copy_from_slice(json.as_bytes())).unwrap()
+    }
+
+    const D: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn the_kind_comes_from_the_bytes_then_the_header_then_the_shape() {
+        let own = manifest(
+            "application/json",
+            &format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#, media_type::DOCKER_LIST),
+        );
+        assert_eq!(own.media_type, media_type::DOCKER_LIST);
+        let header =
+            manifest("application/vnd.oci.image.index.v1+json; charset=utf-8", r#"{"schemaVersion":2,"manifests":[]}"#);
+        assert_eq!(header.media_type, media_type::OCI_INDEX);
+        assert_eq!(
+            manifest("text/plain", r#"{"schemaVersion":2,"config":{},"layers":[]}"#).media_type,
+            media_type::OCI_MANIFEST
+        );
+        let unknown = manifest("application/vnd.example", "not json at all");
+        assert_eq!(unknown.content().unwrap(), Content::Unknown);
+        assert_eq!(unknown.digest, Digest::of(b"not json at all"));
+    }
+
+    #[test]
+    fn a_manifest_with_two_faces_is_refused() {
+        let two = manifest(
+            media_type::OCI_INDEX,
+            &format!(
+                r#"{{"schemaVersion":2,"manifests":[],"config":{{"mediaType":"x","digest":"{D}","size":0}},"layers":[]}}"#
+            ),
+        );
+        assert!(two.content().unwrap_err().to_string().contains("both"));
+    }
+
+    #[test]
+    fn null_lists_and_bad_sizes() {
+        let image = manifest(
+            media_type::OCI_MANIFEST,
+            &format!(
+                r#"{{"schemaVersion":2,"config":{{"mediaType":"x","digest":"{D}","size":0,"annotations":null}},"layers":null}}"#
+            ),
+        );
+        assert!(matches!(image.content().unwrap(), Content::Image { layers, .. } if layers.is_empty()));
+        let negative = manifest(
+            media_type::OCI_MANIFEST,
+            &format!(r#"{{"schemaVersion":2,"config":{{"mediaType":"x","digest":"{D}","size":-1}},"layers":[]}}"#),
+        );
+        assert!(negative.content().is_err());
+    }
+
+    #[test]
+    fn some_children_keep_every_field() {
+        let index = manifest(
+            media_type::OCI_INDEX,
+            &format!(
+                r#"{{"zebra":1,"schemaVersion":2,"manifests":[{{"digest":"{D}","size":1,"strange":[1]}},{{"digest":"{D}","size":2}}],"annotations":{{"b":"1","a":"2"}}}}"#
+            ),
+        );
+        let some = index.index_of_some(&[true, false]).unwrap();
+        assert_eq!(
+            std::str::from_utf8(&some.bytes).unwrap(),
+            format!(
+                r#"{{"zebra":1,"schemaVersion":2,"manifests":[{{"digest":"{D}","size":1,"strange":[1]}}],"annotations":{{"b":"1","a":"2"}}}}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! Media types of manifests, configs and layers, and what each kind of content is.
+
+/// An OCI image manifest.
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// An OCI image index.
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// An OCI artifact manifest (withdrawn before 1.1, still found).
+pub const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+/// A Docker image manifest, schema 2.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// A Docker manifest list.
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// A Docker image manifest, schema 1, signed.
+pub const DOCKER_SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+/// A Docker image manifest, schema 1, not signed.
+pub const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
+/// An OCI image config.
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// A Docker image config.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+
+/// What `Accept` says when a manifest is asked for: every kind that exists, and any other as it is.
+pub const ACCEPT_MANIFEST: &str = "application/vnd.oci.image.index.v1+json, \
+application/vnd.oci.image.manifest.v1+json, \
+application/vnd.docker.distribution.manifest.list.v2+json, \
+application/vnd.docker.distribution.manifest.v2+json, \
+application/vnd.oci.artifact.manifest.v1+json, \
+application/vnd.docker.distribution.manifest.v1+prettyjws, \
+application/vnd.docker.distribution.manifest.v1+json, \
+*/*;q=0.1";
+
+/// What a media type says about its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An index or manifest list: it points at manifests.
+    Index,
+    /// An image manifest: it points at a config and layers.
+    Image,
+    /// An OCI artifact manifest: it points at blobs.
+    Artifact,
+    /// A Docker schema 1 manifest.
+    Schema1,
+    /// Content that is known to be no manifest: a config or a layer.
+    Blob,
+    /// Not known.
+    Unknown,
+}
+
+/// The kind of content that `media_type` names.
+pub fn kind(media_type: &str) -> Kind {
+    match media_type {
+        OCI_INDEX | DOCKER_LIST => Kind::Index,
+        OCI_MANIFEST | DOCKER_MANIFEST => Kind::Image,
+        OCI_ARTIFACT => Kind::Artifact,
+        DOCKER_SCHEMA1 | DOCKER_SCHEMA1_SIGNED => Kind::Schema1,
+        OCI_CONFIG | DOCKER_CONFIG => Kind::Blob,
+        other
+            if other.starts_with("application/vnd.oci.image.layer.")
+                || other.starts_with("application/vnd.docker.image.rootfs.") =>
+        {
+            Kind::Blob
+        }
+        // The cache manifests of BuildKit list their config in an index.
+        other if other.starts_with("application/vnd.buildkit.cacheconfig.") => Kind::Blob,
+        _ => Kind::Unknown,
+    }
+}
+
+/// Whether a layer of this media type is left where its `urls` point (image specification, layer.md,
+/// "Non-Distributable Layers"; Docker's foreign layers).
+pub fn is_foreign_layer(media_type: &str) -> bool {
+    media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
+        || media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
+}
+
+/// A `Content-Type` without its parameters, in lower case.
+pub fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds() {
+        assert_eq!(kind(OCI_INDEX), Kind::Index);
+        assert_eq!(kind("application/vnd.oci.image.layer.v1.tar+gzip"), Kind::Blob);
+        assert_eq!(kind("application/vnd.example+json"), Kind::Unknown);
+        assert!(is_foreign_layer("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"));
+        assert!(!is_foreign_layer("application/vnd.oci.image.layer.v1.tar+gzip"));
+        assert_eq!(essence("Application/JSON; charset=utf-8"), "application/json");
+    }
+}

@@ -1,0 +1,9 @@
+//! Images as data: references, digests, platforms, descriptors, manifests. No I/O.
+
+pub mod descriptor;
+pub mod digest;
+pub mod manifest;
+pub mod media_type;
+pub mod platform;
+pub mod reference;
+pub mod schema1;

@@ -1,0 +1,162 @@
+//! Platforms: how they are written, what equals what, and which children of an index a wish means.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A platform (image specification, image-index.md, "platform"), also as a wish on the command line:
+/// `os/architecture[/variant][:os.version]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Platform {
+    /// The operating system, as in Go's `GOOS`.
+    #[serde(default)]
+    pub os: String,
+    /// The architecture, as in Go's `GOARCH`.
+    #[serde(default)]
+    pub architecture: String,
+    /// The variant of the architecture, such as `v7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// The version of the operating system (Windows).
+    #[serde(default, rename = "os.version", skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+}
+
+/// Why a text is not a platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a platform: write os/architecture[/variant], such as linux/arm64 or linux/arm/v7")]
+pub struct PlatformError(String);
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let fail = || PlatformError(crate::error::printable(text, 80));
+        let (path, os_version) = match text.split_once(':') {
+            Some((path, version)) if !version.is_empty() => (path, Some(version)),
+            Some(_) => return Err(fail()),
+            None => (text, None),
+        };
+        let parts: Vec<&str> = path.split('/').collect();
+        let word = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+        };
+        if !(2..=3).contains(&parts.len()) || !parts.iter().all(|part| word(part)) || !os_version.is_none_or(word) {
+            return Err(fail());
+        }
+        let (architecture, implied) = match parts[1].to_ascii_lowercase().as_str() {
+            "x86_64" | "x86-64" => ("amd64".to_owned(), None),
+            "aarch64" => ("arm64".to_owned(), None),
+            "armhf" => ("arm".to_owned(), Some("v7")),
+            "armel" => ("arm".to_owned(), Some("v6")),
+            "i386" | "i686" => ("386".to_owned(), None),
+            other => (other.to_owned(), None),
+        };
+        let os = match parts[0].to_ascii_lowercase().as_str() {
+            "macos" => "darwin".to_owned(),
+            other => other.to_owned(),
+        };
+        let variant = parts.get(2).copied().or(implied).map(str::to_ascii_lowercase);
+        Ok(Self { os, architecture, variant, os_version: os_version.map(str::to_owned) })
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // These words may come from a registry.
+        let safe = |text: &str| crate::error::printable(text, 64);
+        write!(f, "{}/{}", safe(&self.os), safe(&self.architecture))?;
+        if let Some(variant) = self.variant.as_deref().filter(|variant| !variant.is_empty()) {
+            write!(f, "/{}", safe(variant))?;
+        }
+        if let Some(version) = self.os_version.as_deref().filter(|version| !version.is_empty()) {
+            write!(f, ":{}", safe(version))?;
+        }
+        Ok(())
+    }
+}
+
+/// How well a platform answers a wish; a larger one is a better answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Match {
+    /// Another variant than the one that is meant when none is said.
+    OtherVariant,
+    /// The platform that was meant.
+    Exact,
+}
+
+impl Platform {
+    /// The variant, with those that mean the same as none (`arm64/v8`, `amd64/v1`) or as the usual one (`arm/v7`)
+    /// written alike. Source: containerd's platform normalisation.
+    fn canonical_variant(&self) -> &str {
+        let variant = self.variant.as_deref().unwrap_or_default();
+        match (self.architecture.as_str(), variant) {
+            ("arm64", "" | "8") => "v8",
+            ("amd64", "") => "v1",
+            ("arm", "" | "7") => "v7",
+            ("arm", "6") => "v6",
+            ("arm", "5") => "v5",
+            (_, other) => other,
+        }
+    }
+
+    /// Whether `self`, a platform of an image, is what `wish` asks for. A wish without a variant means the usual one,
+    /// and falls back on another; a wish for an OS version matches it or what it begins with at a dot.
+    pub fn answers(&self, wish: &Self) -> Option<Match> {
+        if self.os != wish.os || self.architecture != wish.architecture {
+            return None;
+        }
+        if let Some(version) = &wish.os_version {
+            let own = self.os_version.as_deref().unwrap_or_default();
+            let rest = own.strip_prefix(version.as_str())?;
+            if !rest.is_empty() && !rest.starts_with('.') {
+                return None;
+            }
+        }
+        if self.canonical_variant() == wish.canonical_variant() {
+            Some(Match::Exact)
+        } else if wish.variant.is_none() {
+            Some(Match::OtherVariant)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn platform(text: &str) -> Platform {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn written_and_read() {
+        for text in ["linux/amd64", "linux/arm/v7", "windows/amd64:10.0.17763.1", "linux/riscv64"] {
+            assert_eq!(platform(text).to_string(), text);
+        }
+        assert_eq!(platform("linux/x86_64").to_string(), "linux/amd64");
+        assert_eq!(platform("Linux/aarch64").to_string(), "linux/arm64");
+        for bad in ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "linux/amd64:", "linux/a b"] {
+            assert!(bad.parse::<Platform>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wish_and_its_answers() {
+        assert_eq!(platform("linux/arm64/v8").answers(&platform("linux/arm64")), Some(Match::Exact));
+        assert_eq!(platform("linux/arm64").answers(&platform("linux/arm64/v8")), Some(Match::Exact));
+        assert_eq!(platform("linux/arm/v7").answers(&platform("linux/arm")), Some(Match::Exact));
+        assert_eq!(platform("linux/arm/v6").answers(&platform("linux/arm")), Some(Match::OtherVariant));
+        assert_eq!(platform("linux/arm/v6").answers(&platform("linux/arm/v7")), None);
+        assert_eq!(platform("linux/amd64").answers(&platform("windows/amd64")), None);
+        assert_eq!(
+            platform("windows/amd64:10.0.17763.1").answers(&platform("windows/amd64:10.0.17763")),
+            Some(Match::Exact)
+        );
+        assert_eq!(platform("windows/amd64:10.0.177631").answers(&platform("windows/amd64:10.0.17763")), None);
+    }
+}

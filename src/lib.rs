@@ -1,0 +1,17 @@
+//! imgstep: container image steps for CI as pure registry operations.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! words ──▶ cli ──▶ steps ──▶ transfer ──▶ registry ──▶ HTTP
+//!                     │           │            ▲
+//!                     │           └── image ───┘ credentials
+//!                     └──▶ report ──▶ stdout, result files, CI
+//! ```
+
+pub mod error;
+pub mod image;
+pub mod registry;
+pub mod report;
+
+pub use error::{Error, ExitStatus, Result};

@@ -1,0 +1,3 @@
+//! What a step says: stdout, result files, each CI's outputs, and progress on the way.
+
+pub mod outcome;
