@@ -1,0 +1,267 @@
+//! How progress looks: bars on a terminal, a few lines in a log, and the thread that paints them.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::console::{Console, lock};
+use super::human;
+use super::progress::Shared;
+use crate::image::digest::Digest;
+
+/// How often bars are painted.
+const BAR_PERIOD: Duration = Duration::from_millis(100);
+/// How often it is looked whether a line is due.
+const LOG_PERIOD: Duration = Duration::from_secs(1);
+/// The least time between two lines of a log.
+const LINE_PERIOD: Duration = Duration::from_secs(10);
+/// The time over which a rate is measured.
+const RATE_WINDOW: Duration = Duration::from_secs(10);
+/// The number of blobs that have a bar of their own.
+const LAYER_BARS: usize = 5;
+
+/// One blob on its way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    name: String,
+    /// The size in bytes.
+    pub(super) size: u64,
+    /// The bytes of it that moved in this attempt.
+    pub(super) moved: AtomicU64,
+}
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    /// Blobs that were announced.
+    pub(super) blobs: usize,
+    /// Blobs that are done.
+    pub(super) done: usize,
+    /// Of these: blobs that needed no moving.
+    pub(super) spared: usize,
+    /// Bytes that are to be moved in all, as far as is known.
+    pub(super) bytes: u64,
+    /// Bytes that were moved.
+    pub(super) moved: u64,
+}
+
+/// Where and how progress is shown.
+pub(super) enum Display {
+    /// Nowhere.
+    Silent,
+    /// As lines of a log.
+    Log(Log),
+    /// As bars on a terminal.
+    Terminal(Bars),
+}
+
+/// What a log has been told.
+#[derive(Default)]
+pub(super) struct Log {
+    rate: Rate,
+    /// When the last line was written, and the bytes that had moved then.
+    last: Option<(Duration, u64)>,
+}
+
+/// The bars on the screen.
+pub(super) struct Bars {
+    screen: MultiProgress,
+    overall: ProgressBar,
+    layers: Vec<(Arc<Flight>, ProgressBar)>,
+    rate: Rate,
+}
+
+/// Bytes in a second, over the last few seconds.
+#[derive(Default)]
+struct Rate {
+    samples: VecDeque<(Duration, u64)>,
+}
+
+impl Flight {
+    pub(super) fn new(digest: &Digest, size: u64) -> Self {
+        Self { name: digest.short().to_owned(), size, moved: AtomicU64::new(0) }
+    }
+}
+
+impl Display {
+    /// Lines of a log.
+    pub(super) fn log() -> Self {
+        Self::Log(Log::default())
+    }
+
+    /// Bars on stderr; lines of `console` are printed above them.
+    pub(super) fn terminal(console: &Console) -> Self {
+        let bars = Bars::on(ProgressDrawTarget::stderr_with_hz(10));
+        console.attach(Some(bars.screen.clone()));
+        Self::Terminal(bars)
+    }
+
+    /// How often [`Display::paint`] wants to be called.
+    pub(super) fn period(&self) -> Duration {
+        if matches!(self, Self::Terminal(_)) { BAR_PERIOD } else { LOG_PERIOD }
+    }
+
+    /// Shows how things are `elapsed` after the beginning.
+    fn paint(&mut self, elapsed: Duration, shared: &Shared) {
+        match self {
+            Self::Silent => {}
+            Self::Log(log) => {
+                if let Some(line) = log.line(elapsed, &shared.snapshot()) {
+                    shared.console.note(&line);
+                }
+            }
+            Self::Terminal(bars) => bars.draw(elapsed, &shared.snapshot(), shared.flights()),
+        }
+    }
+
+    /// Takes everything off the screen.
+    pub(super) fn clear(&mut self, console: &Console) {
+        if let Self::Terminal(bars) = self {
+            bars.layers.clear();
+            // A terminal that has gone away is no reason to fail.
+            let _ = bars.screen.clear();
+            console.attach(None);
+        }
+    }
+}
+
+impl Log {
+    /// The line that is due now, if one is: the first when something has been moving for a moment (a step that takes
+    /// less needs no more than its summary), then one in a while as long as bytes move.
+    fn line(&mut self, elapsed: Duration, now: &Snapshot) -> Option<String> {
+        let rate = self.rate.observe(elapsed, now.moved);
+        let Some((last, moved)) = self.last else {
+            if now.moved == 0 {
+                return None;
+            }
+            self.last = Some((elapsed, now.moved));
+            let mut line = format!(
+                "moving {}, {}",
+                human::count(now.blobs - now.spared.min(now.blobs), "blob"),
+                human::bytes(now.bytes)
+            );
+            if now.spared > 0 {
+                let _ = write!(line, "; {} already there or mounted", now.spared);
+            }
+            return Some(line);
+        };
+        if elapsed < last + LINE_PERIOD || now.moved == moved {
+            return None;
+        }
+        self.last = Some((elapsed, now.moved));
+        Some(format!("moved {}", now.describe(rate)))
+    }
+}
+
+impl Bars {
+    fn on(target: ProgressDrawTarget) -> Self {
+        let screen = MultiProgress::with_draw_target(target);
+        let overall = ProgressBar::no_length().with_style(style("[{bar:30}] {msg}"));
+        Self { screen, overall, layers: Vec::new(), rate: Rate::default() }
+    }
+
+    fn draw(&mut self, elapsed: Duration, now: &Snapshot, flights: Vec<Arc<Flight>>) {
+        let rate = self.rate.observe(elapsed, now.moved);
+        self.choose_layers(flights);
+        for (flight, bar) in &self.layers {
+            let moved = flight.moved.load(Ordering::Relaxed);
+            bar.set_position(moved.min(flight.size));
+            bar.set_message(format!("{} of {}", human::bytes(moved), human::bytes(flight.size)));
+        }
+        if now.moved == 0 && now.done == 0 {
+            return;
+        }
+        if self.overall.length().is_none() {
+            self.overall = self.screen.insert(0, self.overall.clone());
+        }
+        self.overall.set_length(now.bytes);
+        self.overall.set_position(now.moved.min(now.bytes));
+        self.overall.set_message(now.describe(rate));
+    }
+
+    /// Gives the largest blobs of which bytes have moved a bar each, and takes away those of others.
+    fn choose_layers(&mut self, mut flights: Vec<Arc<Flight>>) {
+        flights.retain(|flight| flight.moved.load(Ordering::Relaxed) > 0);
+        // The sort is stable: among equals those that began first keep their bars.
+        flights.sort_by_key(|flight| std::cmp::Reverse(flight.size));
+        flights.truncate(LAYER_BARS);
+        let screen = &self.screen;
+        self.layers.retain(|(old, bar)| {
+            let stays = flights.iter().any(|flight| Arc::ptr_eq(flight, old));
+            if !stays {
+                screen.remove(bar);
+            }
+            stays
+        });
+        for flight in flights {
+            if !self.layers.iter().any(|(old, _)| Arc::ptr_eq(old, &flight)) {
+                let bar = ProgressBar::new(flight.size).with_style(style("  {prefix} [{bar:20}] {msg}"));
+                bar.set_prefix(flight.name.clone());
+                self.layers.push((flight, screen.add(bar)));
+            }
+        }
+    }
+}
+
+impl Snapshot {
+    /// `120.5 MB of 340.2 MB, 12 of 40 blobs, 35.1 MB/s, 6 s left`; `rate` is in bytes a second.
+    fn describe(&self, rate: Option<u64>) -> String {
+        let mut text = format!(
+            "{} of {}, {} of {}",
+            human::bytes(self.moved),
+            human::bytes(self.bytes),
+            self.done,
+            human::count(self.blobs, "blob")
+        );
+        if let Some(rate) = rate.filter(|rate| *rate > 0) {
+            let left = Duration::from_secs(self.bytes.saturating_sub(self.moved).div_ceil(rate));
+            let _ = write!(text, ", {}/s, {} left", human::bytes(rate), human::remaining(left));
+        }
+        text
+    }
+}
+
+impl Rate {
+    /// Takes a sample and answers with bytes a second, once there is something to compare with.
+    fn observe(&mut self, elapsed: Duration, moved: u64) -> Option<u64> {
+        self.samples.push_back((elapsed, moved));
+        while self.samples.len() > 2 && self.samples[1].0 + RATE_WINDOW <= elapsed {
+            self.samples.pop_front();
+        }
+        let (begin, before) = *self.samples.front()?;
+        let milliseconds = u64::try_from(elapsed.saturating_sub(begin).as_millis()).ok().filter(|span| *span >= 500)?;
+        Some(moved.saturating_sub(before).saturating_mul(1000) / milliseconds)
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are constants of this file; were one wrong, the default would still show the position.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+}
+
+/// Starts the thread that paints every `period`, until the end is told or nobody holds the progress any more.
+pub(super) fn begin(shared: &Arc<Shared>, period: Duration) {
+    let shared = Arc::downgrade(shared);
+    let thread = std::thread::Builder::new().name("progress".into());
+    // Where no thread can be had, the work goes on unseen.
+    let _ = thread.spawn(move || paint_on(&shared, period));
+}
+
+fn paint_on(shared: &Weak<Shared>, period: Duration) {
+    let begin = Instant::now();
+    while let Some(shared) = shared.upgrade() {
+        let painter = lock(&shared.painter);
+        if painter.finished {
+            return;
+        }
+        let (mut painter, _) = shared.wake.wait_timeout(painter, period).unwrap_or_else(PoisonError::into_inner);
+        if painter.finished {
+            return;
+        }
+        painter.display.paint(begin.elapsed(), &shared);
+    }
+}

@@ -1,0 +1,293 @@
+//! Progress of a transfer: what the engine says about blobs while they move.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use super::console::{Console, Verbosity, lock};
+use super::display::{self, Display, Flight, Snapshot};
+use crate::image::digest::Digest;
+use crate::report::outcome::Action;
+
+/// The progress of one step; clones share it, on any thread.
+///
+/// Nothing is drawn on the caller's time: a thread of its own looks at the counters a few times a second.
+#[derive(Clone)]
+pub struct Progress {
+    shared: Arc<Shared>,
+}
+
+/// One blob on its way. Dropped without [`Item::finish`] it counts as not moved.
+pub struct Item {
+    shared: Arc<Shared>,
+    flight: Arc<Flight>,
+    settled: bool,
+}
+
+/// The state that the engine counts in and the painting thread reads from.
+pub(super) struct Shared {
+    pub(super) console: Console,
+    counts: Counts,
+    /// The blobs that were started and not finished, in order of their start.
+    flights: Mutex<Vec<Arc<Flight>>>,
+    pub(super) painter: Mutex<Painter>,
+    /// Wakes the painting thread before its time.
+    pub(super) wake: Condvar,
+}
+
+/// What only the painting thread and [`Progress::finish`] touch.
+pub(super) struct Painter {
+    pub(super) display: Display,
+    /// Whether the painting thread was begun.
+    begun: bool,
+    /// Whether the end was told; nothing is drawn after it.
+    pub(super) finished: bool,
+}
+
+/// Counters that many tasks add to. Each is exact in itself; read together they may be an instant apart.
+#[derive(Default)]
+struct Counts {
+    /// Blobs that were announced.
+    blobs: AtomicUsize,
+    /// Blobs that are done, however.
+    done: AtomicUsize,
+    /// Blobs that needed no moving: present, mounted or foreign.
+    spared: AtomicUsize,
+    /// Bytes of the blobs that were announced.
+    bytes: AtomicU64,
+    /// Bytes of the blobs that needed no moving.
+    spared_bytes: AtomicU64,
+    /// Bytes that moved, without those of attempts that failed.
+    moved: AtomicU64,
+}
+
+impl Progress {
+    /// Progress told through `console`: bars if `terminal` (see [`interactive`]), else a few lines as a CI log wants
+    /// them; nothing if the console is quiet.
+    pub fn new(console: Console, terminal: bool) -> Self {
+        let display = match console.verbosity() {
+            Verbosity::Quiet => Display::Silent,
+            _ if terminal => Display::terminal(&console),
+            _ => Display::log(),
+        };
+        Self::with_display(console, display)
+    }
+
+    /// Progress that is not told at all.
+    pub fn silent() -> Self {
+        Self::with_display(Console::quiet(), Display::Silent)
+    }
+
+    fn with_display(console: Console, display: Display) -> Self {
+        let painter = Painter { display, begun: false, finished: false };
+        Self {
+            shared: Arc::new(Shared {
+                console,
+                counts: Counts::default(),
+                flights: Mutex::default(),
+                painter: Mutex::new(painter),
+                wake: Condvar::new(),
+            }),
+        }
+    }
+
+    /// Announces `blobs` more blobs of `bytes` bytes in all; called as manifests are discovered.
+    pub fn expect(&self, blobs: usize, bytes: u64) {
+        self.shared.counts.blobs.fetch_add(blobs, Ordering::Relaxed);
+        self.shared.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Begins with the blob `digest` of `size` bytes, which [`Progress::expect`] announced.
+    pub fn start(&self, digest: &Digest, size: u64) -> Item {
+        let flight = Arc::new(Flight::new(digest, size));
+        lock(&self.shared.flights).push(Arc::clone(&flight));
+        self.begin_painting();
+        Item { shared: Arc::clone(&self.shared), flight, settled: false }
+    }
+
+    /// Ends it: bars disappear, and no line follows. The last word is [`summary`](super::summary::summary)'s.
+    pub fn finish(&self) {
+        self.shared.end();
+    }
+
+    fn begin_painting(&self) {
+        let mut painter = lock(&self.shared.painter);
+        if painter.begun || painter.finished || matches!(painter.display, Display::Silent) {
+            return;
+        }
+        painter.begun = true;
+        display::begin(&self.shared, painter.display.period());
+    }
+}
+
+impl Item {
+    /// Counts `bytes` more bytes of the blob as moved. Cheap: two additions.
+    pub fn advance(&self, bytes: u64) {
+        self.flight.moved.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.counts.moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Begins the blob again at 0, for another attempt.
+    pub fn restart(&self) {
+        let moved = self.flight.moved.swap(0, Ordering::Relaxed);
+        self.shared.counts.moved.fetch_sub(moved, Ordering::Relaxed);
+    }
+
+    /// The blob is done, in the way that `action` says.
+    pub fn finish(mut self, action: Action) {
+        self.settled = true;
+        let counts = &self.shared.counts;
+        let size = self.flight.size;
+        // Whatever the engine counted on the way, a blob that is done has moved whole or not at all.
+        self.restart();
+        if action == Action::Sent {
+            counts.moved.fetch_add(size, Ordering::Relaxed);
+        } else {
+            counts.spared.fetch_add(1, Ordering::Relaxed);
+            counts.spared_bytes.fetch_add(size, Ordering::Relaxed);
+        }
+        counts.done.fetch_add(1, Ordering::Relaxed);
+        self.land();
+    }
+
+    /// Takes the blob off the list of those in flight.
+    fn land(&self) {
+        lock(&self.shared.flights).retain(|flight| !Arc::ptr_eq(flight, &self.flight));
+    }
+}
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.restart();
+            self.land();
+        }
+    }
+}
+
+impl Shared {
+    /// The counters at this moment.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let counts = &self.counts;
+        Snapshot {
+            blobs: counts.blobs.load(Ordering::Relaxed),
+            done: counts.done.load(Ordering::Relaxed),
+            spared: counts.spared.load(Ordering::Relaxed),
+            bytes: counts.bytes.load(Ordering::Relaxed).saturating_sub(counts.spared_bytes.load(Ordering::Relaxed)),
+            moved: counts.moved.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The blobs in flight at this moment, in order of their start.
+    pub(super) fn flights(&self) -> Vec<Arc<Flight>> {
+        lock(&self.flights).clone()
+    }
+
+    fn end(&self) {
+        let mut painter = lock(&self.painter);
+        painter.finished = true;
+        painter.display.clear(&self.console);
+        self.wake.notify_all();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // A step that failed on its way must not leave bars behind.
+        self.end();
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Progress").field(&self.shared.snapshot()).finish()
+    }
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Item").field(&self.flight).finish()
+    }
+}
+
+/// Whether bars can be drawn for a person: stderr is a terminal that moves its cursor, and no CI holds it.
+pub fn interactive() -> bool {
+    let variable = |name| std::env::var(name).ok();
+    wants_bars(std::io::stderr().is_terminal(), variable("TERM").as_deref(), variable("CI").as_deref())
+}
+
+/// The rule of [`interactive`], for given values of `TERM` and `CI`.
+fn wants_bars(terminal: bool, term: Option<&str>, ci: Option<&str>) -> bool {
+    terminal && term != Some("dumb") && matches!(ci, None | Some("" | "0" | "false"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::console::tests::captured;
+    use super::*;
+
+    fn digest(text: &str) -> Digest {
+        Digest::of(text.as_bytes())
+    }
+
+    #[test]
+    fn counters_follow_the_blobs() {
+        let progress = Progress::silent();
+        progress.expect(3, 600);
+        progress.expect(1, 400);
+        let sent = progress.start(&digest("sent"), 100);
+        let mounted = progress.start(&digest("mounted"), 200);
+        let failed = progress.start(&digest("failed"), 300);
+        sent.advance(60);
+        sent.restart();
+        sent.advance(40);
+        failed.advance(250);
+        assert_eq!(progress.shared.snapshot(), Snapshot { blobs: 4, done: 0, spared: 0, bytes: 1000, moved: 290 });
+        assert_eq!(progress.shared.flights().len(), 3);
+
+        sent.finish(Action::Sent);
+        mounted.finish(Action::Mounted);
+        drop(failed);
+        assert_eq!(progress.shared.snapshot(), Snapshot { blobs: 4, done: 2, spared: 1, bytes: 800, moved: 100 });
+        assert!(progress.shared.flights().is_empty());
+    }
+
+    #[test]
+    fn clones_share_the_counters() {
+        let progress = Progress::silent();
+        let clone = progress.clone();
+        std::thread::spawn(move || clone.expect(2, 20)).join().unwrap();
+        assert_eq!(progress.shared.snapshot().blobs, 2);
+    }
+
+    #[test]
+    fn a_quiet_console_has_no_display() {
+        let (console, _) = captured(Verbosity::Quiet, false);
+        let progress = Progress::new(console, true);
+        drop(progress.start(&digest("x"), 1));
+        let painter = lock(&progress.shared.painter);
+        assert!(matches!(painter.display, Display::Silent));
+        assert!(!painter.begun);
+    }
+
+    #[test]
+    fn nothing_is_drawn_after_the_end() {
+        let (console, captured) = captured(Verbosity::Normal, false);
+        let progress = Progress::new(console, false);
+        progress.finish();
+        progress.expect(1, 10);
+        progress.start(&digest("x"), 10).advance(10);
+        assert!(!lock(&progress.shared.painter).begun);
+        assert_eq!(captured.text(), "");
+    }
+
+    #[test]
+    fn bars_are_for_people_at_terminals() {
+        assert!(wants_bars(true, Some("xterm"), None));
+        assert!(wants_bars(true, None, Some("false")));
+        assert!(!wants_bars(false, Some("xterm"), None));
+        assert!(!wants_bars(true, Some("dumb"), None));
+        assert!(!wants_bars(true, Some("xterm"), Some("true")));
+    }
+}
