@@ -265,3 +265,72 @@ fn paint_on(shared: &Weak<Shared>, period: Duration) {
         painter.display.paint(begin.elapsed(), &shared);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEGABYTE: u64 = 1_000_000;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn snapshot(moved: u64) -> Snapshot {
+        Snapshot { blobs: 12, done: 4, spared: 3, bytes: 340 * MEGABYTE, moved: moved * MEGABYTE }
+    }
+
+    #[test]
+    fn a_log_has_few_lines() {
+        let mut log = Log::default();
+        assert_eq!(log.line(at(1), &snapshot(0)), None);
+        let first = log.line(at(2), &snapshot(10));
+        assert_eq!(first.as_deref(), Some("moving 9 blobs, 340.0 MB; 3 already there or mounted"));
+        for second in 3..12 {
+            assert_eq!(log.line(at(second), &snapshot(10 * (second - 1))), None);
+        }
+        let second = log.line(at(12), &snapshot(110));
+        assert_eq!(second.as_deref(), Some("moved 110.0 MB of 340.0 MB, 4 of 12 blobs, 10.0 MB/s, 23 s left"));
+    }
+
+    #[test]
+    fn a_log_is_silent_while_nothing_moves() {
+        let mut log = Log::default();
+        log.line(at(1), &snapshot(10)).unwrap();
+        assert_eq!(log.line(at(60), &snapshot(10)), None);
+        assert_eq!(log.line(at(61), &snapshot(11)).map(|line| line.contains("11.0 MB of")), Some(true));
+    }
+
+    #[test]
+    fn a_rate_forgets_what_is_long_ago() {
+        let mut rate = Rate::default();
+        assert_eq!(rate.observe(at(0), 0), None);
+        assert_eq!(rate.observe(Duration::from_millis(400), 999), None);
+        assert_eq!(rate.observe(at(10), 1000 * MEGABYTE), Some(100 * MEGABYTE));
+        assert_eq!(rate.observe(at(20), 1000 * MEGABYTE), Some(0));
+        // Bytes of an attempt that failed are taken back.
+        assert_eq!(rate.observe(at(21), 0), Some(0));
+    }
+
+    #[test]
+    fn the_largest_blobs_on_their_way_have_bars() {
+        let flight = |size: u64, moved: u64| {
+            let flight = Flight::new(&Digest::of(&size.to_le_bytes()), size);
+            flight.moved.store(moved, Ordering::Relaxed);
+            Arc::new(flight)
+        };
+        let mut flights: Vec<_> = (1..=7).map(|size| flight(size * 100, 50)).collect();
+        flights.push(flight(9000, 0));
+        let mut bars = Bars::on(ProgressDrawTarget::hidden());
+        let sizes = |bars: &Bars| bars.layers.iter().map(|(flight, _)| flight.size).collect::<Vec<_>>();
+        bars.draw(at(1), &snapshot(1), flights.clone());
+        assert_eq!(sizes(&bars), [700, 600, 500, 400, 300]);
+        assert_eq!(bars.layers[0].1.position(), 50);
+        assert_eq!((bars.overall.position(), bars.overall.length()), (MEGABYTE, Some(340 * MEGABYTE)));
+
+        flights.remove(5);
+        flights[6].moved.store(1, Ordering::Relaxed);
+        bars.draw(at(2), &snapshot(2), flights);
+        assert_eq!(sizes(&bars), [700, 500, 400, 300, 9000]);
+    }
+}

@@ -1,5 +1,39 @@
 //! GitHub Actions: outputs, the job summary and annotations.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::outcome::Outcome;
+use super::{markdown, values};
+use crate::error::Error;
+
+/// The most that GitHub takes as one step's summary, in bytes.
+const SUMMARY_LIMIT: usize = 1024 * 1024;
+
+/// What the environment says about the CI that runs us.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CiEnvironment {
+    /// The file to which outputs are appended (`GITHUB_OUTPUT`).
+    pub github_output: Option<PathBuf>,
+    /// The file to which the job summary is appended (`GITHUB_STEP_SUMMARY`).
+    pub github_step_summary: Option<PathBuf>,
+    /// Whether annotations are understood (`GITHUB_ACTIONS` is `true`).
+    pub github_actions: bool,
+}
+
+impl CiEnvironment {
+    /// What the environment of this process says. A variable that is empty is not set.
+    pub fn from_process() -> Self {
+        let path = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self {
+            github_output: path("GITHUB_OUTPUT"),
+            github_step_summary: path("GITHUB_STEP_SUMMARY"),
+            github_actions: std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true"),
+        }
+    }
+}
+
 /// How grave an annotation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -11,14 +45,149 @@ pub enum Level {
 
 /// A workflow command that shows `message` at the run's page: `::error title=…::…`, without a newline at its end.
 ///
-/// `title` and `message` may hold anything; what would end the command early is escaped as the runner expects.
+/// `title` and `message` may hold anything; what would end the command early is escaped as the runner expects. The
+/// runner reads commands from stdout and stderr alike; ours go to stderr, since stdout holds the step's answer alone.
 pub fn annotation(level: Level, title: &str, message: &str) -> String {
     let name = match level {
         Level::Warning => "warning",
         Level::Error => "error",
     };
-    let message = message.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let title =
-        title.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A").replace(':', "%3A").replace(',', "%2C");
-    format!("::{name} title={title}::{message}")
+    let title = escape(title).replace(':', "%3A").replace(',', "%2C");
+    format!("::{name} title={title}::{}", escape(message))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Appends the outputs `digest`, `name`, `ref`, `images`, `tags` and `json` of `outcome` to `file`; of a plan `json`
+/// alone, as with result files.
+///
+/// # Errors
+///
+/// [`Error::File`] if `file` can't be written.
+pub fn append_outputs(file: &Path, outcome: &Outcome) -> Result<(), Error> {
+    let delimiter = || format!("ghadelimiter_{:032x}", fastrand::u128(..));
+    append(file, &outputs(outcome, delimiter)?)
+}
+
+/// Appends a summary for people to `file`, as much as GitHub takes.
+///
+/// # Errors
+///
+/// [`Error::File`] if `file` can't be written.
+pub fn append_summary(file: &Path, outcome: &Outcome) -> Result<(), Error> {
+    let there = std::fs::metadata(file).map_or(0, |found| found.len());
+    let room = SUMMARY_LIMIT.saturating_sub(usize::try_from(there).unwrap_or(usize::MAX));
+    append(file, &markdown::render(outcome, room))
+}
+
+fn outputs(outcome: &Outcome, mut delimiter: impl FnMut() -> String) -> Result<String, Error> {
+    let mut outputs = vec![("json", values::report(outcome)?)];
+    if !outcome.dry_run {
+        outputs.extend([
+            ("digest", outcome.digest.to_string()),
+            ("name", values::name(outcome).to_owned()),
+            ("ref", values::pinned(outcome)),
+            ("images", values::images(outcome).join(",")),
+            ("tags", values::tags(outcome).join("\n")),
+        ]);
+    }
+    Ok(outputs.into_iter().map(|(key, value)| output(key, &value, &mut delimiter)).collect())
+}
+
+/// One output in the form that takes values of several lines. The value ends at a line that is the delimiter, so that
+/// a value with the delimiter in it could say where it ends and begin an output of its own.
+fn output(key: &str, value: &str, delimiter: &mut impl FnMut() -> String) -> String {
+    let mut chosen = delimiter();
+    while value.contains(&chosen) {
+        chosen = delimiter();
+    }
+    format!("{key}<<{chosen}\n{value}\n{chosen}\n")
+}
+
+fn append(file: &Path, text: &str) -> Result<(), Error> {
+    let write = || OpenOptions::new().append(true).create(true).open(file)?.write_all(text.as_bytes());
+    write().map_err(Error::file("write", file))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::files::tests::Folder;
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn annotations_end_where_they_should() {
+        assert_eq!(
+            annotation(Level::Error, "imgstep: promote, 100%", "denied: 50%\r\n::set-output name=x::y, z"),
+            "::error title=imgstep%3A promote%2C 100%25::denied: 50%25%0D%0A::set-output name=x::y, z"
+        );
+        assert_eq!(annotation(Level::Warning, "imgstep", "a, b: c"), "::warning title=imgstep::a, b: c");
+    }
+
+    #[test]
+    fn outputs_have_their_values() {
+        let outcome = sample::promoted();
+        let text = outputs(&outcome, || "END".into()).unwrap();
+        let name = "registry.example/team/app";
+        let index = sample::digest("index");
+        let children = ["amd64", "arm64", "attestation"].map(|seed| format!("{name}@{}", sample::digest(seed)));
+        assert_eq!(
+            text,
+            format!(
+                "json<<END\n{}\nEND\ndigest<<END\n{index}\nEND\nname<<END\n{name}\nEND\nref<<END\n{name}@{index}\nEND\n\
+                 images<<END\n{}\nEND\ntags<<END\n{name}:v1\n{name}:latest\nmirror.example/app:v1\nEND\n",
+                serde_json::to_string(&outcome).unwrap(),
+                children.join(",")
+            )
+        );
+    }
+
+    #[test]
+    fn a_plan_has_its_report_alone() {
+        let mut outcome = sample::promoted();
+        outcome.dry_run = true;
+        let text = outputs(&outcome, || "END".into()).unwrap();
+        assert!(text.starts_with("json<<END\n") && !text.contains("digest<<"), "{text}");
+    }
+
+    #[test]
+    fn a_value_can_not_hold_its_delimiter() {
+        let mut delimiters = ["A", "B", "C"].into_iter().map(String::from);
+        let text = output("x", "1\nA\ny<<B", &mut || delimiters.next().unwrap());
+        assert_eq!(text, "x<<C\n1\nA\ny<<B\nC\n");
+    }
+
+    #[test]
+    fn files_are_appended_to() {
+        let folder = Folder::new();
+        let (output, summary) = (folder.path("output"), folder.path("summary"));
+        fs::write(&output, "before=1\n").unwrap();
+        append_outputs(&output, &sample::promoted()).unwrap();
+        append_summary(&summary, &sample::promoted()).unwrap();
+        let text = fs::read_to_string(&output).unwrap();
+        assert!(text.starts_with("before=1\njson<<ghadelimiter_"), "{text}");
+        assert!(fs::read_to_string(&summary).unwrap().starts_with("### Promoted "));
+        let error = append_outputs(&folder.path("missing/output"), &sample::promoted()).unwrap_err();
+        assert!(matches!(error, Error::File { action: "write", .. }));
+    }
+
+    #[test]
+    fn a_summary_stays_under_the_limit_with_what_is_there() {
+        let folder = Folder::new();
+        let summary = folder.path("summary");
+        fs::write(&summary, "x".repeat(SUMMARY_LIMIT - 500)).unwrap();
+        append_summary(&summary, &sample::promoted()).unwrap();
+        let length = fs::read(&summary).unwrap().len();
+        assert!(length > SUMMARY_LIMIT - 500 && length <= SUMMARY_LIMIT, "{length}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_an_error() {
+        append_outputs(Path::new("/dev/full"), &sample::promoted()).unwrap_err();
+    }
 }

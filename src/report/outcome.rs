@@ -17,6 +17,9 @@ pub struct Outcome {
     /// What was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// The base that the result was built on, for steps that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<Source>,
     /// The digest of the result (with several destinations that differ, since one was skipped: of the first).
     pub digest: Digest,
     /// The media type of the result.

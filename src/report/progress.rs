@@ -106,7 +106,7 @@ impl Progress {
         Item { shared: Arc::clone(&self.shared), flight, settled: false }
     }
 
-    /// Ends it: bars disappear, and no line follows. The last word is [`summary`](super::summary::summary)'s.
+    /// Ends it: bars disappear, and no line follows. The last word is [`summary`](super::summary())'s.
     pub fn finish(&self) {
         self.shared.end();
     }

@@ -1,0 +1,401 @@
+//! Writes several files or none: each is complete in a temporary file before the first takes its place.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use super::stdout;
+use crate::error::Error;
+
+/// A file that is to hold exactly these bytes.
+pub(super) struct Content {
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// How a path is to be written.
+enum Route {
+    /// Standard output under one of its names. It is not opened anew: that would begin at the start of the file behind
+    /// it, and what is printed later would overwrite what was written.
+    Stdout,
+    /// Standard error, likewise.
+    Stderr,
+    /// By a temporary file in the same folder, which then takes the name.
+    Replace(PathBuf),
+    /// As it is: a device, a pipe, a link into nowhere.
+    InPlace,
+}
+
+/// A file on its way to its name.
+struct Staged<'a> {
+    content: &'a Content,
+    route: Route,
+    /// The temporary file, while it exists.
+    temporary: Option<PathBuf>,
+    /// Whether the path was touched.
+    touched: bool,
+}
+
+/// Sees whether `path` can be written, and leaves everything as it is.
+///
+/// # Errors
+///
+/// [`Error::File`] naming `path`.
+pub(super) fn preflight(path: &Path) -> Result<(), Error> {
+    let probe = || match route(path)? {
+        Route::Stdout | Route::Stderr => Ok(()),
+        Route::Replace(target) => match create_temporary(&target) {
+            Ok((_, temporary)) => fs::remove_file(temporary),
+            Err(error) if is_refusal(&error) && target.exists() => {
+                OpenOptions::new().write(true).open(&target).map(drop)
+            }
+            Err(error) => Err(error),
+        },
+        // To open a pipe is to wait for its reader.
+        Route::InPlace if is_pipe(path) => Ok(()),
+        Route::InPlace if path.exists() => OpenOptions::new().write(true).open(path).map(drop),
+        Route::InPlace => Err(io::Error::new(ErrorKind::NotFound, "it is a link to a file that does not exist")),
+    };
+    probe().map_err(Error::file("write", path))
+}
+
+/// Writes every file, or none: whatever fails, no temporary file and no file of this run is left.
+///
+/// # Errors
+///
+/// [`Error::File`] naming the file.
+pub(super) fn write_all(contents: &[Content]) -> Result<(), Error> {
+    let mut staged = Vec::new();
+    let result = stage(contents, &mut staged).and_then(|()| commit(&mut staged));
+    if result.is_err() {
+        staged.iter_mut().for_each(undo);
+    }
+    result
+}
+
+/// Takes back what [`write_all`] wrote, as far as it can be taken back.
+pub(super) fn withdraw(path: &Path) {
+    if matches!(route(path), Ok(Route::Replace(target)) if fs::remove_file(&target).is_ok()) {
+        return;
+    }
+    if is_regular(path) && !is_descriptor(path) {
+        let _ = OpenOptions::new().write(true).truncate(true).open(path);
+    }
+}
+
+fn stage<'a>(contents: &'a [Content], staged: &mut Vec<Staged<'a>>) -> Result<(), Error> {
+    for content in contents {
+        let route = route(&content.path).map_err(Error::file("write", &content.path))?;
+        staged.push(Staged { content, route, temporary: None, touched: false });
+        // Only after it is on the list, so that it is undone if this fails.
+        if let Some(staged) = staged.last_mut() {
+            staged.prepare().map_err(Error::file("write", &content.path))?;
+        }
+    }
+    Ok(())
+}
+
+/// What can't be taken back comes last.
+fn commit(staged: &mut [Staged]) -> Result<(), Error> {
+    let rank = |staged: &Staged| match staged.route {
+        Route::InPlace => 0,
+        Route::Replace(_) => 1,
+        Route::Stdout | Route::Stderr => 2,
+    };
+    staged.sort_by_key(rank);
+    for file in staged {
+        file.put().map_err(Error::file("write", &file.content.path))?;
+    }
+    Ok(())
+}
+
+impl Staged<'_> {
+    /// Writes the temporary file, if that is the way.
+    fn prepare(&mut self) -> io::Result<()> {
+        let Route::Replace(target) = &self.route else {
+            return Ok(());
+        };
+        let (mut file, temporary) = match create_temporary(target) {
+            Ok(created) => created,
+            // The folder takes no new file, but the file that is there may be written.
+            Err(error) if is_refusal(&error) && target.exists() => {
+                self.route = Route::InPlace;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        self.temporary = Some(temporary);
+        file.write_all(&self.content.bytes)?;
+        if let Ok(existing) = fs::metadata(target) {
+            file.set_permissions(existing.permissions())?;
+        }
+        // Some file systems tell of a full disk or a quota only now.
+        file.sync_all()
+    }
+
+    /// Gives the path its content.
+    fn put(&mut self) -> io::Result<()> {
+        let (path, bytes) = (&self.content.path, &self.content.bytes);
+        match &self.route {
+            Route::Stdout => stdout::write(bytes),
+            Route::Stderr => io::stderr().lock().write_all(bytes),
+            Route::InPlace => {
+                self.touched = true;
+                write_in_place(path, bytes)
+            }
+            Route::Replace(target) => {
+                let Some(temporary) = &self.temporary else {
+                    return Ok(());
+                };
+                match fs::rename(temporary, target) {
+                    Ok(()) => {
+                        self.temporary = None;
+                        self.touched = true;
+                        Ok(())
+                    }
+                    // A file that is itself a mount can't be replaced.
+                    Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                        self.touched = true;
+                        write_in_place(target, bytes)?;
+                        self.temporary.take().map_or(Ok(()), fs::remove_file)
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+        }
+    }
+}
+
+fn undo(staged: &mut Staged) {
+    if let Some(temporary) = staged.temporary.take() {
+        // There is a greater error to tell.
+        let _ = fs::remove_file(temporary);
+    }
+    if staged.touched {
+        withdraw(&staged.content.path);
+    }
+}
+
+fn route(path: &Path) -> io::Result<Route> {
+    match path.to_str() {
+        Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => return Ok(Route::Stdout),
+        Some("/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2") => return Ok(Route::Stderr),
+        _ => {}
+    }
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder; name a file in it"))
+        }
+        // Other descriptors: whoever opened them expects the bytes there and not in a new file.
+        Ok(_) if is_descriptor(path) => Ok(Route::InPlace),
+        // Behind links, so that a link stays one.
+        Ok(found) if found.is_file() => fs::canonicalize(path).map(Route::Replace),
+        Ok(_) => Ok(Route::InPlace),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let folder = folder(path);
+            if fs::symlink_metadata(path).is_ok() {
+                Ok(Route::InPlace)
+            } else if folder.is_dir() {
+                Ok(Route::Replace(path.to_owned()))
+            } else {
+                let text = format!("there is no folder {}; create it first", folder.display());
+                Err(io::Error::new(ErrorKind::NotFound, text))
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn create_temporary(target: &Path) -> io::Result<(File, PathBuf)> {
+    let path = folder(target).join(format!(".imgstep-{:016x}.tmp", fastrand::u64(..)));
+    let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+    Ok((file, path))
+}
+
+/// Whether a folder takes no new file, though a file in it may be written.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}
+
+fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    if is_regular(path) && !is_descriptor(path) {
+        options.truncate(true);
+    } else {
+        // Behind what others wrote there.
+        options.append(true);
+    }
+    options.open(path)?.write_all(bytes)
+}
+
+/// Whether `path` may stand for a file that somebody else holds open.
+fn is_descriptor(path: &Path) -> bool {
+    path.starts_with("/dev") || path.starts_with("/proc")
+}
+
+fn is_regular(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.is_file())
+}
+
+/// Whether `path` is a named pipe.
+#[cfg(unix)]
+fn is_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
+/// Elsewhere, pipes are not files.
+#[cfg(not(unix))]
+fn is_pipe(_: &Path) -> bool {
+    false
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A folder of its own for one test, removed at its end.
+    pub struct Folder(pub PathBuf);
+
+    impl Folder {
+        pub fn new() -> Self {
+            let path = std::env::temp_dir().join(format!("imgstep-test-{:016x}", fastrand::u64(..)));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        pub fn path(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+
+        /// The names in it, sorted.
+        pub fn names(&self) -> Vec<String> {
+            let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+            let mut names: Vec<String> = fs::read_dir(&self.0).unwrap().map(name).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn content(path: impl Into<PathBuf>, text: &str) -> Content {
+        Content { path: path.into(), bytes: text.into() }
+    }
+
+    #[test]
+    fn files_are_written_exactly_and_nothing_else_stays() {
+        let folder = Folder::new();
+        fs::write(folder.path("old"), "what was here before").unwrap();
+        write_all(&[content(folder.path("new"), "one"), content(folder.path("old"), "two")]).unwrap();
+        assert_eq!(fs::read_to_string(folder.path("new")).unwrap(), "one");
+        assert_eq!(fs::read_to_string(folder.path("old")).unwrap(), "two");
+        assert_eq!(folder.names(), ["new", "old"]);
+    }
+
+    #[test]
+    fn a_missing_folder_leaves_no_other_file() {
+        let folder = Folder::new();
+        let missing = folder.path("missing/file");
+        let error = write_all(&[content(folder.path("new"), "one"), content(&missing, "two")]).unwrap_err();
+        let expected = format!(
+            "write {}: there is no folder {}; create it first",
+            missing.display(),
+            folder.path("missing").display()
+        );
+        assert_eq!(error.to_string(), expected);
+        assert!(folder.names().is_empty());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_an_error_that_names_the_file() {
+        let folder = Folder::new();
+        fs::write(folder.path("old"), "before").unwrap();
+        let files = [content(folder.path("new"), "one"), content("/dev/full", "two"), content(folder.path("old"), "x")];
+        let error = write_all(&files).unwrap_err().to_string();
+        assert!(error.starts_with("write /dev/full: No space left on device"), "{error}");
+        assert_eq!(folder.names(), ["old"]);
+        assert_eq!(fs::read_to_string(folder.path("old")).unwrap(), "before");
+        write_all(&[content("/dev/null", "gone")]).unwrap();
+    }
+
+    #[test]
+    fn a_name_that_is_lost_at_the_last_moment_undoes_the_others() {
+        let folder = Folder::new();
+        let files = [content(folder.path("first"), "one"), content(folder.path("second"), "two")];
+        let mut staged = Vec::new();
+        stage(&files, &mut staged).unwrap();
+        fs::create_dir(folder.path("second")).unwrap();
+        let error = commit(&mut staged).unwrap_err().to_string();
+        staged.iter_mut().for_each(undo);
+        assert!(error.starts_with(&format!("write {}: ", folder.path("second").display())), "{error}");
+        assert_eq!(folder.names(), ["second"]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_stay_links_and_permissions_stay() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = Folder::new();
+        fs::write(folder.path("file"), "before").unwrap();
+        fs::set_permissions(folder.path("file"), fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("file", folder.path("link")).unwrap();
+        write_all(&[content(folder.path("link"), "after")]).unwrap();
+        assert!(fs::symlink_metadata(folder.path("link")).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(folder.path("file")).unwrap(), "after");
+        assert_eq!(fs::metadata(folder.path("file")).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_file_in_a_folder_that_takes_no_other_is_written_in_place() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new();
+        let path = folder.path("file");
+        fs::write(&path, "much longer before").unwrap();
+        fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o555)).unwrap();
+        preflight(&path).unwrap();
+        let unwritable = create_temporary(&path).map(|(_, temporary)| fs::remove_file(temporary)).is_err();
+        write_all(&[content(&path, "after")]).unwrap();
+        let refused = preflight(&folder.path("other"));
+        fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "after");
+        // Permissions don't hold for root.
+        assert_eq!(refused.is_err(), unwritable);
+        withdraw(&path);
+        assert!(folder.names().is_empty());
+    }
+
+    #[test]
+    fn preflight_leaves_everything_as_it_is() {
+        let folder = Folder::new();
+        fs::write(folder.path("old"), "before").unwrap();
+        preflight(&folder.path("old")).unwrap();
+        preflight(&folder.path("new")).unwrap();
+        assert_eq!(fs::read_to_string(folder.path("old")).unwrap(), "before");
+        assert_eq!(folder.names(), ["old"]);
+        let error = preflight(&folder.0).unwrap_err().to_string();
+        assert!(error.ends_with("it is a folder; name a file in it"), "{error}");
+        preflight(&folder.path("missing/file")).unwrap_err();
+        preflight(&folder.path("old/file")).unwrap_err();
+    }
+
+    #[test]
+    fn what_was_written_can_be_withdrawn() {
+        let folder = Folder::new();
+        write_all(&[content(folder.path("new"), "one")]).unwrap();
+        withdraw(&folder.path("new"));
+        withdraw(&folder.path("never"));
+        assert!(folder.names().is_empty());
+    }
+}

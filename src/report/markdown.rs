@@ -1,0 +1,245 @@
+//! The job summary that a person reads at a workflow run's page, as GitHub's markdown.
+
+use std::fmt::Write as _;
+
+use super::human;
+use super::outcome::{Destination, Outcome, State};
+use super::summary::{Count, Tally, headline, spoken_of};
+use crate::error::printable;
+
+/// The longest text in characters that is taken over from elsewhere.
+const TEXT_LIMIT: usize = 1000;
+/// Said where the rest is left out.
+const CUT: &str = "\n*The rest is left out: a job summary has a limit.*\n";
+
+/// What `outcome` is, in at most `room` bytes.
+pub(super) fn render(outcome: &Outcome, room: usize) -> String {
+    let mut text = heading(outcome);
+    destinations(&mut text, outcome);
+    platforms(&mut text, outcome);
+    costs(&mut text, outcome);
+    warnings(&mut text, outcome);
+    cut(text, room)
+}
+
+fn heading(outcome: &Outcome) -> String {
+    let mut text = match spoken_of(outcome) {
+        Some(first) => format!("### {} {}\n\n", capital(&headline(outcome)), code(&first.reference)),
+        None => format!("### {}\n\n", capital(&headline(outcome))),
+    };
+    for (what, source) in [("From", &outcome.source), ("On the base", &outcome.base)] {
+        if let Some(source) = source {
+            let _ = writeln!(text, "{what} {} ({})\n", code(&source.reference), code(source.digest.as_str()));
+        }
+    }
+    text
+}
+
+fn destinations(text: &mut String, outcome: &Outcome) {
+    if outcome.destinations.is_empty() {
+        let _ = writeln!(text, "Digest {}\n", code(outcome.digest.as_str()));
+        return;
+    }
+    text.push_str("| Name | Digest | |\n|---|---|---|\n");
+    for destination in &outcome.destinations {
+        let names: Vec<String> = names(destination).iter().map(|name| code(name)).collect();
+        let digest = code(destination.digest.as_str());
+        let _ = writeln!(text, "| {} | {digest} | {} |", names.join("<br>"), state(destination.state));
+    }
+    text.push('\n');
+}
+
+/// Every name in full; by digest if there is no tag.
+fn names(destination: &Destination) -> Vec<String> {
+    if destination.tags.is_empty() {
+        return vec![destination.pinned.clone()];
+    }
+    destination.tags.iter().map(|tag| format!("{}:{tag}", destination.name)).collect()
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Written => "written",
+        State::Unchanged => "unchanged",
+        State::Skipped => "left alone",
+        State::Planned => "would be written",
+    }
+}
+
+fn platforms(text: &mut String, outcome: &Outcome) {
+    if outcome.platforms.is_empty() {
+        return;
+    }
+    text.push_str("| Platform | Digest |\n|---|---|\n");
+    for image in &outcome.platforms {
+        let _ = writeln!(text, "| {} | {} |", code(&image.platform), code(image.digest.as_str()));
+    }
+    text.push('\n');
+}
+
+fn costs(text: &mut String, outcome: &Outcome) {
+    let tally = Tally::of(outcome);
+    let (sent, mounted) = if outcome.dry_run {
+        ("to send", "to mount from another repository")
+    } else {
+        ("sent", "mounted from another repository")
+    };
+    let rows: Vec<(&str, Count)> = [
+        (sent, tally.sent),
+        (mounted, tally.mounted),
+        ("already there", tally.present),
+        ("left at their own addresses", tally.foreign),
+    ]
+    .into_iter()
+    .filter(|(_, count)| count.blobs > 0)
+    .collect();
+    if !rows.is_empty() {
+        text.push_str("| Layers and configs | Number | Bytes |\n|---|--:|--:|\n");
+        for (what, count) in rows {
+            let _ = writeln!(text, "| {what} | {} | {} |", count.blobs, human::bytes(count.bytes));
+        }
+        text.push('\n');
+    }
+    let requests = usize::try_from(outcome.totals.requests).unwrap_or(usize::MAX);
+    let _ = writeln!(
+        text,
+        "{} {sent}, {}, {}.",
+        human::count(tally.manifests, "manifest"),
+        human::count(requests, "request"),
+        human::seconds(outcome.totals.seconds)
+    );
+}
+
+fn warnings(text: &mut String, outcome: &Outcome) {
+    if outcome.warnings.is_empty() {
+        return;
+    }
+    text.push_str("\n> [!WARNING]\n");
+    for warning in &outcome.warnings {
+        let _ = writeln!(text, "> - {}", prose(warning));
+    }
+}
+
+/// Text of others as code. What a reference is made of is harmless between backticks; anything else is written as
+/// character references, which no markdown acts upon.
+fn code(text: &str) -> String {
+    let text = printable(text, TEXT_LIMIT);
+    let harmless = |character: char| character.is_ascii_alphanumeric() || ".-_/:@+".contains(character);
+    if !text.is_empty() && text.chars().all(harmless) {
+        format!("`{text}`")
+    } else {
+        format!("<code>{}</code>", escape(&text, " ./-"))
+    }
+}
+
+/// Text of others as prose: it can't make links, mentions, tables or tags.
+fn prose(text: &str) -> String {
+    escape(&printable(text, TEXT_LIMIT), " .,-/;()=+%?'")
+}
+
+/// Writes every ASCII character that is neither a letter or digit nor in `kept` as a character reference.
+fn escape(text: &str, kept: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if !character.is_ascii() || character.is_ascii_alphanumeric() || kept.contains(character) {
+            out.push(character);
+        } else {
+            let _ = write!(out, "&#{};", u32::from(character));
+        }
+    }
+    out
+}
+
+/// Cuts `text` behind a line so that it fits in `room` bytes and says so; nothing at all if that has no room either.
+fn cut(text: String, room: usize) -> String {
+    if text.len() <= room {
+        return text;
+    }
+    let Some(kept) =
+        room.checked_sub(CUT.len()).and_then(|room| text.as_bytes()[..room].iter().rposition(|byte| *byte == b'\n'))
+    else {
+        return String::new();
+    };
+    format!("{}{CUT}", &text[..=kept])
+}
+
+fn capital(word: &str) -> String {
+    let mut characters = word.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_person_finds_everything() {
+        let (index, amd64, arm64) = (sample::digest("index"), sample::digest("amd64"), sample::digest("arm64"));
+        let mut outcome = sample::promoted();
+        outcome.warnings.push("the source's tag moved <meanwhile>".into());
+        let expected = format!(
+            "### Promoted `registry.example/team/app:v1`
+
+From `ghcr.io/org/build:main` (`{index}`)
+
+| Name | Digest | |
+|---|---|---|
+| `registry.example/team/app:v1`<br>`registry.example/team/app:latest` | `{index}` | written |
+| `mirror.example/app:v1` | `{index}` | unchanged |
+
+| Platform | Digest |
+|---|---|
+| `linux/amd64` | `{amd64}` |
+| `linux/arm64/v8` | `{arm64}` |
+
+| Layers and configs | Number | Bytes |
+|---|--:|--:|
+| sent | 2 | 120.5 MB |
+| mounted from another repository | 1 | 2.0 MB |
+| already there | 2 | 500.0 kB |
+
+2 manifests sent, 42 requests, 3.2 s.
+
+> [!WARNING]
+> - the source's tag moved &#60;meanwhile&#62;
+"
+        );
+        assert_eq!(render(&outcome, usize::MAX), expected);
+    }
+
+    #[test]
+    fn a_plan_is_not_told_as_done() {
+        let mut outcome = sample::single();
+        outcome.dry_run = true;
+        outcome.destinations[0].state = State::Planned;
+        let text = render(&outcome, usize::MAX);
+        assert!(text.starts_with("### Nothing written, a plan: promote `registry.example/team/app:v1`\n"), "{text}");
+        assert!(text.contains("| would be written |"), "{text}");
+        assert!(text.contains("\n| to send | 2 |") && text.contains("2 manifests to send"), "{text}");
+        assert!(!text.contains("Promoted"), "{text}");
+    }
+
+    #[test]
+    fn text_of_others_stays_text() {
+        assert_eq!(code("linux/amd64"), "`linux/amd64`");
+        assert_eq!(code("a|b`c\n<img src=x>"), "<code>a&#124;b&#96;c&#92;n&#60;img src&#61;x&#62;</code>");
+        assert_eq!(code(""), "<code></code>");
+        assert_eq!(prose("[x](https://e.example) @all #1"), "&#91;x&#93;(https&#58;//e.example) &#64;all &#35;1");
+        let mut outcome = sample::single();
+        outcome.platforms[0].platform = "linux | <script>".into();
+        assert!(render(&outcome, usize::MAX).contains("| <code>linux &#124; &#60;script&#62;</code> |"));
+    }
+
+    #[test]
+    fn a_long_summary_ends_behind_a_line() {
+        let outcome = sample::promoted();
+        let whole = render(&outcome, usize::MAX);
+        assert_eq!(render(&outcome, whole.len()), whole);
+        let short = render(&outcome, whole.len() - 1);
+        assert!(short.len() < whole.len());
+        let kept = short.strip_suffix(CUT).unwrap();
+        assert!(kept.ends_with('\n') && whole.starts_with(kept) && kept.len() > 100, "{short}");
+        assert_eq!(render(&outcome, 10), "");
+    }
+}

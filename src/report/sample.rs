@@ -1,0 +1,90 @@
+//! Outcomes for the tests of this module.
+
+use super::outcome::{
+    Action, BlobTransfer, Destination, ManifestTransfer, Outcome, PlatformImage, Source, State, Totals,
+};
+use crate::image::digest::Digest;
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// A digest that is the same on every run.
+pub fn digest(seed: &str) -> Digest {
+    Digest::of(seed.as_bytes())
+}
+
+/// An index of two platforms and an attestation, promoted to two destinations.
+pub fn promoted() -> Outcome {
+    let second = Destination {
+        state: State::Unchanged,
+        manifests: Vec::new(),
+        blobs: vec![blob("layer 0", 200_000, Action::Present)],
+        ..destination("mirror.example/app", &["v1"])
+    };
+    Outcome {
+        schema_version: 1,
+        step: "promote",
+        dry_run: false,
+        source: Some(source("ghcr.io/org/build", "main")),
+        base: None,
+        digest: digest("index"),
+        media_type: INDEX.into(),
+        size: 1234,
+        platforms: vec![
+            PlatformImage { platform: "linux/amd64".into(), digest: digest("amd64") },
+            PlatformImage { platform: "linux/arm64/v8".into(), digest: digest("arm64") },
+        ],
+        images: vec![digest("amd64"), digest("arm64"), digest("attestation")],
+        destinations: vec![destination("registry.example/team/app", &["v1", "latest"]), second],
+        totals: Totals {
+            requests: 42,
+            sent_bytes: 120_502_468,
+            mounted_bytes: 2_000_000,
+            present_bytes: 500_000,
+            seconds: 3.21,
+        },
+        warnings: Vec::new(),
+    }
+}
+
+/// A single image, promoted to one destination.
+pub fn single() -> Outcome {
+    let mut outcome = promoted();
+    outcome.media_type = MANIFEST.into();
+    outcome.platforms.truncate(1);
+    outcome.images.clear();
+    outcome.destinations.truncate(1);
+    outcome
+}
+
+/// What a step read: `name:tag`, with the digest of [`promoted`].
+pub fn source(name: &str, tag: &str) -> Source {
+    Source { reference: format!("{name}:{tag}"), name: name.into(), digest: digest("index"), media_type: INDEX.into() }
+}
+
+fn destination(name: &str, tags: &[&str]) -> Destination {
+    Destination {
+        reference: format!("{name}:{}", tags[0]),
+        name: name.into(),
+        tags: tags.iter().map(ToString::to_string).collect(),
+        digest: digest("index"),
+        pinned: format!("{name}@{}", digest("index")),
+        state: State::Written,
+        manifests: vec![
+            ManifestTransfer { digest: digest("amd64"), media_type: MANIFEST.into(), size: 1234, action: Action::Sent },
+            ManifestTransfer { digest: digest("index"), media_type: INDEX.into(), size: 1234, action: Action::Sent },
+        ],
+        blobs: vec![
+            blob("layer 1", 100_000_000, Action::Sent),
+            blob("layer 2", 20_500_000, Action::Sent),
+            blob("layer 3", 2_000_000, Action::Mounted),
+            blob("layer 4", 300_000, Action::Present),
+        ],
+    }
+}
+
+/// A layer of which `action` became.
+pub fn blob(seed: &str, size: u64, action: Action) -> BlobTransfer {
+    BlobTransfer { digest: digest(seed), media_type: LAYER.into(), size, action, seconds: 0.5 }
+}

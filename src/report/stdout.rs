@@ -1,0 +1,115 @@
+//! Standard output: one line for each destination, or the whole report as JSON.
+
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Write};
+
+use super::outcome::Outcome;
+use super::values;
+use crate::error::Error;
+
+/// What stdout is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutputFormat {
+    /// `registry/repository@sha256:…`, a line for each destination.
+    #[default]
+    Text,
+    /// The report, one JSON document on one line.
+    Json,
+}
+
+/// Prints what `outcome` is in `format` on `stdout`. A reader that has gone away is none of our business.
+///
+/// # Errors
+///
+/// [`Error::Other`] if stdout can't be written, such as a file on a full disk: what was lost is the step's answer.
+pub(super) fn print(stdout: &mut dyn Write, outcome: &Outcome, format: OutputFormat) -> Result<(), Error> {
+    let text = render(outcome, format)?;
+    write_to(stdout, text.as_bytes()).map_err(|error| Error::Other(format!("write to stdout: {error}")))
+}
+
+/// Writes `bytes` to stdout, whatever they are; a closed pipe is no error.
+pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
+    write_to(&mut io::stdout().lock(), bytes)
+}
+
+fn write_to(stdout: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn render(outcome: &Outcome, format: OutputFormat) -> Result<String, Error> {
+    if format == OutputFormat::Json {
+        return values::report(outcome).map(|report| report + "\n");
+    }
+    if outcome.destinations.is_empty() {
+        return Ok(values::pinned(outcome) + "\n");
+    }
+    let mut lines = String::new();
+    for destination in &outcome.destinations {
+        let _ = writeln!(lines, "{}", destination.pinned);
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_line_for_each_destination() {
+        let outcome = sample::promoted();
+        let digest = &outcome.digest;
+        assert_eq!(
+            render(&outcome, OutputFormat::Text).unwrap(),
+            format!("registry.example/team/app@{digest}\nmirror.example/app@{digest}\n")
+        );
+    }
+
+    #[test]
+    fn a_step_that_writes_nothing_names_what_it_read() {
+        let mut outcome = sample::promoted();
+        outcome.destinations.clear();
+        let line = format!("ghcr.io/org/build@{}\n", outcome.digest);
+        assert_eq!(render(&outcome, OutputFormat::Text).unwrap(), line);
+    }
+
+    #[test]
+    fn the_report_is_one_line_of_json() {
+        let text = render(&sample::promoted(), OutputFormat::Json).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.ends_with("}\n"));
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(report["destinations"][0]["tags"][1], "latest");
+    }
+
+    /// Fails as the system does.
+    struct Broken(ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_left_is_no_error_and_a_full_disk_is_one() {
+        let outcome = sample::promoted();
+        print(&mut Broken(ErrorKind::BrokenPipe), &outcome, OutputFormat::Text).unwrap();
+        let error = print(&mut Broken(ErrorKind::StorageFull), &outcome, OutputFormat::Json).unwrap_err();
+        assert!(matches!(&error, Error::Other(text) if text.starts_with("write to stdout: ")), "{error}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_real_full_disk_is_an_error() {
+        let mut full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        print(&mut full, &sample::promoted(), OutputFormat::Text).unwrap_err();
+    }
+}

@@ -1,0 +1,191 @@
+//! The last line of a step: what was done, to what, at which cost.
+
+use super::human;
+use super::outcome::{Action, Destination, Outcome, State};
+
+/// Blobs of all destinations by what was done with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tally {
+    pub(super) sent: Count,
+    pub(super) mounted: Count,
+    pub(super) present: Count,
+    pub(super) foreign: Count,
+    /// Manifests that were sent.
+    pub(super) manifests: usize,
+}
+
+/// A number of blobs and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Count {
+    pub(super) blobs: usize,
+    pub(super) bytes: u64,
+}
+
+impl Tally {
+    /// Counts over all destinations of `outcome`.
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        let mut tally = Self::default();
+        for blob in outcome.destinations.iter().flat_map(|destination| &destination.blobs) {
+            let count = match blob.action {
+                Action::Sent => &mut tally.sent,
+                Action::Mounted => &mut tally.mounted,
+                Action::Present => &mut tally.present,
+                Action::Foreign => &mut tally.foreign,
+            };
+            count.blobs += 1;
+            count.bytes += blob.size;
+        }
+        let manifests = outcome.destinations.iter().flat_map(|destination| &destination.manifests);
+        tally.manifests = manifests.filter(|manifest| manifest.action == Action::Sent).count();
+        tally
+    }
+}
+
+/// One line such as
+/// `promoted ghcr.io/org/app:v1 (8 platforms): 40 blobs sent (120.5 MB), 8 mounted, 4 already there, in 3.2 s`.
+pub fn summary(outcome: &Outcome) -> String {
+    let subject = subject(outcome);
+    if common_state(outcome) == Some(State::Skipped) {
+        return format!("{} {subject}, which names another image already", headline(outcome));
+    }
+    let platforms = match outcome.platforms.len() {
+        0 => String::new(),
+        number => format!(" ({})", human::count(number, "platform")),
+    };
+    let seconds = human::seconds(outcome.totals.seconds);
+    format!("{} {subject}{platforms}: {}, in {seconds}", headline(outcome), costs(outcome))
+}
+
+/// What was done, in words that go before a reference: `promoted`.
+pub(super) fn headline(outcome: &Outcome) -> String {
+    match common_state(outcome) {
+        _ if outcome.dry_run => format!("nothing written, a plan: {}", outcome.step),
+        Some(State::Unchanged) => "unchanged:".to_owned(),
+        Some(State::Skipped) => "left alone:".to_owned(),
+        _ => match outcome.step {
+            "promote" => "promoted",
+            "append" => "built",
+            "index" => "assembled",
+            "rebase" => "rebased",
+            "mutate" => "changed",
+            "tag" => "tagged",
+            "attach" => "attached to",
+            other => other,
+        }
+        .to_owned(),
+    }
+}
+
+/// The destination to speak of: the first where something is written, else the first.
+pub(super) fn spoken_of(outcome: &Outcome) -> Option<&Destination> {
+    let written = |place: &&Destination| matches!(place.state, State::Written | State::Planned);
+    outcome.destinations.iter().find(written).or(outcome.destinations.first())
+}
+
+/// A reference, and how many more there are.
+fn subject(outcome: &Outcome) -> String {
+    let first = match (spoken_of(outcome), &outcome.source) {
+        (Some(destination), _) => destination.reference.as_str(),
+        (None, Some(source)) => source.reference.as_str(),
+        (None, None) => outcome.digest.as_str(),
+    };
+    match outcome.destinations.len() {
+        0 | 1 => first.to_owned(),
+        number => format!("{first} and {}", human::count(number - 1, "other destination")),
+    }
+}
+
+/// The state of the destinations if it is the same for all.
+fn common_state(outcome: &Outcome) -> Option<State> {
+    let first = outcome.destinations.first()?.state;
+    outcome.destinations.iter().all(|destination| destination.state == first).then_some(first)
+}
+
+fn costs(outcome: &Outcome) -> String {
+    let tally = Tally::of(outcome);
+    let (sent, mounted) = if outcome.dry_run { ("to send", "to mount") } else { ("sent", "mounted") };
+    let mut parts = Vec::new();
+    if tally.sent.blobs > 0 {
+        let bytes = human::bytes(tally.sent.bytes);
+        parts.push(format!("{} {sent} ({bytes})", human::count(tally.sent.blobs, "blob")));
+    }
+    for (count, what) in
+        [(tally.mounted, mounted), (tally.present, "already there"), (tally.foreign, "left at their own addresses")]
+    {
+        if count.blobs > 0 {
+            // The noun once, at the first number.
+            let number = if parts.is_empty() { human::count(count.blobs, "blob") } else { count.blobs.to_string() };
+            parts.push(format!("{number} {what}"));
+        }
+    }
+    if parts.is_empty() {
+        parts.push("no blobs to send".to_owned());
+    }
+    let skipped = outcome.destinations.iter().filter(|destination| destination.state == State::Skipped).count();
+    if skipped > 0 {
+        parts.push(format!("{} left alone", human::count(skipped, "destination")));
+    }
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_promotion_is_told_in_one_line() {
+        let mut outcome = sample::promoted();
+        assert_eq!(
+            summary(&outcome),
+            "promoted registry.example/team/app:v1 and 1 other destination (2 platforms): 2 blobs sent (120.5 MB), \
+             1 mounted, 2 already there, in 3.2 s"
+        );
+        outcome.destinations.truncate(1);
+        assert_eq!(
+            summary(&outcome),
+            "promoted registry.example/team/app:v1 (2 platforms): 2 blobs sent (120.5 MB), 1 mounted, 1 already there, \
+             in 3.2 s"
+        );
+    }
+
+    #[test]
+    fn what_did_not_happen_is_not_claimed() {
+        let mut outcome = sample::single();
+        outcome.destinations[0].state = State::Planned;
+        outcome.dry_run = true;
+        assert_eq!(
+            summary(&outcome),
+            "nothing written, a plan: promote registry.example/team/app:v1 (1 platform): 2 blobs to send (120.5 MB), \
+             1 to mount, 1 already there, in 3.2 s"
+        );
+
+        outcome.dry_run = false;
+        outcome.destinations[0].state = State::Unchanged;
+        outcome.destinations[0].blobs.retain(|blob| blob.action == Action::Present);
+        assert_eq!(
+            summary(&outcome),
+            "unchanged: registry.example/team/app:v1 (1 platform): 1 blob already there, in 3.2 s"
+        );
+
+        outcome.destinations[0].blobs.clear();
+        outcome.platforms.clear();
+        assert_eq!(summary(&outcome), "unchanged: registry.example/team/app:v1: no blobs to send, in 3.2 s");
+
+        outcome.destinations[0].state = State::Skipped;
+        assert_eq!(summary(&outcome), "left alone: registry.example/team/app:v1, which names another image already");
+    }
+
+    #[test]
+    fn the_destination_that_was_written_is_spoken_of() {
+        let mut outcome = sample::promoted();
+        outcome.destinations[0].state = State::Skipped;
+        outcome.destinations[0].blobs.clear();
+        outcome.destinations[1].state = State::Written;
+        assert_eq!(
+            summary(&outcome),
+            "promoted mirror.example/app:v1 and 1 other destination (2 platforms): 1 blob already there, \
+             1 destination left alone, in 3.2 s"
+        );
+    }
+}

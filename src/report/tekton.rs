@@ -1,0 +1,181 @@
+//! Tekton's limit on results: the length of the termination message that they will make.
+//!
+//! After a step has ended, Tekton's entrypoint puts every result that it finds on disk, then the time at which the step
+//! was started, into one JSON array in the container's termination message, and fails the step when that is longer
+//! than 4096 bytes (tektoncd/pipeline, `pkg/termination/write.go`, `pkg/entrypoint/entrypointer.go`). Its own message
+//! about it is found in the step's log only and doesn't say which result was too long.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// The longest termination message in bytes.
+const LIMIT: usize = 4096;
+/// Where Tekton keeps what concerns a TaskRun.
+pub(super) const ROOT: &str = "/tekton";
+/// A start time at its longest: milliseconds, and an offset in place of `Z`.
+const STARTED_AT: (&str, &str) = ("StartedAt", "2006-01-02T15:04:05.000+07:00");
+
+/// A result that is about to be written.
+pub(super) struct Bound<'a> {
+    /// What the user calls it, such as `images`.
+    pub(super) key: &'a str,
+    /// Where it goes.
+    pub(super) path: &'a Path,
+    /// Its value.
+    pub(super) value: &'a str,
+}
+
+/// Measures the results under `root` together, and with those that earlier steps of the same Task left there, since
+/// the entrypoint of every step reads them all.
+///
+/// # Errors
+///
+/// [`Error::Other`] if they are too long: it names the longest.
+pub(super) fn check(results: &[Bound], root: &Path) -> Result<(), Error> {
+    let bound: Vec<&Bound> = results.iter().filter(|result| is_result(result.path, root)).collect();
+    let Some(longest) = bound.iter().max_by_key(|result| result.value.len()) else {
+        return Ok(());
+    };
+    let own: usize = bound.iter().map(|result| entry(&file_name(result.path), result.value)).sum();
+    let earlier = others(&bound, root);
+    let others: usize = earlier.iter().map(|(name, value)| entry(name, value)).sum();
+    // Each entry counts its comma; the last has none, but there are two brackets.
+    let total = own + others + entry(STARTED_AT.0, STARTED_AT.1) + 1;
+    if total <= LIMIT {
+        return Ok(());
+    }
+    let shared = match earlier.len() {
+        0 => String::new(),
+        count => format!(" (with {count} of earlier steps)"),
+    };
+    Err(Error::Other(format!(
+        "the results are too long for Tekton: together{shared} they make a message of {total} bytes, and the limit is \
+         {LIMIT}; the longest is `{}` with {} bytes, in {}; leave it out, or have it written to a workspace",
+        longest.key,
+        longest.value.len(),
+        longest.path.display(),
+    )))
+}
+
+/// Whether Tekton reads `path` as a result: `/tekton/results/…` or `/tekton/steps/…/results/…`, but not its home.
+fn is_result(path: &Path, root: &Path) -> bool {
+    path.starts_with(root) && !path.starts_with(root.join("home")) && !path.starts_with(root.join("creds"))
+}
+
+/// Results that are there already and stay: their names and values.
+fn others(bound: &[&Bound], root: &Path) -> Vec<(String, String)> {
+    let mut folders: BTreeSet<PathBuf> =
+        bound.iter().filter_map(|result| result.path.parent().map(Path::to_owned)).collect();
+    folders.insert(root.join("results"));
+    let mut found = Vec::new();
+    for folder in folders {
+        // A folder that can't be listed is none that anything can be said about.
+        for file in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = file.path();
+            let replaced = bound.iter().any(|result| result.path == path);
+            if replaced || !path.is_file() {
+                continue;
+            }
+            if let Ok(bytes) = fs::read(&path) {
+                found.push((file_name(&path), String::from_utf8_lossy(&bytes).into_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// The bytes of `{"key":…,"value":…,"type":1}` and a comma; every type has one digit.
+fn entry(key: &str, value: &str) -> usize {
+    r#"{"key":"","value":"","type":1},"#.len() + escaped_length(key) + escaped_length(value)
+}
+
+/// The length of a text between quotes as Go's `encoding/json` writes it, which escapes for HTML too.
+fn escaped_length(text: &str) -> usize {
+    let length = |character| match character {
+        '"' | '\\' | '\n' | '\r' | '\t' => 2,
+        '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => 6,
+        other => other.len_utf8(),
+    };
+    text.chars().map(length).sum()
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::tests::Folder;
+    use super::*;
+
+    /// The message that the entrypoint would write.
+    fn message(results: &[(&str, &str)]) -> String {
+        let mut entries: Vec<_> =
+            results.iter().map(|(key, value)| serde_json::json!({"key": key, "value": value, "type": 1})).collect();
+        entries.push(serde_json::json!({"key": STARTED_AT.0, "value": STARTED_AT.1, "type": 3}));
+        serde_json::to_string(&entries).unwrap()
+    }
+
+    fn check_one(value: &str, folder: &Folder) -> Result<(), Error> {
+        let path = folder.path("results/IMAGES");
+        check(&[Bound { key: "images", path: &path, value }], &folder.0)
+    }
+
+    #[test]
+    fn the_limit_is_that_of_the_whole_message() {
+        let folder = Folder::new();
+        let overhead = message(&[("IMAGES", "")]).len();
+        let fits = "x".repeat(LIMIT - overhead);
+        assert_eq!(message(&[("IMAGES", &fits)]).len(), LIMIT);
+        check_one(&fits, &folder).unwrap();
+        let error = check_one(&format!("{fits}x"), &folder).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!(
+                "the results are too long for Tekton: together they make a message of 4097 bytes, and the limit is \
+                 4096; the longest is `images` with {} bytes, in {}; leave it out, or have it written to a workspace",
+                fits.len() + 1,
+                folder.path("results/IMAGES").display()
+            )
+        );
+    }
+
+    #[test]
+    fn several_results_are_measured_together() {
+        let folder = Folder::new();
+        let (one, other) = (folder.path("results/A"), folder.path("steps/x/results/B"));
+        let half = "x".repeat(2000);
+        let bound = |path, value| Bound { key: "ref", path, value };
+        check(&[bound(&one, &half)], &folder.0).unwrap();
+        check(&[bound(&one, &half), bound(&other, &half)], &folder.0).unwrap_err();
+    }
+
+    #[test]
+    fn results_of_earlier_steps_count_and_those_written_anew_do_not() {
+        let folder = Folder::new();
+        fs::create_dir(folder.path("results")).unwrap();
+        fs::write(folder.path("results/IMAGES"), "y".repeat(4000)).unwrap();
+        check_one("x", &folder).unwrap();
+        fs::write(folder.path("results/EARLIER"), "y".repeat(4000)).unwrap();
+        let error = check_one("x", &folder).unwrap_err().to_string();
+        assert!(error.contains("together (with 1 of earlier steps) they make"), "{error}");
+    }
+
+    #[test]
+    fn other_paths_have_no_limit() {
+        let folder = Folder::new();
+        let value = "x".repeat(5000);
+        for path in [PathBuf::from("report.json"), folder.path("home/report.json")] {
+            check(&[Bound { key: "json", path: &path, value: &value }], &folder.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn escapes_count_as_go_writes_them() {
+        assert_eq!(escaped_length("a\"\\\n"), 7);
+        assert_eq!(escaped_length("<&>\u{1}\u{2028}é"), 32);
+    }
+}
