@@ -19,6 +19,8 @@ pub mod progress;
 pub mod results;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod schema_test;
 pub mod stdout;
 mod summary;
 mod tekton;

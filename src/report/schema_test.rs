@@ -1,0 +1,111 @@
+//! Tests that `docs/report.schema.json` is the schema of what is written.
+
+use boon::{Compiler, SchemaIndex, Schemas};
+use serde_json::{Value, json};
+
+use super::outcome::{Action, Outcome, State};
+use super::{sample, values};
+
+const FILE: &str = "report.schema.json";
+
+struct Schema {
+    schemas: Schemas,
+    index: SchemaIndex,
+}
+
+impl Schema {
+    fn load() -> Self {
+        let mut compiler = Compiler::new();
+        compiler.add_resource(FILE, text()).unwrap();
+        let mut schemas = Schemas::new();
+        let index = compiler.compile(FILE, &mut schemas).unwrap();
+        Self { schemas, index }
+    }
+
+    fn accepts(&self, report: &Value) -> bool {
+        self.schemas.validate(report, self.index).is_ok()
+    }
+
+    #[track_caller]
+    fn check(&self, outcome: &Outcome) {
+        if let Err(error) = self.schemas.validate(&written(outcome), self.index) {
+            panic!("{error:#}");
+        }
+    }
+}
+
+fn text() -> Value {
+    serde_json::from_str(include_str!("../../docs/report.schema.json")).unwrap()
+}
+
+fn written(outcome: &Outcome) -> Value {
+    serde_json::from_str(&values::report(outcome).unwrap()).unwrap()
+}
+
+#[test]
+fn what_is_written_is_valid() {
+    let schema = Schema::load();
+    schema.check(&sample::promoted());
+    schema.check(&sample::single());
+
+    let mut outcome = sample::promoted();
+    outcome.source = None;
+    outcome.base = Some(sample::source("docker.io/library/alpine", "3.22"));
+    outcome.warnings.push("beware".into());
+    outcome.platforms.clear();
+    for state in [State::Written, State::Unchanged, State::Skipped, State::Planned] {
+        outcome.destinations[0].state = state;
+        schema.check(&outcome);
+    }
+    for action in [Action::Present, Action::Mounted, Action::Sent, Action::Foreign] {
+        outcome.destinations[0].blobs[0].action = action;
+        schema.check(&outcome);
+    }
+    outcome.destinations.clear();
+    schema.check(&outcome);
+}
+
+/// A report and what to break in it.
+type Breakage = (&'static str, fn(&mut Value));
+
+#[test]
+fn what_is_broken_is_refused() {
+    let schema = Schema::load();
+    let breakages: [Breakage; 8] = [
+        ("an unknown field", |report| report["extra"] = json!(1)),
+        ("an unknown field below", |report| report["destinations"][0]["blobs"][0]["extra"] = json!(1)),
+        ("a missing field", |report| drop(report.as_object_mut().unwrap().remove("totals"))),
+        ("a digest with upper-case digits", |report| report["digest"] = json!(format!("sha256:{}", "A".repeat(64)))),
+        ("another version", |report| report["schemaVersion"] = json!(2)),
+        ("an unknown action", |report| report["destinations"][0]["blobs"][0]["action"] = json!("moved")),
+        ("a negative size", |report| report["size"] = json!(-1)),
+        ("a number as text", |report| report["totals"]["seconds"] = json!("3.2")),
+    ];
+    for (what, breakage) in breakages {
+        let mut report = written(&sample::promoted());
+        assert!(schema.accepts(&report));
+        breakage(&mut report);
+        assert!(!schema.accepts(&report), "{what} was accepted");
+    }
+}
+
+/// Every field that may be absent is filled here, so a field that only one side knows shows up.
+#[test]
+fn the_schema_and_the_report_have_the_same_fields() {
+    let mut outcome = sample::promoted();
+    outcome.base = outcome.source.clone();
+    let (report, schema) = (written(&outcome), text());
+    let definition = |name: &str| schema["$defs"][name]["properties"].clone();
+    for (object, properties) in [
+        (&report, schema["properties"].clone()),
+        (&report["source"], definition("source")),
+        (&report["platforms"][0], definition("platformImage")),
+        (&report["destinations"][0], definition("destination")),
+        (&report["destinations"][0]["manifests"][0], definition("manifestTransfer")),
+        (&report["destinations"][0]["blobs"][0], definition("blobTransfer")),
+        (&report["totals"], definition("totals")),
+    ] {
+        let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(object), names(&properties));
+    }
+}
