@@ -13,5 +13,6 @@ pub mod error;
 pub mod image;
 pub mod registry;
 pub mod report;
+pub mod serve;
 
 pub use error::{Error, ExitStatus, Result};

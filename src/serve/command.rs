@@ -1,0 +1,115 @@
+//! The command that is run beside the registry, and the signals that end both.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+use tokio::process::Command;
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+
+use crate::error::{Error, Result, Signal, printable};
+
+/// The environment variable that tells the command where the registry is: `host:port`.
+pub const ADDRESS_VARIABLE: &str = "IMGSTEP_REGISTRY";
+
+/// `SIGINT` and `SIGTERM`, from now on received instead of suffered.
+pub struct Signals {
+    interrupt: Stream,
+    terminate: Stream,
+}
+
+impl Signals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The system can't.
+    pub fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).map_err(|error| Error::Other(format!("can't wait for signals: {error}")));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+        }
+    }
+}
+
+/// Runs a command to its end, and hands the signals that come on to it.
+///
+/// # Errors
+/// The command can't be started.
+pub async fn run(command: &[OsString], address: SocketAddr, signals: &mut Signals) -> Result<u8> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(Error::Usage("there is no command to run".to_owned()));
+    };
+    let name = printable(&program.to_string_lossy(), 200);
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env(ADDRESS_VARIABLE, reachable(address).to_string())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| Error::Other(format!("can't run `{name}`: {error}")))?;
+    // Gone as soon as the command has been waited for, so that no signal can reach another process of that number.
+    let pid = child.id();
+    loop {
+        tokio::select! {
+            ended = child.wait() => {
+                return ended.map(exit_status).map_err(|error| Error::Other(format!("can't wait for `{name}`: {error}")));
+            }
+            signal = signals.next() => pass_on(pid, signal),
+        }
+    }
+}
+
+/// Sends a signal to the command. If it has just ended, there is nobody to tell.
+fn pass_on(pid: Option<u32>, signal: Signal) {
+    let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+    let signal = match signal {
+        Signal::Interrupt => rustix::process::Signal::INT,
+        Signal::Terminate => rustix::process::Signal::TERM,
+    };
+    if let Some(pid) = pid {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// The status as shells report it.
+fn exit_status(status: ExitStatus) -> u8 {
+    let status = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    status.and_then(|status| u8::try_from(status).ok()).unwrap_or(1)
+}
+
+/// Where a client on this machine reaches a server that listens on every address.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        match address {
+            SocketAddr::V4(_) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            SocketAddr::V6(_) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        }
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_those_of_a_shell() {
+        assert_eq!(exit_status(ExitStatus::from_raw(0)), 0);
+        assert_eq!(exit_status(ExitStatus::from_raw(7 << 8)), 7);
+        assert_eq!(exit_status(ExitStatus::from_raw(15)), 143);
+    }
+
+    #[test]
+    fn every_address_is_reached_by_loopback() {
+        let reach = |address: &str| reachable(address.parse().unwrap()).to_string();
+        assert_eq!(reach("0.0.0.0:80"), "127.0.0.1:80");
+        assert_eq!(reach("[::]:80"), "[::1]:80");
+        assert_eq!(reach("10.0.0.1:80"), "10.0.0.1:80");
+    }
+}

@@ -1,0 +1,93 @@
+//! The registry inside: the OCI distribution specification, served from memory or from a folder.
+//!
+//! A request goes `server` ▶ `dispatch` ▶ one of the handlers (`blobs`, `uploads`, `manifests`, `listings`) ▶ `storage`.
+//! It knows nothing of the client in `crate::registry`, so that each can be tested against the other.
+
+mod answer;
+mod blobs;
+mod body;
+mod command;
+mod dispatch;
+mod listings;
+mod manifests;
+mod range;
+mod routes;
+mod server;
+mod sessions;
+mod storage;
+mod uploads;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use self::sessions::Sessions;
+use self::storage::Storage;
+use crate::error::{Error, Result, Signal};
+
+pub use self::server::{Server, start};
+
+/// The address that is served where none is asked for.
+pub const DEFAULT_ADDRESS: &str = "127.0.0.1:5000";
+/// The same while a command runs: a port that is free.
+pub const DEFAULT_ADDRESS_FOR_COMMAND: &str = "127.0.0.1:0";
+
+/// What is to be served, and where.
+#[derive(Debug, Clone, Default)]
+pub struct ServeOptions {
+    /// `host:port`; port 0 takes one that is free.
+    pub address: Option<String>,
+    /// The folder that holds everything; in memory if none.
+    pub storage: Option<PathBuf>,
+    /// Whether every write is refused.
+    pub read_only: bool,
+}
+
+/// What the handlers share.
+struct Registry {
+    storage: Storage,
+    sessions: Sessions,
+    read_only: bool,
+}
+
+/// Serves while `command` runs and returns its exit status, 128 + n where signal n ended it. Without a command, serves
+/// until `SIGINT` or `SIGTERM` and returns 130 or 143; the address is printed on standard error then.
+///
+/// # Errors
+/// An address or a folder that can't be used, or a command that can't be started.
+pub async fn run(options: ServeOptions, command: &[OsString]) -> Result<u8> {
+    let mut signals = command::Signals::listen()?;
+    let default = if command.is_empty() { DEFAULT_ADDRESS } else { DEFAULT_ADDRESS_FOR_COMMAND };
+    let place = match &options.storage {
+        Some(folder) => format!("the folder {}", folder.display()),
+        None => "memory".to_owned(),
+    };
+    let read_only = if options.read_only { ", read-only" } else { "" };
+    let server =
+        start(ServeOptions { address: Some(options.address.unwrap_or_else(|| default.to_owned())), ..options }).await?;
+    if server.left_out() > 0 {
+        say(&format!("{} damaged entries of {place} are left out", server.left_out()));
+    }
+    let status = if command.is_empty() {
+        say(&format!("serving {} from {place}{read_only}", server.address()));
+        match signals.next().await {
+            Signal::Interrupt => 130,
+            Signal::Terminate => 143,
+        }
+    } else {
+        command::run(command, server.address(), &mut signals).await?
+    };
+    server.stop().await;
+    Ok(status)
+}
+
+/// Prints a line on standard error. That nobody reads it is no reason to stop.
+fn say(line: &str) {
+    let line = crate::error::printable(line, 2000);
+    let _ = writeln!(std::io::stderr(), "imgstep: {line}");
+}
+
+/// The address of a message about `address`.
+fn bind_error(address: &str, error: &std::io::Error) -> Error {
+    Error::Other(format!("can't listen on {}: {error}", crate::error::printable(address, 200)))
+}

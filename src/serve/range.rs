@@ -1,0 +1,100 @@
+//! The two kinds of range that clients send: `Range` on a download, `Content-Range` on a chunk of an upload.
+
+/// What part of a blob a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of it: no range was asked for, or none that we understand (RFC 9110, section 14.2, allows to ignore it).
+    Whole,
+    /// The bytes from `first` to `last`, both included.
+    Part {
+        /// Where it begins.
+        first: u64,
+        /// Where it ends.
+        last: u64,
+    },
+    /// Bytes that the blob does not have.
+    Unsatisfiable,
+}
+
+/// Reads a `Range` header against a blob of `size` bytes. More ranges than one are answered with the whole blob.
+pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
+    let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
+        return Wanted::Whole;
+    };
+    if spec.contains(',') {
+        return Wanted::Whole;
+    }
+    let Some((first, last)) = spec.split_once('-') else {
+        return Wanted::Whole;
+    };
+    let (first, last) = (first.trim(), last.trim());
+    let (first, last) = match (number(first), number(last)) {
+        (Some(first), Some(last)) => (first, last),
+        (Some(first), None) if last.is_empty() => (first, u64::MAX),
+        (None, Some(length)) if first.is_empty() => {
+            if length == 0 {
+                return Wanted::Unsatisfiable;
+            }
+            (size.saturating_sub(length), u64::MAX)
+        }
+        _ => return Wanted::Whole,
+    };
+    if first > last || first >= size {
+        return Wanted::Unsatisfiable;
+    }
+    Wanted::Part { first, last: last.min(size - 1) }
+}
+
+/// A chunk's place in a blob, from a `Content-Range` header: `<first>-<last>`, both included (distribution
+/// specification, "Pushing a blob in chunks").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// Where it begins.
+    pub first: u64,
+    /// Its length in bytes, at least one.
+    pub length: u64,
+}
+
+/// Reads a `Content-Range` header. `None` where it is not of the specification's form, or ends before it begins.
+pub fn chunk(header: &str) -> Option<Chunk> {
+    let (first, last) = header.trim().split_once('-')?;
+    let (first, last) = (number(first)?, number(last)?);
+    let length = last.checked_sub(first)?.checked_add(1)?;
+    Some(Chunk { first, length })
+}
+
+/// Digits only: `parse` alone would take `+1`.
+fn number(text: &str) -> Option<u64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_a_download() {
+        assert_eq!(wanted(None, 10), Wanted::Whole);
+        assert_eq!(wanted(Some("bytes=2-4"), 10), Wanted::Part { first: 2, last: 4 });
+        assert_eq!(wanted(Some("bytes=2-"), 10), Wanted::Part { first: 2, last: 9 });
+        assert_eq!(wanted(Some("bytes=-3"), 10), Wanted::Part { first: 7, last: 9 });
+        assert_eq!(wanted(Some("bytes=-30"), 10), Wanted::Part { first: 0, last: 9 });
+        assert_eq!(wanted(Some("bytes=8-99"), 10), Wanted::Part { first: 8, last: 9 });
+        for bad in ["bytes=10-", "bytes=5-4", "bytes=-0", "bytes=10-20"] {
+            assert_eq!(wanted(Some(bad), 10), Wanted::Unsatisfiable, "{bad}");
+        }
+        assert_eq!(wanted(Some("bytes=0-"), 0), Wanted::Unsatisfiable);
+        for ignored in ["bytes=0-1,3-4", "lines=0-1", "bytes=a-b", "bytes=-", "bytes=+1-2", "bytes"] {
+            assert_eq!(wanted(Some(ignored), 10), Wanted::Whole, "{ignored}");
+        }
+    }
+
+    #[test]
+    fn chunks_of_an_upload() {
+        assert_eq!(chunk("0-9"), Some(Chunk { first: 0, length: 10 }));
+        assert_eq!(chunk("7-7"), Some(Chunk { first: 7, length: 1 }));
+        for bad in ["", "5", "5-4", "-4", "5-", "bytes 0-9/10", "0-18446744073709551615", "99999999999999999999-1"] {
+            assert_eq!(chunk(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Content and catalog in a folder, so that a restart serves everything again.
+//!
+//! The layout, which a person can read and an ordinary tool can copy:
+//!
+//! ```text
+//! STORAGE/
+//!   imgstep-registry                          says what this folder is, and is locked while it is served
+//!   blobs/sha256/<hex>                        content of blobs and manifests, shared by all repositories
+//!   repositories/<name>/
+//!     _blobs/sha256/<hex>                     the repository holds this blob; the file says its size
+//!     _manifests/sha256/<hex>                 the repository holds this manifest; the file is JSON: its media type and
+//!                                             size, and for a referrer its subject, type and annotations
+//!     _tags/<tag>                             the file says the digest that the tag names
+//!   uploads/                                  what is not finished; emptied at every start
+//! ```
+//!
+//! `sha512` stands beside `sha256` where it is used. No part of a repository's name can begin with `_`, so that names and
+//! our own folders never meet. Every path is made of a name, tag or digest that was parsed, never of a client's words.
+//!
+//! Every file is written under `uploads/` and then renamed, content before the entries that speak of it and tags last;
+//! it is removed in the opposite order. Whenever the process dies, each entry is there whole or not at all, and what it
+//! speaks of is there too. Nothing is forced to the disk, so that a power failure may lose the last seconds: an entry
+//! whose content is missing or has another size is then left out at the next start.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::catalog::{Catalog, Record};
+use super::writer::{FinishedBytes, TemporaryFile};
+use crate::error::Error;
+use crate::image::digest::{Algorithm, Digest};
+use crate::image::reference::{is_repository, is_tag};
+
+/// The file that says what the folder is.
+const MARK: &str = "imgstep-registry";
+/// What it says.
+const MARK_TEXT: &str = "imgstep registry storage, version 1\n";
+/// An entry is never larger: a record holds at most the annotations of a manifest of 4 MiB, escaped.
+const ENTRY_LIMIT: u64 = 32 * 1024 * 1024;
+
+/// A folder that this process serves.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+    next_temporary: u64,
+    /// Locked as long as it is open.
+    _mark: File,
+}
+
+/// What a start found in a folder.
+pub struct Opened {
+    /// The folder.
+    pub folder: Folder,
+    /// What it holds.
+    pub catalog: Catalog,
+    /// How many entries were left out, since they could not be read or their content is not there.
+    pub left_out: usize,
+}
+
+impl Folder {
+    /// Opens a folder, or makes one if there is none. A folder that is only read need not be writable.
+    ///
+    /// # Errors
+    /// A folder that holds something else, or that another process serves.
+    pub fn open(root: &Path, read_only: bool) -> Result<Opened, Error> {
+        let mark_path = root.join(MARK);
+        if !read_only {
+            fs::create_dir_all(root).map_err(Error::file("create", root))?;
+            if !mark_path.exists() {
+                create(root, &mark_path)?;
+            }
+        }
+        let mark = File::open(&mark_path).map_err(Error::file("read", &mark_path))?;
+        let text = fs::read_to_string(&mark_path).map_err(Error::file("read", &mark_path))?;
+        if text != MARK_TEXT {
+            return Err(Error::Other(format!("{} is not the storage of this version of imgstep", root.display())));
+        }
+        let locked = if read_only { mark.try_lock_shared() } else { mark.try_lock() };
+        match locked {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Other(format!("{} is served by another process", root.display())));
+            }
+            // Not every file system has locks, and what was asked for works without.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(Error::file("lock", &mark_path)(error)),
+        }
+        let folder = Self { root: root.to_owned(), next_temporary: 0, _mark: mark };
+        if !read_only {
+            for part in ["blobs/sha256", "blobs/sha512", "repositories", "uploads"] {
+                let part = root.join(part);
+                fs::create_dir_all(&part).map_err(Error::file("create", &part))?;
+            }
+            folder.empty_uploads().map_err(Error::file("empty", root.join("uploads")))?;
+        }
+        let mut catalog = Catalog::default();
+        let left_out = folder.load(&mut catalog).map_err(Error::file("read", root.join("repositories")))?;
+        Ok(Opened { folder, catalog, left_out })
+    }
+
+    fn empty_uploads(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.root.join("uploads"))? {
+            fs::remove_file(entry?.path())?;
+        }
+        Ok(())
+    }
+
+    /// Where an unfinished upload is written.
+    pub fn upload(&self, id: &str) -> TemporaryFile {
+        TemporaryFile::new(self.root.join("uploads").join(id))
+    }
+
+    /// Where content is.
+    pub fn content(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs").join(digest.algorithm().name()).join(digest.hex())
+    }
+
+    /// Keeps content under its digest.
+    pub fn keep(&mut self, digest: &Digest, bytes: FinishedBytes) -> io::Result<()> {
+        let path = self.content(digest);
+        match bytes {
+            FinishedBytes::File(file) => file.keep_as(&path),
+            FinishedBytes::Chunks(chunks) => self.write(&path, &chunks.concat()),
+        }
+    }
+
+    /// Removes content.
+    pub fn forget(&self, digest: &Digest) -> io::Result<()> {
+        remove(&self.content(digest))
+    }
+
+    /// Makes the folders of a repository.
+    pub fn add_repository(&self, name: &str) -> io::Result<()> {
+        let root = self.repository(name);
+        for kind in ["_blobs", "_manifests"] {
+            for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+                fs::create_dir_all(root.join(kind).join(algorithm.name()))?;
+            }
+        }
+        fs::create_dir_all(root.join("_tags"))
+    }
+
+    /// Writes that a repository holds a blob.
+    pub fn add_blob(&mut self, name: &str, digest: &Digest, size: u64) -> io::Result<()> {
+        self.write(&self.entry(name, "_blobs", digest), format!("{size}\n").as_bytes())
+    }
+
+    /// Removes that a repository holds a blob.
+    pub fn remove_blob(&self, name: &str, digest: &Digest) -> io::Result<()> {
+        remove(&self.entry(name, "_blobs", digest))
+    }
+
+    /// Writes that a repository holds a manifest.
+    pub fn add_manifest(&mut self, name: &str, digest: &Digest, record: &Record) -> io::Result<()> {
+        let mut text = serde_json::to_vec_pretty(record)?;
+        text.push(b'\n');
+        self.write(&self.entry(name, "_manifests", digest), &text)
+    }
+
+    /// Removes that a repository holds a manifest.
+    pub fn remove_manifest(&self, name: &str, digest: &Digest) -> io::Result<()> {
+        remove(&self.entry(name, "_manifests", digest))
+    }
+
+    /// Writes what a tag names.
+    pub fn add_tag(&mut self, name: &str, tag: &str, digest: &Digest) -> io::Result<()> {
+        self.write(&self.repository(name).join("_tags").join(tag), format!("{digest}\n").as_bytes())
+    }
+
+    /// Removes a tag.
+    pub fn remove_tag(&self, name: &str, tag: &str) -> io::Result<()> {
+        remove(&self.repository(name).join("_tags").join(tag))
+    }
+
+    fn repository(&self, name: &str) -> PathBuf {
+        self.root.join("repositories").join(name)
+    }
+
+    fn entry(&self, name: &str, kind: &str, digest: &Digest) -> PathBuf {
+        self.repository(name).join(kind).join(digest.algorithm().name()).join(digest.hex())
+    }
+
+    /// Writes a file whole or not at all.
+    fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.next_temporary += 1;
+        let temporary = self.root.join("uploads").join(format!("entry-{}", self.next_temporary));
+        fs::write(&temporary, bytes)?;
+        fs::rename(&temporary, path)
+    }
+
+    /// Reads every entry into the catalog. Returns how many had to be left out.
+    fn load(&self, catalog: &mut Catalog) -> io::Result<usize> {
+        let top = self.root.join("repositories");
+        let mut left_out = 0;
+        let mut folders = vec![String::new()];
+        while let Some(name) = folders.pop() {
+            for entry in fs::read_dir(top.join(&name))? {
+                let entry = entry?;
+                let Some(part) = entry.file_name().to_str().map(str::to_owned) else {
+                    continue;
+                };
+                let path = if name.is_empty() { part.clone() } else { format!("{name}/{part}") };
+                match part.as_str() {
+                    "_blobs" | "_manifests" if is_repository(&name) => {
+                        left_out += self.load_held(&name, &part, catalog)?;
+                    }
+                    "_tags" => {}
+                    _ if is_repository(&path) && entry.file_type()?.is_dir() => folders.push(path),
+                    _ => left_out += 1,
+                }
+            }
+            // Tags last: they count only where their manifest does.
+            if is_repository(&name) {
+                left_out += self.load_tags(&name, catalog)?;
+            }
+        }
+        Ok(left_out)
+    }
+
+    fn load_held(&self, name: &str, kind: &str, catalog: &mut Catalog) -> io::Result<usize> {
+        let mut left_out = 0;
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let folder = self.repository(name).join(kind).join(algorithm.name());
+            for file in names_in(&folder)? {
+                let Ok(digest) = format!("{}:{file}", algorithm.name()).parse::<Digest>() else {
+                    left_out += 1;
+                    continue;
+                };
+                let text = read_entry(&folder.join(&file))?;
+                let size = fs::metadata(self.content(&digest)).ok().map(|metadata| metadata.len());
+                if kind == "_blobs" {
+                    match text.trim().parse::<u64>() {
+                        Ok(said) if Some(said) == size => catalog.add_blob(name, &digest, said),
+                        _ => left_out += 1,
+                    }
+                } else {
+                    match serde_json::from_str::<Record>(&text) {
+                        Ok(record) if Some(record.size) == size => catalog.add_manifest(name, &digest, record),
+                        _ => left_out += 1,
+                    }
+                }
+            }
+        }
+        Ok(left_out)
+    }
+
+    fn load_tags(&self, name: &str, catalog: &mut Catalog) -> io::Result<usize> {
+        let folder = self.repository(name).join("_tags");
+        let mut left_out = 0;
+        for tag in names_in(&folder)? {
+            let digest = read_entry(&folder.join(&tag))?.trim().parse::<Digest>();
+            match digest {
+                Ok(digest) if is_tag(&tag) && catalog.manifest(name, &digest).is_some() => {
+                    catalog.add_tag(name, &tag, &digest);
+                }
+                _ => left_out += 1,
+            }
+        }
+        // A repository that was emptied is still one.
+        if folder.exists() {
+            catalog.repository_or_new(name);
+        }
+        Ok(left_out)
+    }
+}
+
+/// Marks an empty folder as a storage.
+fn create(root: &Path, mark: &Path) -> Result<(), Error> {
+    let mut entries = fs::read_dir(root).map_err(Error::file("read", root))?;
+    if entries.next().is_some() {
+        return Err(Error::Other(format!(
+            "{} holds something that imgstep did not write; name an empty folder or a new one",
+            root.display()
+        )));
+    }
+    fs::write(mark, MARK_TEXT).map_err(Error::file("write", mark))
+}
+
+/// Removes a file; that it isn't there is as good.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The names in a folder that are text; none if there is no such folder.
+fn names_in(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry?.file_name().to_str().map(str::to_owned));
+    }
+    Ok(names)
+}
+
+/// An entry's text; empty, and so left out, where it is no file or no text, or larger than any that we write.
+fn read_entry(path: &Path) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() > ENTRY_LIMIT {
+        return Ok(String::new());
+    }
+    Ok(String::from_utf8(fs::read(path)?).unwrap_or_default())
+}

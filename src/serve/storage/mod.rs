@@ -1,0 +1,322 @@
+//! What the registry holds: one catalog, with the bytes in memory or in a folder.
+//!
+//! The catalog is in memory in both cases, so that whether something is there is answered without a disk. A change is
+//! written to the folder first and to the catalog then, under one lock that is never held across an `await`; each is a
+//! few small files, which costs less than moving the work to another thread. The bytes of blobs are written and read
+//! outside that lock.
+
+pub mod catalog;
+mod folder;
+mod memory;
+pub mod writer;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use self::catalog::{Catalog, Record};
+use self::folder::Folder;
+use self::memory::Memory;
+use self::writer::{BlobWriter, Finished, FinishedBytes};
+use crate::error::Error;
+use crate::image::digest::{Algorithm, Digest};
+
+/// Everything that is stored.
+pub struct Storage {
+    state: Mutex<State>,
+}
+
+struct State {
+    catalog: Catalog,
+    place: Place,
+}
+
+enum Place {
+    Memory(Memory),
+    Folder(Folder),
+}
+
+/// Where the bytes of a blob or manifest can be read.
+pub enum Content {
+    /// In memory.
+    Chunks(Arc<[Bytes]>),
+    /// In a file.
+    File(PathBuf),
+}
+
+impl Content {
+    /// The whole content, for what is known to be small. `None` if it was deleted meanwhile.
+    pub fn read(self) -> io::Result<Option<Bytes>> {
+        match self {
+            Self::Chunks(chunks) => Ok(Some(match &chunks[..] {
+                [one] => one.clone(),
+                many => many.concat().into(),
+            })),
+            Self::File(path) => match std::fs::read(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                other => other.map(|bytes| Some(bytes.into())),
+            },
+        }
+    }
+}
+
+/// A manifest that was found.
+pub struct FoundManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// What is known of it.
+    pub record: Arc<Record>,
+    /// Its bytes.
+    pub content: Content,
+}
+
+/// What a manifest is asked for by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// A tag.
+    Tag(String),
+    /// A digest.
+    Digest(Digest),
+}
+
+/// How a deletion ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// It is gone.
+    Done,
+    /// There was nothing to delete.
+    Missing,
+    /// There is not even such a repository.
+    NoRepository,
+}
+
+impl Storage {
+    /// An empty storage in memory.
+    pub fn in_memory() -> Self {
+        Self::new(Catalog::default(), Place::Memory(Memory::default()))
+    }
+
+    /// The storage in a folder, and how many of its entries were left out because they are damaged.
+    ///
+    /// # Errors
+    /// A folder that can't be read or written, holds something else, or is served by another process.
+    pub fn in_folder(root: &Path, read_only: bool) -> Result<(Self, usize), Error> {
+        let opened = Folder::open(root, read_only)?;
+        Ok((Self::new(opened.catalog, Place::Folder(opened.folder)), opened.left_out))
+    }
+
+    fn new(catalog: Catalog, place: Place) -> Self {
+        Self { state: Mutex::new(State { catalog, place }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves maps that are whole: each change is one insertion or removal.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the catalog.
+    pub fn look<T>(&self, look: impl FnOnce(&Catalog) -> T) -> T {
+        look(&self.state().catalog)
+    }
+
+    /// Begins to receive a blob. `id` names the upload, and must be fit for a file's name.
+    pub fn writer(&self, id: &str, algorithm: Algorithm) -> BlobWriter {
+        let file = match &self.state().place {
+            Place::Memory(_) => None,
+            Place::Folder(folder) => Some(folder.upload(id)),
+        };
+        BlobWriter::new(algorithm, file)
+    }
+
+    /// A blob's size and bytes.
+    pub fn blob(&self, name: &str, digest: &Digest) -> Option<(u64, Content)> {
+        let state = self.state();
+        let size = state.catalog.blob(name, digest)?;
+        Some((size, state.place.content(digest)?))
+    }
+
+    /// Adds a blob that was received to a repository.
+    pub fn add_blob(&self, name: &str, finished: Finished) -> io::Result<()> {
+        let mut state = self.state();
+        state.keep(&finished.digest, finished.bytes)?;
+        state.add_blob(name, &finished.digest, finished.size)
+    }
+
+    /// Adds a blob that repository `from` holds to repository `name`. `false` if it doesn't hold it.
+    pub fn mount(&self, name: &str, from: &str, digest: &Digest) -> io::Result<bool> {
+        let mut state = self.state();
+        let Some(size) = state.catalog.blob(from, digest) else {
+            return Ok(false);
+        };
+        if from != name {
+            state.add_blob(name, digest, size)?;
+        }
+        Ok(true)
+    }
+
+    /// Takes a blob out of a repository.
+    pub fn delete_blob(&self, name: &str, digest: &Digest) -> io::Result<Deleted> {
+        let mut state = self.state();
+        if state.catalog.repository(name).is_none() {
+            return Ok(Deleted::NoRepository);
+        }
+        if state.catalog.blob(name, digest).is_none() {
+            return Ok(Deleted::Missing);
+        }
+        if let Place::Folder(folder) = &state.place {
+            folder.remove_blob(name, digest)?;
+        }
+        if state.catalog.remove_blob(name, digest) {
+            state.place.forget(digest)?;
+        }
+        Ok(Deleted::Done)
+    }
+
+    /// A manifest by tag or digest.
+    pub fn manifest(&self, name: &str, named: &Named) -> Option<FoundManifest> {
+        let state = self.state();
+        let repository = state.catalog.repository(name)?;
+        let digest = match named {
+            Named::Tag(tag) => repository.tags.get(tag)?,
+            Named::Digest(digest) => digest,
+        };
+        let record = repository.manifests.get(digest)?.clone();
+        Some(FoundManifest { digest: digest.clone(), record, content: state.place.content(digest)? })
+    }
+
+    /// Adds a manifest and its tags to a repository.
+    pub fn add_manifest(
+        &self,
+        name: &str,
+        digest: &Digest,
+        bytes: Bytes,
+        record: Record,
+        tags: &[String],
+    ) -> io::Result<()> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        state.keep(digest, FinishedBytes::Chunks(vec![bytes]))?;
+        state.make_repository(name)?;
+        if state.catalog.manifest(name, digest).is_none_or(|known| **known != record) {
+            if let Place::Folder(folder) = &mut state.place {
+                folder.add_manifest(name, digest, &record)?;
+            }
+            state.catalog.add_manifest(name, digest, record);
+        }
+        for tag in tags {
+            if let Place::Folder(folder) = &mut state.place {
+                folder.add_tag(name, tag, digest)?;
+            }
+            state.catalog.add_tag(name, tag, digest);
+        }
+        Ok(())
+    }
+
+    /// Takes a tag, or a manifest and all tags that name it, out of a repository.
+    pub fn delete_manifest(&self, name: &str, named: &Named) -> io::Result<Deleted> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let Some(repository) = state.catalog.repository(name) else {
+            return Ok(Deleted::NoRepository);
+        };
+        match named {
+            Named::Tag(tag) => {
+                if !repository.tags.contains_key(tag) {
+                    return Ok(Deleted::Missing);
+                }
+                if let Place::Folder(folder) = &state.place {
+                    folder.remove_tag(name, tag)?;
+                }
+                state.catalog.remove_tag(name, tag);
+            }
+            Named::Digest(digest) => {
+                if !repository.manifests.contains_key(digest) {
+                    return Ok(Deleted::Missing);
+                }
+                if let Place::Folder(folder) = &state.place {
+                    for tag in repository.tags_of(digest) {
+                        folder.remove_tag(name, &tag)?;
+                    }
+                    folder.remove_manifest(name, digest)?;
+                }
+                if state.catalog.remove_manifest(name, digest) {
+                    state.place.forget(digest)?;
+                }
+            }
+        }
+        Ok(Deleted::Done)
+    }
+}
+
+impl State {
+    /// Keeps content, unless somebody holds the same already.
+    fn keep(&mut self, digest: &Digest, bytes: FinishedBytes) -> io::Result<()> {
+        if self.catalog.is_held(digest) {
+            return Ok(());
+        }
+        match (&mut self.place, bytes) {
+            (Place::Folder(folder), bytes) => folder.keep(digest, bytes),
+            (Place::Memory(memory), FinishedBytes::Chunks(chunks)) => {
+                memory.keep(digest, chunks);
+                Ok(())
+            }
+            (Place::Memory(_), FinishedBytes::File(_)) => Err(io::Error::other("a file in a storage in memory")),
+        }
+    }
+
+    fn make_repository(&mut self, name: &str) -> io::Result<()> {
+        if self.catalog.repository(name).is_none() {
+            if let Place::Folder(folder) = &self.place {
+                folder.add_repository(name)?;
+            }
+            self.catalog.repository_or_new(name);
+        }
+        Ok(())
+    }
+
+    fn add_blob(&mut self, name: &str, digest: &Digest, size: u64) -> io::Result<()> {
+        self.make_repository(name)?;
+        if self.catalog.blob(name, digest).is_none() {
+            if let Place::Folder(folder) = &mut self.place {
+                folder.add_blob(name, digest, size)?;
+            }
+            self.catalog.add_blob(name, digest, size);
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    fn content(&self, digest: &Digest) -> Option<Content> {
+        match self {
+            Self::Memory(memory) => memory.get(digest).map(Content::Chunks),
+            Self::Folder(folder) => Some(Content::File(folder.content(digest))),
+        }
+    }
+
+    fn forget(&mut self, digest: &Digest) -> io::Result<()> {
+        match self {
+            Self::Memory(memory) => {
+                memory.forget(digest);
+                Ok(())
+            }
+            Self::Folder(folder) => folder.forget(digest),
+        }
+    }
+}
+
+/// Opens a file at an offset. `None` if it was deleted meanwhile.
+pub fn open_at(path: &Path, offset: u64) -> io::Result<Option<File>> {
+    use std::io::{Seek as _, SeekFrom};
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    if offset > 0 {
+        file.seek(SeekFrom::Start(offset))?;
+    }
+    Ok(Some(file))
+}

@@ -1,0 +1,346 @@
+//! Takes in one blob: hashes what arrives and keeps it, in memory or in a temporary file.
+//!
+//! Bytes are gathered, uncopied, until a batch is worth a thread of its own; that thread hashes it and writes it to the
+//! file while the next batch arrives. An upload thus has at most two batches in memory beside what it keeps.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use bytes::{Bytes, BytesMut};
+use tokio::task::JoinHandle;
+
+use crate::image::digest::{Algorithm, Digest, Hasher};
+
+/// A batch for another thread, in bytes.
+const BATCH: usize = 1024 * 1024;
+/// A rest up to this size is hashed at once: handing it to another thread would cost more.
+const AT_ONCE: usize = 64 * 1024;
+/// A blob in memory up to this size is copied together, since its chunk would keep a whole network buffer alive.
+const SMALL: u64 = 4096;
+/// A file is read back in blocks of this size.
+const BLOCK: usize = 256 * 1024;
+
+/// A blob that is being received.
+pub struct BlobWriter {
+    work: Work,
+    gathered: Vec<Bytes>,
+    gathered_length: usize,
+    length: u64,
+    /// What is kept in memory; `None` where a file is written.
+    chunks: Option<Vec<Bytes>>,
+}
+
+/// The hasher and the file, or the thread that has them now.
+enum Work {
+    Idle(Hands),
+    Busy(JoinHandle<(Hands, io::Result<()>)>),
+    /// A thread failed and took them with it.
+    Lost,
+}
+
+struct Hands {
+    hasher: Hasher,
+    file: Option<TemporaryFile>,
+}
+
+/// A blob that was received whole and has the digest that its client promised.
+pub struct Finished {
+    /// The digest.
+    pub digest: Digest,
+    /// The size in bytes.
+    pub size: u64,
+    /// The bytes.
+    pub bytes: FinishedBytes,
+}
+
+/// Where a received blob is.
+pub enum FinishedBytes {
+    /// In memory.
+    Chunks(Vec<Bytes>),
+    /// In a temporary file.
+    File(TemporaryFile),
+}
+
+/// Why a blob was not finished.
+#[derive(Debug)]
+pub enum FinishError {
+    /// The bytes have this digest and not the one that was promised.
+    Mismatch(Digest),
+    /// The storage failed.
+    Io(io::Error),
+}
+
+impl From<io::Error> for FinishError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// A file that vanishes unless it is given its final name.
+pub struct TemporaryFile {
+    path: PathBuf,
+    file: Option<File>,
+    kept: bool,
+}
+
+impl TemporaryFile {
+    /// A file that will be at `path` as soon as something is written.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, file: None, kept: false }
+    }
+
+    fn open(&mut self) -> io::Result<&mut File> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => File::options().read(true).write(true).create_new(true).open(&self.path)?,
+        };
+        Ok(self.file.insert(file))
+    }
+
+    /// Gives the file its final name. Whoever opens that name finds the whole content or nothing.
+    pub fn keep_as(mut self, path: &Path) -> io::Result<()> {
+        self.open()?;
+        std::fs::rename(&self.path, path)?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        if self.file.is_some() && !self.kept {
+            // Nothing is lost if this fails: the folder of uploads is emptied at the next start.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Hands {
+    fn take_in(&mut self, batch: &[Bytes]) -> io::Result<()> {
+        for bytes in batch {
+            self.hasher.update(bytes);
+        }
+        if let Some(file) = &mut self.file {
+            write_all(file.open()?, batch)?;
+        }
+        Ok(())
+    }
+
+    /// Hashes everything again, by another algorithm.
+    fn hash_again(&mut self, algorithm: Algorithm, chunks: Option<&[Bytes]>) -> io::Result<()> {
+        self.hasher = Hasher::new(algorithm);
+        for bytes in chunks.unwrap_or_default() {
+            self.hasher.update(bytes);
+        }
+        if let Some(file) = &mut self.file {
+            file.open()?;
+            let mut file = File::open(&file.path)?;
+            let mut block = vec![0; BLOCK];
+            loop {
+                let length = file.read(&mut block)?;
+                if length == 0 {
+                    break;
+                }
+                self.hasher.update(&block[..length]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes many small pieces with few system calls.
+fn write_all(file: &mut File, batch: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = batch.iter().map(|bytes| IoSlice::new(bytes)).collect();
+    let mut left = &mut slices[..];
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn lost() -> io::Error {
+    io::Error::other("an earlier write of this upload failed")
+}
+
+impl BlobWriter {
+    /// A writer that has received nothing. With a temporary file, the bytes go there; without, they stay in memory.
+    pub fn new(algorithm: Algorithm, file: Option<TemporaryFile>) -> Self {
+        let chunks = file.is_none().then(Vec::new);
+        let work = Work::Idle(Hands { hasher: Hasher::new(algorithm), file });
+        Self { work, gathered: Vec::new(), gathered_length: 0, length: 0, chunks }
+    }
+
+    /// The number of bytes received.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Hashes by this algorithm from the start on, if nothing was received yet. Otherwise [`Self::finish`] hashes
+    /// again, if it must.
+    pub fn expect(&mut self, algorithm: Algorithm) {
+        if self.length == 0
+            && let Work::Idle(hands) = &mut self.work
+        {
+            hands.hasher = Hasher::new(algorithm);
+        }
+    }
+
+    /// Takes in the next bytes. If the future is dropped, they have been taken in all the same.
+    pub async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.length += bytes.len() as u64;
+        self.gathered_length += bytes.len();
+        if let Some(chunks) = &mut self.chunks {
+            chunks.push(bytes.clone());
+        }
+        self.gathered.push(bytes);
+        if self.gathered_length >= BATCH {
+            self.settle().await?;
+            self.hand_over();
+        }
+        Ok(())
+    }
+
+    /// Waits until no other thread works for this upload.
+    async fn settle(&mut self) -> io::Result<()> {
+        if let Work::Busy(handle) = &mut self.work {
+            // Borrowed, so that a request that is dropped here leaves the thread's result to the next one.
+            let joined = handle.await;
+            self.work = Work::Lost;
+            let (hands, result) = joined.map_err(io::Error::other)?;
+            result?;
+            self.work = Work::Idle(hands);
+        }
+        if matches!(self.work, Work::Lost) { Err(lost()) } else { Ok(()) }
+    }
+
+    fn hand_over(&mut self) {
+        self.work = match std::mem::replace(&mut self.work, Work::Lost) {
+            Work::Idle(mut hands) => {
+                let batch = std::mem::take(&mut self.gathered);
+                self.gathered_length = 0;
+                Work::Busy(tokio::task::spawn_blocking(move || {
+                    let result = hands.take_in(&batch);
+                    (hands, result)
+                }))
+            }
+            other => other,
+        };
+    }
+
+    /// Ends the blob and proves its digest.
+    ///
+    /// # Errors
+    /// [`FinishError::Mismatch`] where the bytes are others; they are gone then.
+    pub async fn finish(mut self, digest: Digest) -> Result<Finished, FinishError> {
+        self.settle().await?;
+        if self.gathered_length > AT_ONCE {
+            self.hand_over();
+            self.settle().await?;
+        }
+        let Work::Idle(mut hands) = self.work else {
+            return Err(lost().into());
+        };
+        hands.take_in(&self.gathered)?;
+        let mut chunks = self.chunks;
+        if algorithm_of(&hands.hasher) != digest.algorithm() {
+            let algorithm = digest.algorithm();
+            (hands, chunks) = tokio::task::spawn_blocking(move || {
+                hands.hash_again(algorithm, chunks.as_deref())?;
+                Ok::<_, io::Error>((hands, chunks))
+            })
+            .await
+            .map_err(io::Error::other)??;
+        }
+        let actual = hands.hasher.finish();
+        if actual != digest {
+            return Err(FinishError::Mismatch(actual));
+        }
+        let bytes = match hands.file {
+            Some(file) => FinishedBytes::File(file),
+            None => FinishedBytes::Chunks(together(chunks.unwrap_or_default(), self.length)),
+        };
+        Ok(Finished { digest, size: self.length, bytes })
+    }
+}
+
+fn algorithm_of(hasher: &Hasher) -> Algorithm {
+    match hasher {
+        Hasher::Sha256(_) => Algorithm::Sha256,
+        Hasher::Sha512(_) => Algorithm::Sha512,
+    }
+}
+
+/// The chunks as they are, or one exact copy of a small blob's.
+fn together(chunks: Vec<Bytes>, length: u64) -> Vec<Bytes> {
+    if length > SMALL {
+        return chunks;
+    }
+    let mut all = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
+    for chunk in &chunks {
+        all.extend_from_slice(chunk);
+    }
+    vec![all.freeze()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    async fn written(pieces: usize, piece: usize) -> (BlobWriter, Vec<u8>) {
+        let mut writer = BlobWriter::new(Algorithm::Sha256, None);
+        let mut all = Vec::new();
+        for number in 0..pieces {
+            let bytes = vec![u8::try_from(number % 251).unwrap(); piece];
+            all.extend_from_slice(&bytes);
+            writer.write(Bytes::from(bytes)).await.unwrap();
+        }
+        (writer, all)
+    }
+
+    fn bytes_of(finished: Finished) -> Vec<u8> {
+        match finished.bytes {
+            FinishedBytes::Chunks(chunks) => chunks.concat(),
+            FinishedBytes::File(_) => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn blobs_of_many_sizes_are_proved_by_both_algorithms() {
+        run(async {
+            for (pieces, piece) in [(0, 0), (1, 1), (3, 1000), (5, 300_000), (40, 100_000)] {
+                for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+                    let (writer, all) = written(pieces, piece).await;
+                    let mut hasher = Hasher::new(algorithm);
+                    hasher.update(&all);
+                    let finished = writer.finish(hasher.finish()).await;
+                    let finished = finished.ok().unwrap();
+                    assert_eq!(finished.size, all.len() as u64);
+                    assert_eq!(bytes_of(finished), all);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        run(async {
+            let (writer, all) = written(2, 1_000_000).await;
+            let result = writer.finish(Digest::of(b"something else")).await;
+            assert!(matches!(result, Err(FinishError::Mismatch(actual)) if actual == Digest::of(&all)));
+        });
+    }
+}
