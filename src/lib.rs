@@ -9,6 +9,7 @@
 //!                     └──▶ report ──▶ stdout, result files, CI
 //! ```
 
+pub mod cli;
 pub mod error;
 pub mod image;
 pub mod registry;

@@ -1,0 +1,3 @@
+//! The command line: words into requests.
+
+pub mod registry;
