@@ -78,6 +78,14 @@ pub enum Error {
     /// A signal ended the step.
     #[error("ended by {0}; no tag was moved half-way, and the same command goes on where it stopped")]
     Interrupted(Signal),
+    /// Some of several tags were written before one failed.
+    #[error("{source} (these were written before: {written})")]
+    Partly {
+        /// The references that were written.
+        written: String,
+        /// What failed.
+        source: Box<Error>,
+    },
     /// Anything else that can't be cured by the user's words.
     #[error("{0}")]
     Other(String),
@@ -133,6 +141,7 @@ impl Error {
             Self::Guard(_) => ExitStatus::Guard,
             Self::SourceMissing { .. } => ExitStatus::SourceMissing,
             Self::Registry(error) => error.exit_status(),
+            Self::Partly { source, .. } => source.exit_status(),
             Self::Network { .. } => ExitStatus::Temporary,
             Self::Interrupted(Signal::Interrupt) => ExitStatus::Interrupted,
             Self::Interrupted(Signal::Terminate) => ExitStatus::Terminated,

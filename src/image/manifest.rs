@@ -32,7 +32,7 @@ pub enum Content {
     /// An image.
     Image {
         /// The config.
-        config: Descriptor,
+        config: Box<Descriptor>,
         /// The layers, base first.
         layers: Vec<Descriptor>,
     },
@@ -135,7 +135,7 @@ impl Manifest {
                 manifests: view.manifests.ok_or_else(|| self.malformed("an index without `manifests`"))?,
             }),
             Kind::Image => Ok(Content::Image {
-                config: view.config.ok_or_else(|| self.malformed("an image without `config`"))?,
+                config: view.config.ok_or_else(|| self.malformed("an image without `config`")).map(Box::new)?,
                 layers: view.layers.unwrap_or_default(),
             }),
             Kind::Artifact => Ok(Content::Artifact { blobs: view.blobs.unwrap_or_default() }),
