@@ -1,3 +1,21 @@
-//! The OCI distribution specification, spoken to one host at a time.
+//! The OCI distribution specification, spoken to one host at a time. It knows nothing of steps.
+//!
+//! A [`client::Client`] is what all registries of a step share; a [`repository::Repository`] is where requests go.
+//! Everything that a registry sends is bounded, checked and made safe to print.
 
+pub mod blobs;
+pub mod challenge;
+pub mod client;
 pub mod error;
+pub mod host;
+pub mod location;
+pub mod manifests;
+pub mod referrers;
+pub mod repository;
+pub mod retry;
+pub mod tls;
+mod token;
+mod transport;
+pub mod uploads;
+
+pub use transport::Pulled;

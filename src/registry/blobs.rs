@@ -1,0 +1,154 @@
+//! Blobs: whether they are there, and reading them, resumed where a connection broke.
+//!
+//! Distribution specification, "Pulling blobs" and "Checking if content exists in the registry"; RFC 9110, section 14.
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, RANGE};
+
+use super::repository::{Call, Repository, Room};
+use super::retry;
+use super::transport::Answer;
+use crate::error::Error;
+use crate::image::digest::Digest;
+
+/// A blob being read. It is resumed by Range when its connection breaks; its bytes are not checked here.
+pub struct BlobReader {
+    repository: Repository,
+    digest: Digest,
+    /// The next byte to hand out.
+    offset: u64,
+    /// Bytes to drop first: the server began at 0 although asked to begin later.
+    skip: u64,
+    answer: Option<Answer>,
+    /// Failures since the last byte came.
+    failures: u32,
+}
+
+impl Repository {
+    /// Whether a blob is there, and its size in bytes where the registry says it.
+    ///
+    /// # Errors
+    /// An answer other than "there" and "not there".
+    pub async fn head_blob(&self, digest: &Digest, room: Room) -> Result<Option<BlobPresence>, Error> {
+        let answer = self.ask_blob(Method::HEAD, digest, 0, room).await?;
+        match answer.status().as_u16() {
+            200 => {
+                let size = answer.header(CONTENT_LENGTH).and_then(|size| size.parse().ok());
+                Ok(Some(BlobPresence { size }))
+            }
+            404 => Ok(None),
+            // Storage behind a redirect may refuse HEAD; that the registry redirects says that it has the blob.
+            _ if answer.redirected => Ok(Some(BlobPresence { size: None })),
+            _ => Err(self.error(answer, &format!("HEAD blob {}", digest.short())).await),
+        }
+    }
+
+    /// Begins to read a blob at byte `offset`.
+    ///
+    /// # Errors
+    /// The blob is not there, or can't be had.
+    pub async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<BlobReader, Error> {
+        let mut reader =
+            BlobReader { repository: self.clone(), digest: digest.clone(), offset, skip: 0, answer: None, failures: 0 };
+        reader.open().await?;
+        Ok(reader)
+    }
+
+    async fn ask_blob(&self, method: Method, digest: &Digest, offset: u64, room: Room) -> Result<Answer, Error> {
+        let range: Option<(HeaderName, HeaderValue)> = (offset > 0)
+            .then(|| HeaderValue::from_str(&format!("bytes={offset}-")).ok().map(|range| (RANGE, range)))
+            .flatten();
+        let call = Call {
+            operation: format!("{method} blob {}", digest.short()),
+            method,
+            url: self.url(&format!("blobs/{digest}")).await?,
+            headers: range.as_slice(),
+            body: None,
+            room,
+            origin: self.origin().await?,
+        };
+        self.call(call).await
+    }
+}
+
+/// What a registry says of a blob that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobPresence {
+    /// The size in bytes, where it is said.
+    pub size: Option<u64>,
+}
+
+impl BlobReader {
+    async fn open(&mut self) -> Result<(), Error> {
+        // A redirect's target may live for minutes only: each try begins at the registry again.
+        let answer = self.repository.ask_blob(Method::GET, &self.digest, self.offset, Room::Held).await?;
+        self.skip = match answer.status().as_u16() {
+            206 if starts_at(&answer, self.offset) => 0,
+            200 => self.offset,
+            _ => return Err(self.repository.error(answer, &format!("GET blob {}", self.digest.short())).await),
+        };
+        self.answer = Some(answer);
+        Ok(())
+    }
+
+    /// The next piece; `None` at the end of what the server sends.
+    ///
+    /// # Errors
+    /// The connection broke more often than is borne.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            let Some(answer) = self.answer.as_mut() else {
+                self.open().await?;
+                continue;
+            };
+            match answer.chunk().await {
+                Ok(Some(mut chunk)) => {
+                    if self.skip > 0 {
+                        let dropped = chunk.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+                        self.skip -= dropped as u64;
+                        chunk = chunk.slice(dropped..);
+                    }
+                    if chunk.is_empty() {
+                        continue;
+                    }
+                    self.failures = 0;
+                    self.offset += chunk.len() as u64;
+                    return Ok(Some(chunk));
+                }
+                Ok(None) => return Ok(None),
+                Err(error @ Error::Network { .. }) => self.wait_to_resume(error).await?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The server ended the body before the blob's end: asks for the rest.
+    ///
+    /// # Errors
+    /// It did so more often than is borne.
+    pub async fn ended_early(&mut self) -> Result<(), Error> {
+        let error = Error::Network {
+            operation: format!("GET blob {} of {}", self.digest.short(), self.repository.name()),
+            reason: format!("the body ended after {} bytes", self.offset),
+        };
+        self.wait_to_resume(error).await
+    }
+
+    async fn wait_to_resume(&mut self, error: Error) -> Result<(), Error> {
+        self.answer = None;
+        self.failures += 1;
+        if self.failures > self.repository.client.options().retries {
+            return Err(error);
+        }
+        tokio::time::sleep(retry::backoff(self.failures)).await;
+        Ok(())
+    }
+}
+
+/// Whether a partial answer begins where it was asked to (RFC 9110, section 14.4).
+fn starts_at(answer: &Answer, offset: u64) -> bool {
+    let Some(range) = answer.header(CONTENT_RANGE) else { return false };
+    let start = range.trim().strip_prefix("bytes").map(str::trim_start).and_then(|range| range.split('-').next());
+    start.and_then(|start| start.trim().parse::<u64>().ok()) == Some(offset)
+}

@@ -1,0 +1,181 @@
+//! The client of all registries that a step talks to: connections, hosts, and what is shared between them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use url::Url;
+
+use super::host::{Host, is_loopback};
+use super::repository::Repository;
+use super::tls::{self, Trust, Verification};
+use crate::error::Error;
+
+/// Connecting takes no longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// The largest manifest that is read unless the user says otherwise (distribution specification, "Pushing Manifests").
+pub const MANIFEST_LIMIT: u64 = 4 * 1024 * 1024;
+
+/// Told of every request, redacted, when it has been answered.
+pub type Trace = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What all registries of a step have in common.
+#[derive(Clone)]
+pub struct Options {
+    /// Requests under way at once on one host.
+    pub jobs: usize,
+    /// How often a request that failed for a passing reason is sent again.
+    pub retries: u32,
+    /// Certificate authorities.
+    pub trust: Trust,
+    /// Hosts (with their ports) that may speak plain HTTP or show any certificate.
+    pub insecure_registries: Vec<String>,
+    /// The largest manifest that is read, in bytes.
+    pub manifest_limit: u64,
+    /// Told of every request.
+    pub trace: Option<Trace>,
+}
+
+/// The client. Clones are the same client.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    hosts: Mutex<HashMap<String, Arc<Host>>>,
+    requests: AtomicU64,
+    loopback: OnceLock<reqwest::Client>,
+    verified: OnceLock<reqwest::Client>,
+    unverified: OnceLock<reqwest::Client>,
+    open_uploads: Mutex<HashMap<Url, Repository>>,
+}
+
+impl Client {
+    /// A client that has talked to nobody.
+    pub fn new(options: Options) -> Self {
+        Self(Arc::new(Inner {
+            options,
+            hosts: Mutex::new(HashMap::new()),
+            requests: AtomicU64::new(0),
+            loopback: OnceLock::new(),
+            verified: OnceLock::new(),
+            unverified: OnceLock::new(),
+            open_uploads: Mutex::new(HashMap::new()),
+        }))
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// How many HTTP requests were sent, to token services and the targets of redirects too.
+    pub fn requests(&self) -> u64 {
+        self.0.requests.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_request(&self) {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The host that serves `authority` (`host[:port]`), the same for all who ask.
+    pub(super) fn host(&self, authority: &str) -> Arc<Host> {
+        let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(
+            hosts.entry(authority.to_owned()).or_insert_with(|| Arc::new(Host::new(authority, self.0.options.jobs))),
+        )
+    }
+
+    /// Whether the user lets `url`'s host go without (checked) TLS.
+    pub(super) fn is_insecure(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        self.0.options.insecure_registries.iter().any(|insecure| match insecure.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() => {
+                name.eq_ignore_ascii_case(host) && port.parse() == Ok(url.port_or_known_default().unwrap_or_default())
+            }
+            _ => insecure.eq_ignore_ascii_case(host),
+        })
+    }
+
+    /// The HTTP client that may speak to `url`.
+    ///
+    /// # Errors
+    /// Plain HTTP to a host for which it is not permitted; TLS settings that can't be used.
+    pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, Error> {
+        let insecure = self.is_insecure(url);
+        if url.scheme() == "http" && is_loopback(url) {
+            return initialized(&self.0.loopback, || Ok(builder(tls::no_trust()?).no_proxy()));
+        }
+        if url.scheme() == "http" && !insecure {
+            return Err(Error::Protocol {
+                operation: super::location::redacted(url),
+                reason: format!(
+                    "plain HTTP is used for loopback hosts only; --insecure-registry {} permits it for this one",
+                    url.host_str().unwrap_or_default()
+                ),
+            });
+        }
+        if insecure {
+            return initialized(&self.0.unverified, || {
+                Ok(builder(tls::client_config(&self.0.options.trust, Verification::None)?))
+            });
+        }
+        initialized(&self.0.verified, || Ok(builder(tls::client_config(&self.0.options.trust, Verification::Full)?)))
+    }
+
+    pub(super) fn trace(&self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &self.0.options.trace {
+            trace(&line());
+        }
+    }
+
+    /// Remembers an upload that must be cancelled if the step ends before it is complete.
+    pub(super) fn upload_opened(&self, session: &Url, repository: &Repository) {
+        self.open_uploads().insert(session.clone(), repository.clone());
+    }
+
+    /// The upload is complete, or goes on under another address.
+    pub(super) fn upload_closed(&self, session: &Url) {
+        self.open_uploads().remove(session);
+    }
+
+    fn open_uploads(&self) -> std::sync::MutexGuard<'_, HashMap<Url, Repository>> {
+        self.0.open_uploads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cancels the uploads that are still open, so that a registry need not keep what will never be complete. A failure
+    /// is of no account: registries drop old uploads by themselves, and some (Quay) refuse to be asked.
+    pub async fn cancel_open_uploads(&self, time_limit: Duration) {
+        let open: Vec<(Url, Repository)> = self.open_uploads().drain().collect();
+        let cancelled = open.iter().map(|(session, repository)| repository.cancel_upload(session));
+        let _ = tokio::time::timeout(time_limit, futures_util::future::join_all(cancelled)).await;
+    }
+
+    /// The hosts that were talked to.
+    pub fn hosts(&self) -> HashSet<String> {
+        self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+}
+
+fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        // Redirects are followed by our own hand, without credentials.
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .referer(false)
+        .user_agent(concat!("imgstep/", env!("CARGO_PKG_VERSION")))
+}
+
+fn initialized(
+    cell: &OnceLock<reqwest::Client>,
+    make: impl FnOnce() -> Result<reqwest::ClientBuilder, Error>,
+) -> Result<&reqwest::Client, Error> {
+    if let Some(client) = cell.get() {
+        return Ok(client);
+    }
+    let client = make()?.build().map_err(|error| Error::Other(format!("the HTTP client can't be set up: {error}")))?;
+    Ok(cell.get_or_init(|| client))
+}

@@ -1,0 +1,111 @@
+//! Addresses that a registry sends us to: upload sessions and redirects. None is trusted with more than it needs.
+
+use url::Url;
+
+use crate::error::{Error, printable};
+
+/// Whether two addresses are one origin: scheme, host and port. Credentials go nowhere else.
+pub fn same_origin(one: &Url, other: &Url) -> bool {
+    one.scheme() == other.scheme()
+        && one.host_str() == other.host_str()
+        && one.port_or_known_default() == other.port_or_known_default()
+}
+
+/// The address that `location`, relative or absolute, means in an answer to `asked`.
+///
+/// A registry behind a proxy that ends TLS often calls itself by `http`: its own host keeps the scheme by which we
+/// reached it. Any other way from `https` to plain text is refused.
+///
+/// # Errors
+/// What is no address, is not HTTP, or leaves TLS.
+pub fn resolve(asked: &Url, location: &str) -> Result<Url, Error> {
+    let fail = |reason: &str| Error::Protocol {
+        operation: format!(
+            "{} sent us to `{}`",
+            redacted(asked),
+            printable(location.split('?').next().unwrap_or_default(), 200)
+        ),
+        reason: reason.to_owned(),
+    };
+    let mut url = asked.join(location).map_err(|_| fail("that is not an address"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(fail("that is not an HTTP address"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(fail("that address carries a login"));
+    }
+    if asked.scheme() == "https" && url.scheme() == "http" {
+        let own_host = url.host_str() == asked.host_str() && (url.port().is_none() || url.port() == asked.port());
+        let port = asked.port();
+        if !own_host || url.set_scheme("https").is_err() || url.set_port(port).is_err() {
+            return Err(fail("that leaves TLS, and is refused"));
+        }
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// Query parameters that hold no secret and help a reader of a log.
+const PLAIN_PARAMETERS: [&str; 8] = ["mount", "from", "digest", "n", "last", "artifactType", "scope", "service"];
+
+/// An address for a log or an error: without login, and with the values of only those query parameters that are known
+/// to be no secret. (Upload sessions and presigned addresses carry secrets there.)
+pub fn redacted(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let mut text = format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default());
+    text.push_str(&printable(url.path(), 400));
+    for (position, (key, value)) in url.query_pairs().enumerate() {
+        text.push(if position == 0 { '?' } else { '&' });
+        let shown = if PLAIN_PARAMETERS.contains(&key.as_ref()) { printable(&value, 200) } else { "…".to_owned() };
+        text.push_str(&printable(&key, 60));
+        text.push('=');
+        text.push_str(&shown);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn locations_are_resolved_against_the_request() {
+        let asked = url("https://r.example:8443/v2/a/blobs/uploads/");
+        assert_eq!(
+            resolve(&asked, "/v2/a/blobs/uploads/1?_state=x").unwrap().as_str(),
+            "https://r.example:8443/v2/a/blobs/uploads/1?_state=x"
+        );
+        assert_eq!(resolve(&asked, "https://s3.example/b?sig=1").unwrap().as_str(), "https://s3.example/b?sig=1");
+        assert_eq!(resolve(&asked, "http://r.example/v2/x").unwrap().as_str(), "https://r.example:8443/v2/x");
+        assert_eq!(
+            resolve(&url("http://localhost:5000/v2/"), "http://localhost:5000/x").unwrap().as_str(),
+            "http://localhost:5000/x"
+        );
+        for bad in [
+            "http://other.example/x",
+            "ftp://r.example/x",
+            "https://user:pw@r.example/x",
+            "http://r.example:80:80/",
+            "file:///etc/passwd",
+        ] {
+            assert!(resolve(&asked, bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn secrets_in_an_address_are_not_shown() {
+        let text = redacted(&url("https://u:p@s3.example/b?X-Amz-Signature=secret&digest=sha256:1#f"));
+        assert_eq!(text, "https://s3.example/b?X-Amz-Signature=…&digest=sha256:1");
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        assert!(same_origin(&url("https://a/x"), &url("https://a:443/y")));
+        assert!(!same_origin(&url("https://a/x"), &url("http://a/x")));
+        assert!(!same_origin(&url("https://a/x"), &url("https://a.b/x")));
+    }
+}

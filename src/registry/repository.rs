@@ -1,0 +1,433 @@
+//! A repository of a registry, and how a request to it is authorized, bounded and repeated.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::OwnedSemaphorePermit;
+use url::Url;
+
+use super::challenge::{self, Challenge};
+use super::client::Client;
+use super::host::{Host, Scheme, is_loopback};
+use super::retry;
+use super::token::TokenKey;
+use super::transport::{self, Answer, Outgoing, Pulled};
+use crate::credentials::{Login, Secret};
+use crate::error::Error;
+use crate::image::reference::RegistryReference;
+
+/// What a step may do in a repository: it asks tokens for no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read.
+    Pull,
+    /// Read and write.
+    PullPush,
+}
+
+/// A repository. Clones are the same.
+#[derive(Clone)]
+pub struct Repository {
+    pub(super) client: Client,
+    pub(super) host: Arc<Host>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// The registry as users write it.
+    registry: String,
+    name: String,
+    login: Login,
+    /// Where a login was looked for.
+    places: String,
+    access: Access,
+    /// A repository of the same registry to mount blobs from.
+    mount_from: Option<String>,
+    /// The token service would not let this login read `mount_from`.
+    mount_refused: AtomicBool,
+    /// Scopes that the registry asked for beyond ours.
+    more_scopes: Mutex<Vec<String>>,
+}
+
+/// How a request finds room under its host's limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// It waits for it.
+    Wait,
+    /// The caller holds it.
+    Held,
+}
+
+impl Client {
+    /// The repository of `reference`, to be used with `login`, which was looked for in `places`.
+    pub fn repository(
+        &self,
+        reference: &RegistryReference,
+        login: Login,
+        places: &str,
+        access: Access,
+        mount_from: Option<String>,
+    ) -> Repository {
+        Repository {
+            client: self.clone(),
+            host: self.host(reference.api_host()),
+            inner: Arc::new(Inner {
+                registry: reference.registry.clone(),
+                name: reference.repository.clone(),
+                login,
+                places: places.to_owned(),
+                access,
+                mount_from,
+                mount_refused: AtomicBool::new(false),
+                more_scopes: Mutex::new(Vec::new()),
+            }),
+        }
+    }
+}
+
+/// `Authorization: Basic` (RFC 7617).
+pub(super) fn basic(username: &str, password: &Secret) -> Result<HeaderValue, Error> {
+    let text = base64::engine::general_purpose::STANDARD.encode(format!("{username}:{}", password.expose()));
+    let mut header = HeaderValue::from_str(&format!("Basic {text}"))
+        .map_err(|_| Error::Credentials("the login can't stand in a header".to_owned()))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+impl Repository {
+    /// `registry/repository`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.inner.registry, self.inner.name)
+    }
+
+    /// The host that serves it.
+    pub fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// The repository of the same registry that blobs may be mounted from, unless the token service said no.
+    pub fn mount_from(&self) -> Option<&str> {
+        self.inner.mount_from.as_deref().filter(|_| !self.inner.mount_refused.load(Ordering::Relaxed))
+    }
+
+    /// No more mounts are tried: the registry refused one for a reason that holds for all.
+    pub(super) fn refuse_mounts(&self) {
+        self.inner.mount_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// The name within the registry.
+    pub fn path(&self) -> &str {
+        &self.inner.name
+    }
+
+    pub(super) fn token_advice(&self) -> String {
+        let login = match &self.inner.login {
+            Login::Anonymous => format!("no login for {} was found ({})", self.inner.registry, self.inner.places),
+            _ => format!("the login that was found for {} was refused ({})", self.name(), self.inner.places),
+        };
+        format!(
+            "{login}; run `docker login {}`, or name the folder of a config.json with --auth-dir",
+            self.inner.registry
+        )
+    }
+
+    /// The base address of the host, `scheme://host/`.
+    ///
+    /// # Errors
+    /// A host name that no address can hold.
+    pub(super) async fn origin(&self) -> Result<Url, Error> {
+        if self.host.wants_tls.get() == Some(&true) {
+            return self.address(Scheme::Https, "");
+        }
+        let scheme = *self.host.scheme.get_or_try_init(|| self.find_scheme()).await?;
+        self.address(scheme, "")
+    }
+
+    fn address(&self, scheme: Scheme, path: &str) -> Result<Url, Error> {
+        let text = format!("{}://{}/{path}", scheme.name(), self.host.authority());
+        text.parse().map_err(|_| Error::Usage(format!("`{}` is not a registry's host", self.host.authority())))
+    }
+
+    /// Loopback hosts are spoken to in plain HTTP until one turns out to want TLS ([`Self::turns_out_tls`]); a host of
+    /// `--insecure-registry` is tried with TLS first; all others speak TLS.
+    async fn find_scheme(&self) -> Result<Scheme, Error> {
+        let url = self.address(Scheme::Https, "v2/")?;
+        if is_loopback(&url) {
+            return Ok(Scheme::Http);
+        }
+        if !self.client.is_insecure(&url) || self.answers(url).await.is_ok() {
+            return Ok(Scheme::Https);
+        }
+        Ok(Scheme::Http)
+    }
+
+    async fn answers(&self, url: Url) -> Result<(), Error> {
+        let probe = Outgoing { method: Method::GET, url, headers: HeaderMap::new(), body: None };
+        transport::send(&self.client, &probe, None).await?.discard().await;
+        Ok(())
+    }
+
+    /// Whether a loopback host that refused a plain request wants TLS; asked once. Servers that speak TLS answer plain
+    /// text with 400 or hang up, so that no extra request is needed where plain HTTP is right.
+    async fn turns_out_tls(&self, result: &Result<Answer, Error>) -> bool {
+        let refused = match result {
+            Ok(answer) => answer.status() == 400,
+            Err(error) => matches!(error, Error::Network { .. }),
+        };
+        let plain = self.host.scheme.get() == Some(&Scheme::Http);
+        let Some(url) = self.address(Scheme::Https, "v2/").ok().filter(|url| refused && plain && is_loopback(url))
+        else {
+            return false;
+        };
+        let found = self.host.wants_tls.get_or_init(|| async {
+            match self.answers(url).await {
+                Ok(()) => true,
+                // It does speak TLS, and the next request will tell what is wrong with its certificate.
+                Err(Error::Network { reason, .. }) => reason.contains("certificate"),
+                Err(_) => false,
+            }
+        });
+        *found.await
+    }
+
+    /// An address below `/v2/<repository>/`.
+    pub(super) async fn url(&self, path: &str) -> Result<Url, Error> {
+        let origin = self.origin().await?;
+        origin
+            .join(&format!("/v2/{}/{path}", self.inner.name))
+            .map_err(|_| Error::Usage(format!("`{}` can't be part of an address", self.name())))
+    }
+
+    fn scopes(&self) -> Vec<String> {
+        let actions = match self.inner.access {
+            Access::Pull => "pull",
+            Access::PullPush => "pull,push",
+        };
+        let mut scopes = vec![format!("repository:{}:{actions}", self.inner.name)];
+        if let Some(from) = self.mount_from() {
+            scopes.push(format!("repository:{from}:pull"));
+        }
+        for more in self.inner.more_scopes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if !scopes.contains(more) {
+                scopes.push(more.clone());
+            }
+        }
+        scopes
+    }
+
+    /// The `Authorization` header for the next request, as far as the host's wishes are known.
+    async fn authorization(&self, refused: Option<&HeaderValue>) -> Result<Option<HeaderValue>, Error> {
+        if let Login::RegistryToken(token) = &self.inner.login {
+            let header = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+            return header.map(Some).map_err(|_| Error::Credentials("the token can't stand in a header".to_owned()));
+        }
+        match (self.host.challenge(), &self.inner.login) {
+            (None, _) | (Some(Challenge::Basic), Login::Anonymous | Login::RegistryToken(_)) => Ok(None),
+            (Some(Challenge::Basic), Login::Basic { username, password }) => basic(username, password).map(Some),
+            (Some(Challenge::Basic), Login::IdentityToken { username, token }) => basic(username, token).map(Some),
+            (Some(Challenge::Bearer { realm, service, .. }), login) => {
+                let login = login.clone();
+                let mut key = TokenKey { login, realm, service, scopes: self.scopes() };
+                match self.token(&key, refused).await {
+                    // Some services refuse the whole when one scope is not granted: go on without the mount.
+                    Err(Error::Registry(error)) if !error.is_temporary() && self.mount_from().is_some() => {
+                        self.inner.mount_refused.store(true, Ordering::Relaxed);
+                        key.scopes = self.scopes();
+                        self.token(&key, None).await.map(Some)
+                    }
+                    result => result.map(Some),
+                }
+            }
+        }
+    }
+
+    /// Learns from a 401 how to ask better.
+    ///
+    /// Returns whether another try makes sense.
+    async fn learn(&self, answer: Answer, sent: Option<&HeaderValue>) -> Result<bool, Answer> {
+        let found = match challenge::from_headers(answer.headers()) {
+            Some(found) => Some(found),
+            // Some registries (Google's) show their challenge at `/v2/` alone.
+            None => self.challenge_of_base().await,
+        };
+        let Some(found) = found else { return Err(answer) };
+        let useful = match (&found, &self.inner.login) {
+            (_, Login::RegistryToken(_)) | (Challenge::Basic, Login::Anonymous) => false,
+            (Challenge::Basic, _) => sent.is_none() || self.host.challenge() != Some(Challenge::Basic),
+            (Challenge::Bearer { .. }, _) => true,
+        };
+        if !useful {
+            return Err(answer);
+        }
+        if let Challenge::Bearer { scope: Some(scope), .. } = &found
+            && sent.is_some()
+        {
+            let mut more = self.inner.more_scopes.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = format!("repository:{}:", self.inner.name);
+            for wanted in scope.split(' ').filter(|wanted| !wanted.starts_with(&own)).take(4) {
+                if !more.iter().any(|known| known == wanted) {
+                    more.push(wanted.to_owned());
+                }
+            }
+        }
+        self.host.learn_challenge(found);
+        answer.discard().await;
+        Ok(true)
+    }
+
+    async fn challenge_of_base(&self) -> Option<Challenge> {
+        let url = self.origin().await.ok()?.join("/v2/").ok()?;
+        let outgoing = Outgoing { method: Method::GET, url, headers: HeaderMap::new(), body: None };
+        let answer = transport::send(&self.client, &outgoing, None).await.ok()?;
+        let found = challenge::from_headers(answer.headers());
+        answer.discard().await;
+        found
+    }
+
+    /// Sends a request that can be repeated, until it is answered with something that another try would not change.
+    ///
+    /// # Errors
+    /// [`Error::Network`] or [`Error::Registry`] when all tries failed for a passing reason. Any other answer, good or
+    /// bad, is the caller's to judge.
+    pub(super) async fn call(&self, mut call: Call<'_>) -> Result<Answer, Error> {
+        let retries = self.client.options().retries;
+        let mut failures: u32 = 0;
+        let mut renewals = 0;
+        let mut refused: Option<HeaderValue> = None;
+        loop {
+            self.host.wait_for_pause().await;
+            let authorization = self.authorization(refused.as_ref()).await?;
+            let outgoing = call.outgoing(authorization.as_ref());
+            let room = self.room(&call.room).await?;
+            let result = transport::send(&self.client, &outgoing, room).await;
+            if call.url.scheme() == "http" && self.turns_out_tls(&result).await && call.use_tls() {
+                continue;
+            }
+            let wait = match result {
+                Ok(answer) if answer.status() == 401 && !answer.redirected && renewals < 2 => {
+                    renewals += 1;
+                    match self.learn(answer, authorization.as_ref()).await {
+                        Ok(_) => {
+                            refused = authorization;
+                            continue;
+                        }
+                        Err(answer) => return Ok(answer),
+                    }
+                }
+                Ok(answer) if transport::is_temporary(answer.status()) => {
+                    let wait = retry::retry_after(answer.headers());
+                    if failures >= retries || wait.is_some_and(|wait| wait > retry::LONGEST_RETRY_AFTER) {
+                        return Err(self.error(answer, &call.operation).await);
+                    }
+                    if let Some(wait) = wait {
+                        self.host.pause(wait);
+                    }
+                    answer.discard().await;
+                    wait.unwrap_or_default()
+                }
+                Ok(answer) => return Ok(answer),
+                Err(error @ Error::Network { .. }) if failures >= retries => {
+                    return Err(with_operation(error, &call.operation));
+                }
+                Err(Error::Network { .. }) => Duration::ZERO,
+                Err(error) => return Err(error),
+            };
+            failures += 1;
+            tokio::time::sleep(wait.max(retry::backoff(failures))).await;
+        }
+    }
+
+    /// Sends a request whose body is a stream of `length` bytes, once. The authorization is made fresh before.
+    ///
+    /// # Errors
+    /// No answer came. Any answer, good or bad, is the caller's to judge.
+    pub(super) async fn call_with_stream(
+        &self,
+        call: Call<'_>,
+        body: reqwest::Body,
+        pulled: &Pulled,
+        length: u64,
+    ) -> Result<Answer, Error> {
+        self.host.wait_for_pause().await;
+        let authorization = self.authorization(None).await?;
+        let outgoing = call.outgoing(authorization.as_ref());
+        let _room = self.room(&call.room).await?;
+        let answer = transport::stream(&self.client, &outgoing, body, pulled, length).await?;
+        if transport::is_temporary(answer.status())
+            && let Some(wait) = retry::retry_after(answer.headers()).filter(|wait| *wait <= retry::LONGEST_RETRY_AFTER)
+        {
+            self.host.pause(wait);
+        }
+        if answer.status() == 401 {
+            // The token died on the way. The next try needs another, and the caller knows how to begin again.
+            if let (Some(sent), Some(Challenge::Bearer { realm, service, .. })) =
+                (&authorization, self.host.challenge())
+            {
+                let key = TokenKey { login: self.inner.login.clone(), realm, service, scopes: self.scopes() };
+                self.token(&key, Some(sent)).await?;
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn room(&self, room: &Room) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        match room {
+            Room::Wait => self.host.permits(1).await.map(Some),
+            Room::Held => Ok(None),
+        }
+    }
+
+    /// The error that an answer means.
+    pub(super) async fn error(&self, answer: Answer, operation: &str) -> Error {
+        let error = answer.into_error(format!("{operation} of {}", self.name()), &self.token_advice()).await;
+        Error::Registry(Box::new(error))
+    }
+}
+
+/// A network error told by what we wanted, not only by the address.
+fn with_operation(error: Error, operation: &str) -> Error {
+    match error {
+        Error::Network { operation: address, reason } => Error::Network {
+            operation: format!("{operation} ({address})"),
+            reason: format!(
+                "{reason}; check the name of the registry and the network, then run the same command again"
+            ),
+        },
+        other => other,
+    }
+}
+
+/// A request to a repository.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// What it is for, in a user's words: `PUT manifest v1`.
+    pub(super) operation: String,
+    pub(super) headers: &'a [(HeaderName, HeaderValue)],
+    pub(super) body: Option<Bytes>,
+    pub(super) room: Room,
+    /// The origin that credentials may go to: the registry's own.
+    pub(super) origin: Url,
+}
+
+impl Call<'_> {
+    /// Turns to TLS; says whether that could be done.
+    fn use_tls(&mut self) -> bool {
+        self.url.set_scheme("https").is_ok() && self.origin.set_scheme("https").is_ok()
+    }
+
+    fn outgoing(&self, authorization: Option<&HeaderValue>) -> Outgoing {
+        let mut headers: HeaderMap = self.headers.iter().cloned().collect();
+        if let Some(authorization) = authorization
+            && super::location::same_origin(&self.url, &self.origin)
+        {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        Outgoing { method: self.method.clone(), url: self.url.clone(), headers, body: self.body.clone() }
+    }
+}

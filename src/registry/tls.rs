@@ -1,0 +1,152 @@
+//! Trust: which certificate authorities a registry's certificate is checked against.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::error::Error;
+
+/// Where certificate authorities come from, beside the system's.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// Folders whose PEM files (`.crt`, `.pem`, `.cer`) are read.
+    pub directories: Vec<PathBuf>,
+    /// PEM files.
+    pub files: Vec<PathBuf>,
+}
+
+/// How a host's certificate is treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verification {
+    /// It is checked.
+    Full,
+    /// Anything goes: the user said so for this host.
+    None,
+}
+
+/// The TLS settings of a client: the system's roots (or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name), the
+/// built-in ones when there are none (a scratch container), and those of `trust` always.
+///
+/// # Errors
+/// A file or folder of `trust` that can't be read or holds no certificate.
+pub fn client_config(trust: &Trust, verification: Verification) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Other(format!("TLS can't be set up: {error}")))?;
+    let config = match verification {
+        Verification::Full => builder.with_root_certificates(roots(trust)?).with_no_client_auth(),
+        Verification::None => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(NoVerification(provider)))
+            .with_no_client_auth(),
+    };
+    Ok(config)
+}
+
+/// TLS settings that trust nobody, for a client that speaks plain HTTP only: reading the system's roots takes longer
+/// than a request on the loopback.
+///
+/// # Errors
+/// The TLS library refuses its own defaults.
+pub fn no_trust() -> Result<ClientConfig, Error> {
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map(|builder| builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+        .map_err(|error| Error::Other(format!("TLS can't be set up: {error}")))
+}
+
+fn roots(trust: &Trust) -> Result<RootCertStore, Error> {
+    let mut store = RootCertStore::empty();
+    // Errors of single files are passed over: a system's folder holds all kinds of things.
+    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if store.is_empty() {
+        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for directory in &trust.directories {
+        add_directory(&mut store, directory)?;
+    }
+    for file in &trust.files {
+        if add_file(&mut store, file)? == 0 {
+            return Err(Error::Usage(format!("--ca-file {}: there is no PEM certificate in it", file.display())));
+        }
+    }
+    Ok(store)
+}
+
+fn add_directory(store: &mut RootCertStore, directory: &Path) -> Result<(), Error> {
+    let fail = |error: std::io::Error| Error::Usage(format!("--ca-dir {}: {error}", directory.display()));
+    let mut found = 0;
+    for entry in std::fs::read_dir(directory).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        // A mounted ConfigMap or Secret shows its files as links beside `..data`; is_file follows them.
+        if matches!(extension, "crt" | "pem" | "cer") && path.is_file() {
+            found += add_file(store, &path)?;
+        }
+    }
+    if found == 0 {
+        return Err(Error::Usage(format!(
+            "--ca-dir {}: there is no PEM certificate in it (*.crt, *.pem, *.cer)",
+            directory.display()
+        )));
+    }
+    Ok(())
+}
+
+fn add_file(store: &mut RootCertStore, path: &Path) -> Result<usize, Error> {
+    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+    let mut found = 0;
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        let added = certificate
+            .map_err(|error| error.to_string())
+            .and_then(|certificate| store.add(certificate).map_err(|error| error.to_string()));
+        added.map_err(|error| Error::Usage(format!("{}: not a certificate authority: {error}", path.display())))?;
+        found += 1;
+    }
+    Ok(found)
+}
+
+/// Accepts any certificate; signatures of the handshake are still checked.
+#[derive(Debug)]
+struct NoVerification(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for NoVerification {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

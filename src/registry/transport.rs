@@ -1,0 +1,259 @@
+//! One HTTP exchange: sent, counted, traced, its redirects followed without credentials, its answer read in bounds.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
+use reqwest::{Method, StatusCode};
+use tokio::sync::OwnedSemaphorePermit;
+use url::Url;
+
+use super::client::Client;
+use super::error::{RegistryError, parse_details};
+use super::location::{redacted, resolve, same_origin};
+use crate::error::Error;
+
+/// The first byte of an answer to a request without a long body comes no later.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
+/// No silence in the middle of a body is longer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// An upload that doesn't move for so long is given up.
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// A registry may take long to answer the end of a large upload, since it hashes and moves it first.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(900);
+/// No chain of redirects is longer.
+const REDIRECT_LIMIT: usize = 6;
+/// Of an error body no more is read.
+const ERROR_BODY_LIMIT: usize = 8 * 1024;
+
+/// A request that can be sent as often as needed.
+#[derive(Clone)]
+pub struct Outgoing {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Bytes>,
+}
+
+/// An answer whose body has not been read.
+pub struct Answer {
+    /// The URL that answered, behind redirects.
+    pub(super) url: Url,
+    response: reqwest::Response,
+    /// Held until the body has been read or dropped, so that a host's limit counts bodies too.
+    permit: Option<OwnedSemaphorePermit>,
+    /// Whether a redirect led to it.
+    pub(super) redirected: bool,
+}
+
+/// Whether a later try may be answered otherwise.
+pub fn is_temporary(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// Sends `outgoing` and follows redirects of GET and HEAD. `Authorization` is sent to the origin of `outgoing` alone.
+///
+/// # Errors
+/// [`Error::Network`] when no answer came; [`Error::Protocol`] for a redirect that may not be followed.
+pub(super) async fn send(
+    client: &Client,
+    outgoing: &Outgoing,
+    permit: Option<OwnedSemaphorePermit>,
+) -> Result<Answer, Error> {
+    let mut url = outgoing.url.clone();
+    let mut headers = outgoing.headers.clone();
+    let mut redirects = 0;
+    loop {
+        let mut request = client.http(&url)?.request(outgoing.method.clone(), url.clone()).headers(headers.clone());
+        if let Some(body) = &outgoing.body {
+            request = request.body(body.clone());
+        }
+        let silence = async {
+            tokio::time::sleep(ANSWER_TIMEOUT).await;
+            format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())
+        };
+        let response = exchange(client, &outgoing.method, &url, request, silence).await?;
+        let follow = matches!(outgoing.method, Method::GET | Method::HEAD)
+            && matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+        let Some(location) = response.headers().get(LOCATION).filter(|_| follow) else {
+            return Ok(Answer { url, response, permit, redirected: redirects > 0 });
+        };
+        redirects += 1;
+        let operation = || format!("{} {}", outgoing.method, redacted(&outgoing.url));
+        if redirects > REDIRECT_LIMIT {
+            return Err(Error::Protocol {
+                operation: operation(),
+                reason: format!("more than {REDIRECT_LIMIT} redirects"),
+            });
+        }
+        let location = location
+            .to_str()
+            .map_err(|_| Error::Protocol { operation: operation(), reason: "a redirect to no address".to_owned() })?;
+        url = resolve(&url, location)?;
+        if !same_origin(&url, &outgoing.url) {
+            headers.remove(AUTHORIZATION);
+        }
+    }
+}
+
+/// One request and the head of its answer.
+async fn exchange(
+    client: &Client,
+    method: &Method,
+    url: &Url,
+    request: reqwest::RequestBuilder,
+    silence: impl Future<Output = String>,
+) -> Result<reqwest::Response, Error> {
+    client.count_request();
+    let start = Instant::now();
+    let result = tokio::select! {
+        result = request.send() => result.map_err(reason_of),
+        reason = silence => Err(reason),
+    };
+    let said = || match &result {
+        Ok(response) => response.status().as_u16().to_string(),
+        Err(reason) => reason.clone(),
+    };
+    client.trace(|| format!("{method} {} → {} ({} ms)", redacted(url), said(), start.elapsed().as_millis()));
+    result.map_err(|reason| Error::Network { operation: format!("{method} {}", redacted(url)), reason })
+}
+
+/// How far a streamed request body got: shared between the body and whoever watches that it moves.
+#[derive(Debug, Default)]
+pub struct Pulled(AtomicU64);
+
+impl Pulled {
+    /// `bytes` more were taken by the connection.
+    pub fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One request whose body is a stream of `length` bytes, and the head of its answer. It may take as long as it moves.
+pub(super) async fn stream(
+    client: &Client,
+    outgoing: &Outgoing,
+    body: reqwest::Body,
+    pulled: &Pulled,
+    length: u64,
+) -> Result<Answer, Error> {
+    let request = client
+        .http(&outgoing.url)?
+        .request(outgoing.method.clone(), outgoing.url.clone())
+        .headers(outgoing.headers.clone());
+    let silence = async {
+        let mut seen = pulled.get();
+        loop {
+            let limit = if seen < length { STALL_TIMEOUT } else { COMMIT_TIMEOUT };
+            tokio::time::sleep(limit).await;
+            let now = pulled.get();
+            if now == seen {
+                return format!("nothing moved for {} s, {now} of {length} bytes sent", limit.as_secs());
+            }
+            seen = now;
+        }
+    };
+    let response = exchange(client, &outgoing.method, &outgoing.url, request.body(body), silence).await?;
+    Ok(Answer { url: outgoing.url.clone(), response, permit: None, redirected: false })
+}
+
+/// What a failed exchange says, without the URL, which may hold a secret.
+fn reason_of(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = String::new();
+    let mut source: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        // Outer errors of the HTTP library say little ("error sending request"); causes repeat each other.
+        if !words.is_empty() && !text.contains(&words) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    crate::error::printable(&text, 300)
+}
+
+impl Answer {
+    pub(super) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// A header as text, if it is there and is text.
+    pub(super) fn header(&self, name: impl reqwest::header::AsHeaderName) -> Option<&str> {
+        self.response.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The next piece of the body; `None` at its end.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        let operation = || format!("GET {}", redacted(&self.url));
+        match tokio::time::timeout(IDLE_TIMEOUT, self.response.chunk()).await {
+            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Err(error)) => Err(Error::Network { operation: operation(), reason: reason_of(error) }),
+            Err(_) => Err(Error::Network {
+                operation: operation(),
+                reason: format!("silence for {} s in mid-body", IDLE_TIMEOUT.as_secs()),
+            }),
+        }
+    }
+
+    /// The whole body, if it has at most `limit` bytes.
+    pub(super) async fn bytes(mut self, limit: u64, what: &str) -> Result<Bytes, Error> {
+        let too_large = || Error::Malformed {
+            what: what.to_owned(),
+            reason: format!("it is larger than the limit of {limit} bytes"),
+        };
+        if self.response.content_length().is_some_and(|length| length > limit) {
+            return Err(too_large());
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            if (body.len() + chunk.len()) as u64 > limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    /// Reads the rest of a body that nobody needs, so that its connection can be used again.
+    pub(super) async fn discard(mut self) {
+        let mut left: usize = 64 * 1024;
+        while let Ok(Some(chunk)) = self.chunk().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                return;
+            }
+        }
+    }
+
+    /// The registry's error in this answer.
+    pub(super) async fn into_error(mut self, operation: String, advice: &str) -> RegistryError {
+        let mut body = BytesMut::new();
+        while body.len() < ERROR_BODY_LIMIT {
+            match self.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY_LIMIT - body.len())]),
+                _ => break,
+            }
+        }
+        let host = match (self.url.host_str(), self.url.port()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (host, _) => host.unwrap_or_default().to_owned(),
+        };
+        let status = self.response.status().as_u16();
+        let advice = (status == 401 && !advice.is_empty()).then(|| advice.to_owned());
+        drop(self.permit.take());
+        RegistryError { operation, host, status, details: parse_details(&body), advice }
+    }
+}

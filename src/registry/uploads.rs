@@ -1,0 +1,307 @@
+//! Upload sessions: begun (or spared by a mount), fed in one piece or in chunks, asked how far they got, completed,
+//! cancelled.
+//!
+//! Distribution specification, "Pushing blobs" and "Mounting a blob from another repository".
+
+use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RANGE};
+use url::Url;
+
+use super::host::SelfMount;
+use super::location::resolve;
+use super::manifests::content_digest;
+use super::repository::{Call, Repository, Room};
+use super::transport::{Answer, Pulled};
+use crate::error::Error;
+use crate::image::digest::Digest;
+
+/// An upload that has been begun.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Where the next request goes.
+    pub(super) url: Url,
+    /// The smallest chunk that the registry takes, in bytes (`OCI-Chunk-Min-Length`).
+    pub chunk_minimum: u64,
+}
+
+/// What became of the wish to put a blob somewhere.
+#[derive(Debug)]
+pub enum Begun {
+    /// The registry linked it from the repository named; nothing need be sent.
+    Mounted,
+    /// Its bytes are awaited.
+    Session(Session),
+}
+
+/// A part of a blob: bytes `start..end` of `size`.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// The first byte.
+    pub start: u64,
+    /// One past the last byte.
+    pub end: u64,
+}
+
+impl Repository {
+    /// Begins an upload; with `mount_from`, asks the registry to link the blob from there first. Whatever the registry
+    /// says against a mount, an ordinary upload is begun.
+    ///
+    /// # Errors
+    /// The upload can't be begun.
+    pub async fn begin_upload(&self, digest: &Digest, mount_from: Option<&str>, room: Room) -> Result<Begun, Error> {
+        if let Some(from) = mount_from {
+            let answer = self.post_upload(&format!("?mount={digest}&from={from}"), digest, room).await?;
+            match answer.status().as_u16() {
+                201 => {
+                    if from == self.path() {
+                        self.host.learn_self_mount(SelfMount::Answered);
+                    }
+                    answer.discard().await;
+                    return Ok(Begun::Mounted);
+                }
+                202 => return self.session(answer, digest).await.map(Begun::Session),
+                // Harbor says 401, Quay 400, others 403, 404, 405: all mean that it must be sent. Only a 404 may be
+                // about this one blob; the others would be said of each.
+                404 => answer.discard().await,
+                _ => {
+                    self.mounts_refused(from);
+                    answer.discard().await;
+                }
+            }
+        }
+        let answer = self.post_upload("", digest, room).await?;
+        if answer.status() != 202 {
+            return Err(self.error(answer, &format!("POST upload of blob {}", digest.short())).await);
+        }
+        self.session(answer, digest).await.map(Begun::Session)
+    }
+
+    fn mounts_refused(&self, from: &str) {
+        if from == self.path() {
+            self.host.learn_self_mount(SelfMount::Refused);
+        } else {
+            self.refuse_mounts();
+        }
+    }
+
+    async fn post_upload(&self, query: &str, digest: &Digest, room: Room) -> Result<Answer, Error> {
+        let headers = [(CONTENT_LENGTH, HeaderValue::from_static("0"))];
+        let call = Call {
+            method: Method::POST,
+            url: self.url(&format!("blobs/uploads/{query}")).await?,
+            operation: format!("POST upload of blob {}", digest.short()),
+            headers: &headers,
+            body: None,
+            room,
+            origin: self.origin().await?,
+        };
+        self.call(call).await
+    }
+
+    async fn session(&self, answer: Answer, digest: &Digest) -> Result<Session, Error> {
+        let location = answer.header(LOCATION).ok_or_else(|| Error::Protocol {
+            operation: format!("POST upload of blob {} of {}", digest.short(), self.name()),
+            reason: "the answer has no Location".to_owned(),
+        })?;
+        let url = resolve(&answer.url, location)?;
+        // Upload addresses with `_state` are those of the distribution registry, which answers a mount from the
+        // destination itself truly: what it did not mount is not there.
+        if url.query_pairs().any(|(key, _)| key == "_state") {
+            self.host.learn_self_mount(SelfMount::Answered);
+        }
+        let chunk_minimum =
+            answer.header("oci-chunk-min-length").and_then(|minimum| minimum.trim().parse().ok()).unwrap_or(0);
+        answer.discard().await;
+        self.client.upload_opened(&url, self);
+        Ok(Session { url, chunk_minimum })
+    }
+
+    /// Sends the whole blob in one request, which also completes the upload.
+    ///
+    /// # Errors
+    /// No answer came, or one that says no; [`Self::upload_offset`] tells where to go on.
+    pub async fn upload_whole(
+        &self,
+        session: &Session,
+        digest: &Digest,
+        size: u64,
+        body: reqwest::Body,
+        pulled: &Pulled,
+    ) -> Result<(), Error> {
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+            (CONTENT_LENGTH, HeaderValue::from(size)),
+        ];
+        let operation = format!("PUT blob {}", digest.short());
+        let call = self.upload_call(Method::PUT, with_digest(&session.url, digest), &operation, &headers).await?;
+        let answer = self.call_with_stream(call, body, pulled, size).await?;
+        self.completed(session, digest, answer, &operation).await
+    }
+
+    /// Sends one part of a blob.
+    ///
+    /// # Errors
+    /// No answer came, or one that says no, or one that says that less was stored.
+    pub async fn upload_part(
+        &self,
+        session: &Session,
+        digest: &Digest,
+        part: Part,
+        body: reqwest::Body,
+        pulled: &Pulled,
+    ) -> Result<Session, Error> {
+        let range = format!("{}-{}", part.start, part.end.saturating_sub(1));
+        let range = HeaderValue::from_str(&range).map_err(|_| Error::Other("a range is no header".to_owned()))?;
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+            (CONTENT_LENGTH, HeaderValue::from(part.end - part.start)),
+            (CONTENT_RANGE, range),
+        ];
+        let operation = format!("PATCH blob {}", digest.short());
+        let call = self.upload_call(Method::PATCH, session.url.clone(), &operation, &headers).await?;
+        let answer = self.call_with_stream(call, body, pulled, part.end - part.start).await?;
+        // 202 is the rule; Amazon's registry says 201, some say 204.
+        if !matches!(answer.status().as_u16(), 201 | 202 | 204) {
+            return Err(self.error(answer, &operation).await);
+        }
+        if let Some(stored) = answer.header(RANGE).and_then(end_of_range)
+            && stored != part.end
+        {
+            let reason = format!("{stored} bytes are said to be stored where {} were sent", part.end);
+            return Err(Error::Network { operation: format!("{operation} of {}", self.name()), reason });
+        }
+        let next = match answer.header(LOCATION) {
+            Some(location) => resolve(&answer.url, location)?,
+            None => session.url.clone(),
+        };
+        answer.discard().await;
+        self.client.upload_closed(&session.url);
+        self.client.upload_opened(&next, self);
+        Ok(Session { url: next, chunk_minimum: session.chunk_minimum })
+    }
+
+    /// Completes an upload whose bytes have all been sent.
+    ///
+    /// # Errors
+    /// The registry doesn't take it: the digest is not that of the bytes it has, or the session is gone.
+    pub async fn complete_upload(&self, session: &Session, digest: &Digest) -> Result<(), Error> {
+        let headers = [(CONTENT_LENGTH, HeaderValue::from_static("0"))];
+        let operation = format!("PUT blob {}", digest.short());
+        let call = self.upload_call(Method::PUT, with_digest(&session.url, digest), &operation, &headers).await?;
+        let answer = self.call(call).await?;
+        self.completed(session, digest, answer, &operation).await
+    }
+
+    async fn completed(
+        &self,
+        session: &Session,
+        digest: &Digest,
+        answer: Answer,
+        operation: &str,
+    ) -> Result<(), Error> {
+        if !matches!(answer.status().as_u16(), 201 | 204) {
+            return Err(self.error(answer, operation).await);
+        }
+        self.client.upload_closed(&session.url);
+        if let Some(stored) = content_digest(&answer)
+            && stored.algorithm() == digest.algorithm()
+            && stored != *digest
+        {
+            let what = format!("blob as {} says it stored it", self.name());
+            return Err(Error::DigestMismatch { what, expected: digest.clone(), actual: stored });
+        }
+        answer.discard().await;
+        Ok(())
+    }
+
+    /// How many bytes of an upload the registry has, and where to go on; `None` if the session is of no more use.
+    pub async fn upload_offset(&self, session: &Session) -> Option<(u64, Session)> {
+        let call = self.upload_call(Method::GET, session.url.clone(), "GET upload", &[]).await.ok()?;
+        let answer = self.call(call).await.ok()?;
+        if !matches!(answer.status().as_u16(), 202 | 204) {
+            answer.discard().await;
+            return None;
+        }
+        let offset = answer.header(RANGE).and_then(end_of_range)?;
+        let next = match answer.header(LOCATION) {
+            Some(location) => resolve(&answer.url, location).ok()?,
+            None => session.url.clone(),
+        };
+        answer.discard().await;
+        self.client.upload_closed(&session.url);
+        self.client.upload_opened(&next, self);
+        Some((offset, Session { url: next, chunk_minimum: session.chunk_minimum }))
+    }
+
+    /// Gives an upload up.
+    pub async fn abandon_upload(&self, session: &Session) {
+        self.client.upload_closed(&session.url);
+        self.cancel_upload(&session.url).await;
+    }
+
+    /// Asks the registry to forget an upload. Its answer is of no account.
+    pub(super) async fn cancel_upload(&self, session: &Url) {
+        if let Ok(call) = self.upload_call(Method::DELETE, session.clone(), "DELETE upload", &[]).await
+            && let Ok(answer) = self.call(call).await
+        {
+            answer.discard().await;
+        }
+    }
+
+    async fn upload_call<'a>(
+        &self,
+        method: Method,
+        url: Url,
+        operation: &str,
+        headers: &'a [(HeaderName, HeaderValue)],
+    ) -> Result<Call<'a>, Error> {
+        let origin = self.origin().await?;
+        Ok(Call { method, url, operation: operation.to_owned(), headers, body: None, room: Room::Held, origin })
+    }
+}
+
+/// The session's address with the digest added; what its query holds already is kept as it is.
+fn with_digest(url: &Url, digest: &Digest) -> Url {
+    let mut url = url.clone();
+    let query = match url.query() {
+        Some(query) if !query.is_empty() => format!("{query}&digest={digest}"),
+        _ => format!("digest={digest}"),
+    };
+    url.set_query(Some(&query));
+    url
+}
+
+/// One past the last byte of a `Range: 0-1023` (also `bytes=0-1023`). `0-0` is what registries say of an empty upload;
+/// that it could mean one byte makes no difference worth a request.
+fn end_of_range(range: &str) -> Option<u64> {
+    let range = range.trim();
+    let range = range.strip_prefix("bytes=").unwrap_or(range);
+    let (start, end) = range.split_once('-')?;
+    let end: u64 = end.trim().parse().ok()?;
+    if start.trim() != "0" {
+        return None;
+    }
+    Some(if end == 0 { 0 } else { end + 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_uploads() {
+        assert_eq!(end_of_range("0-1023"), Some(1024));
+        assert_eq!(end_of_range("bytes=0-9"), Some(10));
+        assert_eq!(end_of_range("0-0"), Some(0));
+        for bad in ["", "5-9", "0-", "x", "0-99999999999999999999"] {
+            assert_eq!(end_of_range(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_digest_joins_a_query_that_is_left_alone() {
+        let digest = Digest::of(b"");
+        let url = with_digest(&"https://r/u/1?_state=a%2Bb%3D".parse().unwrap(), &digest);
+        assert_eq!(url.as_str(), format!("https://r/u/1?_state=a%2Bb%3D&digest={digest}"));
+    }
+}
