@@ -1,0 +1,380 @@
+//! The graph of an image on its way: what each destination lacks is brought there, children before parents, each blob
+//! once.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use futures_util::future::{join_all, try_join_all};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+use super::destination::{Destination, Prepared};
+use super::relay::{Cargo, Target, relay};
+use super::store::Store;
+use crate::error::{Error, Result};
+use crate::image::descriptor::Descriptor;
+use crate::image::digest::Digest;
+use crate::image::manifest::{Content, Manifest};
+use crate::image::media_type::{self, Kind};
+use crate::registry::host::Host;
+use crate::registry::manifests::Presence;
+use crate::registry::repository::Room;
+use crate::report::outcome::Action;
+use crate::report::progress::Progress;
+
+/// Indexes in indexes deeper than this are refused: nobody builds them, and a hostile one would never end.
+const DEPTH_LIMIT: usize = 8;
+/// Blobs larger than this are bulk.
+const BULK_SIZE: u64 = 4 * 1024 * 1024;
+/// So much bulk is under way at once: enough to fill a wire, and a bound on the memory that buffers take.
+const BULK_JOBS: usize = 12;
+
+/// How to copy.
+#[derive(Debug, Clone, Copy)]
+pub struct CopyOptions {
+    /// Foreign layers are moved as well, instead of left where their URLs point.
+    pub include_foreign: bool,
+    /// What is present is not trusted to be complete.
+    pub repair: bool,
+    /// Nothing is written; the ledgers say what would be.
+    pub dry_run: bool,
+    /// How often a transfer may fail for a passing reason.
+    pub retries: u32,
+    /// Manifests of one index that are worked on at once.
+    pub jobs: usize,
+}
+
+/// A copy under way.
+pub struct Copy<'a> {
+    source: &'a Store,
+    destinations: &'a [Destination],
+    options: CopyOptions,
+    progress: &'a Progress,
+    bulk: Semaphore,
+    /// For each content that was met: which destinations have it now.
+    placed: Mutex<HashMap<Digest, Placed>>,
+}
+
+/// The destinations that have a content; whoever needs it too waits on the lock while it is brought there.
+type Placed = Arc<tokio::sync::Mutex<HashSet<usize>>>;
+
+type Walk<'w> = Pin<Box<dyn Future<Output = Result<()>> + 'w>>;
+
+impl<'a> Copy<'a> {
+    /// A copy from `source` to all `destinations`.
+    pub fn new(
+        source: &'a Store,
+        destinations: &'a [Destination],
+        options: CopyOptions,
+        progress: &'a Progress,
+    ) -> Self {
+        let bulk = Semaphore::new(BULK_JOBS.min(options.jobs.max(1)));
+        Self { source, destinations, options, progress, bulk, placed: Mutex::new(HashMap::new()) }
+    }
+
+    /// Brings all that `root` points at to those of the destinations, by position, that `wanting` names. `root` itself
+    /// is not written: that is what its tags are for, and they come last.
+    ///
+    /// # Errors
+    /// Content that the source lacks or that is not what its digest says; a destination that refuses.
+    pub async fn content_of(&self, root: &Manifest, wanting: &[usize]) -> Result<()> {
+        self.children(root, 0, wanting).await
+    }
+
+    /// Which of the destinations lack a manifest.
+    async fn lacking(&self, digest: &Digest, wanting: &[usize]) -> Result<Vec<usize>> {
+        if self.options.repair {
+            return Ok(wanting.to_vec());
+        }
+        let asked = wanting.iter().map(|&position| async move {
+            let presence = self.destinations[position].store.head(digest.as_str()).await?;
+            Ok::<_, Error>((!matches!(presence, Presence::Present(_))).then_some(position))
+        });
+        Ok(try_join_all(asked).await?.into_iter().flatten().collect())
+    }
+
+    async fn children(&self, manifest: &Manifest, depth: usize, wanting: &[usize]) -> Result<()> {
+        if depth > DEPTH_LIMIT {
+            return Err(Error::Malformed {
+                what: format!("manifest {}", manifest.digest),
+                reason: format!("indexes are nested deeper than {DEPTH_LIMIT}"),
+            });
+        }
+        match manifest.content()? {
+            Content::Index { manifests } => {
+                let room = Semaphore::new(self.options.jobs.max(1));
+                let room = &room;
+                let walks = manifests.iter().map(|child| async move {
+                    let _room = room.acquire().await;
+                    self.child(child, depth + 1, wanting).await
+                });
+                try_join_all(walks).await.map(drop)
+            }
+            Content::Image { config, layers } => {
+                let blobs = layers.into_iter().chain([*config]).collect();
+                self.blobs(blobs, wanting).await
+            }
+            Content::Artifact { blobs } => self.blobs(blobs, wanting).await,
+            Content::Schema1 { layers } => {
+                let sized = try_join_all(layers.iter().map(|digest| self.with_size(digest))).await?;
+                self.blobs(sized, wanting).await
+            }
+            Content::Unknown => Ok(()),
+        }
+    }
+
+    /// A child of an index: a manifest, or a blob where its media type says so or nobody knows it as a manifest.
+    fn child<'w>(&'w self, child: &'w Descriptor, depth: usize, wanting: &'w [usize]) -> Walk<'w> {
+        Box::pin(async move {
+            if media_type::kind(&child.media_type) == Kind::Blob {
+                return self.blobs(vec![child.clone()], wanting).await;
+            }
+            let placed = self.placed(&child.digest);
+            let mut placed = placed.lock().await;
+            let wanting: Vec<usize> = wanting.iter().copied().filter(|position| !placed.contains(position)).collect();
+            if wanting.is_empty() {
+                return Ok(());
+            }
+            let (lacking, manifest) = self.look_up(child, &wanting).await?;
+            let Some(manifest) = manifest else {
+                if media_type::kind(&child.media_type) == Kind::Unknown {
+                    drop(placed);
+                    return self.blobs(vec![child.clone()], &wanting).await;
+                }
+                return Err(self.incomplete(child));
+            };
+            for position in wanting.iter().filter(|position| !lacking.contains(position)) {
+                self.destinations[*position].ledger.manifest(&manifest, depth, Action::Present);
+            }
+            if !lacking.is_empty() {
+                self.children(&manifest, depth, &lacking).await?;
+                self.commit(&manifest, depth, &lacking).await?;
+            }
+            placed.extend(wanting);
+            Ok(())
+        })
+    }
+
+    /// Which destinations lack a child, and the child itself: asked at once, except where each manifest that is read
+    /// counts against a limit.
+    async fn look_up(&self, child: &Descriptor, wanting: &[usize]) -> Result<(Vec<usize>, Option<Manifest>)> {
+        let digest = child.digest.as_str();
+        let (lacking, manifest) =
+            tokio::try_join!(self.lacking(&child.digest, wanting), self.source.manifest(Some(digest)))?;
+        let manifest = manifest.map(|manifest| self.as_described(manifest, child)).transpose()?;
+        Ok((lacking, manifest))
+    }
+
+    /// A child under the name and type by which its parent knows it.
+    fn as_described(&self, mut manifest: Manifest, child: &Descriptor) -> Result<Manifest> {
+        if manifest.size() != child.size && media_type::kind(&child.media_type) != Kind::Schema1 {
+            return Err(Error::Malformed {
+                what: format!("manifest {} of {}", child.digest, self.source.name()),
+                reason: format!("it has {} bytes, its index says {}", manifest.size(), child.size),
+            });
+        }
+        manifest.digest = child.digest.clone();
+        if media_type::kind(&manifest.media_type) == Kind::Unknown && !child.media_type.is_empty() {
+            manifest.media_type.clone_from(&child.media_type);
+        }
+        Ok(manifest)
+    }
+
+    fn incomplete(&self, child: &Descriptor) -> Error {
+        Error::Malformed {
+            what: self.source.name(),
+            reason: format!(
+                "its index names the manifest {}, which is not there (a sparse index); --platform copies the platforms that are",
+                child.digest
+            ),
+        }
+    }
+
+    /// Writes a manifest whose content is there.
+    async fn commit(&self, manifest: &Manifest, depth: usize, lacking: &[usize]) -> Result<()> {
+        let written = lacking.iter().map(|&position| async move {
+            let destination = &self.destinations[position];
+            let mut action = Action::Sent;
+            if self.options.repair
+                && matches!(destination.store.head(manifest.digest.as_str()).await?, Presence::Present(_))
+            {
+                action = Action::Present;
+            }
+            if action == Action::Sent && !self.options.dry_run {
+                destination.store.put_manifest(manifest).await?;
+            }
+            destination.ledger.manifest(manifest, depth, action);
+            Ok::<_, Error>(())
+        });
+        try_join_all(written).await.map(drop)
+    }
+
+    /// A layer of a schema 1 manifest, whose size only its registry knows.
+    async fn with_size(&self, digest: &Digest) -> Result<Descriptor> {
+        let size = match self.source {
+            Store::Registry(repository) => {
+                repository.head_blob(digest, Room::Wait).await?.and_then(|presence| presence.size)
+            }
+            Store::Layout(layout, _) => layout.blob_size(digest).await?,
+        };
+        let size = size.ok_or_else(|| Error::Malformed {
+            what: self.source.name(),
+            reason: format!("the layer {digest} of its schema 1 manifest is not there, or has no size"),
+        })?;
+        Ok(Descriptor::new("application/vnd.docker.container.image.rootfs.diff+x-gtar", digest.clone(), size))
+    }
+
+    fn placed(&self, digest: &Digest) -> Placed {
+        Arc::clone(self.placed.lock().unwrap_or_else(PoisonError::into_inner).entry(digest.clone()).or_default())
+    }
+
+    /// Brings blobs to those of the destinations that lack them, the largest first.
+    async fn blobs(&self, mut blobs: Vec<Descriptor>, wanting: &[usize]) -> Result<()> {
+        blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
+        let mut seen = HashSet::new();
+        blobs.retain(|blob| seen.insert(blob.digest.clone()));
+        try_join_all(blobs.iter().map(|blob| self.blob(blob, wanting))).await.map(drop)
+    }
+
+    async fn blob(&self, blob: &Descriptor, wanting: &[usize]) -> Result<()> {
+        if blob.is_foreign() && !self.options.include_foreign {
+            for &position in wanting {
+                self.destinations[position].ledger.blob(blob, Action::Foreign, std::time::Duration::ZERO);
+            }
+            return Ok(());
+        }
+        let placed = self.placed(&blob.digest);
+        let mut placed = placed.lock().await;
+        let wanting: Vec<usize> = wanting.iter().copied().filter(|position| !placed.contains(position)).collect();
+        if wanting.is_empty() {
+            return Ok(());
+        }
+        let done =
+            if self.options.dry_run { self.plan(blob, &wanting).await? } else { self.bring(blob, &wanting).await? };
+        for (position, action, time) in done {
+            self.destinations[position].ledger.blob(blob, action, time);
+        }
+        placed.extend(wanting);
+        Ok(())
+    }
+
+    /// What would be done with a blob.
+    async fn plan(&self, blob: &Descriptor, wanting: &[usize]) -> Result<Vec<Done>> {
+        let planned = wanting.iter().map(|&position| async move {
+            let destination = &self.destinations[position];
+            let start = Instant::now();
+            let there =
+                destination.store.has_blob(&blob.digest, Some(blob.size), self.options.repair, Room::Wait).await?;
+            let mounts = destination.store.repository().is_some_and(|repository| repository.mount_from().is_some());
+            let action = match (there, mounts && !self.options.repair) {
+                (true, _) => Action::Present,
+                (false, true) => Action::Mounted,
+                (false, false) => Action::Sent,
+            };
+            Ok::<_, Error>((position, action, start.elapsed()))
+        });
+        try_join_all(planned).await
+    }
+
+    /// Brings one blob to all destinations in `wanting` that lack it.
+    async fn bring(&self, blob: &Descriptor, wanting: &[usize]) -> Result<Vec<Done>> {
+        let start = Instant::now();
+        self.progress.expect(1, blob.size);
+        let item = self.progress.start(&blob.digest, blob.size);
+        let _bulk = self.room_for_bulk(blob).await;
+        // To a new place, the source is opened while the destinations are asked: what is fetched for nothing, when one
+        // has the blob after all, is a buffer's worth.
+        let early = wanting.iter().all(|&position| {
+            let destination = &self.destinations[position];
+            destination.is_new
+                && destination.store.repository().is_none_or(|repository| repository.mount_from().is_none())
+        }) && !self.options.repair;
+        let mut permits = Vec::new();
+        let mut opened = None;
+        let prepared = if early {
+            permits = self.permits(wanting).await?;
+            let preparing = try_join_all(wanting.iter().map(|&position| self.prepare(position, blob, Room::Held)));
+            let (prepared, reader) = tokio::try_join!(preparing, self.source.open_blob(&blob.digest, 0))?;
+            opened = Some(reader);
+            prepared
+        } else {
+            try_join_all(wanting.iter().map(|&position| self.prepare(position, blob, Room::Wait))).await?
+        };
+        let mut done = Vec::new();
+        let mut targets = Vec::new();
+        let mut sending = Vec::new();
+        for (&position, prepared) in wanting.iter().zip(prepared) {
+            match prepared {
+                Prepared::Present => done.push((position, Action::Present, start.elapsed())),
+                Prepared::Mounted => done.push((position, Action::Mounted, start.elapsed())),
+                Prepared::Upload(repository, session) => {
+                    targets.push(Target::Upload(repository, session));
+                    sending.push(position);
+                }
+                Prepared::File(layout) => {
+                    targets.push(Target::File(layout));
+                    sending.push(position);
+                }
+            }
+        }
+        if !targets.is_empty() {
+            if permits.is_empty() {
+                permits = self.permits(&sending).await?;
+            }
+            let cargo = Cargo { source: self.source, blob, item: &item, retries: self.options.retries };
+            relay(&cargo, opened, targets).await?;
+        }
+        drop(permits);
+        done.extend(sending.iter().map(|&position| (position, Action::Sent, start.elapsed())));
+        item.finish(summary_of(&done));
+        Ok(done)
+    }
+
+    async fn prepare(&self, position: usize, blob: &Descriptor, room: Room) -> Result<Prepared<'_>> {
+        self.destinations[position].prepare(blob, self.options.repair, room).await
+    }
+
+    async fn room_for_bulk(&self, blob: &Descriptor) -> Option<SemaphorePermit<'_>> {
+        if blob.size > BULK_SIZE { self.bulk.acquire().await.ok() } else { None }
+    }
+
+    /// Room for one request to the source and one to each destination, taken host by host in one order, and all of a
+    /// host at once, so that two transfers never wait for each other.
+    async fn permits(&self, destinations: &[usize]) -> Result<Vec<OwnedSemaphorePermit>> {
+        let stores = destinations.iter().map(|&position| &self.destinations[position].store).chain([self.source]);
+        let mut hosts: BTreeMap<&str, (&Arc<Host>, u32)> = BTreeMap::new();
+        for repository in stores.filter_map(Store::repository) {
+            let host = repository.host();
+            hosts.entry(host.authority()).or_insert((host, 0)).1 += 1;
+        }
+        let mut permits = Vec::new();
+        for (host, requests) in hosts.into_values() {
+            permits.push(host.permits(requests).await?);
+        }
+        Ok(permits)
+    }
+}
+
+type Done = (usize, Action, std::time::Duration);
+
+/// What to say of a blob that went to several destinations: that it was sent, if it was to any.
+fn summary_of(done: &[Done]) -> Action {
+    let any = |wanted| done.iter().any(|(_, action, _)| *action == wanted);
+    if any(Action::Sent) {
+        Action::Sent
+    } else if any(Action::Mounted) {
+        Action::Mounted
+    } else {
+        Action::Present
+    }
+}
+
+/// Asks all destinations what a tag names there.
+///
+/// # Errors
+/// One of them can't be asked.
+pub async fn heads(stores: impl Iterator<Item = (&Store, &str)>) -> Result<Vec<Presence>> {
+    join_all(stores.map(|(store, tag)| store.head(tag))).await.into_iter().collect()
+}

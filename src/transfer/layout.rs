@@ -1,0 +1,326 @@
+//! An OCI image layout on disk, as a source and as a destination (image specification, image-layout.md).
+
+use std::path::{Path, PathBuf};
+
+use bytes::{Bytes, BytesMut};
+use serde_json::{Value, json};
+use tokio::fs::{self, File};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+
+use crate::error::{Error, Result};
+use crate::image::descriptor::Descriptor;
+use crate::image::digest::Digest;
+use crate::image::manifest::Manifest;
+use crate::image::media_type::OCI_INDEX;
+use crate::image::reference::DEFAULT_TAG;
+
+/// The annotation that holds a tag.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Files are read in pieces of this many bytes.
+const PIECE: usize = 256 * 1024;
+/// What `oci-layout` holds.
+const LAYOUT_FILE: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// `index.json` is no larger.
+const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// A layout's folder. It is made when something is first written to it.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    directory: PathBuf,
+}
+
+impl Layout {
+    /// The layout in `directory`, which need not exist yet.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// The folder.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.directory.join("blobs").join(digest.algorithm().name()).join(digest.hex())
+    }
+
+    /// The entries of `index.json`, as they stand there; none if there is no layout yet.
+    async fn entries(&self) -> Result<Option<Value>> {
+        let path = self.directory.join("index.json");
+        let Some(bytes) = read_limited(&path, INDEX_LIMIT).await? else { return Ok(None) };
+        let index: Value =
+            serde_json::from_slice(&bytes).map_err(|error| self.malformed("index.json", &error.to_string()))?;
+        if !index.get("manifests").is_some_and(Value::is_array) {
+            return Err(self.malformed("index.json", "it has no list `manifests`"));
+        }
+        Ok(Some(index))
+    }
+
+    fn malformed(&self, file: &str, reason: &str) -> Error {
+        Error::Malformed { what: self.directory.join(file).display().to_string(), reason: reason.to_owned() }
+    }
+
+    /// The descriptor that `tag` names; without one, that of the only image there is, or of `latest`.
+    ///
+    /// # Errors
+    /// A layout that can't be read, or in which no tag is given and none can be meant.
+    pub async fn resolve(&self, tag: Option<&str>) -> Result<Option<Descriptor>> {
+        let Some(index) = self.entries().await? else { return Ok(None) };
+        let descriptors: Vec<Descriptor> = serde_json::from_value(index["manifests"].clone())
+            .map_err(|error| self.malformed("index.json", &error.to_string()))?;
+        let named = |tag: &str| descriptors.iter().find(|entry| tag_of(entry) == Some(tag)).cloned();
+        if let Some(tag) = tag {
+            return Ok(named(tag));
+        }
+        if let [only] = descriptors.as_slice() {
+            return Ok(Some(only.clone()));
+        }
+        match named(DEFAULT_TAG) {
+            Some(latest) => Ok(Some(latest)),
+            None if descriptors.is_empty() => Ok(None),
+            None => {
+                let tags: Vec<&str> = descriptors.iter().filter_map(tag_of).collect();
+                Err(Error::Usage(format!(
+                    "oci:{} holds {} images; name one as oci:{}:TAG (there are: {})",
+                    self.directory.display(),
+                    descriptors.len(),
+                    self.directory.display(),
+                    crate::error::printable(&tags.join(", "), 300)
+                )))
+            }
+        }
+    }
+
+    /// The manifest with this digest, if it is there.
+    ///
+    /// # Errors
+    /// A file that can't be read, is larger than `limit` bytes, or doesn't have its digest.
+    pub async fn manifest(&self, digest: &Digest, limit: u64) -> Result<Option<Manifest>> {
+        let path = self.blob_path(digest);
+        let Some(bytes) = read_limited(&path, limit).await? else { return Ok(None) };
+        let index = self.entries().await?;
+        let entry = index.as_ref().and_then(|index| {
+            index["manifests"].as_array()?.iter().find(|entry| entry["digest"] == digest.as_str())?["mediaType"]
+                .as_str()
+        });
+        let manifest = Manifest::from_bytes(entry.unwrap_or_default(), bytes)?;
+        if !manifest.is(digest) {
+            return Err(Error::DigestMismatch {
+                what: path.display().to_string(),
+                expected: digest.clone(),
+                actual: manifest.digest,
+            });
+        }
+        Ok(Some(manifest))
+    }
+
+    /// The size in bytes of a blob that is there.
+    ///
+    /// # Errors
+    /// The file system says something else than "there" and "not there".
+    pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        let path = self.blob_path(digest);
+        match fs::metadata(&path).await {
+            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+            Ok(_) => Err(self.malformed(&format!("blobs/{digest}"), "it is not a file")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::file("look at", path)(error)),
+        }
+    }
+
+    /// Whether a blob is there whole: every byte of it is read.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub async fn blob_is_whole(&self, digest: &Digest) -> Result<bool> {
+        let mut hasher = crate::image::digest::Hasher::new(digest.algorithm());
+        let mut reader = self.open_blob(digest, 0).await?;
+        while let Some(piece) = reader.next().await? {
+            hasher.update(&piece);
+        }
+        Ok(hasher.finish() == *digest)
+    }
+
+    /// Begins to read a blob at byte `offset`.
+    ///
+    /// # Errors
+    /// It is not there or can't be read.
+    pub async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<FileReader> {
+        let path = self.blob_path(digest);
+        let mut file = File::open(&path).await.map_err(Error::file("read", &path))?;
+        if offset > 0 {
+            file.seek(std::io::SeekFrom::Start(offset)).await.map_err(Error::file("read", &path))?;
+        }
+        Ok(FileReader { file, path })
+    }
+
+    /// Begins to write a blob, under a temporary name until it is complete.
+    ///
+    /// # Errors
+    /// The file can't be made.
+    pub async fn create_blob(&self, digest: &Digest) -> Result<FileWriter> {
+        let path = self.blob_path(digest);
+        let folder = self.directory.join("blobs").join(digest.algorithm().name());
+        fs::create_dir_all(&folder).await.map_err(Error::file("make the folder", &folder))?;
+        let temporary = folder.join(format!(".{}.{:016x}", &digest.hex()[..16], fastrand::u64(..)));
+        let file = File::create_new(&temporary).await.map_err(Error::file("write", &temporary))?;
+        Ok(FileWriter { file, temporary: Temporary(Some(temporary)), path })
+    }
+
+    /// Writes a manifest's bytes as a blob.
+    ///
+    /// # Errors
+    /// They can't be written.
+    pub async fn put_manifest(&self, manifest: &Manifest) -> Result<()> {
+        let mut writer = self.create_blob(&manifest.digest).await?;
+        writer.write(&manifest.bytes).await?;
+        writer.commit().await
+    }
+
+    /// Lets `tag` name `manifest`, whose bytes are there. Other entries stay as they are; two imgsteps that write to one
+    /// layout take turns.
+    ///
+    /// # Errors
+    /// The layout's files can't be read or written.
+    pub async fn tag(&self, tag: Option<&str>, manifest: &Manifest) -> Result<()> {
+        fs::create_dir_all(&self.directory).await.map_err(Error::file("make the folder", &self.directory))?;
+        let _turn = self.turn().await?;
+        let mut index = self
+            .entries()
+            .await?
+            .unwrap_or_else(|| json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}));
+        let mut entry = json!({
+            "mediaType": manifest.media_type, "digest": manifest.digest.as_str(), "size": manifest.size(),
+        });
+        if let Some(tag) = tag {
+            entry["annotations"] = json!({ REF_NAME: tag });
+        }
+        if let Some(entries) = index["manifests"].as_array_mut() {
+            let same = |old: &Value| match tag {
+                Some(tag) => old["annotations"][REF_NAME] == tag,
+                None => old["digest"] == manifest.digest.as_str(),
+            };
+            match entries.iter_mut().find(|old| same(old)) {
+                Some(_) if tag.is_none() => {}
+                Some(old) => *old = entry,
+                None => entries.push(entry),
+            }
+        }
+        let bytes = serde_json::to_vec(&index).map_err(|error| self.malformed("index.json", &error.to_string()))?;
+        let path = self.directory.join("index.json");
+        let temporary = self.directory.join(format!(".index.json.{:016x}", fastrand::u64(..)));
+        let file = File::create_new(&temporary).await.map_err(Error::file("write", &temporary))?;
+        let mut writer = FileWriter { file, temporary: Temporary(Some(temporary)), path };
+        writer.write(&bytes).await?;
+        writer.commit().await
+    }
+
+    /// Makes `oci-layout` where it is missing, and locks it until the answer is dropped.
+    async fn turn(&self) -> Result<std::fs::File> {
+        let path = self.directory.join("oci-layout");
+        let fail = |error| Error::file("write", &path)(error);
+        let mut file = File::options().read(true).append(true).create(true).open(&path).await.map_err(fail)?;
+        if file.metadata().await.map_err(fail)?.len() == 0 {
+            file.write_all(LAYOUT_FILE).await.map_err(fail)?;
+            file.flush().await.map_err(fail)?;
+        }
+        let file = file.into_std().await;
+        let (file, locked) = tokio::task::spawn_blocking(move || {
+            let locked = file.lock();
+            (file, locked)
+        })
+        .await
+        .map_err(|error| Error::Other(error.to_string()))?;
+        // A file system without locks (some network ones) is no reason to refuse.
+        drop(locked);
+        Ok(file)
+    }
+}
+
+fn tag_of(entry: &Descriptor) -> Option<&str> {
+    entry.annotations.get(REF_NAME).map(String::as_str)
+}
+
+async fn read_limited(path: &Path, limit: u64) -> Result<Option<Bytes>> {
+    let fail = |error| Error::file("read", path)(error);
+    let file = match File::open(path).await {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(fail(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).await.map_err(fail)?;
+    if bytes.len() as u64 > limit {
+        let reason = format!("it is larger than the limit of {limit} bytes; --max-manifest-size allows more");
+        return Err(Error::Malformed { what: path.display().to_string(), reason });
+    }
+    Ok(Some(bytes.into()))
+}
+
+/// A blob's file being read.
+pub struct FileReader {
+    file: File,
+    path: PathBuf,
+}
+
+impl FileReader {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        let mut piece = BytesMut::with_capacity(PIECE);
+        let read = self.file.read_buf(&mut piece).await.map_err(Error::file("read", &self.path))?;
+        Ok((read > 0).then(|| piece.freeze()))
+    }
+
+    /// The error of a file that is shorter than it should be.
+    pub(super) fn too_short(&self, size: u64) -> Error {
+        Error::Malformed {
+            what: self.path.display().to_string(),
+            reason: format!("it is shorter than its {size} bytes"),
+        }
+    }
+}
+
+/// A file being written, which gets its name when it is complete.
+pub struct FileWriter {
+    file: File,
+    temporary: Temporary,
+    path: PathBuf,
+}
+
+/// A temporary file, removed unless it got its name.
+struct Temporary(Option<PathBuf>);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl FileWriter {
+    /// Writes more bytes.
+    ///
+    /// # Errors
+    /// The disk is full, or worse.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).await.map_err(Error::file("write", &self.path))
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// What was written did not reach the file, or it can't be renamed.
+    pub async fn commit(mut self) -> Result<()> {
+        let fail = |error| Error::file("write", &self.path)(error);
+        self.file.flush().await.map_err(fail)?;
+        if let Some(temporary) = &self.temporary.0 {
+            fs::rename(temporary, &self.path).await.map_err(fail)?;
+        }
+        self.temporary.0 = None;
+        Ok(())
+    }
+}

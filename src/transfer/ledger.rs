@@ -1,0 +1,55 @@
+//! What was done with each manifest and blob at one destination: the raw material of the report.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::image::descriptor::Descriptor;
+use crate::image::digest::Digest;
+use crate::image::manifest::Manifest;
+use crate::report::outcome::{Action, BlobTransfer, ManifestTransfer};
+
+/// What was done at one destination. Each digest counts once; the order is that of depth (children before parents),
+/// then of digests, so that two runs tell the same story.
+#[derive(Default)]
+pub struct Ledger {
+    manifests: Mutex<BTreeMap<(std::cmp::Reverse<usize>, Digest), ManifestTransfer>>,
+    blobs: Mutex<BTreeMap<Digest, BlobTransfer>>,
+}
+
+impl Ledger {
+    /// Notes a manifest at `depth` below the root (the root is 0).
+    pub fn manifest(&self, manifest: &Manifest, depth: usize, action: Action) {
+        let transfer = ManifestTransfer {
+            digest: manifest.digest.clone(),
+            media_type: manifest.media_type.clone(),
+            size: manifest.size(),
+            action,
+        };
+        let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
+        manifests.insert((std::cmp::Reverse(depth), manifest.digest.clone()), transfer);
+    }
+
+    /// Notes a blob.
+    pub fn blob(&self, blob: &Descriptor, action: Action, time: Duration) {
+        let transfer = BlobTransfer {
+            digest: blob.digest.clone(),
+            media_type: blob.media_type.clone(),
+            size: blob.size,
+            action,
+            seconds: (time.as_secs_f64() * 1000.0).round() / 1000.0,
+        };
+        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        blobs.entry(blob.digest.clone()).or_insert(transfer);
+    }
+
+    /// All manifests noted.
+    pub fn manifests(&self) -> Vec<ManifestTransfer> {
+        self.manifests.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// All blobs noted.
+    pub fn blobs(&self) -> Vec<BlobTransfer> {
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}

@@ -1,0 +1,10 @@
+//! The engine that all steps share: content moves from a source to destinations, each a registry or an OCI layout,
+//! by mount, by skip or by stream; manifests are committed bottom up.
+
+pub mod copy;
+pub mod destination;
+pub mod layout;
+pub mod ledger;
+pub mod relay;
+pub mod store;
+pub mod verified;

@@ -1,0 +1,165 @@
+//! A place that images are read from and written to: a repository of a registry, or an OCI layout.
+
+use bytes::Bytes;
+
+use super::layout::{FileReader, Layout};
+use crate::error::Result;
+use crate::image::descriptor::Descriptor;
+use crate::image::digest::Digest;
+use crate::image::manifest::Manifest;
+use crate::registry::blobs::BlobReader;
+use crate::registry::manifests::Presence;
+use crate::registry::repository::{Repository, Room};
+
+/// A source or a destination.
+pub enum Store {
+    /// A repository of a registry.
+    Registry(Repository),
+    /// An OCI layout, and the largest manifest that is read from it, in bytes.
+    Layout(Layout, u64),
+}
+
+/// A blob being read; its bytes are not checked yet.
+pub enum Reader {
+    /// From a registry.
+    Registry(BlobReader),
+    /// From a file.
+    File(FileReader),
+}
+
+impl Store {
+    /// The name without tag and digest.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Registry(repository) => repository.name(),
+            Self::Layout(layout, _) => format!("oci:{}", layout.directory().display()),
+        }
+    }
+
+    /// What a tag or digest names there, without reading it.
+    ///
+    /// # Errors
+    /// The place can't be asked.
+    pub async fn head(&self, reference: &str) -> Result<Presence> {
+        match self {
+            Self::Registry(repository) => repository.head_manifest(reference).await,
+            Self::Layout(layout, _) => {
+                let found = match reference.parse::<Digest>() {
+                    Ok(digest) => layout.blob_size(&digest).await?.map(|size| Descriptor::new("", digest, size)),
+                    Err(_) => layout.resolve(Some(reference)).await?,
+                };
+                Ok(found.map_or(Presence::Absent, |found| Presence::Present(Box::new(found))))
+            }
+        }
+    }
+
+    /// The manifest that a tag or digest names; without a reference, the one that a layout means by itself.
+    ///
+    /// # Errors
+    /// It can't be read, or is not what it should be.
+    pub async fn manifest(&self, reference: Option<&str>) -> Result<Option<Manifest>> {
+        match self {
+            Self::Registry(repository) => {
+                repository.get_manifest(reference.unwrap_or(crate::image::reference::DEFAULT_TAG)).await
+            }
+            Self::Layout(layout, limit) => {
+                let digest = match reference.map(str::parse::<Digest>) {
+                    Some(Ok(digest)) => Some(digest),
+                    _ => layout.resolve(reference).await?.map(|descriptor| descriptor.digest),
+                };
+                match digest {
+                    Some(digest) => layout.manifest(&digest, *limit).await,
+                    None => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// Writes a manifest by its digest, so that a parent may point at it.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub async fn put_manifest(&self, manifest: &Manifest) -> Result<()> {
+        match self {
+            Self::Registry(repository) => repository.put_manifest(manifest.digest.as_str(), manifest).await,
+            Self::Layout(layout, _) => layout.put_manifest(manifest).await,
+        }
+    }
+
+    /// Writes a manifest and lets `tag` name it; without a tag, by its digest.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub async fn tag_manifest(&self, tag: Option<&str>, manifest: &Manifest) -> Result<()> {
+        match self {
+            Self::Registry(repository) => {
+                repository.put_manifest(tag.unwrap_or(manifest.digest.as_str()), manifest).await
+            }
+            Self::Layout(layout, _) => {
+                layout.put_manifest(manifest).await?;
+                layout.tag(tag, manifest).await
+            }
+        }
+    }
+
+    /// Whether a blob is there, and with the size it should have. `thorough` trusts a layout's file by its bytes alone.
+    ///
+    /// # Errors
+    /// The place can't be asked.
+    pub async fn has_blob(&self, digest: &Digest, size: Option<u64>, thorough: bool, room: Room) -> Result<bool> {
+        let found = match self {
+            Self::Registry(repository) => repository.head_blob(digest, room).await?.map(|presence| presence.size),
+            Self::Layout(layout, _) => layout.blob_size(digest).await?.map(Some),
+        };
+        let Some(found) = found else { return Ok(false) };
+        if let (Some(found), Some(size)) = (found, size)
+            && found != size
+        {
+            return Ok(false);
+        }
+        match self {
+            Self::Layout(layout, _) if thorough => layout.blob_is_whole(digest).await,
+            _ => Ok(true),
+        }
+    }
+
+    /// Begins to read a blob at byte `offset`.
+    ///
+    /// # Errors
+    /// It is not there, or can't be read.
+    pub async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<Reader> {
+        match self {
+            Self::Registry(repository) => repository.open_blob(digest, offset).await.map(Reader::Registry),
+            Self::Layout(layout, _) => layout.open_blob(digest, offset).await.map(Reader::File),
+        }
+    }
+
+    /// The repository, if this is a registry's.
+    pub fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Registry(repository) => Some(repository),
+            Self::Layout(..) => None,
+        }
+    }
+}
+
+impl Reader {
+    /// The next piece; `None` where the sender ended.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        match self {
+            Self::Registry(reader) => reader.next().await,
+            Self::File(reader) => reader.next().await,
+        }
+    }
+
+    /// The sender ended before the `size` bytes that were to come: goes on, or fails.
+    pub(super) async fn ended_early(&mut self, size: u64) -> Result<()> {
+        match self {
+            Self::Registry(reader) => reader.ended_early().await,
+            Self::File(reader) => Err(reader.too_short(size)),
+        }
+    }
+}
