@@ -10,10 +10,13 @@
 //! ```
 
 pub mod cli;
+pub mod credentials;
 pub mod error;
 pub mod image;
 pub mod registry;
 pub mod report;
 pub mod serve;
+pub mod steps;
+pub mod transfer;
 
 pub use error::{Error, ExitStatus, Result};

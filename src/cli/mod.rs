@@ -1,3 +1,42 @@
-//! The command line: words into requests.
+//! The command line: words and environment become a plain request. It knows nothing of HTTP.
 
+pub mod common;
+pub mod promote;
 pub mod registry;
+pub mod run;
+pub mod small_steps;
+pub mod words;
+
+use clap::{Parser, Subcommand};
+
+/// Container image steps for CI, as pure registry operations: no daemon, no root, no disk.
+#[derive(Debug, Parser)]
+#[command(name = "imgstep", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// The step.
+    #[command(subcommand)]
+    pub step: Step,
+}
+
+const AFTER_HELP: &str = "\
+Each step prints `registry/repository@sha256:…` on stdout and everything else on stderr.
+Every option can also be given as an environment variable: --if-exists as IMGSTEP_IF_EXISTS, lists one value per line.
+
+Exit status: 0 done, 1 failed, 2 the command line is wrong, 3 a guard said no and nothing was written,
+4 credentials were refused, 5 the source does not exist, 6 the registry or network failed for a passing reason.";
+
+/// The steps.
+#[derive(Debug, Subcommand)]
+pub enum Step {
+    /// Copy an image, whole and byte for byte, to one or more destinations.
+    Promote(promote::PromoteArgs),
+    /// Let more tags name an image in its own repository.
+    Tag(small_steps::TagArgs),
+    /// Print the digest that a reference names.
+    Digest(small_steps::DigestArgs),
+    /// Show what an image is made of: platforms, sizes, layers, annotations, referrers.
+    Inspect(small_steps::InspectArgs),
+    /// A registry, for trials and tests.
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
+}

@@ -13,6 +13,7 @@ mod display;
 mod files;
 pub mod github;
 pub mod human;
+pub mod inspection;
 mod markdown;
 pub mod outcome;
 pub mod progress;
@@ -24,6 +25,7 @@ mod schema_test;
 pub mod stdout;
 mod summary;
 mod tekton;
+pub mod tree;
 mod values;
 
 pub use console::{Console, Verbosity};
@@ -69,8 +71,35 @@ fn finish_on(
         console.warn(warning);
     }
     console.note(&summary(outcome));
+    let text = stdout::render(outcome, format)?;
+    answer_on(stdout, outcome, results, ci, &text, console)
+}
+
+/// Tells what a step found out and wrote nowhere: as [`finish`], with `text` on stdout and no summary line.
+///
+/// # Errors
+///
+/// As [`finish`].
+pub fn answer(
+    outcome: &Outcome,
+    results: &[ResultFile],
+    ci: &CiEnvironment,
+    text: &str,
+    console: &Console,
+) -> Result<(), Error> {
+    answer_on(&mut std::io::stdout().lock(), outcome, results, ci, text, console)
+}
+
+fn answer_on(
+    stdout: &mut dyn Write,
+    outcome: &Outcome,
+    results: &[ResultFile],
+    ci: &CiEnvironment,
+    text: &str,
+    console: &Console,
+) -> Result<(), Error> {
     results::write_all(results, outcome)?;
-    let told = tell_ci(outcome, ci, console).and_then(|()| stdout::print(stdout, outcome, format));
+    let told = tell_ci(outcome, ci, console).and_then(|()| stdout::print_on(stdout, text));
     if told.is_err() {
         results::withdraw(results, outcome);
     }

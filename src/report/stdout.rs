@@ -17,14 +17,28 @@ pub enum OutputFormat {
     Json,
 }
 
-/// Prints what `outcome` is in `format` on `stdout`. A reader that has gone away is none of our business.
+/// Prints `text` on stdout. A reader that has gone away is none of our business.
 ///
 /// # Errors
 ///
 /// [`Error::Other`] if stdout can't be written, such as a file on a full disk: what was lost is the step's answer.
-pub(super) fn print(stdout: &mut dyn Write, outcome: &Outcome, format: OutputFormat) -> Result<(), Error> {
-    let text = render(outcome, format)?;
+pub fn print(text: &str) -> Result<(), Error> {
+    print_on(&mut io::stdout().lock(), text)
+}
+
+/// [`print`] on another writer.
+pub(super) fn print_on(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
     write_to(stdout, text.as_bytes()).map_err(|error| Error::Other(format!("write to stdout: {error}")))
+}
+
+/// `value` as one line of JSON.
+///
+/// # Errors
+///
+/// Never for our own types: all their keys are text.
+pub fn json(value: &impl serde::Serialize) -> Result<String, Error> {
+    let text = serde_json::to_string(value).map_err(|error| Error::Other(format!("render JSON: {error}")))?;
+    Ok(text + "\n")
 }
 
 /// Writes `bytes` to stdout, whatever they are; a closed pipe is no error.
@@ -39,7 +53,8 @@ fn write_to(stdout: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-fn render(outcome: &Outcome, format: OutputFormat) -> Result<String, Error> {
+/// What `outcome` is in `format`.
+pub(super) fn render(outcome: &Outcome, format: OutputFormat) -> Result<String, Error> {
     if format == OutputFormat::Json {
         return values::report(outcome).map(|report| report + "\n");
     }
@@ -100,9 +115,8 @@ mod tests {
 
     #[test]
     fn a_reader_that_left_is_no_error_and_a_full_disk_is_one() {
-        let outcome = sample::promoted();
-        print(&mut Broken(ErrorKind::BrokenPipe), &outcome, OutputFormat::Text).unwrap();
-        let error = print(&mut Broken(ErrorKind::StorageFull), &outcome, OutputFormat::Json).unwrap_err();
+        print_on(&mut Broken(ErrorKind::BrokenPipe), "answer").unwrap();
+        let error = print_on(&mut Broken(ErrorKind::StorageFull), "answer").unwrap_err();
         assert!(matches!(&error, Error::Other(text) if text.starts_with("write to stdout: ")), "{error}");
     }
 
@@ -110,6 +124,6 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_real_full_disk_is_an_error() {
         let mut full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        print(&mut full, &sample::promoted(), OutputFormat::Text).unwrap_err();
+        print_on(&mut full, "answer").unwrap_err();
     }
 }

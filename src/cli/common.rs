@@ -1,0 +1,78 @@
+//! Options that all steps share.
+
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
+
+use super::words::list;
+
+/// Options of every step that talks to registries.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// Folders with a config.json, .dockerconfigjson, .dockercfg or auth.json to take logins from, before the usual
+    /// places ($DOCKER_CONFIG, $REGISTRY_AUTH_FILE, ~/.docker, $XDG_RUNTIME_DIR/containers).
+    #[arg(long, value_name = "DIR", num_args = 0.., value_delimiter = '\n', help_heading = "Registries")]
+    pub auth_dir: Vec<PathBuf>,
+    /// Like --auth-dir, for what is read; two accounts on one registry can be told apart so.
+    #[arg(long, value_name = "DIR", num_args = 0.., value_delimiter = '\n', help_heading = "Registries")]
+    pub source_auth_dir: Vec<PathBuf>,
+    /// Folders of PEM files with certificate authorities to trust beside the system's.
+    #[arg(long, value_name = "DIR", num_args = 0.., value_delimiter = '\n', help_heading = "Registries")]
+    pub ca_dir: Vec<PathBuf>,
+    /// PEM files with certificate authorities to trust beside the system's.
+    #[arg(long, value_name = "FILE", num_args = 0.., value_delimiter = '\n', help_heading = "Registries")]
+    pub ca_file: Vec<PathBuf>,
+    /// Hosts (`host` or `host:port`) that may speak plain HTTP or show any certificate. Loopback hosts may speak plain
+    /// HTTP anyway.
+    #[arg(long, value_name = "HOST", num_args = 0.., value_delimiter = '\n', help_heading = "Registries")]
+    pub insecure_registry: Vec<String>,
+    /// Requests under way at once on one host.
+    #[arg(long, short, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Registries")]
+    pub jobs: u16,
+    /// How often a request that failed for a passing reason (no connection, 429, 5xx) is sent again.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=20), help_heading = "Registries")]
+    pub retries: u32,
+    /// The largest manifest that is read, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = crate::registry::client::MANIFEST_LIMIT, value_parser = clap::value_parser!(u64).range(1..=1 << 30), help_heading = "Registries")]
+    pub max_manifest_size: u64,
+    /// What stdout shows: a line per result, or one JSON document.
+    #[arg(long, value_name = "FORM", default_value = "text", help_heading = "Output")]
+    pub output: OutputForm,
+    /// Say nothing but errors.
+    #[arg(long, short, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    pub quiet: bool,
+    /// Say every request, without secrets.
+    #[arg(long, short, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    pub verbose: bool,
+}
+
+/// Where results go, for the steps that have some.
+#[derive(Debug, Clone, Args)]
+pub struct ResultArgs {
+    /// Write one result, exact bytes and no newline, to a file once everything is done: KEY is digest, url, ref, images,
+    /// tags, source, json or dotenv. An empty FILE is ignored.
+    #[arg(long, value_name = "KEY=FILE", num_args = 0.., value_delimiter = '\n', help_heading = "Output")]
+    pub result: Vec<String>,
+}
+
+/// What stdout shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputForm {
+    /// A line per result.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// A list of folders or files, without empty ones.
+pub fn paths(values: &[PathBuf]) -> Vec<PathBuf> {
+    values.iter().filter(|path| !path.as_os_str().is_empty()).cloned().collect()
+}
+
+impl CommonArgs {
+    /// The hosts of `--insecure-registry`.
+    pub fn insecure_registries(&self) -> Vec<String> {
+        list(&self.insecure_registry)
+    }
+}

@@ -1,0 +1,144 @@
+//! The words of `promote`.
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
+
+use super::common::{CommonArgs, ResultArgs};
+use super::words::{list, parse_list};
+use crate::error::Error;
+use crate::image::reference::{Reference, is_tag};
+use crate::steps::promote::{self, Request};
+
+/// The words of `promote`.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub struct PromoteArgs {
+    /// The image to copy: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`.
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// Where to copy it: `registry/repository[:tag]` or `oci:DIR[:tag]`.
+    #[arg(value_name = "DESTINATION", value_delimiter = '\n')]
+    pub destination: Vec<String>,
+    /// Further destinations.
+    #[arg(long, short = 't', value_name = "DESTINATION", num_args = 0.., value_delimiter = '\n')]
+    pub to: Vec<String>,
+    /// Further tags in the repository of each destination; a full reference is a destination of its own.
+    #[arg(long, value_name = "TAG", num_args = 0.., value_delimiter = '\n')]
+    pub tags: Vec<String>,
+    /// Copy only these platforms (os/architecture[/variant]): one yields that image, several a new index of just these.
+    #[arg(long, value_name = "PLATFORM", num_args = 0.., value_delimiter = '\n')]
+    pub platform: Vec<String>,
+    /// What to do if a destination's tag names another image: `fail` writes nothing and exits with 3.
+    #[arg(long, value_name = "WHAT", default_value = "overwrite")]
+    pub if_exists: IfExists,
+    /// Go on only if the source has this digest; otherwise exit with 3.
+    #[arg(long, value_name = "DIGEST")]
+    pub expect_digest: Option<String>,
+    /// Of a source with tag and digest, check that the tag names the digest.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    pub check_tag: bool,
+    /// Look through all content under a tag that is there already, and send what is missing.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    pub repair: bool,
+    /// Move foreign (non-distributable) layers too.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    pub include_foreign: bool,
+    /// Say what would be mounted, sent and skipped; write nothing.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    pub dry_run: bool,
+    /// Options of all steps.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Results.
+    #[command(flatten)]
+    pub results: ResultArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Release what was tested, under three tags:
+    imgstep promote ghcr.io/org/app@sha256:… ghcr.io/org/app:v1.2.3 --tags v1.2 v1
+
+  Copy to two registries with one read of the source, and keep the digest for the next step:
+    imgstep promote alpine:3.20 -t registry.example/base/alpine:3.20 -t mirror.example/alpine:3.20 --result digest=digest.txt
+
+  See what it would cost first:
+    imgstep promote alpine:3.20 registry.example/base/alpine:3.20 --dry-run
+
+  Without any registry, through a folder:
+    imgstep promote oci:build/image ghcr.io/org/app:v1";
+
+/// What to do with a destination's tag that names another image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IfExists {
+    /// Let it name the result.
+    Overwrite,
+    /// Leave it alone.
+    Skip,
+    /// Write nothing at all.
+    Fail,
+}
+
+impl From<IfExists> for promote::IfExists {
+    fn from(word: IfExists) -> Self {
+        match word {
+            IfExists::Overwrite => Self::Overwrite,
+            IfExists::Skip => Self::Skip,
+            IfExists::Fail => Self::Fail,
+        }
+    }
+}
+
+impl PromoteArgs {
+    /// The request that these words mean.
+    ///
+    /// # Errors
+    /// A word that is no reference, tag, platform or digest; no destination ([`Error::Usage`]).
+    pub fn request(&self) -> Result<Request, Error> {
+        let source = reference("SOURCE", &self.source)?;
+        let mut destinations: Vec<Reference> = parse_list("DESTINATION", &self.destination)?;
+        destinations.extend(parse_list::<Reference>("--to", &self.to)?);
+        let mut tags = Vec::new();
+        for tag in list(&self.tags) {
+            if is_tag(&tag) {
+                tags.push(tag);
+            } else if tag.contains(['/', ':']) {
+                destinations.push(reference("--tags", &tag)?);
+            } else {
+                return Err(Error::Usage(format!("--tags: `{}` is not a tag", crate::error::printable(&tag, 140))));
+            }
+        }
+        if destinations.is_empty() {
+            return Err(Error::Usage(
+                "no destination: write `imgstep promote SOURCE DESTINATION`, or --to DESTINATION".to_owned(),
+            ));
+        }
+        let expect_digest = self.expect_digest.iter().cloned().collect::<Vec<_>>();
+        Ok(Request {
+            source,
+            destinations,
+            tags,
+            platforms: parse_list("--platform", &comma_separated(&self.platform))?,
+            if_exists: self.if_exists.into(),
+            expect_digest: parse_list("--expect-digest", &expect_digest)?.into_iter().next(),
+            check_tag: self.check_tag,
+            repair: self.repair,
+            include_foreign: self.include_foreign,
+            dry_run: self.dry_run,
+        })
+    }
+}
+
+/// Platforms are often written in one word, with commas.
+pub fn comma_separated(values: &[String]) -> Vec<String> {
+    values.iter().flat_map(|value| value.split(',')).map(str::to_owned).collect()
+}
+
+/// A reference that must be there.
+///
+/// # Errors
+/// It is empty, or no reference ([`Error::Usage`]).
+pub fn reference(name: &str, word: &str) -> Result<Reference, Error> {
+    word.trim().parse().map_err(|error| Error::Usage(format!("{name}: {error}")))
+}

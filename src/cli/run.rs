@@ -1,0 +1,259 @@
+//! From words to an exit status: parses, sets the step up, runs it under the signals that may end it, and tells.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use super::common::{CommonArgs, OutputForm, paths};
+use super::promote::{comma_separated, reference};
+use super::registry::RegistryCommand;
+use super::words::{list, parse_list, with_environment, without_empty_options};
+use super::{Cli, Step};
+use crate::credentials::{Credentials, Environment, Sources};
+use crate::error::{Error, ExitStatus, Result, Signal};
+use crate::image::platform::Platform;
+use crate::image::reference::is_tag;
+use crate::registry::client::{Client, Options};
+use crate::registry::tls::Trust;
+use crate::report::results::{self, ResultFile, ResultKey};
+use crate::report::{self, CiEnvironment, Console, Outcome, OutputFormat, Progress, Verbosity};
+use crate::steps::context::Context;
+use crate::steps::{digest, inspect, promote, tag};
+
+/// When a signal ends a step, open uploads are cancelled for no longer than this.
+const CANCEL_LIMIT: Duration = Duration::from_secs(2);
+/// The results that steps without a base give.
+const RESULT_KEYS: [ResultKey; 8] = [
+    ResultKey::Digest,
+    ResultKey::Url,
+    ResultKey::Ref,
+    ResultKey::Images,
+    ResultKey::Tags,
+    ResultKey::Source,
+    ResultKey::Json,
+    ResultKey::Dotenv,
+];
+
+/// Runs the program with the words of its command line.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let ci = CiEnvironment::from_process();
+    let cli = match parse(words) {
+        Ok(cli) => cli,
+        Err(Wrong::Clap(error)) => {
+            // Help and version go to stdout with status 0, errors to stderr with status 2.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+        Err(Wrong::Words(error)) => return failed(&Console::new(Verbosity::Normal, ci.github_actions), &error),
+    };
+    let verbosity = cli.step.common().map_or(Verbosity::Normal, |common| match (common.quiet, common.verbose) {
+        (_, true) => Verbosity::Verbose,
+        (true, false) => Verbosity::Quiet,
+        (false, false) => Verbosity::Normal,
+    });
+    let console = Console::new(verbosity, ci.github_actions);
+    match run(&cli, &console, &ci) {
+        Ok(code) => code,
+        Err(error) => failed(&console, &error),
+    }
+}
+
+fn failed(console: &Console, error: &Error) -> ExitCode {
+    console.error(&error.to_string());
+    ExitCode::from(error.exit_status() as u8)
+}
+
+enum Wrong {
+    Clap(Box<clap::Error>),
+    Words(Error),
+}
+
+fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<Cli, Wrong> {
+    let words: std::result::Result<Vec<String>, OsString> = words.into_iter().map(OsString::into_string).collect();
+    let words = words.map_err(|word| {
+        Wrong::Words(Error::Usage(format!("`{}` is not UTF-8", crate::error::printable(&word.to_string_lossy(), 200))))
+    })?;
+    let is_set = |variable: &str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+    let command = with_environment(Cli::command(), &is_set);
+    let words = without_empty_options(&command, words);
+    let mut matches = command.try_get_matches_from(words).map_err(|error| Wrong::Clap(Box::new(error)))?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| Wrong::Clap(Box::new(error)))
+}
+
+impl Step {
+    fn common(&self) -> Option<&CommonArgs> {
+        match self {
+            Self::Promote(args) => Some(&args.common),
+            Self::Tag(args) => Some(&args.common),
+            Self::Digest(args) => Some(&args.common),
+            Self::Inspect(args) => Some(&args.common),
+            Self::Registry(_) => None,
+        }
+    }
+
+    fn result_files(&self) -> Result<Vec<ResultFile>> {
+        let words = match self {
+            Self::Promote(args) => &args.results.result,
+            Self::Tag(args) => &args.results.result,
+            Self::Digest(args) => &args.results.result,
+            Self::Inspect(_) | Self::Registry(_) => return Ok(Vec::new()),
+        };
+        results::parse(&list(words), &RESULT_KEYS)
+    }
+}
+
+fn run(cli: &Cli, console: &Console, ci: &CiEnvironment) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Other(format!("the runtime can't be set up: {error}")))?;
+    let done = runtime.block_on(async {
+        match &cli.step {
+            Step::Registry(RegistryCommand::Serve(args)) => {
+                crate::serve::run(args.options(), &args.command).await.map(ExitCode::from)
+            }
+            step => told(step, console, ci).await,
+        }
+    });
+    // A blocking look-up of a name that never answers must not keep the process.
+    runtime.shutdown_background();
+    done
+}
+
+/// Runs a step that talks to registries, and tells what it did.
+async fn told(step: &Step, console: &Console, ci: &CiEnvironment) -> Result<ExitCode> {
+    let Some(common) = step.common() else { return Err(Error::Other("this step talks to no registry".to_owned())) };
+    let files = step.result_files()?;
+    let context = context(common, console)?;
+    // What is wrong with the words is said before anything else is tried.
+    let work = work(step, &context, &files);
+    let told = tokio::select! {
+        biased;
+        signal = signal() => Err(Error::Interrupted(signal?)),
+        told = work => told,
+    };
+    if told.is_err() {
+        context.progress.finish();
+        context.client.cancel_open_uploads(CANCEL_LIMIT).await;
+    }
+    let format = match common.output {
+        OutputForm::Text => OutputFormat::Text,
+        OutputForm::Json => OutputFormat::Json,
+    };
+    match told? {
+        Told::Outcome(outcome) => report::finish(&outcome, &files, ci, format, console)?,
+        Told::Answer(outcome) if format == OutputFormat::Text => {
+            report::answer(&outcome, &files, ci, &format!("{}\n", outcome.digest), console)?;
+        }
+        Told::Answer(outcome) => report::answer(&outcome, &files, ci, &report::stdout::json(&*outcome)?, console)?,
+        Told::Text(text) => report::stdout::print(&text)?,
+    }
+    Ok(ExitCode::from(ExitStatus::Done as u8))
+}
+
+/// What a step has to tell.
+enum Told {
+    /// What it wrote.
+    Outcome(Box<Outcome>),
+    /// What it found out.
+    Answer(Box<Outcome>),
+    /// A text for stdout.
+    Text(String),
+}
+
+async fn work(step: &Step, context: &Context, files: &[ResultFile]) -> Result<Told> {
+    match step {
+        Step::Promote(args) => {
+            let request = args.request()?;
+            results::preflight(files)?;
+            promote::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
+        }
+        Step::Tag(args) => {
+            let image = reference("IMAGE", &args.image)?;
+            let tags = list(&args.tags);
+            if tags.is_empty() {
+                return Err(Error::Usage("no tag: write `imgstep tag IMAGE TAG...`".to_owned()));
+            }
+            if let Some(bad) = tags.iter().find(|tag| !is_tag(tag)) {
+                return Err(Error::Usage(format!("`{}` is not a tag", crate::error::printable(bad, 140))));
+            }
+            results::preflight(files)?;
+            tag::run(context, &image, &tags, args.if_exists.into())
+                .await
+                .map(|outcome| Told::Outcome(Box::new(outcome)))
+        }
+        Step::Digest(args) => {
+            let image = reference("IMAGE", &args.image)?;
+            let wished: Vec<String> = args.platform.iter().cloned().collect();
+            let platforms: Vec<Platform> = parse_list("--platform", &comma_separated(&wished))?;
+            if platforms.len() > 1 {
+                return Err(Error::Usage("--platform: one platform has one digest; name just one".to_owned()));
+            }
+            results::preflight(files)?;
+            digest::run(context, &image, platforms.first()).await.map(|outcome| Told::Answer(Box::new(outcome)))
+        }
+        Step::Inspect(args) => {
+            let image = reference("IMAGE", &args.image)?;
+            let inspection = inspect::run(context, &image).await?;
+            Ok(Told::Text(match args.common.output {
+                OutputForm::Text => report::tree::tree(&inspection),
+                OutputForm::Json => report::stdout::json(&inspection)?,
+            }))
+        }
+        Step::Registry(_) => Err(Error::Other("this step talks to no registry".to_owned())),
+    }
+}
+
+fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
+    let trace = (console.verbosity() == Verbosity::Verbose).then(|| {
+        let console = console.clone();
+        Arc::new(move |line: &str| console.request(line)) as crate::registry::client::Trace
+    });
+    let client = Client::new(Options {
+        jobs: usize::from(common.jobs),
+        retries: common.retries,
+        trust: Trust { directories: paths(&common.ca_dir), files: paths(&common.ca_file) },
+        insecure_registries: common.insecure_registries(),
+        manifest_limit: common.max_manifest_size,
+        trace,
+    });
+    let general = paths(&common.auth_dir);
+    let of_source = paths(&common.source_auth_dir);
+    let load = |auth_dirs: Vec<std::path::PathBuf>| {
+        Credentials::load(&Sources { auth_dirs, environment: Environment::from_process() })
+    };
+    let credentials = load(general.clone())?;
+    let source_credentials =
+        if of_source.is_empty() { credentials.clone() } else { load([of_source, general].concat())? };
+    Ok(Context {
+        client,
+        source_credentials,
+        credentials,
+        console: console.clone(),
+        progress: Progress::new(console.clone(), report::progress::interactive()),
+        started: Instant::now(),
+    })
+}
+
+/// Waits for a signal that asks the step to end.
+async fn signal() -> Result<Signal> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let fail = |error| Error::Other(format!("signals can't be listened to: {error}"));
+        let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+        Ok(tokio::select! {
+            _ = terminate.recv() => Signal::Terminate,
+            _ = interrupt.recv() => Signal::Interrupt,
+        })
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = tokio::signal::ctrl_c().await;
+        Ok(Signal::Interrupt)
+    }
+}

@@ -1,0 +1,146 @@
+//! What Tekton's rules do to a command line: without a shell, an option that is not wanted comes with an empty value,
+//! and each option can stand in the environment.
+
+use clap::{Arg, ArgAction, Command};
+
+use crate::error::Error;
+
+/// The environment variable of an option: `if-exists` is `IMGSTEP_IF_EXISTS`.
+pub fn variable(id: &str) -> String {
+    format!("IMGSTEP_{}", id.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// Lets every argument of every step take its value from its environment variable, where that is set and not empty: an
+/// option with an empty value is one that is not given.
+#[must_use]
+pub fn with_environment(command: Command, is_set: &dyn Fn(&str) -> bool) -> Command {
+    let mut command = command.mut_args(|arg| {
+        let name = arg.get_id().as_str().to_owned();
+        if matches!(name.as_str(), "help" | "version" | "command") || arg.get_env().is_some() {
+            return arg;
+        }
+        let variable = variable(&name);
+        if is_set(&variable) { arg.env(variable).hide_env(true) } else { arg }
+    });
+    let names: Vec<String> = command.get_subcommands().map(|step| step.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, |step| with_environment(step, is_set));
+    }
+    command
+}
+
+/// Takes out the options that are given with an empty value (`--platform=`, `--platform ""`) or as a list of none
+/// (`--tags` alone), so that they count as not given and the environment is asked instead.
+pub fn without_empty_options(command: &Command, words: Vec<String>) -> Vec<String> {
+    let mut step = command;
+    let mut out: Vec<String> = Vec::new();
+    let mut words = words.into_iter().peekable();
+    out.extend(words.next());
+    while let Some(word) = words.next() {
+        if word == "--" {
+            out.push(word);
+            out.extend(words);
+            break;
+        }
+        if let Some(found) = step.find_subcommand(&word).filter(|_| !word.starts_with('-')) {
+            step = found;
+            out.push(word);
+            continue;
+        }
+        if let Some(name) = word.strip_prefix("--").and_then(|word| word.strip_suffix('='))
+            && option(step, name).is_some()
+        {
+            continue;
+        }
+        let named = word.strip_prefix("--").map(|name| option(step, name));
+        let short = word.strip_prefix('-').filter(|name| name.chars().count() == 1);
+        let Some(arg) = named.flatten().or_else(|| short.and_then(|name| short_option(step, name))) else {
+            out.push(word);
+            continue;
+        };
+        if !takes_words(arg) {
+            out.push(word);
+            continue;
+        }
+        let mut values = Vec::new();
+        let many = arg.get_num_args().is_some_and(|range| range.max_values() > 1);
+        while let Some(value) = words.next_if(|next| next.is_empty() || !next.starts_with('-') || next == "-") {
+            values.push(value);
+            if !many {
+                break;
+            }
+        }
+        let given = values.len();
+        values.retain(|value| !value.is_empty());
+        // A single option with no word at all is a mistake that clap explains.
+        if !values.is_empty() || (given == 0 && !many) {
+            out.push(word);
+            out.extend(values);
+        }
+    }
+    out
+}
+
+fn option<'a>(step: &'a Command, name: &str) -> Option<&'a Arg> {
+    step.get_arguments().find(|arg| arg.get_long() == Some(name))
+}
+
+fn short_option<'a>(step: &'a Command, name: &str) -> Option<&'a Arg> {
+    step.get_arguments().find(|arg| arg.get_short().is_some_and(|short| name.starts_with(short)))
+}
+
+/// Whether an option's values are words of their own (not `--flag` or `--flag=value` alone).
+fn takes_words(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Set | ArgAction::Append) && !arg.is_require_equals_set()
+}
+
+/// The values of a list, without empty ones.
+pub fn list(values: &[String]) -> Vec<String> {
+    values.iter().map(|value| value.trim()).filter(|value| !value.is_empty()).map(str::to_owned).collect()
+}
+
+/// All values of a list, each parsed.
+///
+/// # Errors
+/// The first value that can't be, as an error of usage that names the option.
+pub fn parse_list<T>(option: &str, values: &[String]) -> Result<Vec<T>, Error>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    list(values).iter().map(|value| value.parse().map_err(|error| Error::Usage(format!("{option}: {error}")))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn cleaned(words: &str) -> String {
+        let command = crate::cli::Cli::command();
+        let words = words.split(' ').map(|word| if word == "''" { String::new() } else { word.to_owned() }).collect();
+        without_empty_options(&command, words).join(" ")
+    }
+
+    #[test]
+    fn an_option_with_an_empty_value_is_not_given() {
+        assert_eq!(cleaned("imgstep promote --platform= a b"), "imgstep promote a b");
+        assert_eq!(cleaned("imgstep promote a b --if-exists ''"), "imgstep promote a b");
+        assert_eq!(cleaned("imgstep promote a b --tags --platform ''"), "imgstep promote a b");
+        assert_eq!(cleaned("imgstep promote a b --tags '' v1 --dry-run="), "imgstep promote a b --tags v1");
+        assert_eq!(cleaned("imgstep promote a b --dry-run=false -t ''"), "imgstep promote a b --dry-run=false");
+        assert_eq!(cleaned("imgstep promote a b -t c --jobs 3 -v"), "imgstep promote a b -t c --jobs 3 -v");
+        assert_eq!(cleaned("imgstep promote '' b --unknown="), "imgstep promote  b --unknown=");
+    }
+
+    #[test]
+    fn every_option_has_its_variable() {
+        assert_eq!(variable("if_exists"), "IMGSTEP_IF_EXISTS");
+        let command = with_environment(crate::cli::Cli::command(), &|_| true);
+        let promote = command.find_subcommand("promote").unwrap();
+        let variable_of =
+            |id: &str| promote.get_arguments().find(|arg| arg.get_id() == id).unwrap().get_env().unwrap().to_owned();
+        assert_eq!(variable_of("source"), "IMGSTEP_SOURCE");
+        assert_eq!(variable_of("insecure_registry"), "IMGSTEP_INSECURE_REGISTRY");
+    }
+}

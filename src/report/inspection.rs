@@ -1,0 +1,89 @@
+//! What an image is made of, as data. Its JSON form is what `inspect --output json` prints; fields are added, never
+//! renamed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::image::digest::Digest;
+
+/// What an image is made of.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspection {
+    /// The version of the form: 1.
+    pub schema_version: u32,
+    /// The reference in full.
+    pub reference: String,
+    /// `name@digest`.
+    #[serde(rename = "ref")]
+    pub pinned: String,
+    /// The manifest and all below it.
+    #[serde(flatten)]
+    pub root: Node,
+    /// What speaks of it (signatures, SBOMs, attestations); none in a layout.
+    pub referrers: Vec<Referrer>,
+}
+
+/// A manifest.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    /// The digest.
+    pub digest: Digest,
+    /// The media type.
+    pub media_type: String,
+    /// The size of the manifest in bytes.
+    pub size: u64,
+    /// The platform.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// If it is an attestation manifest of BuildKit: the digest of the image it speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attestation_of: Option<String>,
+    /// Annotations of the manifest, and of the entry that its index has for it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// The config of an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<Part>,
+    /// The layers of an image or the blobs of an artifact, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Part>,
+    /// The children of an index, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<Node>,
+    /// Named by its index and not there (a sparse index).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub missing: bool,
+}
+
+/// A blob.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Part {
+    /// The digest.
+    pub digest: Digest,
+    /// The media type.
+    pub media_type: String,
+    /// The size in bytes (0 where only its registry could tell: schema 1).
+    pub size: u64,
+    /// A foreign layer: the registry doesn't hold it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
+}
+
+/// A manifest that speaks of the image.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Referrer {
+    /// The digest.
+    pub digest: Digest,
+    /// The type of the artifact, or else the media type.
+    pub artifact_type: String,
+    /// The size of its manifest in bytes.
+    pub size: u64,
+    /// Annotations.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}

@@ -1,0 +1,88 @@
+//! What all steps need: the client, the logins, and someone to tell.
+
+use std::time::Instant;
+
+use crate::credentials::Credentials;
+use crate::error::Result;
+use crate::image::reference::Reference;
+use crate::registry::client::Client;
+use crate::registry::repository::Access;
+use crate::report::console::Console;
+use crate::report::progress::Progress;
+use crate::transfer::layout::Layout;
+use crate::transfer::store::Store;
+
+/// What all steps need.
+pub struct Context {
+    /// The client of all registries.
+    pub client: Client,
+    /// Logins for what is read.
+    pub source_credentials: Credentials,
+    /// Logins for what is written.
+    pub credentials: Credentials,
+    /// Who is told.
+    pub console: Console,
+    /// Who is told how far it is.
+    pub progress: Progress,
+    /// When the step began.
+    pub started: Instant,
+}
+
+impl Context {
+    /// The place of `reference`, to be read.
+    ///
+    /// # Errors
+    /// Its login can't be had.
+    pub async fn source(&self, reference: &Reference) -> Result<Store> {
+        self.open(reference, &self.source_credentials, Access::Pull, None).await
+    }
+
+    /// The place of `reference`, to be written; blobs may be mounted from `mount_from`, a repository of its registry.
+    ///
+    /// # Errors
+    /// Its login can't be had.
+    pub async fn destination(
+        &self,
+        reference: &Reference,
+        access: Access,
+        mount_from: Option<String>,
+    ) -> Result<Store> {
+        self.open(reference, &self.credentials, access, mount_from).await
+    }
+
+    async fn open(
+        &self,
+        reference: &Reference,
+        credentials: &Credentials,
+        access: Access,
+        mount_from: Option<String>,
+    ) -> Result<Store> {
+        match reference {
+            Reference::Registry(reference) => {
+                let login = credentials.find(&reference.registry, &reference.repository).await?;
+                let places = credentials.places();
+                Ok(Store::Registry(self.client.repository(reference, login, &places, access, mount_from)))
+            }
+            Reference::Layout(reference) => {
+                Ok(Store::Layout(Layout::new(&reference.directory), self.client.options().manifest_limit))
+            }
+        }
+    }
+
+    /// Seconds since the step began, to the millisecond.
+    pub fn seconds(&self) -> f64 {
+        (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
+    }
+}
+
+/// The repository that blobs can be mounted from, if both are in one registry and not the same.
+pub fn mount_source(source: &Reference, destination: &Reference) -> Option<String> {
+    match (source, destination) {
+        (Reference::Registry(source), Reference::Registry(destination))
+            if source.api_host() == destination.api_host() && source.repository != destination.repository =>
+        {
+            Some(source.repository.clone())
+        }
+        _ => None,
+    }
+}

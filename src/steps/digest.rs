@@ -1,0 +1,72 @@
+//! `digest`: the digest that a reference names, by one request.
+
+use super::context::Context;
+use super::{platforms, source};
+use crate::error::Result;
+use crate::image::descriptor::Descriptor;
+use crate::image::platform::Platform;
+use crate::image::reference::Reference;
+use crate::registry::manifests::Presence;
+use crate::report::outcome::{Destination, Outcome, Source, State, Totals};
+use crate::transfer::store::Store;
+
+/// Finds it out; with `platform`, for the image of that platform.
+///
+/// # Errors
+/// There is no such image, or no such platform.
+pub async fn run(context: &Context, image: &Reference, platform: Option<&Platform>) -> Result<Outcome> {
+    let store = context.source(image).await?;
+    let found = match platform {
+        None => named(image, &store).await?,
+        Some(platform) => {
+            let root = source::read(image, &store).await?;
+            platforms::choose(&store, root, std::slice::from_ref(platform)).await?.manifest.descriptor()
+        }
+    };
+    let name = image.name();
+    let reference = match image.tag() {
+        Some(tag) => format!("{name}:{tag}"),
+        None => format!("{name}@{}", found.digest),
+    };
+    Ok(Outcome {
+        schema_version: 1,
+        step: "digest",
+        dry_run: false,
+        source: Some(Source {
+            reference: image.to_string(),
+            name: name.clone(),
+            digest: found.digest.clone(),
+            media_type: found.media_type.clone(),
+        }),
+        base: None,
+        digest: found.digest.clone(),
+        media_type: found.media_type,
+        size: found.size,
+        platforms: Vec::new(),
+        images: Vec::new(),
+        destinations: vec![Destination {
+            reference,
+            pinned: format!("{name}@{}", found.digest),
+            name,
+            tags: image.tag().map(str::to_owned).into_iter().collect(),
+            digest: found.digest,
+            state: State::Unchanged,
+            manifests: Vec::new(),
+            blobs: Vec::new(),
+        }],
+        totals: Totals { requests: context.client.requests(), seconds: context.seconds(), ..Totals::default() },
+        warnings: Vec::new(),
+    })
+}
+
+/// The descriptor that a reference names. A digest is looked up as well: that it is there is part of the answer.
+async fn named(image: &Reference, store: &Store) -> Result<Descriptor> {
+    let asked = image.digest().map(ToString::to_string).or(image.tag().map(str::to_owned));
+    if let Some(asked) = asked
+        && let Presence::Present(descriptor) = store.head(&asked).await?
+        && !descriptor.media_type.is_empty()
+    {
+        return Ok(*descriptor);
+    }
+    source::read(image, store).await.map(|manifest| manifest.descriptor())
+}

@@ -1,0 +1,142 @@
+//! `inspect`: what an image is made of: platforms, sizes, layers, annotations, referrers.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+
+use super::context::Context;
+use super::source;
+use crate::error::{Error, Result};
+use crate::image::descriptor::Descriptor;
+use crate::image::digest::Digest;
+use crate::image::manifest::{Content, Manifest};
+use crate::image::media_type::{self, Kind};
+use crate::image::reference::Reference;
+use crate::registry::repository::Room;
+use crate::report::console::Console;
+use crate::report::inspection::{Inspection, Node, Part, Referrer};
+use crate::transfer::store::Store;
+
+/// Indexes in indexes are followed so far.
+const DEPTH_LIMIT: usize = 8;
+
+/// Looks at it.
+///
+/// # Errors
+/// There is no such image, or a part of it is not well formed.
+pub async fn run(context: &Context, image: &Reference) -> Result<Inspection> {
+    let store = context.source(image).await?;
+    let manifest = source::read(image, &store).await?;
+    let (mut root, referrers) =
+        tokio::try_join!(node(&store, manifest, 0), referrers(&store, image, &context.console))?;
+    if let (None, Some(config)) = (&root.platform, &root.config)
+        && media_type::is_image_config(&config.media_type)
+    {
+        let config = Descriptor::new(config.media_type.clone(), config.digest.clone(), config.size);
+        root.platform = source::platform_of(&store, &config).await?.map(|platform| platform.to_string());
+    }
+    Ok(Inspection {
+        schema_version: 1,
+        reference: image.to_string(),
+        pinned: format!("{}@{}", image.name(), root.digest),
+        root,
+        referrers,
+    })
+}
+
+async fn referrers(store: &Store, image: &Reference, console: &Console) -> Result<Vec<Referrer>> {
+    let Store::Registry(repository) = store else { return Ok(Vec::new()) };
+    let digest = source::resolve(image, store).await?;
+    // That referrers can't be listed is no reason to show nothing.
+    let found = match repository.referrers(&digest).await {
+        Ok(found) => found,
+        Err(error) => {
+            console.warn(&format!("the referrers can't be listed: {error}"));
+            Vec::new()
+        }
+    };
+    Ok(found
+        .into_iter()
+        .map(|entry| Referrer {
+            digest: entry.digest,
+            artifact_type: entry.artifact_type.unwrap_or(entry.media_type),
+            size: entry.size,
+            annotations: entry.annotations,
+        })
+        .collect())
+}
+
+fn node(store: &Store, manifest: Manifest, depth: usize) -> std::pin::Pin<Box<dyn Future<Output = Result<Node>> + '_>> {
+    Box::pin(async move {
+        if depth > DEPTH_LIMIT {
+            let reason = format!("indexes are nested deeper than {DEPTH_LIMIT}");
+            return Err(Error::Malformed { what: format!("manifest {}", manifest.digest), reason });
+        }
+        let mut node = bare(&manifest.descriptor());
+        node.annotations = manifest.annotations();
+        match manifest.content()? {
+            Content::Index { manifests } => {
+                node.manifests = try_join_all(manifests.iter().map(|child| below(store, child, depth + 1))).await?;
+            }
+            Content::Image { config, layers } => {
+                node.config = Some(part(&config));
+                node.layers = layers.iter().map(part).collect();
+            }
+            Content::Artifact { blobs } => node.layers = blobs.iter().map(part).collect(),
+            Content::Schema1 { layers } => {
+                node.layers = try_join_all(layers.iter().map(|digest| sized(store, digest))).await?;
+            }
+            Content::Unknown => {}
+        }
+        Ok(node)
+    })
+}
+
+async fn below(store: &Store, child: &Descriptor, depth: usize) -> Result<Node> {
+    let mut node = if media_type::kind(&child.media_type) == Kind::Blob {
+        bare(child)
+    } else {
+        match store.manifest(Some(child.digest.as_str())).await? {
+            Some(manifest) => node(store, manifest, depth).await?,
+            None => Node { missing: true, ..bare(child) },
+        }
+    };
+    node.platform = child.platform.as_ref().filter(|_| !child.is_attestation()).map(ToString::to_string);
+    node.attestation_of = child.attestation_of().map(str::to_owned);
+    for (key, value) in &child.annotations {
+        node.annotations.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    Ok(node)
+}
+
+async fn sized(store: &Store, digest: &Digest) -> Result<Part> {
+    let size = match store {
+        Store::Registry(repository) => repository.head_blob(digest, Room::Wait).await?.and_then(|found| found.size),
+        Store::Layout(layout, _) => layout.blob_size(digest).await?,
+    };
+    Ok(Part { digest: digest.clone(), media_type: String::new(), size: size.unwrap_or(0), foreign: false })
+}
+
+fn bare(descriptor: &Descriptor) -> Node {
+    Node {
+        digest: descriptor.digest.clone(),
+        media_type: descriptor.media_type.clone(),
+        size: descriptor.size,
+        platform: None,
+        attestation_of: None,
+        annotations: BTreeMap::new(),
+        config: None,
+        layers: Vec::new(),
+        manifests: Vec::new(),
+        missing: false,
+    }
+}
+
+fn part(blob: &Descriptor) -> Part {
+    Part {
+        digest: blob.digest.clone(),
+        media_type: blob.media_type.clone(),
+        size: blob.size,
+        foreign: blob.is_foreign(),
+    }
+}

@@ -1,0 +1,9 @@
+//! The steps: one file each, a request in and an outcome out. They print nothing and read no environment.
+
+pub mod context;
+pub mod digest;
+pub mod inspect;
+pub mod platforms;
+pub mod promote;
+pub mod source;
+pub mod tag;

@@ -1,0 +1,153 @@
+//! Choosing platforms out of an image: one yields that platform's image, several an index of just these.
+
+use super::source;
+use crate::error::{Error, Result};
+use crate::image::descriptor::Descriptor;
+use crate::image::manifest::{Content, Manifest};
+use crate::image::platform::{Match, Platform};
+use crate::transfer::store::Store;
+
+/// What was chosen.
+pub struct Chosen {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// What a user should know about it.
+    pub warning: Option<String>,
+}
+
+/// The part of `root` that `wishes` ask for; all of it where there are none.
+///
+/// # Errors
+/// A platform that is not there ([`Error::Guard`], with a list of those that are), or that several children answer.
+pub async fn choose(store: &Store, root: Manifest, wishes: &[Platform]) -> Result<Chosen> {
+    if wishes.is_empty() {
+        return Ok(Chosen { manifest: root, warning: None });
+    }
+    match root.content()? {
+        Content::Index { manifests } => choose_from_index(store, root, &manifests, wishes).await,
+        Content::Image { config, .. } => {
+            let own = source::platform_of(store, &config).await?;
+            for wish in wishes {
+                if own.as_ref().and_then(|own| own.answers(wish)).is_none() {
+                    return Err(missing(store, wish, own.iter()));
+                }
+            }
+            Ok(Chosen { manifest: root, warning: None })
+        }
+        _ => Err(Error::Guard(format!(
+            "{} holds {} ({}), which has no platforms; leave --platform out to copy it whole",
+            store.name(),
+            root.digest,
+            crate::error::printable(&root.media_type, 120)
+        ))),
+    }
+}
+
+async fn choose_from_index(
+    store: &Store,
+    root: Manifest,
+    children: &[Descriptor],
+    wishes: &[Platform],
+) -> Result<Chosen> {
+    let mut keep = vec![false; children.len()];
+    for wish in wishes {
+        let answers = best_answers(children, wish);
+        if answers.is_empty() {
+            return Err(missing(store, wish, images(children).filter_map(|child| child.platform.as_ref())));
+        }
+        for position in answers {
+            keep[position] = true;
+        }
+    }
+    if wishes.len() == 1 {
+        return only_child(store, &root, children, &keep, &wishes[0]).await;
+    }
+    // What speaks of a chosen image stays with it.
+    for (position, child) in children.iter().enumerate() {
+        if let Some(subject) = child.attestation_of() {
+            let chosen = |other: &Descriptor, kept: &bool| *kept && other.digest.as_str() == subject;
+            keep[position] = children.iter().zip(keep.clone()).any(|(other, kept)| chosen(other, &kept));
+        }
+    }
+    if keep.iter().all(|kept| *kept) {
+        return Ok(Chosen { manifest: root, warning: None });
+    }
+    let manifest = root.index_of_some(&keep)?;
+    let warning = format!(
+        "a new index holds just the chosen platforms: the digest changes from {} to {}, and signatures of the old one don't speak of it",
+        root.digest, manifest.digest
+    );
+    Ok(Chosen { manifest, warning: Some(warning) })
+}
+
+/// The children that are images, not attestations of some.
+fn images(children: &[Descriptor]) -> impl Iterator<Item = &Descriptor> {
+    children.iter().filter(|child| !child.is_attestation())
+}
+
+/// The positions of the children that answer `wish` best.
+fn best_answers(children: &[Descriptor], wish: &Platform) -> Vec<usize> {
+    let answers: Vec<(usize, Match)> = children
+        .iter()
+        .enumerate()
+        .filter(|(_, child)| !child.is_attestation())
+        .filter_map(|(position, child)| Some((position, child.platform.as_ref()?.answers(wish)?)))
+        .collect();
+    let best = answers.iter().map(|(_, answer)| *answer).max();
+    answers.into_iter().filter(|(_, answer)| Some(*answer) == best).map(|(position, _)| position).collect()
+}
+
+async fn only_child(
+    store: &Store,
+    root: &Manifest,
+    children: &[Descriptor],
+    keep: &[bool],
+    wish: &Platform,
+) -> Result<Chosen> {
+    let mut chosen: Vec<&Descriptor> =
+        children.iter().zip(keep).filter(|(_, kept)| **kept).map(|(child, _)| child).collect();
+    chosen.dedup_by(|one, other| one.digest == other.digest);
+    let [child] = chosen.as_slice() else {
+        let names: Vec<String> =
+            chosen.iter().filter_map(|child| child.platform.as_ref()).map(Platform::to_string).collect();
+        return Err(Error::Guard(format!(
+            "{} has several images for {wish}: {}; name one of them in full",
+            store.name(),
+            names.join(", ")
+        )));
+    };
+    let manifest = store.manifest(Some(child.digest.as_str())).await?.ok_or_else(|| Error::Malformed {
+        what: store.name(),
+        reason: format!("its index {} names {} for {wish}, which is not there", root.digest, child.digest),
+    })?;
+    Ok(Chosen { manifest, warning: None })
+}
+
+fn missing<'a>(store: &Store, wish: &Platform, there: impl Iterator<Item = &'a Platform>) -> Error {
+    let there: Vec<String> = there.map(Platform::to_string).collect();
+    let there = if there.is_empty() { "none that it names".to_owned() } else { there.join(", ") };
+    Error::Guard(format!("{} has no image for {wish}; there are: {there}", store.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::digest::Digest;
+
+    fn child(platform: &str) -> Descriptor {
+        let mut child = Descriptor::new("", Digest::of(platform.as_bytes()), 1);
+        child.platform = Some(platform.parse().unwrap());
+        child
+    }
+
+    #[test]
+    fn the_usual_variant_is_meant_and_another_will_do() {
+        let children = [child("linux/arm/v6"), child("linux/arm/v7"), child("linux/amd64"), child("linux/s390x/z13")];
+        let best = |wish: &str| best_answers(&children, &wish.parse().unwrap());
+        assert_eq!(best("linux/arm"), [1]);
+        assert_eq!(best("linux/arm/v6"), [0]);
+        assert_eq!(best("linux/s390x"), [3]);
+        assert!(best("linux/arm/v5").is_empty());
+        assert!(best("windows/amd64").is_empty());
+    }
+}

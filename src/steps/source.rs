@@ -1,0 +1,136 @@
+//! Reading what a reference names: the manifest, and the little that is asked about it.
+
+use crate::error::{Error, Result};
+use crate::image::descriptor::Descriptor;
+use crate::image::digest::Digest;
+use crate::image::manifest::{Content, Manifest};
+use crate::image::platform::Platform;
+use crate::image::reference::Reference;
+use crate::registry::manifests::Presence;
+use crate::report::outcome::{PlatformImage, Source};
+use crate::transfer::store::Store;
+use crate::transfer::verified::{Checkpoints, Verified};
+
+/// An image config is no larger.
+const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
+
+/// What `reference` is asked for by: its digest, its tag, or nothing (a layout that means one by itself).
+fn asked(reference: &Reference) -> Option<&str> {
+    reference.digest().map(Digest::as_str).or(reference.tag())
+}
+
+fn missing(reference: &Reference, store: &Store) -> Error {
+    let answer = match store {
+        Store::Registry(repository) => {
+            format!("{} answered 404 Not Found; check the name and the tag", repository.host().authority())
+        }
+        Store::Layout(..) => "there is no such image in that layout".to_owned(),
+    };
+    Error::SourceMissing { reference: reference.to_string(), answer }
+}
+
+/// The manifest that `reference` names.
+///
+/// # Errors
+/// There is none ([`Error::SourceMissing`]), or it can't be read.
+pub async fn read(reference: &Reference, store: &Store) -> Result<Manifest> {
+    let mut manifest = store.manifest(asked(reference)).await?.ok_or_else(|| missing(reference, store))?;
+    if let Some(digest) = reference.digest() {
+        // Called by the digest by which the user knows it, whatever its algorithm.
+        manifest.digest = digest.clone();
+    }
+    Ok(manifest)
+}
+
+/// The digest that `reference` names, without reading the manifest where that can be had.
+///
+/// # Errors
+/// There is none, or it can't be asked.
+pub async fn resolve(reference: &Reference, store: &Store) -> Result<Digest> {
+    let Some(asked) = asked(reference) else { return read(reference, store).await.map(|manifest| manifest.digest) };
+    match store.head(asked).await? {
+        Presence::Present(descriptor) => Ok(descriptor.digest),
+        Presence::Absent => Err(missing(reference, store)),
+        // A refusal of HEAD says nothing; that of GET says why.
+        Presence::Unknown => read(reference, store).await.map(|manifest| manifest.digest),
+    }
+}
+
+/// Checks that the tag of a reference with tag and digest names that digest.
+///
+/// # Errors
+/// It doesn't ([`Error::Guard`]).
+pub async fn check_tag(reference: &Reference, store: &Store) -> Result<()> {
+    let (Some(tag), Some(digest)) = (reference.tag(), reference.digest()) else { return Ok(()) };
+    match store.head(tag).await? {
+        Presence::Present(found) if found.digest == *digest => Ok(()),
+        Presence::Present(found) => {
+            Err(Error::Guard(format!("the tag of {reference} names {} now, not the digest beside it", found.digest)))
+        }
+        Presence::Absent | Presence::Unknown => {
+            Err(Error::Guard(format!("the tag of {reference} does not exist; its digest can't be checked against it")))
+        }
+    }
+}
+
+/// The report's entry for what was read.
+pub fn described(reference: &Reference, manifest: &Manifest) -> Source {
+    Source {
+        reference: reference.to_string(),
+        name: reference.name(),
+        digest: manifest.digest.clone(),
+        media_type: manifest.media_type.clone(),
+    }
+}
+
+/// The bytes of a small blob, all of them checked.
+///
+/// # Errors
+/// It is larger than 8 MiB, can't be read, or doesn't have its digest.
+pub async fn read_config(store: &Store, config: &Descriptor) -> Result<Vec<u8>> {
+    if config.size > CONFIG_LIMIT {
+        let reason = format!("a config of {} bytes is larger than the limit of {CONFIG_LIMIT}", config.size);
+        return Err(Error::Malformed { what: format!("blob {} of {}", config.digest, store.name()), reason });
+    }
+    let _room = match store {
+        Store::Registry(repository) => Some(repository.host().permits(1).await?),
+        Store::Layout(..) => None,
+    };
+    let mut verified = Verified::open(store, config, 0, None, &Checkpoints::default()).await?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = verified.next().await? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+/// The platform that an image's config says; `None` where it says none (an artifact).
+///
+/// # Errors
+/// The config can't be read.
+pub async fn platform_of(store: &Store, config: &Descriptor) -> Result<Option<Platform>> {
+    let bytes = read_config(store, config).await?;
+    let platform: Option<Platform> = serde_json::from_slice(&bytes).ok();
+    Ok(platform.filter(|platform| !platform.os.is_empty() && !platform.architecture.is_empty()))
+}
+
+/// The platforms of an index, in its order, as the report tells them.
+pub fn platforms_of_index(manifests: &[Descriptor]) -> Vec<PlatformImage> {
+    let named = |child: &Descriptor| child.platform.clone().filter(|_| !child.is_attestation());
+    manifests
+        .iter()
+        .filter_map(|child| named(child).map(|platform| (platform, child)))
+        .map(|(platform, child)| PlatformImage { platform: platform.to_string(), digest: child.digest.clone() })
+        .collect()
+}
+
+/// The children of an index; none of anything else.
+///
+/// # Errors
+/// The manifest is not well formed.
+pub fn children(manifest: &Manifest) -> Result<Vec<Descriptor>> {
+    Ok(match manifest.content()? {
+        Content::Index { manifests } => manifests,
+        _ => Vec::new(),
+    })
+}
