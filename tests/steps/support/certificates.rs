@@ -1,0 +1,55 @@
+//! Keys and certificates, made new for each test.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+
+/// A key, a certificate for it, and the authority that signed it.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    pub pem: String,
+    pub der: Vec<u8>,
+    pub key_pem: String,
+    /// The authority's certificate: what a client is to trust.
+    pub authority_pem: String,
+    key_der: Vec<u8>,
+}
+
+impl Certificate {
+    /// For a server at `127.0.0.1` or `localhost`, and for signing.
+    pub fn new() -> Self {
+        let mut authority = CertificateParams::default();
+        authority.distinguished_name.push(DnType::CommonName, "authority of the tests");
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority_key = KeyPair::generate().unwrap();
+        let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "server of the tests");
+        let certificate = params.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap();
+        Self {
+            pem: certificate.pem(),
+            der: certificate.der().to_vec(),
+            key_pem: key.serialize_pem(),
+            authority_pem,
+            key_der: key.serialize_der(),
+        }
+    }
+
+    /// The signature of `message` by ES256: 64 bytes, as JSON Web Signatures have it.
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.key_pair().sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
+    }
+
+    /// The public key's coordinates, 32 bytes each.
+    pub fn point(&self) -> (Vec<u8>, Vec<u8>) {
+        let key = self.key_pair();
+        // 4 (not compressed), then x, then y.
+        let point = key.public_key().as_ref();
+        (point[1..33].to_vec(), point[33..65].to_vec())
+    }
+
+    fn key_pair(&self) -> EcdsaKeyPair {
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.key_der, &SystemRandom::new()).unwrap()
+    }
+}

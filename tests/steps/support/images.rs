@@ -1,0 +1,299 @@
+//! Images made of seeded bytes: the same on every run, and none of them needs a network.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::registry::Registry;
+
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub const OCI_FOREIGN: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+pub const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+pub const SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+
+/// What is said when a manifest is looked at behind a step's back.
+pub const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json,application/vnd.oci.image.index.v1+json,\
+application/vnd.docker.distribution.manifest.v2+json,application/vnd.docker.distribution.manifest.list.v2+json,\
+application/vnd.oci.artifact.manifest.v1+json,application/vnd.docker.distribution.manifest.v1+prettyjws,*/*";
+
+/// The platforms of an index, in this order.
+pub const PLATFORMS: [&str; 8] = [
+    "linux/amd64",
+    "linux/arm64",
+    "linux/arm/v7",
+    "linux/arm/v6",
+    "linux/386",
+    "linux/ppc64le",
+    "linux/s390x",
+    "linux/riscv64",
+];
+
+/// A blob or a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    pub media_type: String,
+    pub digest: String,
+    pub bytes: Vec<u8>,
+}
+
+impl Content {
+    pub fn new(media_type: &str, bytes: Vec<u8>) -> Self {
+        Self { media_type: media_type.to_owned(), digest: sha256(&bytes), bytes }
+    }
+
+    /// Manifests are indented, with a line's end behind them: no reader may write them anew and get the same digest.
+    pub fn json(media_type: &str, value: &Value) -> Self {
+        Self::new(media_type, format!("{value:#}\n").into_bytes())
+    }
+
+    pub fn descriptor(&self) -> Value {
+        json!({"mediaType": self.media_type, "digest": self.digest, "size": self.bytes.len()})
+    }
+}
+
+/// All that belongs to an image or index.
+#[derive(Debug, Clone, Default)]
+pub struct Image {
+    /// Configs and layers, each once.
+    pub blobs: Vec<Content>,
+    /// Layers that registries leave where their URLs point.
+    pub foreign: Vec<Content>,
+    /// Manifests, children before parents: the last is the image's own.
+    pub manifests: Vec<Content>,
+}
+
+impl Image {
+    pub fn root(&self) -> &Content {
+        self.manifests.last().unwrap()
+    }
+
+    pub fn digest(&self) -> &str {
+        &self.root().digest
+    }
+
+    /// The bytes of all blobs and manifests.
+    pub fn size(&self) -> usize {
+        self.blobs.iter().chain(&self.manifests).map(|content| content.bytes.len()).sum()
+    }
+
+    /// Adds blobs and manifests that are not there yet.
+    pub fn take_in(&mut self, other: Self) {
+        let add = |own: &mut Vec<Content>, theirs: Vec<Content>| {
+            for content in theirs {
+                if !own.contains(&content) {
+                    own.push(content);
+                }
+            }
+        };
+        add(&mut self.blobs, other.blobs);
+        add(&mut self.foreign, other.foreign);
+        add(&mut self.manifests, other.manifests);
+    }
+
+    /// Writes everything to a registry, under a tag.
+    pub fn push(&self, registry: &Registry, repository: &str, tag: &str) {
+        self.push_blobs(registry, repository);
+        let (root, children) = self.manifests.split_last().unwrap();
+        for child in children {
+            registry.put_manifest(repository, &child.digest, child);
+        }
+        registry.put_manifest(repository, tag, root);
+    }
+
+    pub fn push_blobs(&self, registry: &Registry, repository: &str) {
+        for blob in &self.blobs {
+            registry.put_blob(repository, blob);
+        }
+    }
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    let hex = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("sha256:{hex}")
+}
+
+/// Bytes that a seed decides.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut bytes = vec![0; length];
+    random.fill(&mut bytes);
+    bytes
+}
+
+/// The vocabulary that an image is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    Oci,
+    Docker,
+}
+
+impl Style {
+    fn types(self) -> [&'static str; 4] {
+        match self {
+            Self::Oci => [OCI_MANIFEST, OCI_INDEX, OCI_CONFIG, OCI_LAYER],
+            Self::Docker => [DOCKER_MANIFEST, DOCKER_LIST, DOCKER_CONFIG, DOCKER_LAYER],
+        }
+    }
+}
+
+/// `os/architecture[/variant]` as the JSON of an index.
+fn platform(text: &str) -> Value {
+    let parts: Vec<&str> = text.split('/').collect();
+    let mut value = json!({"architecture": parts[1], "os": parts[0]});
+    if let Some(variant) = parts.get(2) {
+        value["variant"] = json!(variant);
+    }
+    value
+}
+
+fn config(style: Style, on: &str, layers: &[Content]) -> Content {
+    let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.digest.as_str()).collect();
+    let mut value = platform(on);
+    value["config"] = json!({"Healthcheck": {"Test": ["CMD", "true"]}, "OnBuild": ["RUN true"]});
+    value["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
+    Content::new(style.types()[2], value.to_string().into_bytes())
+}
+
+/// An image of these layers for one platform.
+pub fn image_of(style: Style, on: &str, layers: Vec<Content>) -> Image {
+    let config = config(style, on, &layers);
+    let descriptors: Vec<Value> = layers.iter().map(Content::descriptor).collect();
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": style.types()[0], "config": config.descriptor(), "layers": descriptors,
+    });
+    let mut image = Image { manifests: vec![Content::json(style.types()[0], &manifest)], ..Image::default() };
+    image.take_in(Image { blobs: layers, ..Image::default() });
+    image.blobs.push(config);
+    image
+}
+
+pub fn layers(style: Style, seed: u64, count: usize, size: usize) -> Vec<Content> {
+    (0..count).map(|number| Content::new(style.types()[3], noise(seed * 1000 + number as u64, size))).collect()
+}
+
+/// An OCI image for linux/amd64.
+pub fn image(seed: u64, count: usize, size: usize) -> Image {
+    image_of(Style::Oci, PLATFORMS[0], layers(Style::Oci, seed, count, size))
+}
+
+/// An index of these images, each with what its descriptor says beside type, digest and size.
+pub fn index_of(style: Style, images: Vec<(Image, Value)>) -> Image {
+    let mut whole = Image::default();
+    let mut children = Vec::new();
+    for (image, extra) in images {
+        let mut descriptor = image.root().descriptor();
+        for (name, value) in extra.as_object().unwrap() {
+            descriptor[name] = value.clone();
+        }
+        children.push(descriptor);
+        whole.take_in(image);
+    }
+    let index = json!({"schemaVersion": 2, "mediaType": style.types()[1], "manifests": children});
+    whole.manifests.push(Content::json(style.types()[1], &index));
+    whole
+}
+
+/// An index of the first platforms of [`PLATFORMS`], each with layers of its own.
+pub fn index(style: Style, seed: u64, platforms: usize, count: usize, size: usize) -> Image {
+    let one = |(number, on): (usize, &&str)| {
+        let layers = layers(style, seed * 100 + number as u64, count, size);
+        (image_of(style, on, layers), json!({"platform": platform(on)}))
+    };
+    index_of(style, PLATFORMS.iter().take(platforms).enumerate().map(one).collect())
+}
+
+/// An index whose platforms share all layers but one each.
+pub fn index_with_shared_layers(seed: u64, platforms: usize, shared: usize, size: usize) -> Image {
+    let common = layers(Style::Oci, seed * 100 + 99, shared, size);
+    let one = |(number, on): (usize, &&str)| {
+        let mut own = common.clone();
+        own.extend(layers(Style::Oci, seed * 100 + number as u64, 1, size));
+        (image_of(Style::Oci, on, own), json!({"platform": platform(on)}))
+    };
+    index_of(Style::Oci, PLATFORMS.iter().take(platforms).enumerate().map(one).collect())
+}
+
+/// What `BuildKit` writes: two platforms, each with an attestation manifest, as a child of an outer index beside another
+/// image.
+pub fn nested(seed: u64) -> Image {
+    let inner = attested(seed);
+    let other = image_of(Style::Oci, PLATFORMS[2], layers(Style::Oci, seed * 100 + 50, 1, 700));
+    let about_inner = json!({"annotations": {"com.example.inner": "yes"}});
+    index_of(Style::Oci, vec![(inner, about_inner), (other, json!({"platform": platform(PLATFORMS[2])}))])
+}
+
+/// An index of two platforms, each with an attestation manifest of `BuildKit`.
+pub fn attested(seed: u64) -> Image {
+    let mut children = Vec::new();
+    for (number, on) in PLATFORMS.iter().take(2).enumerate() {
+        let own = seed * 100 + number as u64;
+        let image = image_of(Style::Oci, on, layers(Style::Oci, own, 2, 900));
+        let subject = image.digest().to_owned();
+        children.push((image, json!({"platform": platform(on)})));
+        children.push((
+            attestation(own),
+            json!({
+                "annotations": {
+                    "vnd.docker.reference.digest": subject,
+                    "vnd.docker.reference.type": "attestation-manifest",
+                },
+                "platform": {"architecture": "unknown", "os": "unknown"},
+            }),
+        ));
+    }
+    index_of(Style::Oci, children)
+}
+
+fn attestation(seed: u64) -> Image {
+    let statement = format!(r#"{{"_type":"https://in-toto.io/Statement/v0.1","seed":{seed}}}"#);
+    let layer = Content::new("application/vnd.in-toto+json", statement.into_bytes());
+    image_of(Style::Oci, "unknown/unknown", vec![layer])
+}
+
+/// An image with one layer of its own and one foreign layer.
+pub fn with_foreign_layer(seed: u64) -> Image {
+    let own = layers(Style::Oci, seed, 1, 800);
+    let foreign = Content::new(OCI_FOREIGN, noise(seed * 1000 + 900, 600));
+    let config = config(Style::Oci, PLATFORMS[0], &own);
+    let mut descriptor = foreign.descriptor();
+    descriptor["urls"] = json!(["https://layers.invalid/base.tar.gz"]);
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config.descriptor(),
+        "layers": [descriptor, own[0].descriptor()],
+    });
+    let mut blobs = own;
+    blobs.push(config);
+    Image { blobs, foreign: vec![foreign], manifests: vec![Content::json(OCI_MANIFEST, &manifest)] }
+}
+
+/// An OCI artifact manifest of two blobs.
+pub fn artifact(seed: u64) -> Image {
+    let blobs: Vec<Content> =
+        (0..2).map(|number| Content::new("application/vnd.example.data", noise(seed * 10 + number, 500))).collect();
+    let descriptors: Vec<Value> = blobs.iter().map(Content::descriptor).collect();
+    let manifest = json!({
+        "mediaType": OCI_ARTIFACT, "artifactType": "application/vnd.example", "blobs": descriptors,
+    });
+    Image { blobs, manifests: vec![Content::json(OCI_ARTIFACT, &manifest)], ..Image::default() }
+}
+
+/// A manifest of a kind that nobody knows.
+pub fn unknown_manifest(seed: u64) -> Image {
+    let text = format!("this is no JSON at all, and {seed} is its number\n");
+    Image { manifests: vec![Content::new("application/vnd.example.strange", text.into_bytes())], ..Image::default() }
+}
+
+/// An index of an image and of a manifest of a kind that nobody knows.
+pub fn index_with_unknown_manifest(seed: u64) -> Image {
+    let known = image(seed, 1, 400);
+    index_of(
+        Style::Oci,
+        vec![(known, json!({"platform": platform(PLATFORMS[0])})), (unknown_manifest(seed), json!({}))],
+    )
+}

@@ -1,0 +1,29 @@
+//! What the stories are told with: registries, images, a proxy that injects faults, a token service, the binary.
+
+pub mod certificates;
+pub mod client;
+pub mod complete;
+pub mod folder;
+pub mod images;
+pub mod json_schema;
+pub mod layout;
+pub mod logins;
+pub mod proxy;
+pub mod registry;
+pub mod rules;
+pub mod schema1;
+pub mod step;
+pub mod token;
+pub mod wire;
+
+pub use complete::{assert_complete, assert_image};
+pub use folder::Folder;
+pub use images::{Content, Image, Style};
+pub use logins::{auth_folder, basic, login, logins};
+pub use proxy::Proxy;
+pub use registry::{Kind, Options, Registry, distribution, kinds, pairs, registries};
+pub use rules::{Action, rule};
+pub use step::{Run, imgstep};
+pub use token::{TokenService, User};
+
+mod proof;

@@ -1,0 +1,406 @@
+//! A reverse proxy before a registry: it records every request and injects faults by rule.
+
+use std::io::{self, BufReader, BufWriter, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::registry::Registry;
+use super::rules::{Action, Rule, holds};
+use super::wire::{Body, Head, Tap, answer_head, copy_body, drain_body, header};
+
+/// One request and its answer.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    pub method: String,
+    /// The path with its query.
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    /// The status that the client saw; 0 where none came, or none yet.
+    pub status: u16,
+    /// The bytes of the request's body.
+    pub sent: u64,
+    /// The bytes of the answer's body.
+    pub received: u64,
+    /// Whether a rule met it.
+    pub met: bool,
+    /// Whether it is still under way.
+    open: bool,
+}
+
+impl Exchange {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    /// Whether this is a request by `method` (empty for any) whose target holds `path` (see [`Rule::path`]).
+    pub fn is(&self, method: &str, path: &str) -> bool {
+        (method.is_empty() || self.method == method) && holds(&self.target, path)
+    }
+
+    /// Whether it asks the registry to change something.
+    pub fn writes(&self) -> bool {
+        !matches!(self.method.as_str(), "GET" | "HEAD")
+    }
+}
+
+/// The proxy. Its address is a registry's host to every client.
+pub struct Proxy {
+    pub host: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    upstream: String,
+    state: Mutex<State>,
+    stopped: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    rules: Vec<Rule>,
+    log: Vec<Exchange>,
+}
+
+impl Proxy {
+    pub fn before(registry: &Registry) -> Self {
+        Self::to(&registry.host)
+    }
+
+    /// A proxy before whatever listens at `upstream`.
+    pub fn to(upstream: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let shared = Arc::new(Shared {
+            upstream: upstream.to_owned(),
+            state: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        });
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if accepting.stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let shared = Arc::clone(&accepting);
+                thread::spawn(move || serve(&client, &shared));
+            }
+        });
+        Self { host, shared }
+    }
+
+    pub fn with(self, rule: Rule) -> Self {
+        self.add(rule);
+        self
+    }
+
+    pub fn add(&self, rule: Rule) {
+        self.shared.state().rules.push(rule);
+    }
+
+    /// Everything that was asked so far, in the order of arrival. A client may have its answer a moment before the
+    /// proxy has written down how long it was: requests that are about to end are waited for.
+    pub fn log(&self) -> Vec<Exchange> {
+        for _ in 0..100 {
+            if self.shared.state().log.iter().all(|exchange| !exchange.open) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.shared.state().log.clone()
+    }
+
+    /// Forgets rules and requests.
+    pub fn reset(&self) {
+        *self.shared.state() = State::default();
+    }
+
+    /// The requests by `method` whose target holds `path`.
+    pub fn matching(&self, method: &str, path: &str) -> Vec<Exchange> {
+        self.log().into_iter().filter(|exchange| exchange.is(method, path)).collect()
+    }
+
+    pub fn count(&self, method: &str, path: &str) -> usize {
+        self.matching(method, path).len()
+    }
+
+    /// The requests that change something.
+    pub fn writes(&self) -> Vec<Exchange> {
+        self.log().into_iter().filter(Exchange::writes).collect()
+    }
+
+    /// The requests that a rule met.
+    pub fn met(&self) -> Vec<Exchange> {
+        self.log().into_iter().filter(|exchange| exchange.met).collect()
+    }
+
+    /// Waits until a rule has met a request; a test that waits in vain fails.
+    pub fn wait_until_met(&self) {
+        let limit = Instant::now() + Duration::from_secs(30);
+        while !self.shared.state().log.iter().any(|exchange| exchange.met) {
+            assert!(Instant::now() < limit, "no request was met by a rule; seen: {:#?}", self.lines());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The log for a message: `GET /v2/… 200`.
+    pub fn lines(&self) -> Vec<String> {
+        self.log().iter().map(|seen| format!("{} {} {}", seen.method, seen.target, seen.status)).collect()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        // The accepting thread sits in accept: a last caller wakes it.
+        drop(TcpStream::connect(&self.host));
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records a request; its number and what is to be done to it.
+    fn record(&self, head: &Head) -> (usize, Vec<Action>) {
+        let mut state = self.state();
+        let (method, target) = (head.word(0), head.word(1));
+        let actions: Vec<Action> = state.rules.iter_mut().filter_map(|rule| rule.meet(method, target)).collect();
+        state.log.push(Exchange {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers: head.headers.clone(),
+            status: 0,
+            sent: 0,
+            received: 0,
+            met: !actions.is_empty(),
+            open: true,
+        });
+        (state.log.len() - 1, actions)
+    }
+
+    fn note(&self, number: usize, change: impl FnOnce(&mut Exchange)) {
+        // A reset may have come between a request and its answer.
+        if let Some(exchange) = self.state().log.get_mut(number) {
+            change(exchange);
+        }
+    }
+}
+
+/// Serves one connection until either side ends it.
+fn serve(client: &TcpStream, shared: &Shared) {
+    let _ = client.set_nodelay(true);
+    let mut reader = BufReader::new(client);
+    while let Ok(Some(head)) = Head::read(&mut reader) {
+        let (number, actions) = shared.record(&head);
+        let kept = exchange(client, &mut reader, head, number, &actions, shared);
+        shared.note(number, |exchange| exchange.open = false);
+        if !matches!(kept, Ok(true)) {
+            break;
+        }
+    }
+    let _ = client.shutdown(Shutdown::Both);
+}
+
+/// Carries one request and its answer; whether the connection may serve another.
+fn exchange(
+    client: &TcpStream,
+    reader: &mut BufReader<&TcpStream>,
+    mut head: Head,
+    number: usize,
+    actions: &[Action],
+    shared: &Shared,
+) -> io::Result<bool> {
+    let body = head.request_body();
+    for action in actions {
+        match action {
+            Action::Stall(time) => thread::sleep(*time),
+            Action::RequestHeader(name, value) => match value {
+                Some(value) => head.set(name, value.as_str()),
+                None => head.remove(name),
+            },
+            Action::DropQuery => head.first = without_query(&head.first),
+            Action::LimitBody(limit) if matches!(body, Body::Length(length) if length > *limit) => {
+                return refuse_body(client, reader, body, number, shared);
+            }
+            Action::RedirectTo(host) => {
+                let location = ("Location".to_owned(), format!("http://{host}{}", head.word(1)));
+                return answer(client, reader, &head, number, (307, &[location], b""), shared);
+            }
+            Action::Answer { status, headers, body } => {
+                return answer(client, reader, &head, number, (*status, headers, body), shared);
+            }
+            _ => {}
+        }
+    }
+    relay(client, reader, &head, number, actions, shared)
+}
+
+fn without_query(first: &str) -> String {
+    let mut words: Vec<&str> = first.split(' ').collect();
+    words[1] = words[1].split('?').next().unwrap_or_default();
+    words.join(" ")
+}
+
+/// Answers in the registry's place, after the whole request was read.
+fn answer(
+    client: &TcpStream,
+    reader: &mut BufReader<&TcpStream>,
+    request: &Head,
+    number: usize,
+    (status, headers, body): (u16, &[(String, String)], &[u8]),
+    shared: &Shared,
+) -> io::Result<bool> {
+    let mut tap = Tap::default();
+    drain_body(request.request_body(), reader, &mut tap)?;
+    shared.note(number, |exchange| (exchange.status, exchange.sent) = (status, tap.seen));
+    let mut writer = BufWriter::new(client);
+    answer_head(status, headers, body.len()).write(&mut writer)?;
+    if request.word(0) != "HEAD" {
+        writer.write_all(body)?;
+    }
+    writer.flush()?;
+    Ok(true)
+}
+
+/// Answers 413 while the body is still being sent, then reads on for the client's sake, and closes.
+fn refuse_body(
+    client: &TcpStream,
+    reader: &mut BufReader<&TcpStream>,
+    body: Body,
+    number: usize,
+    shared: &Shared,
+) -> io::Result<bool> {
+    let mut head = answer_head(413, &[], 0);
+    head.set("Connection", "close");
+    shared.note(number, |exchange| exchange.status = 413);
+    head.write(&mut &*client)?;
+    drain_body(body, reader, &mut Tap::default())?;
+    Ok(false)
+}
+
+/// Carries a request to the registry and its answer back, both ways at once.
+fn relay(
+    client: &TcpStream,
+    reader: &mut BufReader<&TcpStream>,
+    head: &Head,
+    number: usize,
+    actions: &[Action],
+    shared: &Shared,
+) -> io::Result<bool> {
+    let upstream = TcpStream::connect(&shared.upstream)?;
+    upstream.set_nodelay(true)?;
+    let mut request = head.clone();
+    request.set("Connection", "close");
+    request.write(&mut &upstream)?;
+    let body = head.request_body();
+    thread::scope(|scope| {
+        let (upstream, cut) = (&upstream, cut_of_request(actions));
+        let sending = (body != Body::None)
+            .then(|| scope.spawn(move || pump_request(client, reader, body, cut, upstream, (shared, number))));
+        let kept = return_answer(client, head.word(0), number, actions, upstream, shared);
+        if kept.is_err() {
+            let _ = client.shutdown(Shutdown::Both);
+        }
+        let sent = sending.is_none_or(|thread| thread.join().unwrap_or(false));
+        kept.map(|open| open && sent)
+    })
+}
+
+fn cut_of_request(actions: &[Action]) -> Option<u64> {
+    actions.iter().find_map(|action| match action {
+        Action::CutRequest(limit) => Some(*limit),
+        _ => None,
+    })
+}
+
+/// Passes a request's body on; whether all of it came. A registry that answered early and closed gets no more, but
+/// the client is read to the end all the same.
+fn pump_request(
+    client: &TcpStream,
+    reader: &mut BufReader<&TcpStream>,
+    body: Body,
+    cut_after: Option<u64>,
+    mut upstream: &TcpStream,
+    (shared, number): (&Shared, usize),
+) -> bool {
+    let mut tap = Tap { cut_after, ..Tap::default() };
+    let result = copy_body(body, reader, &mut upstream, &mut tap);
+    shared.note(number, |exchange| exchange.sent = tap.seen);
+    match result {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
+            let _ = client.shutdown(Shutdown::Both);
+            let _ = upstream.shutdown(Shutdown::Both);
+            false
+        }
+        Err(_) => {
+            if let Body::Length(length) = body {
+                let _ = drain_body(Body::Length(length.saturating_sub(tap.seen)), reader, &mut Tap::default());
+            }
+            false
+        }
+    }
+}
+
+/// Reads the registry's answer and passes it on; whether the client's connection may serve another request.
+fn return_answer(
+    client: &TcpStream,
+    method: &str,
+    number: usize,
+    actions: &[Action],
+    upstream: &TcpStream,
+    shared: &Shared,
+) -> io::Result<bool> {
+    let mut from = BufReader::new(upstream);
+    let mut head = Head::read(&mut from)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let body = head.answer_body(method);
+    head.remove("connection");
+    if body == Body::UntilClose {
+        head.set("Connection", "close");
+    }
+    let mut tap = tamper(&mut head, actions)?;
+    shared.note(number, |exchange| exchange.status = head.status());
+    let mut writer = BufWriter::new(client);
+    head.write(&mut writer)?;
+    writer.flush()?;
+    let result = copy_body(body, &mut from, &mut writer, &mut tap);
+    shared.note(number, |exchange| exchange.received = tap.seen);
+    result.map(|()| body != Body::UntilClose)
+}
+
+/// Does to an answer what the rules say.
+fn tamper(head: &mut Head, actions: &[Action]) -> io::Result<Tap> {
+    let mut tap = Tap::default();
+    for action in actions {
+        match action {
+            Action::LoseAnswer => return Err(io::ErrorKind::ConnectionAborted.into()),
+            Action::CutAnswer(limit) => tap.cut_after = Some(*limit),
+            Action::Corrupt(offset) => tap.corrupt_at = Some(*offset),
+            Action::StallAnswer(offset, time) => tap.stall_at = Some((*offset, *time)),
+            Action::AnswerHeader(name, value) => match value {
+                Some(value) => head.set(name, value.as_str()),
+                None => head.remove(name),
+            },
+            Action::Location { host } => {
+                if let Some(location) = head.header("location").map(str::to_owned) {
+                    head.set("Location", relocate(&location, host.as_deref()));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(tap)
+}
+
+/// A location as a path alone, or with a host before it.
+fn relocate(location: &str, host: Option<&str>) -> String {
+    let path = match location.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        None => location,
+    };
+    host.map_or_else(|| path.to_owned(), |host| format!("http://{host}{path}"))
+}

@@ -1,0 +1,305 @@
+//! Registries on loopback that live as long as a test: Debian's `docker-registry` and the one inside the binary.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::certificates::Certificate;
+use super::client::{self, Answer};
+use super::folder::Folder;
+use super::images::{ACCEPT, Content};
+
+/// Who serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// distribution 2.8, as Debian has it.
+    Distribution,
+    /// `imgstep registry serve`.
+    Inside,
+}
+
+/// What a registry asks of its clients.
+#[derive(Debug, Clone, Default)]
+pub enum Auth {
+    #[default]
+    None,
+    /// Basic, with the logins of [`BASIC_LOGINS`].
+    Basic,
+    /// Bearer tokens of a service at `realm`, signed under `certificate`.
+    Token { realm: String, certificate: Certificate },
+}
+
+/// How a registry is to be.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub read_only: bool,
+    pub auth: Auth,
+    pub tls: Option<Certificate>,
+}
+
+/// User, password, and the line of a htpasswd file (bcrypt with a cost of 4: this is a test).
+pub const BASIC_LOGINS: [(&str, &str, &str); 2] = [
+    ("alice", "s3cret-of-alice", "alice:$2b$04$abcdefghijklmnopqrstuu.nAnwVQSlYbksAEpmghvBEUhZkyFlcy"),
+    ("bob", "s3cret-of-bob", "bob:$2b$04$abcdefghijklmnopqrstuu/2sUG55x2qt2ZORDSqaxI8DX2g4Zlju"),
+];
+/// The `service` that token registries call themselves, and the issuer they trust.
+pub const SERVICE: &str = "registry.test";
+pub const ISSUER: &str = "token-service.test";
+
+/// A running registry; ended on drop.
+pub struct Registry {
+    pub kind: Kind,
+    /// `127.0.0.1:PORT`, what a reference begins with.
+    pub host: String,
+    /// A host that serves the same storage and asks for nothing: for fixtures and checks.
+    pub back: String,
+    processes: Vec<Child>,
+    folder: Folder,
+}
+
+/// The kinds that can be had on this machine. What is missing is said once; under `CI=true` it is a failure.
+pub fn kinds() -> Vec<Kind> {
+    static KINDS: OnceLock<Vec<Kind>> = OnceLock::new();
+    let look = || {
+        let mut kinds = vec![];
+        if Command::new("docker-registry").arg("--version").stdout(Stdio::null()).status().is_ok() {
+            kinds.push(Kind::Distribution);
+        } else {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "docker-registry is not installed");
+            eprintln!("docker-registry is not installed: the tests run without it, against the registry inside alone");
+        }
+        if inside_is_there() {
+            kinds.push(Kind::Inside);
+        } else {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "`imgstep registry serve` does not exist");
+            eprintln!("`imgstep registry serve` does not exist yet: the tests run without it");
+        }
+        kinds
+    };
+    KINDS.get_or_init(look).clone()
+}
+
+fn inside_is_there() -> bool {
+    let asked = Command::new(env!("CARGO_BIN_EXE_imgstep")).args(["registry", "serve", "--help"]).output();
+    asked.is_ok_and(|output| output.status.success() && !output.stdout.is_empty())
+}
+
+/// One registry of every kind.
+pub fn registries() -> Vec<Registry> {
+    kinds().into_iter().map(Registry::start).collect()
+}
+
+/// A source and a destination of every kind.
+pub fn pairs() -> Vec<(Registry, Registry)> {
+    kinds().into_iter().map(|kind| (Registry::start(kind), Registry::start(kind))).collect()
+}
+
+/// distribution with options; `None`, and a word on stderr, where it isn't installed.
+pub fn distribution(options: &Options) -> Option<Registry> {
+    kinds().contains(&Kind::Distribution).then(|| Registry::guarded(Kind::Distribution, options))
+}
+
+impl Registry {
+    /// An open registry that anybody may write.
+    pub fn start(kind: Kind) -> Self {
+        let folder = Folder::new();
+        let (process, host) = start(kind, &folder, "open", &Options::default());
+        Self { kind, back: host.clone(), host, processes: vec![process], folder }
+    }
+
+    /// The registry inside: it takes manifests of any kind.
+    pub fn inside() -> Self {
+        Self::start(Kind::Inside)
+    }
+
+    /// A registry that asks for something, and a back door to its storage.
+    pub fn guarded(kind: Kind, options: &Options) -> Self {
+        let folder = Folder::new();
+        let (open, back) = start(kind, &folder, "open", &Options::default());
+        let (process, host) = start(kind, &folder, "guarded", options);
+        Self { kind, host, back, processes: vec![open, process], folder }
+    }
+
+    /// The URL of something under `/v2/`, by the back door.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}/v2/{path}", self.back)
+    }
+
+    /// The answer to a request for a manifest by tag or digest.
+    pub fn manifest(&self, repository: &str, reference: &str) -> Answer {
+        client::request("GET", &self.url(&format!("{repository}/manifests/{reference}")), &[("Accept", ACCEPT)], b"")
+    }
+
+    /// The bytes of a manifest that must be there.
+    pub fn manifest_bytes(&self, repository: &str, reference: &str) -> Vec<u8> {
+        let answer = self.manifest(repository, reference);
+        assert_eq!(answer.status, 200, "{}/{repository} {reference}: {}", self.host, answer.text());
+        answer.body
+    }
+
+    pub fn has_manifest(&self, repository: &str, reference: &str) -> bool {
+        self.manifest(repository, reference).status == 200
+    }
+
+    pub fn has_blob(&self, repository: &str, digest: &str) -> bool {
+        let url = self.url(&format!("{repository}/blobs/{digest}"));
+        client::request("HEAD", &url, &[], b"").status == 200
+    }
+
+    pub fn put_blob(&self, repository: &str, blob: &Content) {
+        let uploads = self.url(&format!("{repository}/blobs/uploads/"));
+        let begun = client::expect(202, "POST", &uploads, &[], b"");
+        let location = begun.header("location").expect("an upload has a Location");
+        let location =
+            if location.starts_with('/') { format!("http://{}{location}", self.back) } else { location.to_owned() };
+        let joint = if location.contains('?') { '&' } else { '?' };
+        let url = format!("{location}{joint}digest={}", blob.digest);
+        client::expect(201, "PUT", &url, &[("Content-Type", "application/octet-stream")], &blob.bytes);
+    }
+
+    pub fn put_manifest(&self, repository: &str, reference: &str, manifest: &Content) {
+        let url = self.url(&format!("{repository}/manifests/{reference}"));
+        client::expect(201, "PUT", &url, &[("Content-Type", &manifest.media_type)], &manifest.bytes);
+    }
+
+    /// Makes a blob disappear from a repository.
+    pub fn delete_blob(&self, repository: &str, digest: &str) {
+        client::expect(202, "DELETE", &self.url(&format!("{repository}/blobs/{digest}")), &[], b"");
+        assert!(!self.has_blob(repository, digest));
+    }
+
+    /// Makes a manifest disappear from a repository.
+    pub fn delete_manifest(&self, repository: &str, digest: &str) {
+        client::expect(202, "DELETE", &self.url(&format!("{repository}/manifests/{digest}")), &[], b"");
+        assert!(!self.has_manifest(repository, digest));
+    }
+
+    /// `host/name`, to print and to compare.
+    pub fn at(&self, name: &str) -> String {
+        format!("{}/{name}", self.host)
+    }
+
+    /// What the registry wrote to its log.
+    pub fn log(&self) -> String {
+        self.folder.read("guarded.log").or_else(|| self.folder.read("open.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// Starts a registry on `folder/data`; the process and its address.
+fn start(kind: Kind, folder: &Folder, name: &str, options: &Options) -> (Child, String) {
+    let log = folder.join(&format!("{name}.log"));
+    let mut command = match kind {
+        Kind::Distribution => distribution_command(folder, name, options),
+        Kind::Inside => inside_command(folder, options),
+    };
+    let output = File::create(&log).unwrap();
+    command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+    let mut process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let limit = Instant::now() + Duration::from_secs(30);
+    loop {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        if let Some(address) = address_in(&said) {
+            return (process, address);
+        }
+        let ended = process.try_wait().unwrap();
+        if ended.is_some() || Instant::now() > limit {
+            let _ = process.kill();
+            panic!("{kind:?} did not begin to listen ({ended:?}): {said}");
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The address in a line such as `listening on 127.0.0.1:5000`, once the line is whole.
+fn address_in(log: &str) -> Option<String> {
+    let from = log.find("127.0.0.1:")?;
+    let rest = &log[from..];
+    let end = rest.find(|letter: char| !(letter.is_ascii_digit() || matches!(letter, '.' | ':')))?;
+    Some(rest[..end].trim_end_matches(['.', ':']).to_owned())
+}
+
+fn inside_command(folder: &Folder, options: &Options) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imgstep"));
+    command.args(["registry", "serve", "--address", "127.0.0.1:0", "--storage"]).arg(folder.join("data"));
+    if options.read_only {
+        command.arg("--read-only");
+    }
+    command
+}
+
+fn distribution_command(folder: &Folder, name: &str, options: &Options) -> Command {
+    let config = folder.write(&format!("{name}.yml"), distribution_config(folder, name, options));
+    let mut command = Command::new("docker-registry");
+    // REGISTRY_* in the environment would change the configuration.
+    command.arg("serve").arg(config).env_clear();
+    command
+}
+
+fn distribution_config(folder: &Folder, name: &str, options: &Options) -> String {
+    let data = folder.join("data");
+    let read_only = options.read_only;
+    let mut text = format!(
+        "version: 0.1
+log: {{level: info, accesslog: {{disabled: true}}}}
+storage:
+  filesystem: {{rootdirectory: {data}}}
+  delete: {{enabled: true}}
+  maintenance:
+    uploadpurging: {{enabled: false}}
+    readonly: {{enabled: {read_only}}}
+compatibility: {{schema1: {{enabled: true}}}}
+validation: {{manifests: {{urls: {{allow: ['^https?://']}}}}}}
+http:
+  addr: 127.0.0.1:0
+  secret: the-same-for-both-doors
+",
+        data = data.display(),
+    );
+    if let Some(certificate) = &options.tls {
+        let (cert, key) = certificate_files(folder, name, certificate);
+        text.push_str(&format!("  tls: {{certificate: {}, key: {}}}\n", cert.display(), key.display()));
+    }
+    match &options.auth {
+        Auth::None => {}
+        Auth::Basic => {
+            let lines = BASIC_LOGINS.map(|(_, _, line)| line).join("\n");
+            let path = folder.write("htpasswd", lines);
+            text.push_str(&format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", path.display()));
+        }
+        Auth::Token { realm, certificate } => {
+            let bundle = folder.write("token.pem", &certificate.authority_pem);
+            text.push_str(&format!(
+                "auth: {{token: {{realm: '{realm}', service: {SERVICE}, issuer: {ISSUER}, rootcertbundle: {}}}}}\n",
+                bundle.display()
+            ));
+        }
+    }
+    text
+}
+
+fn certificate_files(folder: &Folder, name: &str, certificate: &Certificate) -> (PathBuf, PathBuf) {
+    let cert = folder.write(&format!("{name}.crt"), &certificate.pem);
+    let key = folder.write(&format!("{name}.key"), &certificate.key_pem);
+    (cert, key)
+}
+
+/// Whether a program is on the path.
+pub fn has_program(name: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| is_file(&folder.join(name))))
+}
+
+fn is_file(path: &Path) -> bool {
+    path.is_file()
+}

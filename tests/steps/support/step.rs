@@ -1,0 +1,164 @@
+//! Runs the binary under test as a CI system would: a clean environment, a time limit, all output kept.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::folder::Folder;
+
+/// No step of a test takes longer, unless it hangs.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A command line to be run.
+pub struct Step {
+    command: Command,
+    /// `HOME`, and whatever else the step needs of its own.
+    folder: Folder,
+    words: Vec<OsString>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Run {
+    /// The exit status; 128 and the signal's number where one ended it.
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A step that is still running.
+pub struct Running {
+    child: Child,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+    words: Vec<OsString>,
+    _folder: Folder,
+}
+
+/// A run of the binary with these words.
+pub fn imgstep<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Step {
+    let folder = Folder::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imgstep"));
+    command.env_clear().env("HOME", folder.path());
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    Step { command, folder, words: Vec::new() }.args(words)
+}
+
+impl Step {
+    pub fn args<W: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
+        for word in words {
+            self.words.push(word.as_ref().to_owned());
+            self.command.arg(word);
+        }
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// The login file that this step finds in its home.
+    pub fn docker_config(self, config: &Value) -> Self {
+        self.folder.write(".docker/config.json", config.to_string());
+        self
+    }
+
+    pub fn run(self) -> Run {
+        self.start().wait()
+    }
+
+    pub fn start(mut self) -> Running {
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        Running {
+            stdout: collect(child.stdout.take().unwrap()),
+            stderr: collect(child.stderr.take().unwrap()),
+            child,
+            words: self.words,
+            _folder: self.folder,
+        }
+    }
+}
+
+fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+impl Running {
+    /// Sends a signal by its name: `TERM`, `INT`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    pub fn wait(mut self) -> Run {
+        let limit = Instant::now() + LIMIT;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if Instant::now() > limit {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                break None;
+            }
+            thread::sleep(Duration::from_millis(2));
+        };
+        let stdout = self.stdout.join().unwrap();
+        let stderr = self.stderr.join().unwrap();
+        let Some(status) = status else {
+            panic!("{:?} took longer than {LIMIT:?}\nstdout: {stdout}\nstderr: {stderr}", self.words);
+        };
+        let status = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap();
+        Run { status, stdout, stderr }
+    }
+}
+
+impl Run {
+    /// That the step ended with this status; everything it said is in the message if not.
+    #[track_caller]
+    pub fn ended(self, status: i32) -> Self {
+        assert_eq!(self.status, status, "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// That it did its work, and that stdout is exactly these lines.
+    #[track_caller]
+    pub fn printed(self, lines: &[String]) -> Self {
+        let run = self.ended(0);
+        let expected: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        assert_eq!(run.stdout, expected, "\nstderr: {}", run.stderr);
+        run
+    }
+
+    /// That it failed with this status, said nothing on stdout, and that its last word holds all of `parts`.
+    #[track_caller]
+    pub fn failed(self, status: i32, parts: &[&str]) -> Self {
+        let run = self.ended(status);
+        assert_eq!(run.stdout, "", "\nstderr: {}", run.stderr);
+        let last = run.stderr.trim_end().lines().last().unwrap_or_default();
+        for part in parts {
+            assert!(last.contains(part), "`{part}` is not in the last line of: {}", run.stderr);
+        }
+        run
+    }
+
+    /// The JSON document on stdout.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("stdout is not JSON: {error}: {}\n{}", self.stdout, self.stderr))
+    }
+}
