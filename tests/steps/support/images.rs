@@ -114,8 +114,12 @@ impl Image {
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    let hex = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("sha256:{hex}")
+    use std::fmt::Write as _;
+    let mut text = "sha256:".to_owned();
+    for byte in Sha256::digest(bytes) {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
 }
 
 /// Bytes that a seed decides.
@@ -296,4 +300,12 @@ pub fn index_with_unknown_manifest(seed: u64) -> Image {
         Style::Oci,
         vec![(known, json!({"platform": platform(PLATFORMS[0])})), (unknown_manifest(seed), json!({}))],
     )
+}
+
+/// What is left of an index when only the children at these positions are kept.
+pub fn index_with_only(index: &Image, kept: &[usize]) -> Value {
+    let mut value: Value = serde_json::from_slice(&index.root().bytes).unwrap();
+    let children = value["manifests"].as_array().unwrap();
+    value["manifests"] = kept.iter().map(|position| children[*position].clone()).collect();
+    value
 }

@@ -18,12 +18,12 @@ pub mod wire;
 
 pub use complete::{assert_complete, assert_image};
 pub use folder::Folder;
-pub use images::{Content, Image, Style};
+pub use images::{Image, Style};
 pub use logins::{auth_folder, basic, login, logins};
 pub use proxy::Proxy;
 pub use registry::{Kind, Options, Registry, distribution, kinds, pairs, registries};
 pub use rules::{Action, rule};
-pub use step::{Run, imgstep};
+pub use step::imgstep;
 pub use token::{TokenService, User};
 
 mod proof;

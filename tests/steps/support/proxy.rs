@@ -15,7 +15,7 @@ use super::wire::{Body, Head, Tap, answer_head, copy_body, drain_body, header};
 #[derive(Debug, Clone)]
 pub struct Exchange {
     pub method: String,
-    /// The path with its query.
+    /// The path with its query; colons and slashes are written as such, however the client wrote them.
     pub target: String,
     pub headers: Vec<(String, String)>,
     /// The status that the client saw; 0 where none came, or none yet.
@@ -91,6 +91,11 @@ impl Proxy {
         Self { host, shared }
     }
 
+    /// `host/name`, a reference by way of the proxy.
+    pub fn at(&self, name: &str) -> String {
+        format!("{}/{name}", self.host)
+    }
+
     pub fn with(self, rule: Rule) -> Self {
         self.add(rule);
         self
@@ -98,6 +103,10 @@ impl Proxy {
 
     pub fn add(&self, rule: Rule) {
         self.shared.state().rules.push(rule);
+    }
+
+    pub fn add_all(&self, rules: &[Rule]) {
+        self.shared.state().rules.extend_from_slice(rules);
     }
 
     /// Everything that was asked so far, in the order of arrival. A client may have its answer a moment before the
@@ -124,6 +133,27 @@ impl Proxy {
 
     pub fn count(&self, method: &str, path: &str) -> usize {
         self.matching(method, path).len()
+    }
+
+    /// The digests whose upload was completed, in their order.
+    pub fn uploaded(&self) -> Vec<String> {
+        let done = |seen: &Exchange| seen.is("PUT", "/blobs/uploads/*digest=") && seen.status == 201;
+        let digest = |seen: &Exchange| {
+            let (_, digest) = seen.target.split_once("digest=").unwrap();
+            digest.split('&').next().unwrap().to_owned()
+        };
+        self.log().iter().filter(|seen| done(seen)).map(digest).collect()
+    }
+
+    /// The bytes of blobs that were sent to the registry, those of broken tries too.
+    pub fn uploaded_bytes(&self) -> u64 {
+        self.log().iter().filter(|seen| seen.writes() && seen.is("", "/blobs/uploads/")).map(|seen| seen.sent).sum()
+    }
+
+    /// The digests of blobs that were asked for with their bytes, in their order.
+    pub fn downloaded(&self) -> Vec<String> {
+        let digest = |seen: &Exchange| seen.target.rsplit('/').next().unwrap().to_owned();
+        self.log().iter().filter(|seen| seen.is("GET", "/blobs/sha256:")).map(digest).collect()
     }
 
     /// The requests that change something.
@@ -167,11 +197,12 @@ impl Shared {
     /// Records a request; its number and what is to be done to it.
     fn record(&self, head: &Head) -> (usize, Vec<Action>) {
         let mut state = self.state();
-        let (method, target) = (head.word(0), head.word(1));
-        let actions: Vec<Action> = state.rules.iter_mut().filter_map(|rule| rule.meet(method, target)).collect();
+        let method = head.word(0);
+        let target = head.word(1).replace("%3A", ":").replace("%3a", ":").replace("%2F", "/").replace("%2f", "/");
+        let actions: Vec<Action> = state.rules.iter_mut().filter_map(|rule| rule.meet(method, &target)).collect();
         state.log.push(Exchange {
             method: method.to_owned(),
-            target: target.to_owned(),
+            target,
             headers: head.headers.clone(),
             status: 0,
             sent: 0,

@@ -1,7 +1,8 @@
 //! Registries on loopback that live as long as a test: Debian's `docker-registry` and the one inside the binary.
 
+use std::fmt::Write as _;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
@@ -57,7 +58,8 @@ pub struct Registry {
     /// A host that serves the same storage and asks for nothing: for fixtures and checks.
     pub back: String,
     processes: Vec<Child>,
-    folder: Folder,
+    /// Its storage, and what it wrote to its log.
+    _folder: Folder,
 }
 
 /// The kinds that can be had on this machine. What is missing is said once; under `CI=true` it is a failure.
@@ -107,7 +109,7 @@ impl Registry {
     pub fn start(kind: Kind) -> Self {
         let folder = Folder::new();
         let (process, host) = start(kind, &folder, "open", &Options::default());
-        Self { kind, back: host.clone(), host, processes: vec![process], folder }
+        Self { kind, back: host.clone(), host, processes: vec![process], _folder: folder }
     }
 
     /// The registry inside: it takes manifests of any kind.
@@ -120,7 +122,7 @@ impl Registry {
         let folder = Folder::new();
         let (open, back) = start(kind, &folder, "open", &Options::default());
         let (process, host) = start(kind, &folder, "guarded", options);
-        Self { kind, host, back, processes: vec![open, process], folder }
+        Self { kind, host, back, processes: vec![open, process], _folder: folder }
     }
 
     /// The URL of something under `/v2/`, by the back door.
@@ -180,11 +182,6 @@ impl Registry {
     /// `host/name`, to print and to compare.
     pub fn at(&self, name: &str) -> String {
         format!("{}/{name}", self.host)
-    }
-
-    /// What the registry wrote to its log.
-    pub fn log(&self) -> String {
-        self.folder.read("guarded.log").or_else(|| self.folder.read("open.log")).unwrap_or_default()
     }
 }
 
@@ -269,21 +266,23 @@ http:
     );
     if let Some(certificate) = &options.tls {
         let (cert, key) = certificate_files(folder, name, certificate);
-        text.push_str(&format!("  tls: {{certificate: {}, key: {}}}\n", cert.display(), key.display()));
+        writeln!(text, "  tls: {{certificate: {}, key: {}}}", cert.display(), key.display()).unwrap();
     }
     match &options.auth {
         Auth::None => {}
         Auth::Basic => {
             let lines = BASIC_LOGINS.map(|(_, _, line)| line).join("\n");
             let path = folder.write("htpasswd", lines);
-            text.push_str(&format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", path.display()));
+            writeln!(text, "auth: {{htpasswd: {{realm: test, path: {}}}}}", path.display()).unwrap();
         }
         Auth::Token { realm, certificate } => {
             let bundle = folder.write("token.pem", &certificate.authority_pem);
-            text.push_str(&format!(
-                "auth: {{token: {{realm: '{realm}', service: {SERVICE}, issuer: {ISSUER}, rootcertbundle: {}}}}}\n",
+            writeln!(
+                text,
+                "auth: {{token: {{realm: '{realm}', service: {SERVICE}, issuer: {ISSUER}, rootcertbundle: {}}}}}",
                 bundle.display()
-            ));
+            )
+            .unwrap();
         }
     }
     text
@@ -293,13 +292,4 @@ fn certificate_files(folder: &Folder, name: &str, certificate: &Certificate) -> 
     let cert = folder.write(&format!("{name}.crt"), &certificate.pem);
     let key = folder.write(&format!("{name}.key"), &certificate.key_pem);
     (cert, key)
-}
-
-/// Whether a program is on the path.
-pub fn has_program(name: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| is_file(&folder.join(name))))
-}
-
-fn is_file(path: &Path) -> bool {
-    path.is_file()
 }

@@ -79,7 +79,8 @@ fn fingerprint(x: &[u8], y: &[u8]) -> String {
     let mut letters = Vec::new();
     for group in hash[..30].chunks(5) {
         let bits = group.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-        letters.extend((0..8).rev().map(|place| char::from(alphabet[(bits >> (place * 5)) as usize & 31])));
+        let letter = |place: u32| char::from(alphabet[usize::try_from(bits >> (place * 5) & 31).unwrap()]);
+        letters.extend((0..8).rev().map(letter));
     }
     letters.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(":")
 }

@@ -138,7 +138,8 @@ impl Run {
     #[track_caller]
     pub fn printed(self, lines: &[String]) -> Self {
         let run = self.ended(0);
-        let expected: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let mut expected = lines.join("\n");
+        expected.push('\n');
         assert_eq!(run.stdout, expected, "\nstderr: {}", run.stderr);
         run
     }

@@ -30,7 +30,6 @@ pub struct User {
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
     pub method: String,
-    pub service: String,
     /// The scopes as they were asked for, sorted.
     pub scopes: Vec<String>,
     /// The user by Basic, or the `grant_type` of a POST.
@@ -158,8 +157,7 @@ fn decide(head: &Head, body: &str, state: &Mutex<State>, signer: &Certificate) -
             None => (401, json!({"details": "who are you?"}).to_string()),
         }
     };
-    let service = value("service").unwrap_or_default().to_owned();
-    state.log.push(TokenRequest { method, service, scopes, login, status: answer.0 });
+    state.log.push(TokenRequest { method, scopes, login, status: answer.0 });
     answer
 }
 

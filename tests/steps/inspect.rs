@@ -1,0 +1,92 @@
+//! `imgstep inspect IMAGE`: a look at what is there.
+
+use crate::support::{Folder, Style, images, imgstep, json_schema, layout, registries};
+
+#[test]
+fn an_index_is_shown_as_a_tree() {
+    let image = images::attested(1);
+    for registry in registries() {
+        image.push(&registry, "app", "v1");
+        let run = imgstep(["inspect", &registry.at("app:v1")]).run().ended(0);
+        let shown = &run.stdout;
+        for part in [image.digest(), "linux/amd64", "linux/arm64", images::OCI_INDEX] {
+            assert!(shown.contains(part), "{part} is not in:\n{shown}");
+        }
+        for layer in image.blobs.iter().filter(|blob| blob.media_type == images::OCI_LAYER) {
+            assert!(shown.contains(&layer.digest["sha256:".len()..19]), "{} is not in:\n{shown}", layer.digest);
+        }
+        assert!(shown.to_lowercase().contains("attestation"), "{shown}");
+    }
+}
+
+#[test]
+fn the_json_of_an_image_can_be_read_by_programs() {
+    let image = images::index(Style::Oci, 1, 2, 2, 500);
+    for registry in registries() {
+        image.push(&registry, "app", "v1");
+        let run = imgstep(["inspect", &registry.at("app:v1"), "--output", "json"]).run().ended(0);
+        let shown = run.json();
+        let text = shown.to_string();
+        for content in image.manifests.iter().chain(&image.blobs) {
+            assert!(text.contains(&content.digest), "{} is not in {shown:#}", content.digest);
+        }
+    }
+}
+
+#[test]
+fn annotations_of_a_stranger_cannot_hurt_a_terminal() {
+    let image = images::image(1, 1, 100);
+    let hostile = serde_json::json!({"annotations": {"title": "\u{1b}[2J\n::error::x\u{202e}"}});
+    let index = images::index_of(Style::Oci, vec![(image, hostile)]);
+    for registry in registries() {
+        index.push(&registry, "app", "v1");
+        let run = imgstep(["inspect", &registry.at("app:v1")]).run().ended(0);
+        let bad = |letter: char| (letter.is_control() && letter != '\n') || letter == '\u{202e}';
+        assert!(!run.stdout.contains(bad), "{:?}", run.stdout);
+        assert!(run.stdout.lines().all(|line| !line.trim_start().starts_with("::")), "{}", run.stdout);
+    }
+}
+
+#[test]
+fn whatever_is_there_can_be_looked_at() {
+    let folder = Folder::new();
+    let all = [
+        ("image", images::image(1, 2, 500)),
+        ("list", images::index(Style::Docker, 2, 2, 1, 500)),
+        ("nested", images::nested(3)),
+        ("artifact", images::artifact(4)),
+        ("unknown", images::unknown_manifest(5)),
+        ("mixed", images::index_with_unknown_manifest(6)),
+        ("foreign", images::with_foreign_layer(7)),
+        ("schema1", crate::support::schema1::image(8, "app", "schema1")),
+    ];
+    let named: Vec<(&str, &images::Image)> = all.iter().map(|(name, image)| (*name, image)).collect();
+    layout::write(folder.path(), &named);
+    for (name, image) in &all {
+        let reference = format!("oci:{}:{name}", folder.path().display());
+        let run = imgstep(["inspect", &reference]).run().ended(0);
+        assert!(run.stdout.contains(image.digest()), "{name}: {}", run.stdout);
+        let run = imgstep(["inspect", &reference, "--output", "json"]).run().ended(0);
+        assert!(run.json().to_string().contains(image.digest()), "{name}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn what_is_missing_ends_with_5() {
+    for registry in registries() {
+        imgstep(["inspect", &registry.at("app:none")]).run().failed(5, &["app:none"]);
+    }
+}
+
+#[test]
+fn the_checker_of_schemas_finds_faults() {
+    let folder = Folder::new();
+    let schema =
+        r#"{"type":"object","required":["a"],"properties":{"a":{"type":"integer"}},"additionalProperties":false}"#;
+    let file = folder.write("schema.json", schema).display().to_string();
+    json_schema::assert_valid(&file, &serde_json::json!({"a": 1}));
+    for bad in [serde_json::json!({}), serde_json::json!({"a": "1"}), serde_json::json!({"a": 1, "b": 2})] {
+        let caught = std::panic::catch_unwind(|| json_schema::assert_valid(&file, &bad));
+        assert!(caught.is_err(), "{bad}");
+    }
+}

@@ -1,0 +1,195 @@
+//! Registries that stumble: what can be repeated is repeated, and the rest ends with the right status.
+
+use std::time::{Duration, SystemTime};
+
+use super::{line, promote};
+use crate::support::{Action, Image, Proxy, Registry, Style, assert_image, images, pairs, rule, rules::Rule};
+
+/// Copies through both proxies, one of which breaks something, and proves that it was got over.
+fn is_got_over(image: &Image, reading_rules: &[Rule], writing_rules: &[Rule]) -> Vec<(Proxy, Proxy)> {
+    let copy = |(source, destination): (Registry, Registry)| {
+        image.push(&source, "app", "v1");
+        let (reading, writing) = (Proxy::before(&source), Proxy::before(&destination));
+        reading.add_all(reading_rules);
+        writing.add_all(writing_rules);
+        promote(&reading.at("app:v1"), &writing.at("copy:v1")).run().printed(&[line(&writing.at("copy"), image)]);
+        assert_image(&destination, "copy", "v1", image);
+        assert!(!reading.met().is_empty() || !writing.met().is_empty(), "no rule met a request");
+        (reading, writing)
+    };
+    pairs().into_iter().map(copy).collect()
+}
+
+fn small() -> Image {
+    images::index(Style::Oci, 1, 2, 2, 3000)
+}
+
+#[test]
+fn server_errors_while_reading_are_repeated() {
+    let once = |path: &str, status: u16| rule("GET", path, Action::answer(status)).times(1);
+    is_got_over(&small(), &[once("/manifests/", 500), once("/blobs/", 503)], &[]);
+    is_got_over(&small(), &[rule("", "/manifests/v1", Action::answer(502)).times(1)], &[]);
+}
+
+#[test]
+fn server_errors_while_asking_what_is_there_are_repeated() {
+    is_got_over(&small(), &[], &[rule("HEAD", "/manifests/v1", Action::answer(503)).times(2)]);
+}
+
+#[test]
+fn server_errors_at_the_beginning_of_an_upload_are_repeated() {
+    is_got_over(&small(), &[], &[rule("POST", "/blobs/uploads/", Action::answer(500)).times(2)]);
+}
+
+#[test]
+fn server_errors_at_the_end_of_an_upload_are_repeated() {
+    is_got_over(&small(), &[], &[rule("PUT", "/blobs/uploads/", Action::answer(502)).times(2)]);
+}
+
+#[test]
+fn server_errors_while_manifests_are_written_are_repeated() {
+    is_got_over(&small(), &[], &[rule("PUT", "/manifests/", Action::answer(503)).times(2)]);
+}
+
+#[test]
+fn a_gateway_without_words_of_its_own_is_no_riddle() {
+    let html = Action::Answer { status: 504, headers: vec![], body: b"<html>Gateway Time-out</html>".to_vec() };
+    is_got_over(&small(), &[], &[rule("PUT", "/manifests/", html).times(1)]);
+}
+
+#[test]
+fn too_many_requests_are_waited_for_in_seconds() {
+    let limited = |method, path: &str| rule(method, path, Action::too_many("1")).times(2);
+    is_got_over(&small(), &[limited("GET", "/blobs/")], &[]);
+    is_got_over(&small(), &[], &[limited("POST", "/blobs/uploads/"), limited("PUT", "/manifests/")]);
+}
+
+#[test]
+fn too_many_requests_are_waited_for_until_a_date() {
+    let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2));
+    is_got_over(&small(), &[rule("GET", "/blobs/", Action::too_many(&soon)).times(1)], &[]);
+    let past = "Wed, 21 Oct 2015 07:28:00 GMT";
+    is_got_over(&small(), &[rule("GET", "/manifests/", Action::too_many(past)).times(1)], &[]);
+}
+
+#[test]
+fn a_retry_after_that_is_nonsense_is_no_reason_to_fail() {
+    is_got_over(&small(), &[rule("GET", "/manifests/", Action::too_many("soon")).times(1)], &[]);
+}
+
+#[test]
+fn a_broken_download_goes_on_where_it_stopped() {
+    let image = images::image(1, 1, 400_000);
+    let layer = &image.blobs[0].digest;
+    let broken = rule("GET", &format!("/blobs/{layer}"), Action::CutAnswer(150_000)).times(2);
+    for (reading, _) in is_got_over(&image, &[broken], &[]) {
+        let tries = reading.matching("GET", &format!("/blobs/{layer}"));
+        assert_eq!(tries.len(), 3, "{:#?}", reading.lines());
+        assert_eq!(tries[0].header("range"), None);
+        for again in &tries[1..] {
+            let range = again.header("range").expect("a Range");
+            assert!(range.starts_with("bytes=") && range != "bytes=0-", "{range}");
+            assert_eq!(again.status, 206);
+        }
+    }
+}
+
+#[test]
+fn a_source_that_ignores_ranges_is_read_again() {
+    let image = images::image(1, 1, 400_000);
+    let path = format!("/blobs/{}", image.blobs[0].digest);
+    let rules = [
+        rule("GET", &path, Action::CutAnswer(150_000)).times(1),
+        rule("GET", &path, Action::RequestHeader("Range", None)),
+    ];
+    for (reading, _) in is_got_over(&image, &rules, &[]) {
+        let tries = reading.matching("GET", &path);
+        assert!(tries.len() >= 2 && tries.iter().all(|seen| seen.status == 200), "{:#?}", reading.lines());
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_before_the_answer_is_opened_again() {
+    let lost = |method, path: &str| rule(method, path, Action::LoseAnswer).times(1);
+    is_got_over(&small(), &[lost("GET", "/manifests/"), lost("GET", "/blobs/")], &[]);
+    is_got_over(&small(), &[], &[lost("HEAD", "/manifests/v1"), lost("POST", "/blobs/uploads/")]);
+    is_got_over(&small(), &[], &[lost("PUT", "/manifests/")]);
+}
+
+#[test]
+fn an_upload_whose_confirmation_was_lost_is_found_done_or_done_again() {
+    is_got_over(&small(), &[], &[rule("PUT", "/blobs/uploads/", Action::LoseAnswer).times(1)]);
+}
+
+#[test]
+fn a_registry_that_stays_broken_ends_with_6() {
+    let image = images::image(1, 1, 100);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let writing = Proxy::before(&destination).with(rule("PUT", "/manifests/", Action::answer(503)));
+        promote(&source.at("app:v1"), &writing.at("app:v1"))
+            .args(["--retries", "1"])
+            .run()
+            .failed(6, &[&writing.host, "503"]);
+        assert_eq!(writing.count("PUT", "/manifests/"), 2, "one try and one retry: {:#?}", writing.lines());
+        assert!(!destination.has_manifest("app", "v1"));
+    }
+}
+
+#[test]
+fn without_retries_nothing_is_repeated() {
+    let image = images::image(1, 1, 100);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let reading = Proxy::before(&source).with(rule("GET", "/blobs/", Action::answer(500)));
+        promote(&reading.at("app:v1"), &destination.at("app:v1"))
+            .args(["--retries", "0", "--jobs", "1"])
+            .run()
+            .failed(6, &["500"]);
+        let mut asked = reading.downloaded();
+        asked.sort();
+        let count = asked.len();
+        asked.dedup();
+        assert_eq!(asked.len(), count, "{:#?}", reading.lines());
+    }
+}
+
+#[test]
+fn what_cannot_be_cured_by_waiting_is_not_repeated() {
+    let image = images::image(1, 1, 100);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let refused = Action::error(400, "MANIFEST_INVALID", "not this one");
+        let writing = Proxy::before(&destination).with(rule("PUT", "/manifests/", refused));
+        promote(&source.at("app:v1"), &writing.at("app:v1"))
+            .run()
+            .failed(1, &["400", "MANIFEST_INVALID", "not this one"]);
+        assert_eq!(writing.count("PUT", "/manifests/"), 1, "{:#?}", writing.lines());
+    }
+}
+
+#[test]
+fn a_host_where_nobody_listens_ends_with_6() {
+    // A port that was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    promote(&format!("{free}/app:v1"), &format!("{free}/copy:v1")).args(["--retries", "1"]).run().failed(6, &[&free]);
+}
+
+#[test]
+fn a_missing_blob_at_the_source_is_no_success() {
+    let image = images::image(1, 2, 500);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let lost = &image.blobs[1].digest;
+        source.delete_blob("app", lost);
+        let run = promote(&source.at("app:v1"), &destination.at("app:v1")).run();
+        assert!(run.status != 0 && run.stderr.contains(lost.as_str()), "{run:?}");
+        assert_eq!(run.stdout, "");
+        assert!(!destination.has_manifest("app", "v1"));
+    }
+}
+
+#[test]
+fn a_slow_start_is_waited_for() {
+    is_got_over(&small(), &[rule("", "/manifests/v1", Action::Stall(Duration::from_secs(1))).times(1)], &[]);
+}

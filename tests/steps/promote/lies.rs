@@ -1,0 +1,213 @@
+//! Registries that lie, by accident or not: nothing false is passed on, and nothing they say can hurt a log.
+
+use super::{line, promote};
+use crate::support::{Action, Image, Proxy, Style, images, pairs, registries, rule};
+
+/// That no tag and no manifest has been written under `copy`.
+fn nothing_is_there(destination: &crate::support::Registry, image: &Image) {
+    assert!(!destination.has_manifest("copy", "v1"));
+    assert!(!destination.has_manifest("copy", image.digest()));
+}
+
+#[test]
+fn a_corrupted_blob_is_refused_and_no_tag_is_written() {
+    let image = images::index(Style::Oci, 1, 2, 2, 50_000);
+    let victim = &image.blobs[1].digest;
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let reading = Proxy::before(&source).with(rule("GET", &format!("/blobs/{victim}"), Action::Corrupt(40_000)));
+        let writing = Proxy::before(&destination);
+        promote(&reading.at("app:v1"), &writing.at("copy:v1")).run().failed(1, &[victim]);
+        nothing_is_there(&destination, &image);
+        assert!(!destination.has_blob("copy", victim));
+        assert!(!writing.uploaded().contains(victim), "its upload was never completed: {:#?}", writing.lines());
+    }
+}
+
+#[test]
+fn a_blob_that_is_corrupted_once_is_read_again_or_refused() {
+    let image = images::image(1, 1, 50_000);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let reading = Proxy::before(&source).with(rule("GET", "/blobs/", Action::Corrupt(10)).times(1));
+        let run = promote(&reading.at("app:v1"), &destination.at("copy:v1")).run();
+        if run.status == 0 {
+            crate::support::assert_image(&destination, "copy", "v1", &image);
+        } else {
+            run.failed(1, &["sha256:"]);
+            nothing_is_there(&destination, &image);
+        }
+    }
+}
+
+#[test]
+fn a_blob_that_is_too_short_or_too_long_is_refused() {
+    let image = images::image(1, 1, 50_000);
+    let victim = image.blobs[0].clone();
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let mut longer = victim.bytes.clone();
+        longer.push(0);
+        for bytes in [longer, victim.bytes[..1000].to_vec(), vec![]] {
+            let other = Action::Answer { status: 200, headers: vec![], body: bytes };
+            let reading = Proxy::before(&source).with(rule("GET", &format!("/blobs/{}", victim.digest), other));
+            promote(&reading.at("app:v1"), &destination.at("copy:v1")).run().failed(1, &[&victim.digest]);
+            nothing_is_there(&destination, &image);
+            assert!(!destination.has_blob("copy", &victim.digest));
+        }
+    }
+}
+
+#[test]
+fn a_corrupted_manifest_is_refused() {
+    let image = images::index(Style::Oci, 1, 2, 1, 500);
+    let child = &image.manifests[1].digest;
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let reading = Proxy::before(&source).with(rule("GET", &format!("/manifests/{child}"), Action::Corrupt(40)));
+        promote(&reading.at("app:v1"), &destination.at("copy:v1")).run().failed(1, &[child]);
+        nothing_is_there(&destination, &image);
+        // A tag's digest is what the registry says in its header, and the bytes are held against it.
+        let reading = Proxy::before(&source).with(rule("GET", "/manifests/", Action::Corrupt(40)));
+        promote(&reading.at("app:v1"), &destination.at("copy:v1")).run().failed(1, &["sha256:"]);
+        nothing_is_there(&destination, &image);
+    }
+}
+
+#[test]
+fn a_wrong_digest_in_the_header_of_a_source_is_refused() {
+    let image = images::image(1, 1, 500);
+    let wrong = images::sha256(b"something else");
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let lie = Action::AnswerHeader("Docker-Content-Digest", Some(wrong.clone()));
+        let reading = Proxy::before(&source).with(rule("", "/manifests/", lie));
+        promote(&reading.at("app:v1"), &destination.at("copy:v1")).run().failed(1, &[&wrong]);
+        nothing_is_there(&destination, &image);
+    }
+}
+
+#[test]
+fn a_wrong_digest_in_the_answer_to_a_written_manifest_is_refused() {
+    let image = images::image(1, 1, 500);
+    let wrong = images::sha256(b"something else");
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let lie = Action::AnswerHeader("Docker-Content-Digest", Some(wrong.clone()));
+        let writing = Proxy::before(&destination).with(rule("PUT", "/manifests/", lie));
+        promote(&source.at("app:v1"), &writing.at("copy:v1")).run().failed(1, &[&wrong]);
+    }
+}
+
+#[test]
+fn a_missing_digest_header_is_no_obstacle() {
+    let image = images::index(Style::Oci, 1, 2, 1, 500);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let silent = || rule("", "/v2/", Action::AnswerHeader("Docker-Content-Digest", None));
+        let (reading, writing) = (Proxy::before(&source).with(silent()), Proxy::before(&destination).with(silent()));
+        for _ in 0..2 {
+            promote(&reading.at("app:v1"), &writing.at("copy:v1")).run().printed(&[line(&writing.at("copy"), &image)]);
+            crate::support::assert_image(&destination, "copy", "v1", &image);
+        }
+    }
+}
+
+#[test]
+fn another_image_than_the_digest_asked_for_is_refused() {
+    let (meant, other) = (images::image(1, 1, 500), images::image(2, 1, 500));
+    for (source, destination) in pairs() {
+        meant.push(&source, "app", "v1");
+        let swap = Action::Answer {
+            status: 200,
+            headers: vec![
+                ("Content-Type".to_owned(), images::OCI_MANIFEST.to_owned()),
+                ("Docker-Content-Digest".to_owned(), meant.digest().to_owned()),
+            ],
+            body: other.root().bytes.clone(),
+        };
+        let reading = Proxy::before(&source).with(rule("GET", "/manifests/", swap));
+        let by_digest = reading.at(&format!("app@{}", meant.digest()));
+        promote(&by_digest, &destination.at("copy:v1")).run().failed(1, &[meant.digest(), other.digest()]);
+        nothing_is_there(&destination, &meant);
+    }
+}
+
+#[test]
+fn a_manifest_over_4_mib_is_refused_and_the_limit_can_be_raised() {
+    let text = format!("{{\"note\":\"{}\"}}", "x".repeat(5 << 20));
+    let large = images::Content::new("application/vnd.example.large+json", text.into_bytes());
+    let folder = crate::support::Folder::new();
+    let image = Image { manifests: vec![large], ..Image::default() };
+    crate::support::layout::write(&folder.join("from"), &[("v1", &image)]);
+    let from = format!("oci:{}:v1", folder.join("from").display());
+    let to = format!("oci:{}", folder.join("to").display());
+    promote(&from, &format!("{to}:v1")).run().failed(1, &["4194304", "--max-manifest-size"]);
+    promote(&from, &format!("{to}:v1")).args(["--max-manifest-size", "6000000"]).run().printed(&[line(&to, &image)]);
+    crate::support::layout::assert_image(&folder.join("to"), "v1", &image);
+}
+
+#[test]
+fn an_endless_manifest_of_a_registry_is_cut_short() {
+    let image = images::image(1, 1, 500);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let endless = Action::Answer {
+            status: 200,
+            headers: vec![("Content-Type".to_owned(), images::OCI_MANIFEST.to_owned())],
+            body: vec![b' '; 6 << 20],
+        };
+        let reading = Proxy::before(&source).with(rule("GET", "/manifests/", endless));
+        promote(&reading.at("app:v1"), &destination.at("copy:v1")).run().failed(1, &["4194304"]);
+        nothing_is_there(&destination, &image);
+    }
+}
+
+#[test]
+fn hostile_words_are_escaped() {
+    let hostile = "no\n::set-output name=digest::evil\r\n\u{1b}[2J\u{202e}gpj";
+    for registry in registries() {
+        let json = Action::error(403, "DENIED\n::error::x", hostile);
+        let plain = Action::Answer { status: 403, headers: vec![], body: hostile.as_bytes().to_vec() };
+        for action in [json, plain] {
+            let proxy = Proxy::before(&registry).with(rule("", "/app/", action));
+            let run = promote(&proxy.at("app:v1"), &proxy.at("copy:v1")).args(["-v"]).run().failed(4, &["403"]);
+            for line in run.stderr.lines() {
+                assert!(!line.trim_start().starts_with("::"), "a workflow command: {}", run.stderr);
+            }
+            let bad = |letter: char| (letter.is_control() && letter != '\n') || letter == '\u{202e}';
+            assert!(!run.stderr.contains(bad), "{:?}", run.stderr);
+        }
+    }
+}
+
+#[test]
+fn hostile_headers_are_escaped() {
+    let image = images::image(1, 1, 500);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let lie = Action::AnswerHeader("Docker-Content-Digest", Some("sha256:\u{9b}2J::set-output".to_owned()));
+        let reading = Proxy::before(&source).with(rule("", "/manifests/", lie));
+        let run = promote(&reading.at("app:v1"), &destination.at("copy:v1")).args(["-v"]).run();
+        assert!(run.stderr.chars().all(|letter| !letter.is_control() || letter == '\n'), "{:?}", run.stderr);
+    }
+}
+
+#[test]
+fn an_index_that_contains_itself_or_too_much_nesting_does_not_hang() {
+    // An index can't hold its own digest, but a registry can answer a child's digest with a deep chain of indexes.
+    let mut image = images::image(1, 1, 100);
+    for _ in 0..40 {
+        image = images::index_of(Style::Oci, vec![(image, serde_json::json!({}))]);
+    }
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let run = promote(&source.at("app:v1"), &destination.at("copy:v1")).run();
+        if run.status == 0 {
+            crate::support::assert_image(&destination, "copy", "v1", &image);
+        } else {
+            run.failed(1, &["sha256:"]);
+            nothing_is_there(&destination, &image);
+        }
+    }
+}

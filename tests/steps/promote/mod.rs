@@ -1,0 +1,32 @@
+//! `imgstep promote`: one file for each chapter of its story.
+
+mod again;
+mod credentials;
+mod destinations;
+mod dry_run;
+mod exit_status;
+mod faults;
+mod guards;
+mod kinds_of_images;
+mod layouts;
+mod lies;
+mod mounts;
+mod platforms;
+mod results;
+mod signals;
+mod tls;
+mod tokens;
+mod uploads;
+
+use crate::support::step::Step;
+use crate::support::{Image, imgstep};
+
+/// `imgstep promote SOURCE DESTINATION`.
+fn promote(source: &str, destination: &str) -> Step {
+    imgstep(["promote", source, destination])
+}
+
+/// The line that a step prints for an image that it wrote to `host/repository`.
+fn line(name: &str, image: &Image) -> String {
+    format!("{name}@{}", image.digest())
+}

@@ -1,0 +1,138 @@
+//! TLS: whom a step trusts, and when it speaks in plain text.
+
+use super::{line, promote};
+use crate::support::certificates::Certificate;
+use crate::support::{Folder, Image, Kind, Options, Registry, assert_image, distribution, images, registries};
+
+struct Secure {
+    registry: Registry,
+    certificate: Certificate,
+    image: Image,
+}
+
+/// A registry that speaks TLS under an authority that nobody knows.
+fn secure() -> Option<Secure> {
+    let certificate = Certificate::new();
+    let registry = distribution(&Options { tls: Some(certificate.clone()), ..Options::default() })?;
+    let image = images::image(1, 2, 1000);
+    image.push(&registry, "app", "v1");
+    Some(Secure { registry, certificate, image })
+}
+
+#[test]
+fn an_unknown_authority_is_refused() {
+    let Some(Secure { registry, .. }) = secure() else { return };
+    promote(&registry.at("app:v1"), &registry.at("copy:v1"))
+        .args(["--retries", "0"])
+        .run()
+        .failed(6, &[&registry.host, "certificate"]);
+    assert!(!registry.has_manifest("copy", "v1"));
+}
+
+#[test]
+fn an_authority_in_a_folder_is_trusted() {
+    let Some(Secure { registry, certificate, image }) = secure() else { return };
+    let folder = Folder::new();
+    folder.write("ca.crt", &certificate.authority_pem);
+    folder.write("readme.txt", "not a certificate");
+    promote(&registry.at("app:v1"), &registry.at("copy:v1"))
+        .args(["--ca-dir"])
+        .args([folder.path()])
+        .run()
+        .printed(&[line(&registry.at("copy"), &image)]);
+    assert_image(&registry, "copy", "v1", &image);
+}
+
+#[test]
+fn an_authority_in_a_file_is_trusted() {
+    let Some(Secure { registry, certificate, image }) = secure() else { return };
+    let folder = Folder::new();
+    let file = folder.write("authority.pem", &certificate.authority_pem);
+    let step = || promote(&registry.at("app:v1"), &registry.at("copy:v1"));
+    let expected = [line(&registry.at("copy"), &image)];
+    step().args(["--ca-file"]).args([&file]).run().printed(&expected);
+    step().env("SSL_CERT_FILE", &file).run().printed(&expected);
+    step().env("IMGSTEP_CA_FILE", &file).run().printed(&expected);
+}
+
+#[test]
+fn a_ca_file_that_is_missing_or_holds_no_certificate_is_named() {
+    let Some(Secure { registry, .. }) = secure() else { return };
+    let folder = Folder::new();
+    let empty = folder.write("empty.pem", "no certificate here");
+    for file in [empty, folder.join("no-such.pem")] {
+        let run = promote(&registry.at("app:v1"), &registry.at("copy:v1")).args(["--ca-file"]).args([&file]).run();
+        assert!(matches!(run.status, 1 | 2), "{run:?}");
+        assert!(run.stderr.contains(&file.display().to_string()), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn an_insecure_registry_may_have_any_certificate() {
+    let Some(Secure { registry, image, .. }) = secure() else { return };
+    promote(&registry.at("app:v1"), &registry.at("copy:v1"))
+        .args(["--insecure-registry", &registry.host])
+        .run()
+        .printed(&[line(&registry.at("copy"), &image)]);
+    promote(&registry.at("app:v1"), &registry.at("copy:v1"))
+        .args(["--insecure-registry", "other.example:5000", "--retries", "0"])
+        .run()
+        .failed(6, &[&registry.host]);
+}
+
+#[test]
+fn from_a_plain_registry_to_a_secure_one() {
+    let Some(Secure { registry, certificate, image }) = secure() else { return };
+    let plain = Registry::start(Kind::Distribution);
+    image.push(&plain, "app", "v1");
+    let folder = Folder::new();
+    folder.write("ca.pem", &certificate.authority_pem);
+    promote(&plain.at("app:v1"), &registry.at("copy:v1"))
+        .env("IMGSTEP_CA_DIR", folder.path())
+        .run()
+        .printed(&[line(&registry.at("copy"), &image)]);
+    assert_image(&registry, "copy", "v1", &image);
+}
+
+/// A name of this machine that is neither `localhost` nor an address, if `/etc/hosts` has one.
+fn alias() -> Option<String> {
+    let hosts = std::fs::read_to_string("/etc/hosts").ok()?;
+    let names = hosts.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split('#').next()?.split_whitespace().collect();
+        (words.first() == Some(&"127.0.0.1"))
+            .then(|| words[1..].iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+    });
+    names.flatten().find(|name| !name.contains("localhost") && !name.contains(char::is_uppercase))
+}
+
+#[test]
+fn plain_text_is_for_loopback_names_and_for_what_was_named_insecure() {
+    let Some(alias) = alias() else {
+        eprintln!("/etc/hosts has no further name for 127.0.0.1: that plain text has to be permitted is not tried");
+        return;
+    };
+    let image = images::image(1, 1, 100);
+    for registry in registries() {
+        image.push(&registry, "app", "v1");
+        let port = registry.host.rsplit(':').next().unwrap();
+        let named = format!("{alias}:{port}");
+        let step = || promote(&format!("{named}/app:v1"), &format!("{named}/copy:v1"));
+        step().args(["--retries", "0"]).run().failed(6, &[&named]);
+        assert!(!registry.has_manifest("copy", "v1"));
+        step().args(["--insecure-registry", &named]).run().printed(&[line(&format!("{named}/copy"), &image)]);
+        assert_image(&registry, "copy", "v1", &image);
+    }
+}
+
+#[test]
+fn localhost_is_spoken_to_in_plain_text() {
+    let image = images::image(1, 1, 100);
+    for registry in registries() {
+        image.push(&registry, "app", "v1");
+        let port = registry.host.rsplit(':').next().unwrap();
+        let named = format!("localhost:{port}");
+        promote(&format!("{named}/app:v1"), &format!("{named}/copy:v1"))
+            .run()
+            .printed(&[line(&format!("{named}/copy"), &image)]);
+    }
+}

@@ -1,0 +1,142 @@
+//! Uploads: however a registry wants them, and wherever they break.
+
+use super::{line, promote};
+use crate::support::{Action, Image, Proxy, Registry, Style, assert_image, images, pairs, rule, rules::Rule};
+
+/// Copies into a registry behind a proxy with these rules.
+fn arrives(image: &Image, rules: &[Rule]) -> Vec<Proxy> {
+    let copy = |(source, destination): (Registry, Registry)| {
+        image.push(&source, "app", "v1");
+        let writing = Proxy::before(&destination);
+        writing.add_all(rules);
+        promote(&source.at("app:v1"), &writing.at("copy:v1")).run().printed(&[line(&writing.at("copy"), image)]);
+        assert_image(&destination, "copy", "v1", image);
+        assert!(!writing.met().is_empty(), "no rule met a request");
+        writing
+    };
+    pairs().into_iter().map(copy).collect()
+}
+
+#[test]
+fn one_request_opens_an_upload_and_one_ends_it() {
+    let image = images::image(1, 3, 100_000);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let writing = Proxy::before(&destination);
+        promote(&source.at("app:v1"), &writing.at("copy:v1")).run().ended(0);
+        assert_eq!(writing.count("PATCH", ""), 0, "{:#?}", writing.lines());
+        assert_eq!(writing.count("POST", "/blobs/uploads/"), 4, "{:#?}", writing.lines());
+        assert_eq!(writing.count("PUT", "/blobs/uploads/"), 4, "{:#?}", writing.lines());
+        assert_eq!(writing.uploaded_bytes(), (image.size() - image.root().bytes.len()) as u64);
+    }
+}
+
+#[test]
+fn a_broken_upload_is_taken_up_or_begun_again() {
+    let image = images::image(1, 2, 500_000);
+    arrives(&image, &[rule("PUT", "/blobs/uploads/", Action::CutRequest(200_000)).times(2)]);
+}
+
+#[test]
+fn an_upload_session_that_is_gone_is_begun_again() {
+    let image = images::image(1, 2, 50_000);
+    let gone = Action::error(404, "BLOB_UPLOAD_UNKNOWN", "never heard of it");
+    arrives(&image, &[rule("PUT", "/blobs/uploads/", gone).times(1)]);
+}
+
+#[test]
+fn a_limit_on_the_size_of_a_request_is_met_with_chunks() {
+    let image = images::image(1, 2, 12_000_000);
+    for writing in arrives(&image, &[rule("", "/blobs/uploads/", Action::LimitBody(9_000_000))]) {
+        assert!(writing.count("PATCH", "/blobs/uploads/") >= 2, "{:#?}", writing.lines());
+        let kept = writing.matching("PATCH", "/blobs/uploads/").into_iter().filter(|seen| seen.status != 413);
+        assert!(kept.into_iter().all(|seen| seen.sent <= 9_000_000));
+    }
+}
+
+#[test]
+fn a_minimum_for_chunks_is_respected() {
+    let image = images::image(1, 1, 9_000_000);
+    let rules = [
+        rule("POST", "/blobs/uploads/", Action::AnswerHeader("OCI-Chunk-Min-Length", Some("6000000".to_owned()))),
+        rule("PUT", "/blobs/uploads/", Action::LimitBody(8_000_000)),
+    ];
+    for writing in arrives(&image, &rules) {
+        let patches = writing.matching("PATCH", "/blobs/uploads/");
+        // All but the last have the size that was asked for.
+        let small = patches.iter().filter(|seen| seen.sent < 6_000_000).count();
+        assert!(!patches.is_empty() && small <= 1, "{:?}", patches.iter().map(|seen| seen.sent).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_location_may_be_a_path_or_a_url() {
+    let image = images::index(Style::Oci, 1, 2, 1, 1000);
+    arrives(&image, &[rule("POST", "/blobs/uploads/", Action::Location { host: None })]);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let writing = Proxy::before(&destination);
+        let absolute = Action::Location { host: Some(writing.host.clone()) };
+        writing.add(rule("POST", "/blobs/uploads/", absolute));
+        promote(&source.at("app:v1"), &writing.at("copy:v1")).run().printed(&[line(&writing.at("copy"), &image)]);
+        assert_image(&destination, "copy", "v1", &image);
+    }
+}
+
+#[test]
+fn an_upload_may_go_to_another_host_without_the_login() {
+    let image = images::image(1, 1, 1000);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let (writing, storage) = (Proxy::before(&destination), Proxy::before(&destination));
+        let elsewhere = Action::Location { host: Some(storage.host.clone()) };
+        writing.add(rule("POST", "/blobs/uploads/", elsewhere));
+        // The registry asks for nothing, but the first answer makes the client show its login to it.
+        let challenge = Action::Answer {
+            status: 401,
+            headers: vec![("WWW-Authenticate".to_owned(), "Basic realm=\"test\"".to_owned())],
+            body: vec![],
+        };
+        writing.add(rule("", "/copy/", challenge).times(1));
+        promote(&source.at("app:v1"), &writing.at("copy:v1"))
+            .docker_config(&crate::support::login(&writing.host, "alice", "pw"))
+            .run()
+            .printed(&[line(&writing.at("copy"), &image)]);
+        assert_eq!(storage.count("PUT", "/blobs/uploads/"), image.blobs.len());
+        assert!(storage.log().iter().all(|seen| seen.header("authorization").is_none()));
+        assert!(writing.log().iter().any(|seen| seen.header("authorization").is_some()));
+    }
+}
+
+#[test]
+fn an_upload_without_a_location_is_an_error_that_says_so() {
+    let image = images::image(1, 1, 1000);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let writing =
+            Proxy::before(&destination).with(rule("POST", "/blobs/uploads/", Action::AnswerHeader("Location", None)));
+        promote(&source.at("app:v1"), &writing.at("copy:v1")).run().failed(1, &["Location"]);
+        assert!(!destination.has_manifest("copy", "v1"));
+    }
+}
+
+#[test]
+fn manifests_need_no_location_in_their_answer() {
+    let image = images::image(1, 1, 1000);
+    arrives(&image, &[rule("PUT", "/manifests/", Action::AnswerHeader("Location", None))]);
+}
+
+#[test]
+fn a_failed_step_cancels_the_upload_it_had_begun() {
+    let image = images::image(1, 1, 100_000);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let reading = Proxy::before(&source).with(rule("GET", "/blobs/", Action::Corrupt(10)));
+        let writing = Proxy::before(&destination);
+        promote(&reading.at("app:v1"), &writing.at("copy:v1")).args(["--retries", "0"]).run().failed(1, &["sha256:"]);
+        assert!(writing.uploaded().is_empty(), "{:#?}", writing.lines());
+        let opened = writing.matching("POST", "/blobs/uploads/").iter().filter(|seen| seen.status == 202).count();
+        let cancelled = writing.count("DELETE", "/blobs/uploads/");
+        assert!(opened == 0 || cancelled > 0, "{opened} opened, {cancelled} cancelled: {:#?}", writing.lines());
+    }
+}
