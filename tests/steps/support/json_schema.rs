@@ -95,6 +95,14 @@ fn matches_pattern(pattern: &str, text: &str) -> bool {
             let hex = text.strip_prefix("sha256:").or_else(|| text.strip_prefix("sha512:")).unwrap_or_default();
             matches!(hex.len(), 64 | 128) && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         }
+        "^[a-z][a-z-]*$" => {
+            text.starts_with(|letter: char| letter.is_ascii_lowercase())
+                && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        }
+        "@sha(256|512):[0-9a-f]+$" => text.rsplit_once("@sha").is_some_and(|(_, digest)| {
+            let hex = digest.strip_prefix("256:").or_else(|| digest.strip_prefix("512:")).unwrap_or_default();
+            !hex.is_empty() && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        }),
         other => panic!("the pattern {other} is not known to this checker"),
     }
 }
