@@ -1,7 +1,7 @@
 //! Every exit status, each by its plainest cause, and what the last line says.
 
 use super::{line, promote};
-use crate::support::{Action, Kind, Options, Proxy, Registry, images, kinds, pairs, registries, rule};
+use crate::support::{Action, Kind, Proxy, Registry, images, kinds, pairs, registries, rule};
 
 #[test]
 fn done_is_0() {
@@ -18,7 +18,7 @@ fn a_read_only_registry_is_1_and_says_what_it_is() {
     for kind in kinds() {
         let source = Registry::start(kind);
         image.push(&source, "app", "v1");
-        let destination = Registry::guarded(kind, &Options { read_only: true, ..Options::default() });
+        let destination = Registry::read_only(kind, |_| {});
         let run = promote(&source.at("app:v1"), &destination.at("app:v1"))
             .run()
             .failed(1, &[&destination.host, "405", "read-only"]);
@@ -33,9 +33,7 @@ fn a_read_only_registry_that_has_it_already_needs_no_writing() {
     for kind in kinds() {
         let source = Registry::start(kind);
         image.push(&source, "app", "v1");
-        let destination = Registry::guarded(kind, &Options { read_only: true, ..Options::default() });
-        // By the back door.
-        image.push(&destination, "app", "v1");
+        let destination = Registry::read_only(kind, |open| image.push(open, "app", "v1"));
         promote(&source.at("app:v1"), &destination.at("app:v1")).run().printed(&[line(&destination.at("app"), &image)]);
     }
 }

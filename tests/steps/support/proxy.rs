@@ -225,7 +225,16 @@ impl Shared {
 fn serve(client: &TcpStream, shared: &Shared) {
     let _ = client.set_nodelay(true);
     let mut reader = BufReader::new(client);
-    while let Ok(Some(head)) = Head::read(&mut reader) {
+    loop {
+        let head = match Head::read(&mut reader) {
+            Ok(Some(head)) => head,
+            Ok(None) => break,
+            Err(_) => {
+                // A client that begins with TLS hears what a plain server says to that.
+                let _ = answer_head(400, &[], 0).write(&mut &*client);
+                break;
+            }
+        };
         let (number, actions) = shared.record(&head);
         let kept = exchange(client, &mut reader, head, number, &actions, shared);
         shared.note(number, |exchange| exchange.open = false);

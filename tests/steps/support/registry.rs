@@ -59,7 +59,7 @@ pub struct Registry {
     pub back: String,
     processes: Vec<Child>,
     /// Its storage, and what it wrote to its log.
-    _folder: Folder,
+    folder: Folder,
 }
 
 /// The kinds that can be had on this machine. What is missing is said once; under `CI=true` it is a failure.
@@ -109,7 +109,7 @@ impl Registry {
     pub fn start(kind: Kind) -> Self {
         let folder = Folder::new();
         let (process, host) = start(kind, &folder, "open", &Options::default());
-        Self { kind, back: host.clone(), host, processes: vec![process], _folder: folder }
+        Self { kind, back: host.clone(), host, processes: vec![process], folder }
     }
 
     /// The registry inside: it takes manifests of any kind.
@@ -118,11 +118,30 @@ impl Registry {
     }
 
     /// A registry that asks for something, and a back door to its storage.
-    pub fn guarded(kind: Kind, options: &Options) -> Self {
+    fn guarded(kind: Kind, options: &Options) -> Self {
         let folder = Folder::new();
         let (open, back) = start(kind, &folder, "open", &Options::default());
         let (process, host) = start(kind, &folder, "guarded", options);
-        Self { kind, host, back, processes: vec![open, process], _folder: folder }
+        Self { kind, host, back, processes: vec![open, process], folder }
+    }
+
+    /// A registry that may only be read, with what `fill` has put into it.
+    pub fn read_only(kind: Kind, fill: impl FnOnce(&Self)) -> Self {
+        let options = Options { read_only: true, ..Options::default() };
+        if kind == Kind::Distribution {
+            let registry = Self::guarded(kind, &options);
+            fill(&registry);
+            return registry;
+        }
+        // The registry inside keeps its folder to itself: there is no second door, but reading needs none.
+        let mut open = Self::start(kind);
+        fill(&open);
+        open.end();
+        let (process, host) = start(kind, &open.folder, "guarded", &options);
+        open.back.clone_from(&host);
+        open.host = host;
+        open.processes.push(process);
+        open
     }
 
     /// The URL of something under `/v2/`, by the back door.
@@ -179,6 +198,13 @@ impl Registry {
         assert!(!self.has_manifest(repository, digest));
     }
 
+    fn end(&mut self) {
+        for mut process in self.processes.drain(..) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
     /// `host/name`, to print and to compare.
     pub fn at(&self, name: &str) -> String {
         format!("{}/{name}", self.host)
@@ -187,10 +213,7 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        for process in &mut self.processes {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.end();
     }
 }
 
