@@ -4,6 +4,9 @@
 //! in memory and in a folder, by the rules of specification 1.1 and of what follows it. All four categories are on: pull,
 //! push, content discovery, content management.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+#![allow(clippy::print_stdout, reason = "the suite's summary is for whoever runs the test")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -93,8 +93,9 @@ pub async fn status(registry: &Registry, name: &str, id: &str) -> Result<Answer,
 pub async fn cancel(registry: &Registry, name: &str, id: &str) -> Result<Answer, Refusal> {
     let session = registry.sessions.find(name, id)?;
     // Waits until a request that is under way is over, so that it can't be granted after this answer.
-    let _gone = session.lock().await?.close();
+    let writer = session.lock().await?.close()?;
     registry.sessions.end(id);
+    writer.discard().await;
     Ok(answer(StatusCode::NO_CONTENT, Body::Empty).header(DOCKER_UPLOAD_UUID, id).finish())
 }
 

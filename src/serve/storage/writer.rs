@@ -237,6 +237,12 @@ impl BlobWriter {
         };
     }
 
+    /// Gives the blob up. What was written of it is gone when this returns.
+    pub async fn discard(mut self) {
+        // Whatever went wrong with it is nobody's business any more.
+        let _ = self.settle().await;
+    }
+
     /// Ends the blob and proves its digest.
     ///
     /// # Errors

@@ -1,0 +1,146 @@
+//! The folder: restarts, deaths, damage, and folders that are none of ours.
+
+use std::fs;
+use std::io::Write as _;
+
+use imgstep::image::digest::Digest;
+
+use crate::client::{Folder, IMAGE, Server, image, serve};
+
+#[test]
+fn a_restart_serves_everything_again() {
+    let folder = Folder::new();
+    let words = ["--storage", folder.text()];
+    let server = Server::start(&words);
+    let (digest, json) = server.push_image("a/b", "v1", "layer");
+    let more = format!(
+        r#""subject":{{"mediaType":"{IMAGE}","digest":"{digest}","size":{}}},"annotations":{{"a":"b"}},"#,
+        json.len()
+    );
+    let config = Digest::of(b"{}");
+    let referrer = image(&config, &config, 2, &more);
+    server.put_manifest("a/b", "referrer", IMAGE, &referrer).expect(201);
+    server.push_image("a", "other", "layer");
+    let paths = [
+        "/v2/a/b/tags/list".to_owned(),
+        "/v2/a/tags/list".to_owned(),
+        "/v2/a/b/manifests/v1".to_owned(),
+        format!("/v2/a/b/manifests/{digest}"),
+        format!("/v2/a/b/referrers/{digest}"),
+        format!("/v2/a/b/blobs/{}", Digest::of(b"layer")),
+    ];
+    let all = |server: &Server| {
+        let read = |path: &String| {
+            let reply = server.get(path).expect(200);
+            (reply.text(), reply.header("content-type").to_owned(), reply.header("docker-content-digest").to_owned())
+        };
+        paths.iter().map(read).collect::<Vec<_>>()
+    };
+    let before = all(&server);
+    assert!(before[4].0.contains(Digest::of(referrer.as_bytes()).as_str()));
+    // Killed, and not asked to end.
+    drop(server);
+    let server = Server::start(&words);
+    assert_eq!(all(&server), before);
+    assert_eq!(server.first_line.lines().count(), 1, "{}", server.first_line);
+    // What is deleted stays deleted; what others hold stays.
+    server.send("DELETE", &format!("/v2/a/b/manifests/{digest}"), &[], b"").expect(202);
+    server.send("DELETE", "/v2/a/b/manifests/referrer", &[], b"").expect(202);
+    drop(server);
+    let server = Server::start(&words);
+    server.get("/v2/a/b/manifests/v1").refused(404, "MANIFEST_UNKNOWN");
+    assert_eq!(server.get("/v2/a/b/tags/list").expect(200).json()["tags"], serde_json::json!([]));
+    server.get("/v2/a/manifests/other").expect(200);
+}
+
+#[test]
+fn content_goes_with_its_last_holder() {
+    let folder = Folder::new();
+    let server = Server::start(&["--storage", folder.text()]);
+    let digest = server.push_blob("a", b"content");
+    server.send("POST", &format!("/v2/b/blobs/uploads/?mount={digest}&from=a"), &[], b"").expect(201);
+    let content = format!("blobs/sha256/{}", digest.hex());
+    assert_eq!(folder.files("blobs"), [content.as_str()], "once for both");
+    server.send("DELETE", &format!("/v2/a/blobs/{digest}"), &[], b"").expect(202);
+    assert_eq!(folder.files("blobs"), [content.as_str()]);
+    server.send("DELETE", &format!("/v2/b/blobs/{digest}"), &[], b"").expect(202);
+    assert!(folder.files("blobs").is_empty());
+    server.push_blob("a", b"content");
+    assert_eq!(folder.files("blobs"), [content.as_str()]);
+}
+
+#[test]
+fn a_death_in_the_middle_of_an_upload_leaves_nothing_behind() {
+    let folder = Folder::new();
+    let words = ["--storage", folder.text()];
+    let server = Server::start(&words);
+    server.push_image("app", "v1", "layer");
+    let before = folder.files(".");
+    let upload = server.begin("app");
+    let mut stream = server.connect();
+    write!(stream, "PATCH {upload} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n").unwrap();
+    stream.write_all(&vec![1; 4_000_000]).unwrap();
+    // Killed too early, it would have had nothing to leave behind.
+    for _ in 0..4000 {
+        if !folder.files("uploads").is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    drop(server);
+    assert_ne!(folder.files("."), before, "nothing of the upload was written");
+    let server = Server::start(&words);
+    assert_eq!(folder.files("."), before);
+    server.get(&upload).refused(404, "BLOB_UPLOAD_UNKNOWN");
+    server.get("/v2/app/manifests/v1").expect(200);
+}
+
+#[test]
+fn damage_is_left_out_and_can_be_mended() {
+    let folder = Folder::new();
+    let words = ["--storage", folder.text()];
+    let server = Server::start(&words);
+    let layer = Digest::of(b"layer");
+    let (digest, json) = server.push_image("app", "v1", "layer");
+    server.push_image("app", "v2", "another layer");
+    drop(server);
+    let blob = |digest: &Digest| folder.path().join("blobs/sha256").join(digest.hex());
+    fs::write(blob(&layer), "").unwrap();
+    fs::remove_file(blob(&digest)).unwrap();
+    fs::write(folder.path().join("repositories/app/_tags/v3"), "nonsense").unwrap();
+    fs::write(folder.path().join("repositories/app/_tags/..v4"), format!("{digest}\n")).unwrap();
+    fs::write(folder.path().join("repositories/app/_blobs/sha256/nonsense"), "1\n").unwrap();
+    let server = Server::start(&words);
+    // A layer, a manifest, the tag that named it, and three that were never ours.
+    assert!(server.first_line.starts_with("imgstep: 6 damaged entries"), "{}", server.first_line);
+    server.get("/v2/app/manifests/v1").refused(404, "MANIFEST_UNKNOWN");
+    server.get(&format!("/v2/app/blobs/{layer}")).refused(404, "BLOB_UNKNOWN");
+    server.get("/v2/app/manifests/v2").expect(200);
+    // Sent again, it is whole again.
+    server.push_image("app", "v1", "layer");
+    assert_eq!(server.get("/v2/app/manifests/v1").expect(200).text(), json);
+    assert_eq!(server.get(&format!("/v2/app/blobs/{layer}")).expect(200).text(), "layer");
+}
+
+#[test]
+fn a_folder_of_something_else_is_left_alone() {
+    let fails = |folder: &Folder, message: &str, more: &[&str]| {
+        let output =
+            serve(&[&["--address", "127.0.0.1:0", "--storage", folder.text()], more].concat()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(message), "{stderr}");
+    };
+    let folder = Folder::new();
+    fs::create_dir_all(folder.path()).unwrap();
+    fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+    fails(&folder, "did not write", &[]);
+    assert_eq!(folder.files("."), ["notes.txt"]);
+    let folder = Folder::new();
+    fails(&folder, "imgstep-registry", &["--read-only"]);
+    let server = Server::start(&["--storage", folder.text()]);
+    fails(&folder, "served by another process", &[]);
+    drop(server);
+    fs::write(folder.path().join("imgstep-registry"), "version 9\n").unwrap();
+    fails(&folder, "not the storage of this version", &[]);
+}
