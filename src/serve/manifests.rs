@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ETAG, HeaderName};
+use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
@@ -25,6 +25,10 @@ use crate::image::reference::is_tag;
 pub const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
 /// So many missing parts are named in one answer.
 const MISSING_LIMIT: usize = 20;
+/// A media type may have so many characters (RFC 6838, section 4.2: 127, a slash, and 127).
+const MEDIA_TYPE_LIMIT: usize = 255;
+/// Content types of clients that do not know what they send.
+const VAGUE: [&str; 4] = ["", "application/json", "application/octet-stream", "text/plain"];
 /// The subject that was understood.
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// The tags that were set.
@@ -153,8 +157,12 @@ fn record(manifest: &Manifest, said: &str) -> Result<Record, Refusal> {
     } else {
         manifest.media_type.clone()
     };
-    if media_type::kind(said) != Kind::Unknown && said != media_type {
+    if !VAGUE.contains(&said) && said != media_type {
         return Err(invalid(format!("the Content-Type is {said}, but the manifest's `mediaType` is {media_type}")));
+    }
+    // It is to be sent as a header.
+    if media_type.len() > MEDIA_TYPE_LIMIT || HeaderValue::from_str(&media_type).is_err() {
+        return Err(invalid("its `mediaType` is not a media type"));
     }
     let mut record =
         Record { media_type, size: manifest.size(), subject: None, artifact_type: None, annotations: BTreeMap::new() };

@@ -87,7 +87,7 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "imgstep: {line}");
 }
 
-/// The address of a message about `address`.
+/// That an address can't be listened on.
 fn bind_error(address: &str, error: &std::io::Error) -> Error {
     Error::Other(format!("can't listen on {}: {error}", crate::error::printable(address, 200)))
 }

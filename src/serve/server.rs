@@ -25,6 +25,8 @@ use crate::error::Result;
 const CONNECTIONS: usize = 1000;
 /// A request's head may have so many bytes.
 const HEAD_LIMIT: usize = 64 * 1024;
+/// A connection's read buffer: what the last chunk of a blob in memory keeps alive at most.
+const BUFFER: usize = 128 * 1024;
 /// How long a connection may be silent between requests, or within a request's head.
 const SILENCE: Duration = Duration::from_secs(120);
 /// How long requests that are under way may go on after [`Server::stop`].
@@ -126,7 +128,7 @@ async fn serve(stream: TcpStream, registry: Arc<Registry>, stop: CancellationTok
         async move { Ok::<_, Infallible>(dispatch(&registry, request).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(SILENCE).max_header_size(HEAD_LIMIT);
+    builder.timer(TokioTimer::new()).header_read_timeout(SILENCE).max_header_size(HEAD_LIMIT).max_buf_size(BUFFER);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         _ = connection.as_mut() => return,

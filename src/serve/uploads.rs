@@ -9,7 +9,7 @@ use super::blobs::{location, parse_digest};
 use super::body::RequestBody;
 use super::range::{self, Chunk};
 use super::routes::Query;
-use super::sessions::{Open, Session};
+use super::sessions::{Open, Session, new_id};
 use super::storage::writer::{BlobWriter, FinishError};
 use crate::image::digest::{Algorithm, Digest};
 
@@ -44,7 +44,7 @@ pub async fn post(
     }
     if let Some(digest) = query.get("digest") {
         let digest = parse_digest(digest)?;
-        let mut writer = registry.storage.writer(&registry.sessions.new_id(), digest.algorithm());
+        let mut writer = registry.storage.writer(&new_id(), digest.algorithm());
         receive(headers, body, &mut writer, &format!("/v2/{name}/blobs/uploads/")).await?;
         return finish(registry, name, writer, digest).await;
     }
@@ -63,7 +63,7 @@ fn algorithm(query: &Query) -> Result<Algorithm, Refusal> {
 }
 
 fn begin(registry: &Registry, name: &str, algorithm: Algorithm) -> Result<Answer, Refusal> {
-    let id = registry.sessions.new_id();
+    let id = new_id();
     let writer = registry.storage.writer(&id, algorithm);
     registry.sessions.begin(id.clone(), name, writer)?;
     Ok(progress(StatusCode::ACCEPTED, &upload_location(name, &id), &id, 0))

@@ -106,6 +106,10 @@ fn what_is_no_manifest_is_refused() {
     }
     let index = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[]}}"#);
     server.put_manifest("app", "v1", IMAGE, &index).refused(400, "MANIFEST_INVALID");
+    for media_type in [r"a\nSet-Cookie: x", r"a\u0000", &"x".repeat(300)] {
+        let index = format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}","manifests":[]}}"#);
+        server.put_manifest("app", "v1", "application/json", &index).refused(400, "MANIFEST_INVALID");
+    }
     let bad_subject = r#"{"schemaVersion":2,"manifests":[],"subject":{"digest":"sha256:../x"}}"#;
     server.put_manifest("app", "v1", INDEX, bad_subject).refused(400, "MANIFEST_INVALID");
     server.get("/v2/app/tags/list").refused(404, "NAME_UNKNOWN");

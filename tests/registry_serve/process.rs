@@ -82,3 +82,22 @@ fn what_can_not_be_done_is_said() {
     fails(&["--address", &taken.address], &format!("can't listen on {}", taken.address));
     fails(&["--address", "nonsense"], "can't listen on nonsense");
 }
+
+#[test]
+fn it_can_be_served_within_another_process() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let server = imgstep::serve::start(imgstep::serve::ServeOptions::default()).await.unwrap();
+        let address = server.address();
+        assert!(address.ip().is_loopback() && address.port() != 0);
+        let ask = move || {
+            let mut stream = std::net::TcpStream::connect(address)?;
+            std::io::Write::write_all(&mut stream, b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+            std::io::read_to_string(stream)
+        };
+        let answer = tokio::task::spawn_blocking(ask).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        server.stop().await;
+        assert!(tokio::task::spawn_blocking(ask).await.unwrap().is_err(), "it is still served");
+    });
+}

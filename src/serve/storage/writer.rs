@@ -16,8 +16,8 @@ use crate::image::digest::{Algorithm, Digest, Hasher};
 const BATCH: usize = 1024 * 1024;
 /// A rest up to this size is hashed at once: handing it to another thread would cost more.
 const AT_ONCE: usize = 64 * 1024;
-/// A blob in memory up to this size is copied together, since its chunk would keep a whole network buffer alive.
-const SMALL: u64 = 4096;
+/// A blob in memory up to this size is copied together, since its chunks would keep whole network buffers alive.
+const SMALL: u64 = 64 * 1024;
 /// A file is read back in blocks of this size.
 const BLOCK: usize = 256 * 1024;
 
