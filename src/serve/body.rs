@@ -13,8 +13,8 @@ use super::answer::{Code, Refusal};
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long the rest of a body that nobody wants is read.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
-/// How much of it.
-const DRAIN_LIMIT: u64 = 1024 * 1024;
+/// How much of it. A connection that is closed before all was read may be reset before its client has read the answer.
+const DRAIN_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// A body that is being received.
 pub struct RequestBody {
