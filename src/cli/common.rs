@@ -12,20 +12,20 @@ use super::words::list;
 pub struct CommonArgs {
     /// Folders with a config.json, .dockerconfigjson, .dockercfg or auth.json to take logins from, before the usual
     /// places ($DOCKER_CONFIG, $REGISTRY_AUTH_FILE, ~/.docker, $XDG_RUNTIME_DIR/containers).
-    #[arg(long, value_name = "DIR", num_args = 0.., value_delimiter = '\n', help_heading = "Registries")]
+    #[arg(long, value_name = "DIR", num_args = 0.., help_heading = "Registries")]
     pub auth_dir: Vec<PathBuf>,
     /// Like --auth-dir, for what is read; two accounts on one registry can be told apart so.
-    #[arg(long, value_name = "DIR", num_args = 0.., value_delimiter = '\n', help_heading = "Registries")]
+    #[arg(long, value_name = "DIR", num_args = 0.., help_heading = "Registries")]
     pub source_auth_dir: Vec<PathBuf>,
     /// Folders of PEM files with certificate authorities to trust beside the system's.
-    #[arg(long, value_name = "DIR", num_args = 0.., value_delimiter = '\n', help_heading = "Registries")]
+    #[arg(long, value_name = "DIR", num_args = 0.., help_heading = "Registries")]
     pub ca_dir: Vec<PathBuf>,
     /// PEM files with certificate authorities to trust beside the system's.
-    #[arg(long, value_name = "FILE", num_args = 0.., value_delimiter = '\n', help_heading = "Registries")]
+    #[arg(long, value_name = "FILE", num_args = 0.., help_heading = "Registries")]
     pub ca_file: Vec<PathBuf>,
     /// Hosts (`host` or `host:port`) that may speak plain HTTP or show any certificate. Loopback hosts may speak plain
     /// HTTP anyway.
-    #[arg(long, value_name = "HOST", num_args = 0.., value_delimiter = '\n', help_heading = "Registries")]
+    #[arg(long, value_name = "HOST", num_args = 0.., help_heading = "Registries")]
     pub insecure_registry: Vec<String>,
     /// Requests under way at once on one host.
     #[arg(long, short, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Registries")]
@@ -52,7 +52,7 @@ pub struct CommonArgs {
 pub struct ResultArgs {
     /// Write one result, exact bytes and no newline, to a file once everything is done: KEY is digest, url, ref, images,
     /// tags, source, json or dotenv. An empty FILE is ignored.
-    #[arg(long, value_name = "KEY=FILE", num_args = 0.., value_delimiter = '\n', help_heading = "Output")]
+    #[arg(long, value_name = "KEY=FILE", num_args = 0.., help_heading = "Output")]
     pub result: Vec<String>,
 }
 

@@ -18,16 +18,16 @@ pub struct PromoteArgs {
     #[arg(value_name = "SOURCE")]
     pub source: String,
     /// Where to copy it: `registry/repository[:tag]` or `oci:DIR[:tag]`.
-    #[arg(value_name = "DESTINATION", value_delimiter = '\n')]
+    #[arg(value_name = "DESTINATION")]
     pub destination: Vec<String>,
     /// Further destinations.
-    #[arg(long, short = 't', value_name = "DESTINATION", num_args = 0.., value_delimiter = '\n')]
+    #[arg(long, short = 't', value_name = "DESTINATION", num_args = 0..)]
     pub to: Vec<String>,
     /// Further tags in the repository of each destination; a full reference is a destination of its own.
-    #[arg(long, value_name = "TAG", num_args = 0.., value_delimiter = '\n')]
+    #[arg(long, value_name = "TAG", num_args = 0..)]
     pub tags: Vec<String>,
     /// Copy only these platforms (os/architecture[/variant]): one yields that image, several a new index of just these.
-    #[arg(long, value_name = "PLATFORM", num_args = 0.., value_delimiter = '\n')]
+    #[arg(long, value_name = "PLATFORM", num_args = 0..)]
     pub platform: Vec<String>,
     /// What to do if a destination's tag names another image: `fail` writes nothing and exits with 3.
     #[arg(long, value_name = "WHAT", default_value = "overwrite")]

@@ -76,8 +76,7 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<Cli, 
     let words = words.map_err(|word| {
         Wrong::Words(Error::Usage(format!("`{}` is not UTF-8", crate::error::printable(&word.to_string_lossy(), 200))))
     })?;
-    let is_set = |variable: &str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
-    let command = with_environment(Cli::command(), &is_set);
+    let command = with_environment(Cli::command(), &|variable| std::env::var(variable).ok());
     let words = without_empty_options(&command, words);
     let mut matches = command.try_get_matches_from(words).map_err(|error| Wrong::Clap(Box::new(error)))?;
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| Wrong::Clap(Box::new(error)))
@@ -212,10 +211,13 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
         let console = console.clone();
         Arc::new(move |line: &str| console.request(line)) as crate::registry::client::Trace
     });
+    let trust = Trust { directories: paths(&common.ca_dir), files: paths(&common.ca_file) };
+    // What is wrong with these is said now, not at the first host that speaks TLS.
+    trust.check()?;
     let client = Client::new(Options {
         jobs: usize::from(common.jobs),
         retries: common.retries,
-        trust: Trust { directories: paths(&common.ca_dir), files: paths(&common.ca_file) },
+        trust,
         insecure_registries: common.insecure_registries(),
         manifest_limit: common.max_manifest_size,
         trace,

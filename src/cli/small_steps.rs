@@ -13,7 +13,7 @@ pub struct TagArgs {
     #[arg(value_name = "IMAGE")]
     pub image: String,
     /// The tags that shall name it too.
-    #[arg(value_name = "TAG", value_delimiter = '\n')]
+    #[arg(value_name = "TAG")]
     pub tags: Vec<String>,
     /// What to do if a tag names another image: `fail` writes nothing and exits with 3.
     #[arg(long, value_name = "WHAT", default_value = "overwrite")]

@@ -11,20 +11,28 @@ pub fn variable(id: &str) -> String {
 }
 
 /// Lets every argument of every step take its value from its environment variable, where that is set and not empty: an
-/// option with an empty value is one that is not given.
+/// option with an empty value is one that is not given. Lists stand there one value per line; on the command line each
+/// word is one value, whatever is in it.
 #[must_use]
-pub fn with_environment(command: Command, is_set: &dyn Fn(&str) -> bool) -> Command {
+pub fn with_environment(command: Command, value_of: &dyn Fn(&str) -> Option<String>) -> Command {
     let mut command = command.mut_args(|arg| {
         let name = arg.get_id().as_str().to_owned();
-        if matches!(name.as_str(), "help" | "version" | "command") || arg.get_env().is_some() {
+        if matches!(name.as_str(), "help" | "version" | "command") {
             return arg;
         }
-        let variable = variable(&name);
-        if is_set(&variable) { arg.env(variable).hide_env(true) } else { arg }
+        let Some(value) = value_of(&variable(&name)).filter(|value| !value.trim().is_empty()) else { return arg };
+        let is_list = matches!(arg.get_action(), ArgAction::Append);
+        let arg = arg.required(false);
+        if is_list {
+            let lines: Vec<String> = value.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+            arg.default_values(lines)
+        } else {
+            arg.default_value(value)
+        }
     });
     let names: Vec<String> = command.get_subcommands().map(|step| step.get_name().to_owned()).collect();
     for name in names {
-        command = command.mut_subcommand(name, |step| with_environment(step, is_set));
+        command = command.mut_subcommand(name, |step| with_environment(step, value_of));
     }
     command
 }
@@ -136,11 +144,24 @@ mod tests {
     #[test]
     fn every_option_has_its_variable() {
         assert_eq!(variable("if_exists"), "IMGSTEP_IF_EXISTS");
-        let command = with_environment(crate::cli::Cli::command(), &|_| true);
-        let promote = command.find_subcommand("promote").unwrap();
-        let variable_of =
-            |id: &str| promote.get_arguments().find(|arg| arg.get_id() == id).unwrap().get_env().unwrap().to_owned();
-        assert_eq!(variable_of("source"), "IMGSTEP_SOURCE");
-        assert_eq!(variable_of("insecure_registry"), "IMGSTEP_INSECURE_REGISTRY");
+        let environment = |variable: &str| match variable {
+            "IMGSTEP_SOURCE" => Some("from".to_owned()),
+            "IMGSTEP_TAGS" => Some("v1\n\nv2\n".to_owned()),
+            "IMGSTEP_DRY_RUN" => Some("true".to_owned()),
+            _ => None,
+        };
+        let command = with_environment(crate::cli::Cli::command(), &environment);
+        let matches = command.clone().get_matches_from(["imgstep", "promote", "--to", "a\nb"]);
+        let (_, promote) = matches.subcommand().unwrap();
+        let values = |id: &str| promote.get_many::<String>(id).unwrap().cloned().collect::<Vec<_>>();
+        assert_eq!(values("source"), ["from"]);
+        assert_eq!(values("tags"), ["v1", "v2"]);
+        assert_eq!(values("to"), ["a\nb"], "a word is one value");
+        assert!(promote.get_flag("dry_run"));
+        let given = command.get_matches_from(["imgstep", "promote", "given", "--tags", "v3", "--dry-run=false"]);
+        let (_, promote) = given.subcommand().unwrap();
+        assert_eq!(promote.get_one::<String>("source").unwrap(), "given");
+        assert_eq!(promote.get_many::<String>("tags").unwrap().count(), 1);
+        assert!(!promote.get_flag("dry_run"));
     }
 }

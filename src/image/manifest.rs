@@ -153,23 +153,28 @@ impl Manifest {
         serde_json::from_slice::<Annotated>(&self.bytes).map(|view| view.annotations).unwrap_or_default()
     }
 
-    /// The index that holds only those children of this one for which `keep` says so, by position. Every other field
-    /// stays, in its place.
+    /// The children of an index as they stand there, with every field that somebody gave them.
     ///
     /// # Errors
     /// This is not an index.
-    pub fn index_of_some(&self, keep: &[bool]) -> Result<Self, Error> {
+    pub fn raw_children(&self) -> Result<Vec<Value>, Error> {
         let mut value: Value =
             serde_json::from_slice(&self.bytes).map_err(|error| self.malformed(&error.to_string()))?;
-        let children = value
-            .get_mut("manifests")
-            .and_then(Value::as_array_mut)
-            .ok_or_else(|| self.malformed("an index without `manifests`"))?;
-        let mut position = 0;
-        children.retain(|_| {
-            position += 1;
-            keep.get(position - 1).copied().unwrap_or(false)
-        });
+        match value.get_mut("manifests").map(Value::take) {
+            Some(Value::Array(children)) => Ok(children),
+            _ => Err(self.malformed("an index without `manifests`")),
+        }
+    }
+
+    /// The index that has these children in place of its own. Every other field stays, in its place.
+    ///
+    /// # Errors
+    /// This is not an index.
+    pub fn with_children(&self, children: Vec<Value>) -> Result<Self, Error> {
+        let mut value: Value =
+            serde_json::from_slice(&self.bytes).map_err(|error| self.malformed(&error.to_string()))?;
+        let own = value.get_mut("manifests").filter(|own| own.is_array());
+        *own.ok_or_else(|| self.malformed("an index without `manifests`"))? = Value::Array(children);
         let bytes = serde_json::to_vec(&value).map_err(|error| self.malformed(&error.to_string()))?;
         Ok(Self { media_type: self.media_type.clone(), digest: Digest::of(&bytes), bytes: bytes.into() })
     }
@@ -285,7 +290,9 @@ mod tests {
                 r#"{{"zebra":1,"schemaVersion":2,"manifests":[{{"digest":"{D}","size":1,"strange":[1]}},{{"digest":"{D}","size":2}}],"annotations":{{"b":"1","a":"2"}}}}"#
             ),
         );
-        let some = index.index_of_some(&[true, false]).unwrap();
+        let mut children = index.raw_children().unwrap();
+        children.truncate(1);
+        let some = index.with_children(children).unwrap();
         assert_eq!(
             std::str::from_utf8(&some.bytes).unwrap(),
             format!(

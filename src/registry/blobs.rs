@@ -23,6 +23,8 @@ pub struct BlobReader {
     answer: Option<Answer>,
     /// Failures since the last byte came.
     failures: u32,
+    /// Where a body ended in good order, before the blob's end.
+    ended_at: Option<u64>,
 }
 
 impl Repository {
@@ -49,8 +51,15 @@ impl Repository {
     /// # Errors
     /// The blob is not there, or can't be had.
     pub async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<BlobReader, Error> {
-        let mut reader =
-            BlobReader { repository: self.clone(), digest: digest.clone(), offset, skip: 0, answer: None, failures: 0 };
+        let mut reader = BlobReader {
+            repository: self.clone(),
+            digest: digest.clone(),
+            offset,
+            skip: 0,
+            answer: None,
+            failures: 0,
+            ended_at: None,
+        };
         reader.open().await?;
         Ok(reader)
     }
@@ -86,6 +95,7 @@ impl BlobReader {
         self.skip = match answer.status().as_u16() {
             206 if starts_at(&answer, self.offset) => 0,
             200 => self.offset,
+            416 => return Err(self.too_short()),
             _ => return Err(self.repository.error(answer, &format!("GET blob {}", self.digest.short())).await),
         };
         self.answer = Some(answer);
@@ -123,11 +133,21 @@ impl BlobReader {
         }
     }
 
-    /// The server ended the body before the blob's end: asks for the rest.
+    fn too_short(&self) -> Error {
+        Error::Malformed {
+            what: format!("blob {} of {}", self.digest, self.repository.name()),
+            reason: format!("it ends after {} bytes, before the size that its descriptor says", self.offset),
+        }
+    }
+
+    /// The server ended the body before the blob's end: asks for the rest, once. (A proxy may have cut it.)
     ///
     /// # Errors
-    /// It did so more often than is borne.
+    /// It ended there before: there is no more.
     pub async fn ended_early(&mut self) -> Result<(), Error> {
+        if self.ended_at.replace(self.offset) == Some(self.offset) {
+            return Err(self.too_short());
+        }
         let error = Error::Network {
             operation: format!("GET blob {} of {}", self.digest.short(), self.repository.name()),
             reason: format!("the body ended after {} bytes", self.offset),

@@ -186,10 +186,9 @@ impl Repository {
         };
         let found = self.host.wants_tls.get_or_init(|| async {
             match self.answers(url).await {
-                Ok(()) => true,
                 // It does speak TLS, and the next request will tell what is wrong with its certificate.
                 Err(Error::Network { reason, .. }) => reason.contains("certificate"),
-                Err(_) => false,
+                Ok(()) | Err(_) => true,
             }
         });
         *found.await

@@ -20,6 +20,28 @@ pub struct Trust {
     pub files: Vec<PathBuf>,
 }
 
+impl Trust {
+    /// Reads all files and folders that are named.
+    ///
+    /// # Errors
+    /// One that can't be read or holds no certificate.
+    pub fn check(&self) -> Result<(), Error> {
+        self.add_to(&mut RootCertStore::empty())
+    }
+
+    fn add_to(&self, store: &mut RootCertStore) -> Result<(), Error> {
+        for directory in &self.directories {
+            add_directory(store, directory)?;
+        }
+        for file in &self.files {
+            if add_file(store, file)? == 0 {
+                return Err(Error::Usage(format!("--ca-file {}: there is no PEM certificate in it", file.display())));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// How a host's certificate is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verification {
@@ -68,14 +90,7 @@ fn roots(trust: &Trust) -> Result<RootCertStore, Error> {
     if store.is_empty() {
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    for directory in &trust.directories {
-        add_directory(&mut store, directory)?;
-    }
-    for file in &trust.files {
-        if add_file(&mut store, file)? == 0 {
-            return Err(Error::Usage(format!("--ca-file {}: there is no PEM certificate in it", file.display())));
-        }
-    }
+    trust.add_to(&mut store)?;
     Ok(store)
 }
 

@@ -70,6 +70,9 @@ fn finish_on(
     for warning in &outcome.warnings {
         console.warn(warning);
     }
+    for line in summary::plan(outcome) {
+        console.note(&line);
+    }
     console.note(&summary(outcome));
     let text = stdout::render(outcome, format)?;
     answer_on(stdout, outcome, results, ci, &text, console)

@@ -53,7 +53,35 @@ pub fn summary(outcome: &Outcome) -> String {
         number => format!(" ({})", human::count(number, "platform")),
     };
     let seconds = human::seconds(outcome.totals.seconds);
+    if outcome.dry_run {
+        let (requests, costs) = (outcome.totals.requests, costs(outcome));
+        let step = outcome.step;
+        return format!("would {step} {subject}{platforms}: {costs}, about {requests} requests; nothing was written");
+    }
     format!("{} {subject}{platforms}: {}, in {seconds}", headline(outcome), costs(outcome))
+}
+
+/// What a plan would do with each blob, a line each, the largest first.
+pub(super) fn plan(outcome: &Outcome) -> Vec<String> {
+    let mut lines = Vec::new();
+    for destination in outcome.destinations.iter().filter(|_| outcome.dry_run) {
+        let mut blobs: Vec<_> = destination.blobs.iter().collect();
+        blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
+        for blob in blobs {
+            let (what, bytes) = (plan_word(blob.action), human::bytes(blob.size));
+            lines.push(format!("{what} {} ({bytes}) in {}", blob.digest, destination.name));
+        }
+    }
+    lines
+}
+
+fn plan_word(action: Action) -> &'static str {
+    match action {
+        Action::Sent => "would send",
+        Action::Mounted => "would mount",
+        Action::Present => "would skip",
+        Action::Foreign => "would leave at its own address",
+    }
 }
 
 /// What was done, in words that go before a reference: `promoted`.
@@ -115,7 +143,8 @@ fn costs(outcome: &Outcome) -> String {
         if count.blobs > 0 {
             // The noun once, at the first number.
             let number = if parts.is_empty() { human::count(count.blobs, "blob") } else { count.blobs.to_string() };
-            parts.push(format!("{number} {what}"));
+            let bytes = if outcome.dry_run { format!(" ({})", human::bytes(count.bytes)) } else { String::new() };
+            parts.push(format!("{number} {what}{bytes}"));
         }
     }
     if parts.is_empty() {
@@ -156,8 +185,8 @@ mod tests {
         outcome.dry_run = true;
         assert_eq!(
             summary(&outcome),
-            "nothing written, a plan: promote registry.example/team/app:v1 (1 platform): 2 blobs to send (120.5 MB), \
-             1 to mount, 1 already there, in 3.2 s"
+            "would promote registry.example/team/app:v1 (1 platform): 2 blobs to send (120.5 MB), 1 to mount (2.0 MB), \
+             1 already there (300.0 kB), about 42 requests; nothing was written"
         );
 
         outcome.dry_run = false;

@@ -54,7 +54,8 @@ fn summary(node: &Node) -> String {
         Kind::Schema1 => "Docker schema 1 image",
         Kind::Blob | Kind::Unknown => node.media_type.as_str(),
     };
-    let mut words = vec![printable(kind, TEXT_LIMIT)];
+    let known = format!("{kind} ({})", node.media_type);
+    let mut words = vec![if kind == node.media_type { printable(kind, TEXT_LIMIT) } else { known }];
     words.extend(node.platform.clone());
     if !node.manifests.is_empty() {
         let attestations = node.manifests.iter().filter(|child| child.attestation_of.is_some()).count();
@@ -185,13 +186,14 @@ mod tests {
             }],
         };
         let expected = format!(
-            "r.example/app:v1\n{root}\nOCI index, 2 images, 2.0 MB in 2 blobs\n\
+            "r.example/app:v1\n{root}\nOCI index ({}), 2 images, 2.0 MB in 2 blobs\n\
              ├─ annotations\n│  └─ title: evil\\u{{1b}}[2J\n\
              ├─ linux/amd64  {image}  2.0 MB in 1 layer\n\
              │  ├─ config  {config}  1.5 kB  vnd.oci.image.config.v1+json\n\
              │  └─ layer 1  {layer}  2.0 MB  vnd.oci.image.config.v1+json\n\
              ├─ linux/arm64  {gone}  missing: the index names it, the registry lacks it\n\
              └─ referrers: 1\n   └─ application/spdx+json  {sbom}  700 B\n",
+            media_type::OCI_INDEX,
             root = Digest::of(b"root"),
             image = Digest::of(b"image"),
             config = Digest::of(b"config"),

@@ -4,8 +4,12 @@ use super::source;
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::manifest::{Content, Manifest};
+use crate::image::media_type::{self, Kind};
 use crate::image::platform::{Match, Platform};
 use crate::transfer::store::Store;
+
+/// Indexes in indexes are followed so far.
+const DEPTH_LIMIT: usize = 8;
 
 /// What was chosen.
 pub struct Chosen {
@@ -49,35 +53,71 @@ async fn choose_from_index(
     children: &[Descriptor],
     wishes: &[Platform],
 ) -> Result<Chosen> {
+    let mut raw = Vec::new();
+    gather(store, &root, 0, &mut raw).await?;
+    let is_flat = raw.len() == children.len();
+    let children: Vec<Descriptor> = raw.iter().map(|(child, _)| child.clone()).collect();
     let mut keep = vec![false; children.len()];
     for wish in wishes {
-        let answers = best_answers(children, wish);
+        let answers = best_answers(&children, wish);
         if answers.is_empty() {
-            return Err(missing(store, wish, images(children).filter_map(|child| child.platform.as_ref())));
+            return Err(missing(store, wish, images(&children).filter_map(|child| child.platform.as_ref())));
         }
         for position in answers {
             keep[position] = true;
         }
     }
     if wishes.len() == 1 {
-        return only_child(store, &root, children, &keep, &wishes[0]).await;
+        return only_child(store, &root, &children, &keep, &wishes[0]).await;
     }
-    // What speaks of a chosen image stays with it.
-    for (position, child) in children.iter().enumerate() {
-        if let Some(subject) = child.attestation_of() {
-            let chosen = |other: &Descriptor, kept: &bool| *kept && other.digest.as_str() == subject;
-            keep[position] = children.iter().zip(keep.clone()).any(|(other, kept)| chosen(other, &kept));
-        }
-    }
-    if keep.iter().all(|kept| *kept) {
+    keep_attestations(&children, &mut keep);
+    if is_flat && keep.iter().all(|kept| *kept) {
         return Ok(Chosen { manifest: root, warning: None });
     }
-    let manifest = root.index_of_some(&keep)?;
+    let chosen = raw.into_iter().zip(&keep).filter(|(_, kept)| **kept).map(|((_, raw), _)| raw).collect();
+    let manifest = root.with_children(chosen)?;
     let warning = format!(
         "a new index holds just the chosen platforms: the digest changes from {} to {}, and signatures of the old one don't speak of it",
         root.digest, manifest.digest
     );
     Ok(Chosen { manifest, warning: Some(warning) })
+}
+
+type Gathering<'w> = std::pin::Pin<Box<dyn Future<Output = Result<()>> + 'w>>;
+
+/// All images below an index, as read and as they stand there; those of an index in it in its place.
+fn gather<'w>(
+    store: &'w Store,
+    index: &'w Manifest,
+    depth: usize,
+    found: &'w mut Vec<(Descriptor, serde_json::Value)>,
+) -> Gathering<'w> {
+    Box::pin(async move {
+        if depth > DEPTH_LIMIT {
+            let reason = format!("indexes are nested deeper than {DEPTH_LIMIT}");
+            return Err(Error::Malformed { what: format!("manifest {}", index.digest), reason });
+        }
+        for (child, raw) in source::children(index)?.into_iter().zip(index.raw_children()?) {
+            let is_index = media_type::kind(&child.media_type) == Kind::Index;
+            let nested = if is_index { store.manifest(Some(child.digest.as_str())).await? } else { None };
+            match nested {
+                Some(nested) => gather(store, &nested, depth + 1, found).await?,
+                None => found.push((child, raw)),
+            }
+        }
+        Ok(())
+    })
+}
+
+/// What speaks of a chosen image stays with it.
+fn keep_attestations(children: &[Descriptor], keep: &mut [bool]) {
+    let chosen: Vec<String> =
+        children.iter().zip(&*keep).filter(|(_, kept)| **kept).map(|(child, _)| child.digest.to_string()).collect();
+    for (child, kept) in children.iter().zip(keep) {
+        if child.attestation_of().is_some_and(|subject| chosen.iter().any(|digest| digest == subject)) {
+            *kept = true;
+        }
+    }
 }
 
 /// The children that are images, not attestations of some.

@@ -8,8 +8,10 @@ use futures_util::future::join_all;
 use super::context::{Context, mount_source};
 use super::{platforms, source};
 use crate::error::{Error, Result};
+use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
+use crate::image::media_type;
 use crate::image::platform::Platform;
 use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::registry::manifests::Presence;
@@ -103,10 +105,13 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         retries: context.client.options().retries,
         jobs: context.client.options().jobs,
     };
-    let copy = Copy::new(&store, &destinations, options, &context.progress);
-    let moving = async { if wanting.is_empty() { Ok(()) } else { copy.content_of(&result, &wanting).await } };
-    let looking = platforms_of(&store, &result, !wanting.is_empty());
-    let ((), platforms) = tokio::try_join!(moving, looking)?;
+    let mut copy = Copy::new(&store, &destinations, options, &context.progress);
+    let config = config_of(&result)?.filter(|_| !wanting.is_empty());
+    if let Some(config) = &config {
+        copy = copy.keeping(config);
+    }
+    copy.content_of(&result, &wanting).await?;
+    let platforms = platforms_of(&store, &result, config.as_ref(), copy.kept()).await?;
     if !request.dry_run {
         write_tags(&destinations, &pending, &result).await?;
     }
@@ -275,19 +280,31 @@ impl Goal {
     }
 }
 
-/// The platforms of the result. Those of a single image stand in its config, which is read only when the image is moved
-/// anyway: the answer that nothing is to be done must cost no more.
-async fn platforms_of(store: &Store, result: &Manifest, look: bool) -> Result<Vec<PlatformImage>> {
-    match result.content()? {
-        Content::Index { manifests } => Ok(source::platforms_of_index(&manifests)),
-        Content::Image { config, .. } if look && crate::image::media_type::is_image_config(&config.media_type) => {
-            let platform = source::platform_of(store, &config).await?;
-            let entry =
-                |platform: Platform| PlatformImage { platform: platform.to_string(), digest: result.digest.clone() };
-            Ok(platform.map(entry).into_iter().collect())
-        }
-        _ => Ok(Vec::new()),
-    }
+/// The config of a single image that runs.
+fn config_of(result: &Manifest) -> Result<Option<Descriptor>> {
+    Ok(match result.content()? {
+        Content::Image { config, .. } if media_type::is_image_config(&config.media_type) => Some(*config),
+        _ => None,
+    })
+}
+
+/// The platforms of the result. That of a single image stands in its config, which is read only when the image is moved
+/// anyway (the answer that nothing is to be done must cost no more), and for which no request is made if it passed by.
+async fn platforms_of(
+    store: &Store,
+    result: &Manifest,
+    config: Option<&Descriptor>,
+    kept: Option<Vec<u8>>,
+) -> Result<Vec<PlatformImage>> {
+    let Some(config) = config else {
+        return Ok(source::platforms_of_index(&source::children(result)?));
+    };
+    let platform = match kept {
+        Some(bytes) => source::platform_in(&bytes),
+        None => source::platform_of(store, config).await?,
+    };
+    let entry = |platform: Platform| PlatformImage { platform: platform.to_string(), digest: result.digest.clone() };
+    Ok(platform.map(entry).into_iter().collect())
 }
 
 /// Writes all tags: content is everywhere by now, so that each is one request which either holds or doesn't.

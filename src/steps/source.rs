@@ -109,9 +109,13 @@ pub async fn read_config(store: &Store, config: &Descriptor) -> Result<Vec<u8>> 
 /// # Errors
 /// The config can't be read.
 pub async fn platform_of(store: &Store, config: &Descriptor) -> Result<Option<Platform>> {
-    let bytes = read_config(store, config).await?;
-    let platform: Option<Platform> = serde_json::from_slice(&bytes).ok();
-    Ok(platform.filter(|platform| !platform.os.is_empty() && !platform.architecture.is_empty()))
+    read_config(store, config).await.map(|bytes| platform_in(&bytes))
+}
+
+/// The platform that the bytes of a config say.
+pub fn platform_in(config: &[u8]) -> Option<Platform> {
+    let platform: Option<Platform> = serde_json::from_slice(config).ok();
+    platform.filter(|platform| !platform.os.is_empty() && !platform.architecture.is_empty())
 }
 
 /// The platforms of an index, in its order, as the report tells them.

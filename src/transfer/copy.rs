@@ -31,6 +31,9 @@ const BULK_SIZE: u64 = 4 * 1024 * 1024;
 /// So much bulk is under way at once: enough to fill a wire, and a bound on the memory that buffers take.
 const BULK_JOBS: usize = 12;
 
+/// A blob that is kept in memory as it passes by is no larger, in bytes.
+const KEEP_LIMIT: u64 = 1024 * 1024;
+
 /// How to copy.
 #[derive(Debug, Clone, Copy)]
 pub struct CopyOptions {
@@ -53,6 +56,8 @@ pub struct Copy<'a> {
     options: CopyOptions,
     progress: &'a Progress,
     bulk: Semaphore,
+    /// A small blob whose bytes are kept as they pass by, and those bytes.
+    keep: Option<(Digest, Mutex<Vec<u8>>)>,
     /// For each content that was met: which destinations have it now.
     placed: Mutex<HashMap<Digest, Placed>>,
 }
@@ -71,7 +76,22 @@ impl<'a> Copy<'a> {
         progress: &'a Progress,
     ) -> Self {
         let bulk = Semaphore::new(BULK_JOBS.min(options.jobs.max(1)));
-        Self { source, destinations, options, progress, bulk, placed: Mutex::new(HashMap::new()) }
+        Self { source, destinations, options, progress, bulk, keep: None, placed: Mutex::new(HashMap::new()) }
+    }
+
+    /// Keeps the bytes of `blob`, if it is small, as they pass by, so that what a step wants to know of a config costs
+    /// no second request.
+    #[must_use]
+    pub fn keeping(mut self, blob: &Descriptor) -> Self {
+        self.keep = (blob.size <= KEEP_LIMIT).then(|| (blob.digest.clone(), Mutex::default()));
+        self
+    }
+
+    /// The bytes that [`Self::keeping`] asked for, if they passed by.
+    pub fn kept(self) -> Option<Vec<u8>> {
+        let (digest, bytes) = self.keep?;
+        let bytes = bytes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (digest.same_algorithm_of(&bytes) == digest).then_some(bytes)
     }
 
     /// Brings all that `root` points at to those of the destinations, by position, that `wanting` names. `root` itself
@@ -80,6 +100,9 @@ impl<'a> Copy<'a> {
     /// # Errors
     /// Content that the source lacks or that is not what its digest says; a destination that refuses.
     pub async fn content_of(&self, root: &Manifest, wanting: &[usize]) -> Result<()> {
+        if wanting.is_empty() {
+            return Ok(());
+        }
         self.children(root, 0, wanting).await
     }
 
@@ -323,7 +346,8 @@ impl<'a> Copy<'a> {
             if permits.is_empty() {
                 permits = self.permits(&sending).await?;
             }
-            let cargo = Cargo { source: self.source, blob, item: &item, retries: self.options.retries };
+            let kept = self.keep.as_ref().filter(|(digest, _)| *digest == blob.digest).map(|(_, bytes)| bytes);
+            let cargo = Cargo { source: self.source, blob, item: &item, retries: self.options.retries, kept };
             relay(&cargo, opened, targets).await?;
         }
         drop(permits);

@@ -1,5 +1,6 @@
 //! An OCI image layout on disk, as a source and as a destination (image specification, image-layout.md).
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
@@ -219,21 +220,16 @@ impl Layout {
     async fn turn(&self) -> Result<std::fs::File> {
         let path = self.directory.join("oci-layout");
         let fail = |error| Error::file("write", &path)(error);
-        let mut file = File::options().read(true).append(true).create(true).open(&path).await.map_err(fail)?;
-        if file.metadata().await.map_err(fail)?.len() == 0 {
-            file.write_all(LAYOUT_FILE).await.map_err(fail)?;
-            file.flush().await.map_err(fail)?;
-        }
-        let file = file.into_std().await;
-        let (file, locked) = tokio::task::spawn_blocking(move || {
-            let locked = file.lock();
-            (file, locked)
-        })
-        .await
-        .map_err(|error| Error::Other(error.to_string()))?;
-        // A file system without locks (some network ones) is no reason to refuse.
-        drop(locked);
-        Ok(file)
+        let file = std::fs::File::options().read(true).append(true).create(true).open(&path).map_err(fail)?;
+        let made = tokio::task::spawn_blocking(move || {
+            // A file system without locks (some network ones) is no reason to refuse.
+            let _ = file.lock();
+            if file.metadata()?.len() == 0 {
+                (&file).write_all(LAYOUT_FILE)?;
+            }
+            Ok(file)
+        });
+        made.await.map_err(|error| Error::Other(error.to_string()))?.map_err(fail)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One blob on its way: read once, hashed, and sent to every destination that wants it, in memory that doesn't grow
 //! with the blob. A destination that fails goes on by itself where its registry got to.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -36,6 +36,8 @@ pub struct Cargo<'a> {
     pub item: &'a Item,
     /// How often a destination may fail for a passing reason.
     pub retries: u32,
+    /// Where to keep a copy of the bytes that pass by.
+    pub kept: Option<&'a std::sync::Mutex<Vec<u8>>>,
 }
 
 /// Pieces on their way to one destination.
@@ -54,7 +56,7 @@ pub async fn relay(cargo: &Cargo<'_>, opened: Option<Reader>, targets: Vec<Targe
     let mut verified = Verified::open(cargo.source, cargo.blob, 0, opened, &checkpoints).await?;
     let (senders, feeds): (Vec<_>, Vec<_>) = targets.iter().map(|_| feed()).unzip();
     let sending = join_all(targets.into_iter().zip(feeds).map(|(target, feed)| first_try(cargo, target, feed)));
-    let feeding = feed_all(&mut verified, senders, Some(cargo.item));
+    let feeding = feed_all(&mut verified, senders, cargo);
     let (fed, sent) = tokio::join!(feeding, sending);
     let mut failed = Vec::new();
     for result in sent {
@@ -92,11 +94,12 @@ fn feed() -> (mpsc::Sender<Bytes>, Feed) {
 }
 
 /// Hands every piece to every destination that still listens, at the pace of the slowest.
-async fn feed_all(verified: &mut Verified<'_>, senders: Vec<mpsc::Sender<Bytes>>, item: Option<&Item>) -> Result<()> {
+async fn feed_all(verified: &mut Verified<'_>, senders: Vec<mpsc::Sender<Bytes>>, cargo: &Cargo<'_>) -> Result<()> {
     let mut senders: Vec<Option<mpsc::Sender<Bytes>>> = senders.into_iter().map(Some).collect();
     while let Some(piece) = verified.next().await? {
-        if let Some(item) = item {
-            item.advance(piece.len() as u64);
+        cargo.item.advance(piece.len() as u64);
+        if let Some(kept) = cargo.kept {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&piece);
         }
         for slot in &mut senders {
             if let Some(sender) = slot
@@ -303,7 +306,8 @@ async fn send_from(
     let mut verified =
         Verified::open(cargo.source, cargo.blob, offset, None, checkpoints).await.map_err(Attempt::Source)?;
     let (sender, pieces) = feed();
-    let feeding = feed_all(&mut verified, vec![sender], Some(cargo.item));
+    let rest = Cargo { kept: None, ..*cargo };
+    let feeding = feed_all(&mut verified, vec![sender], &rest);
     let (fed, sent) = tokio::join!(feeding, send(cargo, repository, session, offset, pieces));
     fed.map_err(Attempt::Source)?;
     sent.map_err(Attempt::Destination)

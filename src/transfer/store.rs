@@ -22,7 +22,7 @@ pub enum Store {
 /// A blob being read; its bytes are not checked yet.
 pub enum Reader {
     /// From a registry.
-    Registry(BlobReader),
+    Registry(Box<BlobReader>),
     /// From a file.
     File(FileReader),
 }
@@ -129,7 +129,9 @@ impl Store {
     /// It is not there, or can't be read.
     pub async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<Reader> {
         match self {
-            Self::Registry(repository) => repository.open_blob(digest, offset).await.map(Reader::Registry),
+            Self::Registry(repository) => {
+                repository.open_blob(digest, offset).await.map(|reader| Reader::Registry(Box::new(reader)))
+            }
             Self::Layout(layout, _) => layout.open_blob(digest, offset).await.map(Reader::File),
         }
     }
