@@ -1,265 +1,226 @@
-//! One credentials file: what it says of a registry and repository. Pure: text in, an answer out.
+//! Reads the text of a credentials file: Docker's `config.json`, its old `.dockercfg`, and `auth.json`.
 //!
-//! Formats: Docker's `config.json` (also as Kubernetes' `.dockerconfigjson`), its older `.dockercfg`, and
-//! containers-auth.json(5), whose keys may hold a path.
+//! Pure: no file and no process is touched here. Reasons name keys and fields of the file, and never their values.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use serde::Deserialize;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::{Map, Value};
 
-use super::{Login, Secret};
-use crate::image::descriptor::null_is_default;
+use super::Login;
+use super::scope::{Scope, Target};
+use super::secret::Secret;
 
-/// The key under which Docker keeps the login of its own registry.
-pub const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+/// The user name that says "the password is an identity token" (docker-credential-helpers, "Development").
+const TOKEN_USERNAME: &str = "<token>";
 
-/// A credentials file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// Base64 as people's scripts write it: with or without its padding.
+const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// What one credentials file says.
+#[derive(Debug, Clone, Default)]
 pub struct ConfigFile {
-    #[serde(default, deserialize_with = "null_is_default")]
-    auths: BTreeMap<String, Entry>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    cred_helpers: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    creds_store: String,
+    /// `auths`, in the file's order.
+    auths: Vec<(Scope, Entry)>,
+    /// `credHelpers`: the name of the program for each host; an empty one means none, not even the store.
+    helpers: Vec<(Scope, String)>,
+    /// `credsStore`: the program for all other hosts.
+    store: Option<String>,
 }
 
-/// A login as it stands in a file.
-#[derive(Debug, Default, Deserialize)]
-struct Entry {
-    #[serde(default, deserialize_with = "null_is_default")]
-    auth: Option<Secret>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    username: Option<String>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    password: Option<Secret>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    identitytoken: Option<Secret>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    registrytoken: Option<Secret>,
-}
-
-/// What a file says of a repository.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Nothing.
-    Nothing,
-    /// This login.
+/// One entry of `auths`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Entry {
+    /// It holds nothing: the store knows.
+    Empty,
+    /// It holds a login.
     Login(Login),
-    /// Ask this helper (`docker-credential-<name>`) about this server.
-    Helper {
-        /// The helper's name.
-        name: String,
-        /// What it knows the registry by.
-        server: String,
-    },
+    /// It can't be read, and why. It fails only those who need it: a rotten entry of another host is no reason to stop.
+    Broken(String),
+}
+
+/// Where a login for a target may come from, as one file has it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Candidate<'a> {
+    /// The file holds it.
+    Login(&'a Login),
+    /// The file holds something that can't be used, for this reason.
+    Broken(String),
+    /// The program `docker-credential-NAME` may know it.
+    Helper(&'a str),
 }
 
 impl ConfigFile {
-    /// Reads a file's text: `config.json` with `auths`, or the older form whose hosts stand at the top.
+    /// Reads a file's bytes. An empty file holds nothing.
     ///
     /// # Errors
-    /// What is wrong with it, without any of its contents.
-    pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let fail = |error: &serde_json::Error| {
-            // serde's words may quote a value; its place and kind don't.
-            let kind = if error.is_data() { "a value has the wrong type" } else { "it is not JSON" };
-            format!("{kind} (line {}, column {})", error.line(), error.column())
-        };
-        if text.iter().all(u8::is_ascii_whitespace) {
+    /// In words that follow the file's name, and that hold none of its contents.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        // Editors on Windows begin a file with a byte order mark.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
+        if bytes.is_empty() {
             return Ok(Self::default());
         }
-        let value: serde_json::Value = serde_json::from_slice(text).map_err(|error| fail(&error))?;
-        let Some(object) = value.as_object() else { return Err("it is not a JSON object".to_owned()) };
-        let old_form = !object.is_empty()
-            && !object.contains_key("auths")
-            && object.values().all(|entry| entry.get("auth").is_some() || entry.get("username").is_some());
-        if old_form {
-            let auths = serde_json::from_slice(text).map_err(|error| fail(&error))?;
-            return Ok(Self { auths, ..Self::default() });
-        }
-        serde_json::from_slice(text).map_err(|error| fail(&error))
-    }
-
-    /// What this file says of `repository` at `registry`: the entry with the longest path that leads to it; a helper for
-    /// just this registry before one for all; an entry that is empty sends on to those.
-    ///
-    /// # Errors
-    /// An entry that can't be read, named by its key.
-    pub fn find(&self, registry: &str, repository: &str) -> Result<Answer, String> {
-        let mut matches: Vec<(usize, &String, &Entry)> = self
-            .auths
-            .iter()
-            .filter_map(|(key, entry)| Some((matched_path(key, registry, repository)?, key, entry)))
-            .collect();
-        matches.sort_by_key(|(length, ..)| std::cmp::Reverse(*length));
-        let helper =
-            self.cred_helpers.iter().filter_map(|(key, name)| Some((matched_path(key, registry, repository)?, name)));
-        let helper = helper.max_by_key(|(length, _)| *length).map(|(_, name)| name);
-        // An entry for a path is meant for just these repositories, whatever a helper knows of the host.
-        if helper.is_some() {
-            matches.retain(|(length, ..)| *length > 0);
-        }
-        for (_, key, entry) in &matches {
-            if let Some(login) = entry
-                .login()
-                .map_err(|reason| format!("its entry for `{}` {reason}", crate::error::printable(key, 200)))?
-            {
-                return Ok(Answer::Login(login));
-            }
-        }
-        let server = match matches.first() {
-            Some((_, key, _)) => (*key).clone(),
-            None if is_docker_hub(registry) => DOCKER_HUB_KEY.to_owned(),
-            None => registry.to_owned(),
+        // The parser's own message is not passed on: it may quote what it stumbled over.
+        let root: Value = serde_json::from_slice(bytes)
+            .map_err(|error| format!("it is not valid JSON (line {}, column {})", error.line(), error.column()))?;
+        let Value::Object(root) = root else {
+            return Err("it is not a JSON object".to_owned());
         };
-        match helper.map(String::as_str).or(Some(self.creds_store.as_str())).filter(|name| !name.is_empty()) {
-            Some(name) => Ok(Answer::Helper { name: name.to_owned(), server }),
-            None => Ok(Answer::Nothing),
+        let is_current = ["auths", "credHelpers", "credsStore"].iter().any(|name| field(&root, name).is_some());
+        if !is_current {
+            return Ok(Self { auths: old_entries(&root), ..Self::default() });
         }
+        let auths = object_field(&root, "auths")?
+            .map(|auths| auths.iter().map(|(key, entry)| (Scope::parse(key), parse_entry(entry))).collect())
+            .unwrap_or_default();
+        let mut helpers = Vec::new();
+        for (key, name) in object_field(&root, "credHelpers")?.into_iter().flatten() {
+            let scope = Scope::parse(key);
+            let Value::String(name) = name else {
+                return Err(format!("credHelpers: what stands for {} is not a text", scope.printable()));
+            };
+            helpers.push((scope, name.clone()));
+        }
+        let store = text_field(&root, "credsStore")?.filter(|name| !name.is_empty()).map(str::to_owned);
+        Ok(Self { auths, helpers, store })
+    }
+
+    /// Where a login for `target` may come from, best first: the longest path wins; with paths of one length a host's
+    /// own helper goes before an entry that holds a login, and that before an empty entry, which means the store. The
+    /// store is last, and is not asked where the host has a helper of its own.
+    pub fn candidates(&self, target: &Target) -> Vec<Candidate<'_>> {
+        let own_helper = self
+            .helpers
+            .iter()
+            .filter_map(|(scope, name)| Some((scope.covers(target)?, name.as_str())))
+            // Of several with one length, the first.
+            .min_by_key(|(length, _)| Reverse(*length));
+        let store = if own_helper.is_some() { None } else { self.store.as_deref() };
+        let mut ranked: Vec<(Reverse<usize>, u8, Candidate<'_>)> = Vec::new();
+        if let Some((length, name)) = own_helper.filter(|(_, name)| !name.is_empty()) {
+            ranked.push((Reverse(length), 0, Candidate::Helper(name)));
+        }
+        for (scope, entry) in &self.auths {
+            let Some(length) = scope.covers(target) else { continue };
+            let (rank, candidate) = match (entry, store) {
+                (Entry::Login(login), _) => (1, Candidate::Login(login)),
+                (Entry::Broken(reason), _) => (2, Candidate::Broken(format!("{}: {reason}", scope.printable()))),
+                (Entry::Empty, Some(name)) => (3, Candidate::Helper(name)),
+                (Entry::Empty, None) => continue,
+            };
+            ranked.push((Reverse(length), rank, candidate));
+        }
+        // Stable: what is equal keeps the file's order.
+        ranked.sort_by_key(|(length, rank, _)| (*length, *rank));
+        let mut candidates: Vec<_> = ranked.into_iter().map(|(_, _, candidate)| candidate).collect();
+        candidates.extend(store.map(Candidate::Helper));
+        candidates.dedup();
+        candidates
     }
 }
 
-impl Entry {
-    fn login(&self) -> Result<Option<Login>, String> {
-        let (mut username, mut password) = (self.username.clone().unwrap_or_default(), self.password.clone());
-        if let Some(auth) = self.auth.as_ref().filter(|auth| !auth.is_empty()) {
-            let (user, word) = decode(auth.expose()).ok_or("has an `auth` that is not base64 of user:password")?;
-            username = user;
-            password = Some(Secret::new(word));
-        }
-        if let Some(token) = self.identitytoken.clone().filter(|token| !token.is_empty()) {
-            return Ok(Some(Login::IdentityToken { username, token }));
-        }
-        if let Some(token) = self.registrytoken.clone().filter(|token| !token.is_empty()) {
-            return Ok(Some(Login::RegistryToken(token)));
-        }
-        Ok(match password {
-            Some(password) if !username.is_empty() => Some(Login::Basic { username, password }),
-            _ => None,
+/// The entries of the old format, where hosts stand at the top level. Of another program's file nothing is taken.
+fn old_entries(root: &Map<String, Value>) -> Vec<(Scope, Entry)> {
+    let is_entry = |value: &Value| {
+        value.as_object().is_some_and(|entry| {
+            ["auth", "username", "identitytoken", "registrytoken"].iter().any(|name| field(entry, name).is_some())
         })
+    };
+    root.iter()
+        .filter(|(_, value)| is_entry(value))
+        .map(|(key, value)| (Scope::parse(key), parse_entry(value)))
+        .collect()
+}
+
+fn parse_entry(value: &Value) -> Entry {
+    match value {
+        Value::Null => Entry::Empty,
+        Value::Object(entry) => match entry_login(entry) {
+            Ok(Some(login)) => Entry::Login(login),
+            Ok(None) => Entry::Empty,
+            Err(reason) => Entry::Broken(reason),
+        },
+        _ => Entry::Broken("the entry is not an object".to_owned()),
     }
 }
 
-/// User and password out of base64, whose padding may be missing and whose text may end in NULs (old Docker versions).
-fn decode(auth: &str) -> Option<(String, String)> {
-    let auth = auth.trim();
-    let bytes = STANDARD.decode(auth).or_else(|_| STANDARD_NO_PAD.decode(auth.trim_end_matches('='))).ok()?;
-    let text = String::from_utf8(bytes).ok()?;
-    let (user, password) = text.split_once(':')?;
-    Some((user.to_owned(), password.trim_end_matches(['\0', '\n', '\r']).to_owned()))
-}
-
-/// Whether a registry, in any of its spellings, is Docker Hub.
-pub fn is_docker_hub(host: &str) -> bool {
-    matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com")
-}
-
-/// The length of the path in `key` if the key leads to `repository` at `registry`: 0 for the host alone.
-fn matched_path(key: &str, registry: &str, repository: &str) -> Option<usize> {
-    let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
-    let was_url = bare.is_some();
-    let (host, path) = bare.unwrap_or(key).split_once('/').unwrap_or((bare.unwrap_or(key), ""));
-    let same_host = without_default_port(host).eq_ignore_ascii_case(without_default_port(registry))
-        || (is_docker_hub(&host.to_ascii_lowercase()) && is_docker_hub(registry));
-    if !same_host {
-        return None;
+/// The login that an entry holds. The most specific kind wins: a registry token, an identity token, a password.
+fn entry_login(entry: &Map<String, Value>) -> Result<Option<Login>, String> {
+    let text = |name| text_field(entry, name).map(Option::unwrap_or_default);
+    let registry_token = text("registrytoken")?;
+    if !registry_token.is_empty() {
+        return Ok(Some(Login::RegistryToken(Secret::new(registry_token))));
     }
-    let path = path.trim_matches('/');
-    // The API's version at the end of a URL is no part of a repository's name.
-    if path.is_empty() || (was_url && matches!(path, "v1" | "v2")) {
-        return Some(0);
+    let auth = text("auth")?;
+    let (username, password) = if auth.trim().is_empty() {
+        (text("username")?.to_owned(), Secret::new(text("password")?))
+    } else {
+        decode_auth(auth)?
+    };
+    let identity_token = text("identitytoken")?;
+    if !identity_token.is_empty() {
+        return Ok(Some(identity_login(username, identity_token)));
     }
-    let rest = repository.strip_prefix(path)?;
-    (rest.is_empty() || rest.starts_with('/')).then_some(path.len())
+    Ok(password_login(username, password))
 }
 
-fn without_default_port(host: &str) -> &str {
-    host.strip_suffix(":443").unwrap_or(host)
+/// What a user name and a password mean together; nothing if both are empty.
+pub fn password_login(username: String, password: Secret) -> Option<Login> {
+    if username.is_empty() && password.expose().is_empty() {
+        None
+    } else if username == TOKEN_USERNAME {
+        Some(identity_login(username, password.expose()))
+    } else {
+        Some(Login::Basic { username, password })
+    }
+}
+
+fn identity_login(username: String, token: &str) -> Login {
+    let username = if username == TOKEN_USERNAME { String::new() } else { username };
+    Login::IdentityToken { username, token: Secret::new(token) }
+}
+
+/// Takes `auth` apart: base64 of `user:password`, where the password may hold colons.
+fn decode_auth(auth: &str) -> Result<(String, Secret), String> {
+    // `base64` breaks long lines, and people paste them so.
+    let compact: String = auth.chars().filter(|character| !character.is_ascii_whitespace()).collect();
+    let bytes = LENIENT_BASE64.decode(compact).map_err(|_| "auth is not base64".to_owned())?;
+    let text = String::from_utf8(bytes).map_err(|_| "auth is not the base64 of a text".to_owned())?;
+    // Old versions of Docker padded with NULs; `echo user:password | base64` adds a line end.
+    let text = text.trim_end_matches(['\0', '\r', '\n']);
+    let (username, password) =
+        text.split_once(':').ok_or_else(|| "auth is not the base64 of `user:password`".to_owned())?;
+    Ok((username.to_owned(), Secret::new(password)))
+}
+
+/// A field by its name in any case, as Docker itself reads it.
+fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    object.get(name).or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+}
+
+fn text_field<'a>(object: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, String> {
+    match field(object, name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("{name} is not a text")),
+    }
+}
+
+fn object_field<'a>(object: &'a Map<String, Value>, name: &str) -> Result<Option<&'a Map<String, Value>>, String> {
+    match field(object, name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(inner)) => Ok(Some(inner)),
+        Some(_) => Err(format!("{name} is not an object")),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(text: &str) -> ConfigFile {
-        ConfigFile::parse(text.as_bytes()).unwrap()
-    }
-
-    fn basic(username: &str, password: &str) -> Answer {
-        Answer::Login(Login::Basic { username: username.to_owned(), password: Secret::new(password) })
-    }
-
-    #[test]
-    fn the_longest_path_wins_component_by_component() {
-        let config = file(
-            r#"{"auths":{"ghcr.io":{"username":"h","password":"1"},"ghcr.io/org":{"username":"o","password":"2"},
-            "ghcr.io/org/app":{"username":"a","password":"3"}}}"#,
-        );
-        assert_eq!(config.find("ghcr.io", "org/app").unwrap(), basic("a", "3"));
-        assert_eq!(config.find("ghcr.io", "org/app/web").unwrap(), basic("a", "3"));
-        assert_eq!(config.find("ghcr.io", "org/application").unwrap(), basic("o", "2"));
-        assert_eq!(config.find("ghcr.io", "organisation/app").unwrap(), basic("h", "1"));
-        assert_eq!(config.find("quay.io", "org/app").unwrap(), Answer::Nothing);
-    }
-
-    #[test]
-    fn every_spelling_of_a_host() {
-        for key in ["https://index.docker.io/v1/", "docker.io", "index.docker.io", "https://registry-1.docker.io/v2/"] {
-            let config = file(&format!(r#"{{"auths":{{"{key}":{{"auth":"dTpw"}}}}}}"#));
-            assert_eq!(config.find("docker.io", "library/alpine").unwrap(), basic("u", "p"), "{key}");
-        }
-        for key in ["https://r.example", "http://r.example/v2/", "r.example:443", "R.example/"] {
-            let config = file(&format!(r#"{{"auths":{{"{key}":{{"auth":"dTpw"}}}}}}"#));
-            assert_eq!(config.find("r.example", "app").unwrap(), basic("u", "p"), "{key}");
-        }
-        let config = file(r#"{"auths":{"localhost:5000":{"auth":"dTpw"}}}"#);
-        assert_eq!(config.find("localhost:5001", "app").unwrap(), Answer::Nothing);
-    }
-
-    #[test]
-    fn every_kind_of_entry() {
-        let find = |entry: &str| file(&format!(r#"{{"auths":{{"r.io":{entry}}}}}"#)).find("r.io", "app");
-        let auth = |text: &str| format!(r#"{{"auth":"{}"}}"#, STANDARD.encode(text));
-        assert_eq!(find(&auth("user:pass:word")).unwrap(), basic("user", "pass:word"));
-        assert_eq!(find(&auth("u:p\0\0")).unwrap(), basic("u", "p"));
-        assert_eq!(find(r#"{"auth":"dTpwcA"}"#).unwrap(), basic("u", "pp"), "no padding");
-        assert_eq!(find(r#"{"auth":null,"username":"u","password":"p","email":"x"}"#).unwrap(), basic("u", "p"));
-        let token = Login::IdentityToken { username: "u".to_owned(), token: Secret::new("t") };
-        assert_eq!(find(r#"{"auth":"dTo=","identitytoken":"t"}"#).unwrap(), Answer::Login(token));
-        assert_eq!(find(r#"{"registrytoken":"t"}"#).unwrap(), Answer::Login(Login::RegistryToken(Secret::new("t"))));
-        assert_eq!(find("{}").unwrap(), Answer::Nothing);
-        let error = find(r#"{"auth":"!!!secret"}"#).unwrap_err();
-        assert!(error.contains("r.io") && !error.contains("secret"), "{error}");
-    }
-
-    #[test]
-    fn helpers_of_a_host_and_of_all() {
-        let config = file(
-            r#"{"auths":{"r.io":{},"other.io":{"auth":"dTpw"},"ecr.io/team":{"auth":"dTpw"}},"credHelpers":{"ecr.io":"ecr-login"},"credsStore":"desktop"}"#,
-        );
-        let helper = |name: &str, server: &str| Answer::Helper { name: name.to_owned(), server: server.to_owned() };
-        assert_eq!(config.find("ecr.io", "app").unwrap(), helper("ecr-login", "ecr.io"));
-        assert_eq!(config.find("ecr.io", "team/app").unwrap(), basic("u", "p"));
-        assert_eq!(config.find("r.io", "app").unwrap(), helper("desktop", "r.io"));
-        assert_eq!(config.find("docker.io", "a/b").unwrap(), helper("desktop", DOCKER_HUB_KEY));
-        assert_eq!(config.find("other.io", "app").unwrap(), basic("u", "p"));
-    }
-
-    #[test]
-    fn the_old_form_and_broken_files() {
-        assert_eq!(
-            file(r#"{"https://r.io/v1/":{"auth":"dTpw","email":""}}"#).find("r.io", "a").unwrap(),
-            basic("u", "p")
-        );
-        assert_eq!(file("").find("r.io", "a").unwrap(), Answer::Nothing);
-        assert_eq!(file("{}").find("r.io", "a").unwrap(), Answer::Nothing);
-        for broken in ["{", "[]", r#"{"auths":{"r.io":"hunter2"}}"#, r#"{"auths":[]}"#] {
-            let error = ConfigFile::parse(broken.as_bytes()).unwrap_err();
-            assert!(!error.contains("hunter2"), "{error}");
-        }
-    }
-}
+mod tests;

@@ -1,124 +1,264 @@
-//! Credential helpers: programs called `docker-credential-<name>` that are asked for a login.
+//! Asks a credential helper: the protocol of Docker's `docker-credential-NAME` programs.
 //!
-//! The docker-credential protocol: `get`, the server on stdin, JSON on stdout.
+//! docker-credential-helpers, "Development": the word `get`, the server's name on stdin, JSON on stdout; on failure a
+//! message on stdout and a status other than 0.
 
-use std::process::Stdio;
+use std::ffi::OsString;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
-use super::{Login, Secret};
-use crate::error::{Error, printable};
+use super::Login;
+use super::config_file::password_login;
+use super::secret::Secret;
+use crate::error::printable;
 
-/// A helper may have to wait for a cloud's answer, but not longer.
-pub const TIME_LIMIT: Duration = Duration::from_secs(30);
-/// A helper's answer is no larger, in bytes.
-const OUTPUT_LIMIT: u64 = 64 * 1024;
-/// The user name by which a helper says that its secret is an identity token.
-const TOKEN_USER: &str = "<token>";
+/// What a helper says when it has no login for a server; all of them use these words.
+const NOT_FOUND: &str = "credentials not found in native keychain";
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Answer {
-    #[serde(default)]
-    username: String,
-    secret: Secret,
+/// More output than this many bytes is no answer.
+const OUTPUT_LIMIT: usize = 64 << 10;
+
+/// How helpers are run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// A helper that has not answered after this time is killed.
+    pub time_limit: Duration,
+    /// The `PATH` that programs are found by; none for that of this process.
+    pub search_path: Option<OsString>,
 }
 
-/// Asks the helper `name` for the login of `server`; `None` if it knows none.
+impl Default for Settings {
+    fn default() -> Self {
+        Self { time_limit: Duration::from_secs(30), search_path: None }
+    }
+}
+
+/// The JSON that a helper answers with.
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(rename = "Username", default)]
+    username: String,
+    #[serde(rename = "Secret", default)]
+    secret: String,
+}
+
+/// What a helper left behind.
+struct Output {
+    status: ExitStatus,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+/// Asks `docker-credential-<name>` for the login at `server`; none if it has none.
 ///
 /// # Errors
-/// The helper can't be started, fails, says nothing that makes sense, or takes longer than `time_limit`.
-pub async fn get(name: &str, server: &str, time_limit: Duration) -> Result<Option<Login>, Error> {
-    let program = format!("docker-credential-{name}");
-    let fail =
-        |reason: &str| Error::Credentials(format!("the credential helper {} {reason}", printable(&program, 100)));
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
-        return Err(fail("has a name that is no plain file name"));
+/// A reason that begins with the program's name and holds no secret.
+pub async fn ask(name: &str, server: &str, settings: &Settings) -> Result<Option<Login>, String> {
+    let program = format!("docker-credential-{}", printable(name, 100));
+    if !is_plain_name(name) {
+        return Err(format!("{program} is not the name of a program: a helper is named by one word, without slashes"));
     }
-    match tokio::time::timeout(time_limit, run(&program, server)).await {
-        Err(_) => {
-            Err(fail(&format!("gave no answer for {} within {} s", printable(server, 200), time_limit.as_secs())))
+    let mut child = start(name, settings).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            format!("{program} is not installed: no folder of PATH holds it (or remove it from the file)")
         }
-        Ok(Err(error)) => Err(fail(&format!("can't be run: {error}"))),
-        Ok(Ok((true, output, _))) => {
-            login(&output).map(Some).ok_or_else(|| fail("gave an answer that is not JSON with `Secret`"))
-        }
-        Ok(Ok((false, output, errors))) => {
-            let said = [output, errors].concat();
-            let said = String::from_utf8_lossy(&said);
-            // The protocol's words for "none", on either stream.
-            if said.contains("credentials not found") {
-                return Ok(None);
-            }
-            let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-            Err(fail(&format!("failed for {}: {}", printable(server, 200), printable(&said, 300))))
+        _ => format!("{program} can't be run: {error}"),
+    })?;
+    let Ok(output) = tokio::time::timeout(settings.time_limit, converse(&mut child, server)).await else {
+        // The child may be gone by now, which is as good.
+        let _ = child.kill().await;
+        return Err(format!("{program} did not answer within {} and was ended", seconds(settings.time_limit)));
+    };
+    match output {
+        Ok(output) => interpret(&output).map_err(|reason| format!("{program} {reason}")),
+        Err(reason) => {
+            let _ = child.kill().await;
+            Err(format!("{program} {reason}"))
         }
     }
 }
 
-/// Whether it succeeded, its stdout and its stderr.
-async fn run(program: &str, server: &str) -> std::io::Result<(bool, Vec<u8>, Vec<u8>)> {
-    let mut child = Command::new(program)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // A helper past its time is not left behind.
-        .kill_on_drop(true)
-        .spawn()?;
+/// A name with a slash would run a program that is not on `PATH`.
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['/', '\\']) && !name.chars().any(char::is_control)
+}
+
+fn start(name: &str, settings: &Settings) -> std::io::Result<Child> {
+    let mut command = Command::new(format!("docker-credential-{name}"));
+    command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    if let Some(path) = &settings.search_path {
+        command.env("PATH", path);
+    }
+    command.spawn()
+}
+
+/// Writes the question, and reads until the child has ended.
+async fn converse(child: &mut Child, server: &str) -> Result<Output, String> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let asking = async {
+    let question = async {
         if let Some(mut stdin) = stdin {
-            // A helper that needs no question may have closed its end.
+            // A helper that knows its one login may end without reading the question.
             let _ = stdin.write_all(server.as_bytes()).await;
             let _ = stdin.shutdown().await;
         }
+        Ok(())
     };
-    let ((), output, errors) = tokio::join!(asking, read(stdout), read(stderr));
-    let status = child.wait().await?;
-    Ok((status.success(), output?, errors?))
+    let complaint = async { Ok(read_start(stderr).await) };
+    let ((), stdout, stderr) = tokio::try_join!(question, read_all(stdout), complaint)?;
+    let status = child.wait().await.map_err(|error| format!("was lost: {error}"))?;
+    Ok(Output { status, stdout, stderr })
 }
 
-async fn read(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+/// Reads an answer, which has a limit.
+async fn read_all(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        stream.take(OUTPUT_LIMIT).read_to_end(&mut bytes).await?;
+    let Some(pipe) = pipe else { return Ok(bytes) };
+    let read = pipe.take(OUTPUT_LIMIT as u64 + 1).read_to_end(&mut bytes).await;
+    read.map_err(|error| format!("can't be read from: {error}"))?;
+    if bytes.len() > OUTPUT_LIMIT {
+        return Err(format!("wrote more than {} KiB and was ended", OUTPUT_LIMIT >> 10));
     }
     Ok(bytes)
 }
 
-fn login(output: &[u8]) -> Option<Login> {
-    let answer: Answer = serde_json::from_slice(output).ok()?;
-    Some(if answer.username == TOKEN_USER {
-        Login::IdentityToken { username: String::new(), token: answer.secret }
-    } else {
-        Login::Basic { username: answer.username, password: answer.secret }
-    })
+/// Reads complaints: their beginning is kept and the rest is let go, so that the child never waits for a reader.
+async fn read_start(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        // What can't be read is not needed: complaints only adorn an error.
+        let _ = (&mut pipe).take(OUTPUT_LIMIT as u64).read_to_end(&mut bytes).await;
+        let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
+    }
+    bytes
 }
 
-#[cfg(test)]
+fn interpret(output: &Output) -> Result<Option<Login>, String> {
+    if output.status.success() {
+        // What it wrote is not told: it holds, or should have held, a secret.
+        let answer: Answer = serde_json::from_slice(&output.stdout)
+            .map_err(|_| "answered something that is not the JSON of a login".to_owned())?;
+        return Ok(password_login(answer.username, Secret::new(answer.secret)));
+    }
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    if stdout.contains(NOT_FOUND) {
+        return Ok(None);
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    // A helper that prints a login and then fails shall not have it told.
+    let message = if stdout.trim().is_empty() || stdout.trim_start().starts_with('{') { &stderr } else { &stdout };
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = if message.is_empty() { "no message".to_owned() } else { printable(&message, 300) };
+    Err(format!("failed ({}): {message}", output.status))
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
+}
+
+#[cfg(all(test, unix))]
 mod tests {
+    use super::super::testing::Folder;
     use super::*;
 
-    #[test]
-    fn answers_of_helpers() {
-        let basic = Login::Basic { username: "AWS".to_owned(), password: Secret::new("p") };
-        assert_eq!(login(br#"{"ServerURL":"x","Username":"AWS","Secret":"p"}"#), Some(basic));
-        let token = Login::IdentityToken { username: String::new(), token: Secret::new("t") };
-        assert_eq!(login(br#"{"Username":"<token>","Secret":"t"}"#), Some(token));
-        assert_eq!(login(b"Secret: p"), None);
+    /// What `docker-credential-test` answers if it is `script`.
+    async fn answer(script: &str) -> Result<Option<Login>, String> {
+        let folder = Folder::new();
+        folder.write_program("docker-credential-test", script);
+        ask("test", "ghcr.io", &folder.settings()).await
     }
 
-    #[test]
-    fn a_helper_is_a_plain_program() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        for name in ["", "../x", "a b", "x;y"] {
-            assert!(runtime.block_on(get(name, "r.io", TIME_LIMIT)).is_err(), "{name}");
+    fn basic(username: &str, password: &str) -> Login {
+        Login::Basic { username: username.to_owned(), password: Secret::new(password) }
+    }
+
+    #[tokio::test]
+    async fn it_is_asked_for_the_server_and_answers() {
+        let script = r#"test "$1" = get && test $# = 1 && read -r server; echo "{\"ServerURL\":\"$server\",\"Username\":\"at $server\",\"Secret\":\"s\"}""#;
+        assert_eq!(answer(script).await, Ok(Some(basic("at ghcr.io", "s"))));
+        // One that does not read the question is as good.
+        let script = r#"exec <&-; echo '{"Username":"u","Secret":"s"}'"#;
+        assert_eq!(answer(script).await, Ok(Some(basic("u", "s"))));
+    }
+
+    #[tokio::test]
+    async fn a_token_is_an_identity_token() {
+        let login = answer(r#"echo '{"ServerURL":"x","Username":"<token>","Secret":"t"}'"#).await;
+        assert_eq!(login, Ok(Some(Login::IdentityToken { username: String::new(), token: Secret::new("t") })));
+    }
+
+    #[tokio::test]
+    async fn not_found_is_no_login() {
+        assert_eq!(answer("echo credentials not found in native keychain; exit 1").await, Ok(None));
+        assert_eq!(answer(r#"echo '{"Username":"","Secret":""}'"#).await, Ok(None));
+        // The words alone do not do it: the status must say so too.
+        assert!(answer("echo credentials not found in native keychain").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn failures_are_told_with_its_words() {
+        let message = answer("echo 'vault is\tlocked'; echo '\x1b[2Jrun unlock'; exit 3").await.unwrap_err();
+        assert!(message.starts_with("docker-credential-test failed (exit status: 3): vault is locked"), "{message}");
+        assert!(message.contains("\\u{1b}[2Jrun unlock") && !message.contains('\x1b'), "{message}");
+        let message = answer("echo no session >&2; exit 1").await.unwrap_err();
+        assert!(message.ends_with("no session"), "{message}");
+        let message = answer("exit 1").await.unwrap_err();
+        assert!(message.ends_with("no message"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn no_secret_is_told() {
+        for script in [
+            r#"echo '{"Username":"u","Secret":"hunter2"'"#,
+            "echo hunter2",
+            r#"echo '{"Username":"u","Secret":["hunter2"]}'"#,
+            r#"echo '{"Username":"u","Secret":"hunter2"}'; exit 1"#,
+        ] {
+            let message = answer(script).await.unwrap_err();
+            assert!(!message.contains("hunter2"), "{message}");
         }
-        let missing = runtime.block_on(get("imgstep-no-such-helper", "r.io", TIME_LIMIT)).unwrap_err().to_string();
-        assert!(missing.contains("docker-credential-imgstep-no-such-helper can't be run"), "{missing}");
+    }
+
+    #[tokio::test]
+    async fn output_is_bounded() {
+        let message = answer("exec yes").await.unwrap_err();
+        assert!(message.contains("more than 64 KiB"), "{message}");
+        // Complaints do not count, and do not block it.
+        let script = r#"head -c 300000 /dev/zero >&2; echo '{"Username":"u","Secret":"s"}'"#;
+        assert_eq!(answer(script).await, Ok(Some(basic("u", "s"))));
+    }
+
+    #[tokio::test]
+    async fn names_are_plain_and_programs_must_be_there() {
+        let folder = Folder::new();
+        folder.write_program("docker-credential-x/../evil", "exit 0");
+        for name in ["", "x/../evil", "/bin/sh", "a\\b", "a\nb"] {
+            let message = ask(name, "ghcr.io", &folder.settings()).await.unwrap_err();
+            assert!(message.contains("not the name of a program") && !message.contains('\n'), "{message}");
+        }
+        let message = ask("absent", "ghcr.io", &folder.settings()).await.unwrap_err();
+        assert!(message.starts_with("docker-credential-absent is not installed"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_is_killed() {
+        let folder = Folder::new();
+        folder.write_program("docker-credential-test", r#"echo $$ >"$(dirname "$0")/pid"; exec sleep 600"#);
+        // The limit grows until the script came as far as its first line, however busy the machine is.
+        let mut limit = Duration::from_millis(50);
+        let process = loop {
+            let settings = Settings { time_limit: limit, ..folder.settings() };
+            let message = ask("test", "ghcr.io", &settings).await.unwrap_err();
+            assert!(message.contains("did not answer within"), "{message}");
+            match folder.read("pid").trim() {
+                "" => limit *= 2,
+                process => break process.to_owned(),
+            }
+        };
+        let probe = std::process::Command::new("sh").args(["-c", "kill -0 \"$0\" 2>/dev/null", &process]).status();
+        assert!(!probe.unwrap().success(), "process {process} is still there");
     }
 }

@@ -1,122 +1,120 @@
-//! Finds a login for a registry's host and a repository.
+//! Finds a login for a registry's host and repository.
 //!
-//! Files are asked in this order, and the first that knows the registry is believed: those of `--auth-dir`;
-//! `$DOCKER_CONFIG/config.json`, or else `$REGISTRY_AUTH_FILE` and `~/.docker/config.json`;
-//! `$XDG_RUNTIME_DIR/containers/auth.json`; `~/.config/containers/auth.json`. A file that is missing says nothing; one
-//! that is broken is an error, since to go on without it would end in a 401 that nobody understands.
+//! Where it is looked for, in order of precedence; the first file with a match wins, even over a longer match in a later
+//! one:
+//!
+//! 1. each `--auth-dir`, in the order given: a file, or a folder with any of `config.json`, `.dockerconfigjson`,
+//!    `.dockercfg`, `auth.json` and `.docker/config.json`, in this order;
+//! 2. the contents of `$DOCKER_AUTH_CONFIG`;
+//! 3. `$DOCKER_CONFIG/config.json`;
+//! 4. `$REGISTRY_AUTH_FILE`;
+//! 5. `~/.docker/config.json`, unless `DOCKER_CONFIG` is set;
+//! 6. `$XDG_RUNTIME_DIR/containers/auth.json`; if the variable is not set, `/run/containers/UID/auth.json`;
+//! 7. `$XDG_CONFIG_HOME/containers/auth.json`; if the variable is not set, `~/.config/containers/auth.json`.
+//!
+//! Within a file, the longest path that covers the repository wins; with paths of one length the host's own program of
+//! `credHelpers` goes before a login in `auths`, and `credsStore` comes last. A program that does not know the host
+//! passes the question on; one that fails ends it.
+//!
+//! Formats: Docker's `config.json` and the older `.dockercfg`, containers-auth.json(5).
 
 mod config_file;
 mod helper;
 mod places;
+mod scope;
 mod secret;
+#[cfg(test)]
+mod testing;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
+use self::config_file::Candidate;
+pub use self::places::{Environment, Sources};
+use self::scope::Target;
+pub use self::secret::Secret;
 use crate::error::Error;
-use config_file::{Answer, ConfigFile};
 
-pub use places::Environment;
-pub use secret::Secret;
-
-/// A credentials file is no larger, in bytes.
-const FILE_LIMIT: u64 = 4 * 1024 * 1024;
-
-/// Where credentials are looked for.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    /// Folders or files, asked before all others.
-    pub auth_dirs: Vec<PathBuf>,
-    /// The environment.
-    pub environment: Environment,
-}
-
-/// A way to prove to a registry who we are.
+/// What a registry is to be told about who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Login {
-    /// None.
+    /// Nothing is known.
     Anonymous,
-    /// A user name and a password.
+    /// A user's name and password, for Basic authentication and for token services.
     Basic {
-        /// The user.
+        /// The name.
         username: String,
-        /// The password.
+        /// The password, or what the registry takes for one.
         password: Secret,
     },
-    /// A token that stands for a user, and that the token service changes into others.
+    /// A refresh token, to be exchanged at the token service (distribution, "OAuth2 Token Authentication").
     IdentityToken {
-        /// The user, where it is told.
+        /// The user's name that stood next to it; often empty.
         username: String,
         /// The token.
         token: Secret,
     },
-    /// A token that is shown to the registry as it is.
+    /// A bearer token that is sent to the registry as it is.
     RegistryToken(Secret),
 }
 
-/// All logins that there are. Clones share them.
+/// All credentials that this process has. Cheap to clone.
 #[derive(Clone)]
-pub struct Credentials(Arc<Inner>);
-
-struct Inner {
-    files: Vec<(String, ConfigFile)>,
-    helper_time_limit: Duration,
-    /// What helpers said, asked once however many want to know.
-    helped: Mutex<HashMap<(String, String), Helped>>,
+pub struct Credentials {
+    inner: Arc<Inner>,
 }
 
-type Helped = Arc<OnceCell<Option<Login>>>;
+struct Inner {
+    found: places::Found,
+    settings: helper::Settings,
+    /// What each helper said of each server, or that it was asked and has not said yet.
+    answers: Mutex<HashMap<Question, Arc<OnceCell<Answer>>>>,
+}
+
+/// A helper's name and the server that it is asked for.
+type Question = (String, String);
+/// A helper's answer; a failure is kept as well, since asking again would take as long and say the same.
+type Answer = Result<Option<Login>, String>;
 
 impl Credentials {
-    /// Reads the files.
+    /// Reads the files. A file that is missing is passed over. An entry that can't be read is an error only for the
+    /// repositories that it is for, in [`Credentials::find`].
     ///
     /// # Errors
-    /// One that is there and can't be read ([`Error::Credentials`], naming it and what is wrong, never its contents); a
-    /// folder of `--auth-dir` that does not exist is not one: Tekton leaves an optional one out.
+    /// [`Error::Credentials`] names the file that can't be used and what is wrong with it, never its contents.
     pub fn load(sources: &Sources) -> Result<Self, Error> {
-        Self::load_with(sources, helper::TIME_LIMIT)
+        Self::load_with(sources, helper::Settings::default())
     }
 
-    fn load_with(sources: &Sources, helper_time_limit: Duration) -> Result<Self, Error> {
-        let mut files = Vec::new();
-        for path in places::files(&sources.auth_dirs, &sources.environment) {
-            let shown = places::shown(&path, &sources.environment);
-            let broken =
-                |reason: &str| Error::Credentials(format!("the credentials file {shown} can't be used: {reason}"));
-            let text = match read(&path) {
-                Ok(text) => text,
-                Err(error)
-                    if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
-                {
-                    continue;
-                }
-                Err(error) => return Err(broken(&error.to_string())),
-            };
-            let file = ConfigFile::parse(&text).map_err(|reason| broken(&reason))?;
-            files.push((shown, file));
-        }
-        Ok(Self(Arc::new(Inner { files, helper_time_limit, helped: Mutex::new(HashMap::new()) })))
+    fn load_with(sources: &Sources, settings: helper::Settings) -> Result<Self, Error> {
+        let found = places::read(sources)?;
+        Ok(Self { inner: Arc::new(Inner { found, settings, answers: Mutex::default() }) })
     }
 
-    /// The login for `repository` (`org/app`) at `registry` (`docker.io`, `localhost:5000`).
+    /// The login for `repository` (such as `org/app`) at `registry`, as users write it (`docker.io`, `ghcr.io`,
+    /// `localhost:5000`). Helpers are run where files name them, once for each registry and process however many callers
+    /// wait. Must be called in a tokio runtime with I/O and time.
     ///
     /// # Errors
-    /// An entry that can't be read; a helper that fails.
+    /// [`Error::Credentials`] if the entry for the repository can't be read, or if a helper fails, says nothing within
+    /// 30 seconds, or is not there.
     pub async fn find(&self, registry: &str, repository: &str) -> Result<Login, Error> {
-        for (shown, file) in &self.0.files {
-            let answer = file.find(registry, repository);
-            match answer
-                .map_err(|reason| Error::Credentials(format!("the credentials file {shown} can't be used: {reason}")))?
-            {
-                Answer::Nothing => {}
-                Answer::Login(login) => return Ok(login),
-                Answer::Helper { name, server } => {
-                    if let Some(login) = self.ask_helper(name, server).await? {
-                        return Ok(login);
+        let target = Target::new(registry, repository);
+        for (name, file) in &self.inner.found.files {
+            for candidate in file.candidates(&target) {
+                let answer = match candidate {
+                    Candidate::Login(login) => Ok(Some(login.clone())),
+                    Candidate::Broken(reason) => Err(reason),
+                    Candidate::Helper(program) => self.ask(program, target.server()).await,
+                };
+                match answer {
+                    Ok(Some(login)) => return Ok(login),
+                    Ok(None) => {}
+                    Err(reason) => {
+                        return Err(Error::Credentials(format!("the credentials in {name} can't be used: {reason}")));
                     }
                 }
             }
@@ -124,79 +122,37 @@ impl Credentials {
         Ok(Login::Anonymous)
     }
 
-    async fn ask_helper(&self, name: String, server: String) -> Result<Option<Login>, Error> {
+    /// Asks a helper, or waits for the answer to somebody else's question.
+    async fn ask(&self, program: &str, server: &str) -> Answer {
+        let question = (program.to_owned(), server.to_owned());
         let cell = {
-            let mut helped = self.0.helped.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(helped.entry((name.clone(), server.clone())).or_default())
+            // The lock is held for no longer than this look-up, which can't leave the map half-changed.
+            let mut answers = self.inner.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(answers.entry(question).or_default())
         };
-        cell.get_or_try_init(|| helper::get(&name, &server, self.0.helper_time_limit)).await.cloned()
+        cell.get_or_init(|| helper::ask(program, server, &self.inner.settings)).await.clone()
     }
 
-    /// Where was looked, for the advice behind a 401.
+    /// Where was looked, as a clause for the advice behind a 401: the files that exist, or that there is none and
+    /// where one would have been seen.
     pub fn places(&self) -> String {
-        if self.0.files.is_empty() {
+        let found = &self.inner.found;
+        if !found.files.is_empty() {
+            let names: Vec<&str> = found.files.iter().map(|(name, _)| name.as_str()).collect();
+            return format!("looked in {}", names.join(", "));
+        }
+        if found.absent.is_empty() {
             return "there is no credentials file".to_owned();
         }
-        let names: Vec<&str> = self.0.files.iter().map(|(shown, _)| shown.as_str()).collect();
-        format!("looked in {}", crate::error::printable(&names.join(", "), 300))
+        format!("there is no credentials file; looked for {}", found.absent.join("; "))
     }
 }
 
-fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut text = Vec::new();
-    std::fs::File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > FILE_LIMIT {
-        return Err(std::io::Error::other(format!("it is larger than {FILE_LIMIT} bytes")));
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Credentials").field(&self.places()).finish()
     }
-    Ok(text)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-    }
-
-    fn folder() -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("imgstep-credentials-{:x}", fastrand::u64(..)));
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
-    fn only(folder: &std::path::Path) -> Sources {
-        Sources { auth_dirs: vec![folder.to_owned()], environment: Environment::default() }
-    }
-
-    #[test]
-    fn the_first_file_that_knows_is_believed() {
-        let (one, two) = (folder(), folder());
-        std::fs::write(one.join(".dockerconfigjson"), r#"{"auths":{"r.io":{"auth":"dTpw"}}}"#).unwrap();
-        std::fs::write(
-            two.join("config.json"),
-            r#"{"auths":{"r.io/app":{"auth":"dTpxcQ=="},"s.io":{"auth":"dTpxcQ=="}}}"#,
-        )
-        .unwrap();
-        let sources = Sources { auth_dirs: vec![one.clone(), two.clone()], environment: Environment::default() };
-        let credentials = Credentials::load(&sources).unwrap();
-        let find = |registry: &str| runtime().block_on(credentials.find(registry, "app")).unwrap();
-        assert_eq!(find("r.io"), Login::Basic { username: "u".to_owned(), password: Secret::new("p") });
-        assert_eq!(find("s.io"), Login::Basic { username: "u".to_owned(), password: Secret::new("qq") });
-        assert_eq!(find("t.io"), Login::Anonymous);
-        assert!(!format!("{:?}", find("s.io")).contains("qq"));
-        std::fs::remove_dir_all(one).unwrap();
-        std::fs::remove_dir_all(two).unwrap();
-    }
-
-    #[test]
-    fn a_missing_file_is_anonymous_and_a_broken_one_is_named() {
-        let folder = folder();
-        assert!(Credentials::load(&only(&folder.join("none"))).unwrap().places().contains("no credentials file"));
-        std::fs::write(folder.join("config.json"), "{ hunter2").unwrap();
-        let error = Credentials::load(&only(&folder)).err().unwrap().to_string();
-        assert!(error.contains("config.json") && !error.contains("hunter2"), "{error}");
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-}
+mod tests;

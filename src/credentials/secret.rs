@@ -1,36 +1,39 @@
-//! A secret that can't be printed by accident.
+//! A text that can be used but not printed by accident.
 
 use std::fmt;
 
-/// A password or token. `Debug` shows `***`; [`Secret::expose`] is the only way to the text.
+/// A password or token. `Debug` shows `***`, there is no `Display`, and nothing serialises it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides `text`.
+    /// Takes the text into keeping.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text.
+    /// The text itself, for the one request that it belongs in: never for an error, a log or a report.
     pub fn expose(&self) -> &str {
         &self.0
-    }
-
-    /// Whether it is empty.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not even its length is told.
         f.write_str("***")
     }
 }
 
-impl<'de> serde::Deserialize<'de> for Secret {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing_of_it() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(secret.expose(), "hunter2");
+        assert_eq!(format!("{secret:?}"), "***");
+        assert_eq!(format!("{:#?}", Some(secret)), "Some(\n    ***,\n)");
     }
 }
