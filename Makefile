@@ -1,0 +1,47 @@
+# The commands of this repository. `make` lists them. Plain POSIX make: each target is one or two commands that also
+# work by themselves.
+.POSIX:
+
+# What the tests and lints need and the machine lacks is installed here, apart from the packages of tests/setup.sh.
+TOOLS = target/tools
+CARGO_DENY = 0.20.2
+
+.PHONY: help build demo test lint advisories clean
+
+help:
+	@echo 'make build        the static release binary, at dist/imgstep'
+	@echo 'make demo         promotes an image between two registries, with nothing but this repository'
+	@echo 'make test         every test, against real registries; sets up what they need'
+	@echo 'make lint         formatting, clippy, rustdoc, dependencies'
+	@echo 'make advisories   known weaknesses of dependencies, from a database on the network'
+	@echo 'make clean        removes what the others made'
+
+build:
+	@sh scripts/build.sh
+
+demo: build
+	@sh demo/run.sh
+
+test:
+	@sh tests/setup.sh
+	@PATH="$$PWD/$(TOOLS)/bin:$$PATH" cargo test --locked
+
+lint: $(TOOLS)/bin/cargo-deny
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	$(TOOLS)/bin/cargo-deny --locked --log-level error check bans licenses sources
+
+# Not part of lint: the database comes from the network, and may fail a commit that changed nothing.
+# .github/workflows/ci.yml runs it in a job of its own.
+advisories: $(TOOLS)/bin/cargo-deny
+	$(TOOLS)/bin/cargo-deny --locked check advisories
+
+# Unoptimized and without debug information: that is one minute on two cores, and it checks this tree in a second.
+$(TOOLS)/bin/cargo-deny:
+	CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=0 \
+		cargo install --quiet --locked --debug --version $(CARGO_DENY) --root $(TOOLS) cargo-deny
+
+clean:
+	cargo clean
+	rm -rf dist
