@@ -169,14 +169,18 @@ fn reason_of(error: reqwest::Error) -> String {
     let mut source: Option<&dyn std::error::Error> = Some(&error);
     while let Some(cause) = source {
         let words = cause.to_string();
-        // Outer errors of the HTTP library say little ("error sending request"); causes repeat each other.
-        if !words.is_empty() && !text.contains(&words) {
+        // The HTTP library's outer errors say nothing that a user could act upon, and causes repeat each other.
+        let empty = words.is_empty() || words == "error sending request" || words.starts_with("client error (");
+        if !empty && !text.contains(&words) {
             if !text.is_empty() {
                 text.push_str(": ");
             }
             text.push_str(&words);
         }
         source = cause.source();
+    }
+    if text.is_empty() {
+        text = error.to_string();
     }
     crate::error::printable(&text, 300)
 }
