@@ -26,7 +26,7 @@ pub fn print(text: &str) -> Result<(), Error> {
     print_on(&mut io::stdout().lock(), text)
 }
 
-/// [`print`] on another writer.
+/// [`print()`] on another writer.
 pub(super) fn print_on(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
     write_to(stdout, text.as_bytes()).map_err(|error| Error::Other(format!("write to stdout: {error}")))
 }
