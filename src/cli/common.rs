@@ -11,7 +11,7 @@ use super::words::list;
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
     /// Folders with a config.json, .dockerconfigjson, .dockercfg or auth.json to take logins from, before the usual
-    /// places ($DOCKER_CONFIG, $REGISTRY_AUTH_FILE, ~/.docker, $XDG_RUNTIME_DIR/containers).
+    /// places ($DOCKER_AUTH_CONFIG, $DOCKER_CONFIG, $REGISTRY_AUTH_FILE, ~/.docker, $XDG_RUNTIME_DIR/containers).
     #[arg(long, value_name = "DIR", num_args = 0.., help_heading = "Registries")]
     pub auth_dir: Vec<PathBuf>,
     /// Like --auth-dir, for what is read; two accounts on one registry can be told apart so.
