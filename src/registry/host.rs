@@ -163,7 +163,8 @@ impl Host {
 
     /// Notes that a request body of `size` bytes was too large.
     pub fn learn_too_large(&self, size: u64, minimum: u64) -> bool {
-        let smaller = (size / 2).clamp(minimum.max(SMALLEST_CHUNK), LARGEST_CHUNK);
+        // What the registry wants as a minimum counts more than what we would like as a maximum.
+        let smaller = (size / 2).min(LARGEST_CHUNK).max(SMALLEST_CHUNK).max(minimum);
         if smaller >= size {
             return false;
         }
@@ -207,5 +208,6 @@ mod tests {
         assert_eq!(host.chunk_size(), Some(LARGEST_CHUNK / 2));
         assert!(!host.learn_too_large(SMALLEST_CHUNK, 0));
         assert!(!host.learn_too_large(5 << 20, 5 << 20));
+        assert!(!host.learn_too_large(5 << 20, u64::MAX));
     }
 }

@@ -22,6 +22,8 @@ pub struct Session {
     pub(super) url: Url,
     /// The smallest chunk that the registry takes, in bytes (`OCI-Chunk-Min-Length`).
     pub chunk_minimum: u64,
+    /// The size in bytes of the last request body that was sent to it: what a 413 speaks of.
+    pub body: u64,
 }
 
 /// What became of the wish to put a blob somewhere.
@@ -113,7 +115,7 @@ impl Repository {
             answer.header("oci-chunk-min-length").and_then(|minimum| minimum.trim().parse().ok()).unwrap_or(0);
         answer.discard().await;
         self.client.upload_opened(&url, self);
-        Ok(Session { url, chunk_minimum })
+        Ok(Session { url, chunk_minimum, body: 0 })
     }
 
     /// Sends the whole blob in one request, which also completes the upload.
@@ -177,7 +179,7 @@ impl Repository {
         answer.discard().await;
         self.client.upload_closed(&session.url);
         self.client.upload_opened(&next, self);
-        Ok(Session { url: next, chunk_minimum: session.chunk_minimum })
+        Ok(Session { url: next, chunk_minimum: session.chunk_minimum, body: 0 })
     }
 
     /// Completes an upload whose bytes have all been sent.
@@ -230,7 +232,7 @@ impl Repository {
         answer.discard().await;
         self.client.upload_closed(&session.url);
         self.client.upload_opened(&next, self);
-        Some((offset, Session { url: next, chunk_minimum: session.chunk_minimum }))
+        Some((offset, Session { url: next, chunk_minimum: session.chunk_minimum, body: 0 }))
     }
 
     /// Gives an upload up.
@@ -281,7 +283,7 @@ fn end_of_range(range: &str) -> Option<u64> {
     if start.trim() != "0" {
         return None;
     }
-    Some(if end == 0 { 0 } else { end + 1 })
+    if end == 0 { Some(0) } else { end.checked_add(1) }
 }
 
 #[cfg(test)]
@@ -293,7 +295,7 @@ mod tests {
         assert_eq!(end_of_range("0-1023"), Some(1024));
         assert_eq!(end_of_range("bytes=0-9"), Some(10));
         assert_eq!(end_of_range("0-0"), Some(0));
-        for bad in ["", "5-9", "0-", "x", "0-99999999999999999999"] {
+        for bad in ["", "5-9", "0-", "x", "0-99999999999999999999", "0-18446744073709551615"] {
             assert_eq!(end_of_range(bad), None, "{bad}");
         }
     }

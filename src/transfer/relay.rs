@@ -151,12 +151,14 @@ async fn send(
     let pulled = Arc::new(Pulled::default());
     let chunk = repository.host().chunk_size().map(|chunk| chunk.max(session.chunk_minimum));
     if offset == 0 && chunk.is_none_or(|chunk| size <= chunk) {
+        session.body = size;
         let body = body(&feed, size, &pulled);
         return repository.upload_whole(session, &cargo.blob.digest, size, body, &pulled).await;
     }
     let mut start = offset;
     while start < size {
-        let end = chunk.map_or(size, |chunk| size.min(start + chunk));
+        let end = chunk.map_or(size, |chunk| size.min(start.saturating_add(chunk)));
+        session.body = end - start;
         let part = Part { start, end };
         let pulled = Arc::new(Pulled::default());
         let body = body(&feed, end - start, &pulled);
@@ -212,13 +214,13 @@ enum Remedy {
     GiveUp,
 }
 
-fn remedy(error: &Error, repository: &Repository, blob_size: u64, session: &Session) -> Remedy {
+fn remedy(error: &Error, repository: &Repository, session: &Session) -> Remedy {
     match error {
         Error::Network { .. } => Remedy::Resume,
         Error::Registry(error) => match error.status {
             413 => {
-                let sent = repository.host().chunk_size().unwrap_or(blob_size).min(blob_size);
-                if repository.host().learn_too_large(sent, session.chunk_minimum) {
+                // Of this very body: other blobs may have made the host's chunks smaller since it was begun.
+                if repository.host().learn_too_large(session.body, session.chunk_minimum) {
                     Remedy::Resume
                 } else {
                     Remedy::GiveUp
@@ -246,7 +248,7 @@ async fn send_again(
     let mut failures = 0;
     let mut best = 0;
     loop {
-        let remedy = remedy(&error, repository, cargo.blob.size, &session);
+        let remedy = remedy(&error, repository, &session);
         let too_large = matches!(&error, Error::Registry(error) if error.status == 413);
         if matches!(remedy, Remedy::GiveUp) || failures >= cargo.retries {
             repository.abandon_upload(&session).await;

@@ -140,3 +140,35 @@ fn a_failed_step_cancels_the_upload_it_had_begun() {
         assert!(opened == 0 || cancelled > 0, "{opened} opened, {cancelled} cancelled: {:#?}", writing.lines());
     }
 }
+
+#[test]
+fn blobs_that_are_too_large_at_once_do_not_make_the_chunks_smaller_for_each_other() {
+    let image = images::image(1, 12, 1_200_000);
+    for writing in arrives(&image, &[rule("", "/blobs/uploads/", Action::LimitBody(1_000_000))]) {
+        let patches = writing.matching("PATCH", "/blobs/uploads/");
+        let smallest = patches.iter().map(|seen| seen.sent).min();
+        assert!(smallest >= Some(500_000), "one halving is enough: {smallest:?}");
+    }
+}
+
+#[test]
+fn a_minimum_for_chunks_that_no_registry_means_is_an_error_and_no_panic() {
+    let image = images::image(1, 1, 50_000);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let huge = Some(u64::MAX.to_string());
+        let writing = Proxy::before(&destination)
+            .with(rule("POST", "/blobs/uploads/", Action::AnswerHeader("OCI-Chunk-Min-Length", huge)))
+            .with(rule("", "/blobs/uploads/", Action::LimitBody(8_000)));
+        promote(&source.at("app:v1"), &writing.at("copy:v1")).run().failed(1, &["413"]);
+        assert!(!destination.has_manifest("copy", "v1"));
+    }
+}
+
+#[test]
+fn a_range_that_no_upload_can_have_is_no_place_to_go_on() {
+    let image = images::image(1, 1, 500_000);
+    let huge = Action::AnswerHeader("Range", Some(format!("0-{}", u64::MAX)));
+    let broken = rule("PUT", "/blobs/uploads/", Action::CutRequest(200_000)).times(1);
+    arrives(&image, &[broken, rule("GET", "/blobs/uploads/", huge)]);
+}
