@@ -50,7 +50,7 @@ impl<'a> Verified<'a> {
     /// Begins to read `blob` at byte `from`, with a reader that stands at byte 0 if one is `opened` already.
     ///
     /// # Errors
-    /// The blob can't be opened.
+    /// The blob can't be opened, or is said to be empty by a digest that is not that of nothing.
     pub async fn open(
         source: &'a Store,
         blob: &'a Descriptor,
@@ -64,7 +64,13 @@ impl<'a> Verified<'a> {
             Some(reader) => reader,
             None => source.open_blob(&blob.digest, read).await?,
         };
-        Ok(Self { source, blob, reader, hasher: Some(hasher), read, from, checkpoints: checkpoints.clone() })
+        let mut verified =
+            Self { source, blob, reader, hasher: Some(hasher), read, from, checkpoints: checkpoints.clone() };
+        if blob.size == 0 {
+            // It has no last bytes to keep back: who writes it would take the end for the end of the right ones.
+            verified.check()?;
+        }
+        Ok(verified)
     }
 
     /// The next bytes; `None` when all have been handed out and were the right ones.

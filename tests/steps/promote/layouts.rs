@@ -139,3 +139,27 @@ fn a_folder_that_cannot_be_written_ends_with_1() {
             .failed(1, &["/proc/no-such-folder"]);
     }
 }
+
+/// An image in a layout, one of whose layers is said to have `size` bytes.
+fn layout_that_lies(folder: &Folder, size: u64) -> (Image, String) {
+    let mut image = images::image(1, 2, 500);
+    let mut root: serde_json::Value = serde_json::from_slice(&image.root().bytes).unwrap();
+    for layer in root["layers"].as_array_mut().unwrap() {
+        layer["size"] = size.into();
+    }
+    let lying = images::Content::json(&image.root().media_type.clone(), &root);
+    *image.manifests.last_mut().unwrap() = lying;
+    layout::write(&folder.join("from"), &[("v1", &image)]);
+    let victim = root["layers"][0]["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+    (image, victim)
+}
+
+#[test]
+fn a_blob_that_is_said_to_be_empty_is_not_written_as_an_empty_file() {
+    let folder = Folder::new();
+    let (_, victim) = layout_that_lies(&folder, 0);
+    for _ in 0..2 {
+        promote(&format!("{}:v1", oci(&folder, "from")), &oci(&folder, "to")).run().failed(1, &[&victim]);
+        assert!(!folder.join("to/blobs/sha256").join(&victim).exists());
+    }
+}
