@@ -58,12 +58,20 @@ pub struct Copy<'a> {
     bulk: Semaphore,
     /// A small blob whose bytes are kept as they pass by, and those bytes.
     keep: Option<(Digest, Mutex<Vec<u8>>)>,
-    /// For each content that was met: which destinations have it now.
-    placed: Mutex<HashMap<Digest, Placed>>,
+    /// For each content that was met: which destinations have it now. The same bytes may be a manifest and a blob,
+    /// which are two things to a registry.
+    placed: Mutex<HashMap<(Role, Digest), Placed>>,
 }
 
 /// The destinations that have a content; whoever needs it too waits on the lock while it is brought there.
 type Placed = Arc<tokio::sync::Mutex<HashSet<usize>>>;
+
+/// What content is to the registry that holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Role {
+    Manifest,
+    Blob,
+}
 
 type Walk<'w> = Pin<Box<dyn Future<Output = Result<()>> + 'w>>;
 
@@ -154,7 +162,7 @@ impl<'a> Copy<'a> {
             if media_type::kind(&child.media_type) == Kind::Blob {
                 return self.blobs(vec![child.clone()], wanting).await;
             }
-            let placed = self.placed(&child.digest);
+            let placed = self.placed(Role::Manifest, &child.digest);
             let mut placed = placed.lock().await;
             let wanting: Vec<usize> = wanting.iter().copied().filter(|position| !placed.contains(position)).collect();
             if wanting.is_empty() {
@@ -249,8 +257,9 @@ impl<'a> Copy<'a> {
         Ok(Descriptor::new("application/vnd.docker.container.image.rootfs.diff+x-gtar", digest.clone(), size))
     }
 
-    fn placed(&self, digest: &Digest) -> Placed {
-        Arc::clone(self.placed.lock().unwrap_or_else(PoisonError::into_inner).entry(digest.clone()).or_default())
+    fn placed(&self, role: Role, digest: &Digest) -> Placed {
+        let mut placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(placed.entry((role, digest.clone())).or_default())
     }
 
     /// Brings blobs to those of the destinations that lack them, the largest first.
@@ -268,7 +277,7 @@ impl<'a> Copy<'a> {
             }
             return Ok(());
         }
-        let placed = self.placed(&blob.digest);
+        let placed = self.placed(Role::Blob, &blob.digest);
         let mut placed = placed.lock().await;
         let wanting: Vec<usize> = wanting.iter().copied().filter(|position| !placed.contains(position)).collect();
         if wanting.is_empty() {

@@ -225,3 +225,19 @@ fn the_same_repository_under_another_tag() {
         assert!(proxy.downloaded().is_empty(), "{:#?}", proxy.lines());
     }
 }
+
+#[test]
+fn a_manifest_that_is_another_images_layer_too_is_both() {
+    let first = images::image(1, 1, 500);
+    let mut layer = first.root().clone();
+    layer.media_type = "application/vnd.example.manifest".to_owned();
+    let second = images::image_of(Style::Oci, "linux/arm64", vec![layer]);
+    let image = images::index_of(Style::Oci, vec![(first, serde_json::json!({})), (second, serde_json::json!({}))]);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        promote(&source.at("app:v1"), &destination.at("copy:v1"))
+            .run()
+            .printed(&[line(&destination.at("copy"), &image)]);
+        assert_image(&destination, "copy", "v1", &image);
+    }
+}
