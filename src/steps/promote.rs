@@ -62,6 +62,8 @@ pub enum IfExists {
 /// A destination and its tags.
 struct Goal {
     reference: Reference,
+    /// The references that name a digest, which must be the result's.
+    pinned: Vec<Reference>,
     /// `None`: by digest alone.
     tags: Vec<Option<String>>,
     /// What each tag names now.
@@ -150,10 +152,15 @@ fn goals(request: &Request) -> Vec<Goal> {
             Reference::Layout(layout) if layout.digest.is_none() => Some(DEFAULT_TAG.to_owned()),
             _ => None,
         });
+        let pinned: Vec<Reference> = reference.digest().map(|_| reference.clone()).into_iter().collect();
         match goals.iter_mut().find(|goal| goal.reference.name() == reference.name()) {
-            Some(goal) if goal.tags.contains(&tag) => {}
-            Some(goal) => goal.tags.push(tag),
-            None => goals.push(Goal { reference: reference.clone(), tags: vec![tag], found: Vec::new() }),
+            Some(goal) => {
+                goal.pinned.extend(pinned);
+                if !goal.tags.contains(&tag) {
+                    goal.tags.push(tag);
+                }
+            }
+            None => goals.push(Goal { reference: reference.clone(), pinned, tags: vec![tag], found: Vec::new() }),
         }
     };
     request.destinations.iter().for_each(&mut add);
@@ -210,7 +217,7 @@ async fn try_all<T>(questions: impl Iterator<Item = impl Future<Output = Result<
 }
 
 async fn ask(goal: &Goal, store: &Store, request: &Request) -> Result<Vec<Presence>> {
-    let digest = goal.reference.digest().or(request.expect_digest.as_ref());
+    let digest = goal.pinned.iter().find_map(Reference::digest).or(request.expect_digest.as_ref());
     try_all(goal.tags.iter().map(|tag| async move {
         match tag.as_deref().or(digest.map(Digest::as_str)) {
             Some(reference) => store.head(reference).await,
@@ -235,10 +242,9 @@ async fn check_source(request: &Request, store: &Store, root: &Manifest) -> Resu
 /// The guards of the destinations, all of them before anything is written anywhere.
 fn check_destinations(request: &Request, goals: &[Goal], result: &Manifest) -> Result<()> {
     for goal in goals {
-        if let Some(digest) = goal.reference.digest()
-            && !result.is(digest)
+        if let Some(pinned) = goal.pinned.iter().find(|pinned| pinned.digest().is_some_and(|digest| !result.is(digest)))
         {
-            return Err(Error::Guard(format!("what would be written to {} is {}", goal.reference, result.digest)));
+            return Err(Error::Guard(format!("what would be written to {pinned} is {}", result.digest)));
         }
         for (tag, found) in goal.tags.iter().zip(&goal.found) {
             let name = || goal.named(tag.as_deref(), &result.digest);

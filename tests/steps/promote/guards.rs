@@ -136,3 +136,33 @@ fn a_tag_beside_a_digest_is_checked_when_asked() {
         promote(&named("v2"), &destination.at("app:v2")).run().printed(&[line(&destination.at("app"), &one)]);
     }
 }
+
+#[test]
+fn a_digest_beside_any_name_of_a_repository_is_a_guard() {
+    for (source, destination, old, new) in old_and_new() {
+        let writing = Proxy::before(&destination);
+        for second in [format!("app@{}", old.digest()), format!("app:v2@{}", old.digest())] {
+            promote(&source.at("app:v1"), &writing.at("app:v1"))
+                .args([writing.at(&second)])
+                .run()
+                .failed(3, &[old.digest(), new.digest()]);
+        }
+        assert!(writing.writes().is_empty(), "{:#?}", writing.lines());
+        assert_image(&destination, "app", "v1", &old);
+    }
+}
+
+#[test]
+fn what_is_told_of_skipped_tags_is_not_told_of_the_tag_that_was_written() {
+    for (source, destination, old, new) in old_and_new() {
+        let folder = crate::support::Folder::new();
+        let url = folder.join("url");
+        promote(&source.at("app:v1"), &destination.at("app:v1"))
+            .args(["--tags", "v2", "--if-exists", "skip", "--result", &format!("url={}", url.display())])
+            .run()
+            .printed(&[line(&destination.at("app"), &new)]);
+        assert_image(&destination, "app", "v1", &old);
+        assert_image(&destination, "app", "v2", &new);
+        assert_eq!(folder.read("url").unwrap(), destination.at("app:v2"), "v1 names another image");
+    }
+}
