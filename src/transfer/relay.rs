@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::layout::Layout;
 use super::store::{Reader, Store};
@@ -45,6 +45,26 @@ struct Feed {
     pieces: mpsc::Receiver<Bytes>,
     /// What is left of a piece that was cut at the end of a chunk.
     left: Option<Bytes>,
+    /// Held while pieces are taken. A connection that was answered early may keep a body, and with it this feed, for as
+    /// long as the other side neither reads on nor hangs up.
+    open: Option<oneshot::Sender<()>>,
+}
+
+/// The other end of a feed.
+struct Line {
+    pieces: mpsc::Sender<Bytes>,
+    /// Resolves when no more pieces are taken.
+    ended: oneshot::Receiver<()>,
+}
+
+impl Line {
+    /// Hands a piece over; whether more are taken.
+    async fn send(&mut self, piece: Bytes) -> bool {
+        tokio::select! {
+            sent = self.pieces.send(piece) => sent.is_ok(),
+            _ = &mut self.ended => false,
+        }
+    }
 }
 
 /// Sends a blob to all `targets`. The source is read once for all of them, as long as none fails.
@@ -54,9 +74,9 @@ struct Feed {
 pub async fn relay(cargo: &Cargo<'_>, opened: Option<Reader>, targets: Vec<Target<'_>>) -> Result<()> {
     let checkpoints = Checkpoints::default();
     let mut verified = Verified::open(cargo.source, cargo.blob, 0, opened, &checkpoints).await?;
-    let (senders, feeds): (Vec<_>, Vec<_>) = targets.iter().map(|_| feed()).unzip();
+    let (lines, feeds): (Vec<_>, Vec<_>) = targets.iter().map(|_| feed()).unzip();
     let sending = join_all(targets.into_iter().zip(feeds).map(|(target, feed)| first_try(cargo, target, feed)));
-    let feeding = feed_all(&mut verified, senders, cargo);
+    let feeding = feed_all(&mut verified, lines, cargo);
     let (fed, sent) = tokio::join!(feeding, sending);
     let mut failed = Vec::new();
     for result in sent {
@@ -87,28 +107,29 @@ enum Failed<'a> {
     Upload(&'a Repository, Session, Error),
 }
 
-fn feed() -> (mpsc::Sender<Bytes>, Feed) {
+fn feed() -> (Line, Feed) {
     // One piece waits while another is written: enough to keep both ends busy, and all that is held in memory.
     let (sender, pieces) = mpsc::channel(1);
-    (sender, Feed { pieces, left: None })
+    let (open, ended) = oneshot::channel();
+    (Line { pieces: sender, ended }, Feed { pieces, left: None, open: Some(open) })
 }
 
 /// Hands every piece to every destination that still listens, at the pace of the slowest.
-async fn feed_all(verified: &mut Verified<'_>, senders: Vec<mpsc::Sender<Bytes>>, cargo: &Cargo<'_>) -> Result<()> {
-    let mut senders: Vec<Option<mpsc::Sender<Bytes>>> = senders.into_iter().map(Some).collect();
+async fn feed_all(verified: &mut Verified<'_>, lines: Vec<Line>, cargo: &Cargo<'_>) -> Result<()> {
+    let mut lines: Vec<Option<Line>> = lines.into_iter().map(Some).collect();
     while let Some(piece) = verified.next().await? {
         cargo.item.advance(piece.len() as u64);
         if let Some(kept) = cargo.kept {
             kept.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&piece);
         }
-        for slot in &mut senders {
-            if let Some(sender) = slot
-                && sender.send(piece.clone()).await.is_err()
+        for slot in &mut lines {
+            if let Some(line) = slot
+                && !line.send(piece.clone()).await
             {
                 *slot = None;
             }
         }
-        if senders.iter().all(Option::is_none) {
+        if lines.iter().all(Option::is_none) {
             return Ok(());
         }
     }
@@ -144,9 +165,10 @@ async fn send(
     repository: &Repository,
     session: &mut Session,
     offset: u64,
-    feed: Feed,
+    mut feed: Feed,
 ) -> Result<()> {
     let size = cargo.blob.size;
+    let _open = feed.open.take();
     let feed = Arc::new(Mutex::new(feed));
     let pulled = Arc::new(Pulled::default());
     let chunk = repository.host().chunk_size().map(|chunk| chunk.max(session.chunk_minimum));
@@ -307,9 +329,9 @@ async fn send_from(
     cargo.item.advance(offset);
     let mut verified =
         Verified::open(cargo.source, cargo.blob, offset, None, checkpoints).await.map_err(Attempt::Source)?;
-    let (sender, pieces) = feed();
+    let (line, pieces) = feed();
     let rest = Cargo { kept: None, ..*cargo };
-    let feeding = feed_all(&mut verified, vec![sender], &rest);
+    let feeding = feed_all(&mut verified, vec![line], &rest);
     let (fed, sent) = tokio::join!(feeding, send(cargo, repository, session, offset, pieces));
     fed.map_err(Attempt::Source)?;
     sent.map_err(Attempt::Destination)

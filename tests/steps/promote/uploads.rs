@@ -172,3 +172,31 @@ fn a_range_that_no_upload_can_have_is_no_place_to_go_on() {
     let broken = rule("PUT", "/blobs/uploads/", Action::CutRequest(200_000)).times(1);
     arrives(&image, &[broken, rule("GET", "/blobs/uploads/", huge)]);
 }
+
+/// A host that says no before it has read a body, reads no more, and leaves the line open.
+fn host_that_stops_reading() -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let _ = client.read(&mut [0; 4096]);
+                let _ = client.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+                std::thread::sleep(std::time::Duration::from_secs(100));
+            });
+        }
+    });
+    host
+}
+
+#[test]
+fn a_refusal_in_mid_upload_ends_it_though_nobody_reads_on() {
+    let image = images::image(1, 1, 30_000_000);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let elsewhere = Action::Location { host: Some(host_that_stops_reading()) };
+        let writing = Proxy::before(&destination).with(rule("POST", "/blobs/uploads/", elsewhere));
+        promote(&source.at("app:v1"), &writing.at("copy:v1")).run().failed(4, &["403"]);
+    }
+}
