@@ -231,10 +231,12 @@ impl Repository {
             (Some(Challenge::Basic), Login::IdentityToken { username, token }) => basic(username, token).map(Some),
             (Some(Challenge::Bearer { realm, service, .. }), login) => {
                 let login = login.clone();
+                // Asked before: another request may learn of the refusal while this one waits for the same token.
+                let with_mount = self.mount_from().is_some();
                 let mut key = TokenKey { login, realm, service, scopes: self.scopes() };
                 match self.token(&key, refused).await {
                     // Some services refuse the whole when one scope is not granted: go on without the mount.
-                    Err(Error::Registry(error)) if !error.is_temporary() && self.mount_from().is_some() => {
+                    Err(Error::Registry(error)) if !error.is_temporary() && with_mount => {
                         self.inner.mount_refused.store(true, Ordering::Relaxed);
                         key.scopes = self.scopes();
                         self.token(&key, None).await.map(Some)
@@ -299,16 +301,17 @@ impl Repository {
         let mut renewals = 0;
         let mut refused: Option<HeaderValue> = None;
         loop {
+            // Room first: whoever waited for it long shall see a pause, and a token's end, that came meanwhile.
+            let room = self.room(&call.room).await?;
             self.host.wait_for_pause().await;
             let authorization = self.authorization(refused.as_ref()).await?;
             let outgoing = call.outgoing(authorization.as_ref());
-            let room = self.room(&call.room).await?;
             let result = transport::send(&self.client, &outgoing, room).await;
             if call.url.scheme() == "http" && self.turns_out_tls(&result).await && call.use_tls() {
                 continue;
             }
             let wait = match result {
-                Ok(answer) if answer.status() == 401 && !answer.redirected && renewals < 2 => {
+                Ok(answer) if answer.status() == 401 && !answer.redirected && call.is_own() && renewals < 2 => {
                     renewals += 1;
                     match self.learn(answer, authorization.as_ref()).await {
                         Ok(_) => {
@@ -352,17 +355,17 @@ impl Repository {
         pulled: &Pulled,
         length: u64,
     ) -> Result<Answer, Error> {
+        let _room = self.room(&call.room).await?;
         self.host.wait_for_pause().await;
         let authorization = self.authorization(None).await?;
         let outgoing = call.outgoing(authorization.as_ref());
-        let _room = self.room(&call.room).await?;
         let answer = transport::stream(&self.client, &outgoing, body, pulled, length).await?;
         if transport::is_temporary(answer.status())
             && let Some(wait) = retry::retry_after(answer.headers()).filter(|wait| *wait <= retry::LONGEST_RETRY_AFTER)
         {
             self.host.pause(wait);
         }
-        if answer.status() == 401 {
+        if answer.status() == 401 && call.is_own() {
             // The token died on the way. The next try needs another, and the caller knows how to begin again.
             if let (Some(sent), Some(Challenge::Bearer { realm, service, .. })) =
                 (&authorization, self.host.challenge())
@@ -420,10 +423,16 @@ impl Call<'_> {
         self.url.set_scheme("https").is_ok() && self.origin.set_scheme("https").is_ok()
     }
 
+    /// Whether it goes to the registry itself. What another host (of an upload) says of logins is not listened to: it
+    /// could name a token service of its own.
+    fn is_own(&self) -> bool {
+        super::location::same_origin(&self.url, &self.origin)
+    }
+
     fn outgoing(&self, authorization: Option<&HeaderValue>) -> Outgoing {
         let mut headers: HeaderMap = self.headers.iter().cloned().collect();
         if let Some(authorization) = authorization
-            && super::location::same_origin(&self.url, &self.origin)
+            && self.is_own()
         {
             headers.insert(AUTHORIZATION, authorization.clone());
         }

@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::{line, promote};
-use crate::support::{Action, Image, Proxy, Registry, Style, assert_image, images, pairs, rule, rules::Rule};
+use crate::support::{
+    Action, Image, Proxy, Registry, Style, assert_image, images, pairs, registries, rule, rules::Rule,
+};
 
 /// Copies through both proxies, one of which breaks something, and proves that it was got over.
 fn is_got_over(image: &Image, reading_rules: &[Rule], writing_rules: &[Rule]) -> Vec<(Proxy, Proxy)> {
@@ -192,4 +194,17 @@ fn a_missing_blob_at_the_source_is_no_success() {
 #[test]
 fn a_slow_start_is_waited_for() {
     is_got_over(&small(), &[rule("", "/manifests/v1", Action::Stall(Duration::from_secs(1))).times(1)], &[]);
+}
+
+#[test]
+fn a_pause_holds_for_requests_that_waited_for_their_turn() {
+    let image = images::image(1, 5, 500);
+    for registry in registries() {
+        image.push(&registry, "team/app", "v1");
+        let proxy = Proxy::before(&registry).with(rule("POST", "mount=", Action::too_many("1")).times(3));
+        let start = std::time::Instant::now();
+        promote(&proxy.at("team/app:v1"), &proxy.at("prod/app:v1")).args(["--jobs", "1"]).run().ended(0);
+        // Three refusals, and after each of them a pause of a second for all.
+        assert!(start.elapsed() >= std::time::Duration::from_millis(2900), "{:?}", start.elapsed());
+    }
 }

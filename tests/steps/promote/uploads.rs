@@ -200,3 +200,28 @@ fn a_refusal_in_mid_upload_ends_it_though_nobody_reads_on() {
         promote(&source.at("app:v1"), &writing.at("copy:v1")).run().failed(4, &["403"]);
     }
 }
+
+#[test]
+fn an_upload_host_that_asks_for_a_login_gets_none() {
+    let image = images::image(1, 1, 1000);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let token = Action::Answer { status: 200, headers: vec![], body: br#"{"token":"t"}"#.to_vec() };
+        let thief = Proxy::before(&destination).with(rule("", "/token", token));
+        let challenge = |realm: &str| Action::Answer {
+            status: 401,
+            headers: vec![("WWW-Authenticate".to_owned(), format!("Bearer realm=\"http://{realm}/token\""))],
+            body: vec![],
+        };
+        let storage = Proxy::before(&destination).with(rule("", "/blobs/uploads/", challenge(&thief.host)));
+        let elsewhere = Action::Location { host: Some(storage.host.clone()) };
+        let writing = Proxy::before(&destination).with(rule("POST", "/blobs/uploads/", elsewhere));
+        promote(&source.at("app:v1"), &writing.at("copy:v1"))
+            .args(["--retries", "1"])
+            .docker_config(&crate::support::login(&writing.host, "alice", "pw"))
+            .run()
+            .failed(4, &["401"]);
+        assert!(storage.log().len() > 1, "{:#?}", storage.lines());
+        assert!(thief.log().is_empty(), "{:#?}", thief.log());
+    }
+}
