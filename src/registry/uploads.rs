@@ -52,7 +52,15 @@ impl Repository {
     /// The upload can't be begun.
     pub async fn begin_upload(&self, digest: &Digest, mount_from: Option<&str>, room: Room) -> Result<Begun, Error> {
         if let Some(from) = mount_from {
-            let answer = self.post_upload(&format!("?mount={digest}&from={from}"), digest, room).await?;
+            let answer = match self.post_upload(&format!("?mount={digest}&from={from}"), digest, room).await {
+                Ok(answer) => answer,
+                // It fails each time it is asked to mount: perhaps not when it isn't.
+                Err(Error::Registry(_)) => {
+                    self.mounts_refused(from);
+                    return self.begin_plain(digest, room).await;
+                }
+                Err(error) => return Err(error),
+            };
             match answer.status().as_u16() {
                 201 => {
                     if from == self.path() {
@@ -71,6 +79,10 @@ impl Repository {
                 }
             }
         }
+        self.begin_plain(digest, room).await
+    }
+
+    async fn begin_plain(&self, digest: &Digest, room: Room) -> Result<Begun, Error> {
         let answer = self.post_upload("", digest, room).await?;
         if answer.status() != 202 {
             return Err(self.error(answer, &format!("POST upload of blob {}", digest.short())).await);

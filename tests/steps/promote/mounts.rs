@@ -98,3 +98,46 @@ fn a_registry_without_mounts_gets_each_blob_once_all_the_same() {
         assert_eq!(writing.uploaded().len(), image.blobs.len(), "{:#?}", writing.lines());
     }
 }
+
+#[test]
+fn a_mount_that_a_registry_stumbles_over_becomes_an_upload() {
+    let image = small();
+    for registry in registries() {
+        image.push(&registry, "team/app", "v1");
+        let proxy = Proxy::before(&registry).with(rule("POST", "mount=", Action::answer(500)));
+        let run = promote(&proxy.at("team/app:v1"), &proxy.at("prod/app:v1")).args(["--retries", "1"]).run();
+        run.printed(&[line(&proxy.at("prod/app"), &image)]);
+        assert_image(&registry, "prod/app", "v1", &image);
+    }
+    for (source, destination) in pairs() {
+        image.push(&source, "team/app", "v1");
+        let writing = Proxy::before(&destination).with(rule("POST", "mount=", Action::answer(500)));
+        let run = promote(&source.at("team/app:v1"), &writing.at("prod/app:v1")).args(["--retries", "1"]).run();
+        run.printed(&[line(&writing.at("prod/app"), &image)]);
+        assert_image(&destination, "prod/app", "v1", &image);
+    }
+}
+
+#[test]
+fn a_token_service_that_refuses_the_mount_is_got_over_for_several_tags_at_once() {
+    let image = small();
+    for registry in registries() {
+        image.push(&registry, "team/app", "v1");
+        let given = Action::Answer { status: 200, headers: vec![], body: br#"{"token":"t"}"#.to_vec() };
+        // Its first rule holds for all that speak of the source beside the destination.
+        let service = Proxy::before(&registry)
+            .with(rule("GET", "/token*prod/app*team/app", Action::answer(403)))
+            .with(rule("GET", "/token", given));
+        let challenge = Action::Answer {
+            status: 401,
+            headers: vec![("WWW-Authenticate".to_owned(), format!("Bearer realm=\"http://{}/token\"", service.host))],
+            body: vec![],
+        };
+        let proxy = Proxy::before(&registry).with(rule("HEAD", "/prod/app/", challenge).times(3));
+        promote(&proxy.at("team/app:v1"), &proxy.at("prod/app:v1"))
+            .args(["--tags", "v2", "v3"])
+            .run()
+            .printed(&[line(&proxy.at("prod/app"), &image)]);
+        assert_image(&registry, "prod/app", "v3", &image);
+    }
+}
