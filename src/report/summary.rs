@@ -33,7 +33,7 @@ impl Tally {
                 Action::Foreign => &mut tally.foreign,
             };
             count.blobs += 1;
-            count.bytes += blob.size;
+            count.bytes = count.bytes.saturating_add(blob.size);
         }
         let manifests = outcome.destinations.iter().flat_map(|destination| &destination.manifests);
         tally.manifests = manifests.filter(|manifest| manifest.action == Action::Sent).count();

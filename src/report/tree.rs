@@ -67,7 +67,11 @@ fn summary(node: &Node) -> String {
     let mut parts = BTreeMap::new();
     collect(node, &mut parts);
     if !parts.is_empty() {
-        words.push(format!("{} in {}", bytes(parts.values().sum()), count(parts.len(), "blob")));
+        words.push(format!(
+            "{} in {}",
+            bytes(parts.values().copied().fold(0, u64::saturating_add)),
+            count(parts.len(), "blob")
+        ));
     }
     words.join(", ")
 }
@@ -111,7 +115,9 @@ fn child(node: &Node) -> Branch {
     collect(node, &mut parts);
     let weight = match layers.len() {
         0 => bytes(node.size),
-        layers => format!("{} in {}", bytes(parts.values().sum()), count(layers, "layer")),
+        layers => {
+            format!("{} in {}", bytes(parts.values().copied().fold(0, u64::saturating_add)), count(layers, "layer"))
+        }
     };
     Branch { line: format!("{name}  {}  {weight}", node.digest), below: below(node) }
 }

@@ -163,3 +163,15 @@ fn a_blob_that_is_said_to_be_empty_is_not_written_as_an_empty_file() {
         assert!(!folder.join("to/blobs/sha256").join(&victim).exists());
     }
 }
+
+#[test]
+fn sizes_that_nobody_can_count_are_no_panic() {
+    let folder = Folder::new();
+    layout_that_lies(&folder, u64::MAX - 3);
+    for registry in registries() {
+        promote(&format!("{}:v1", oci(&folder, "from")), &registry.at("app:v1")).args(["--dry-run"]).run().ended(0);
+        imgstep(["inspect", &format!("{}:v1", oci(&folder, "from"))]).run().ended(0);
+        let run = promote(&format!("{}:v1", oci(&folder, "from")), &registry.at("app:v1")).run();
+        run.failed(1, &["shorter"]);
+    }
+}
