@@ -95,7 +95,15 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
             ledger: Ledger::default(),
         })
         .collect();
-    let pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(request, &result)).collect();
+    let mut pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(request, &result)).collect();
+    if request.repair {
+        for ((goal, destination), pending) in goals.iter().zip(&destinations).zip(&mut pending) {
+            // A layout's index may name a manifest whose file is broken or gone: its tags are written again.
+            if pending.is_empty() && goal.names(&result) && !destination.store.holds_manifest(&result.digest).await? {
+                *pending = goal.tags.iter().map(Option::as_deref).collect();
+            }
+        }
+    }
     let wanting: Vec<usize> = (0..goals.len())
         .filter(|&position| request.repair || (!pending[position].is_empty() && !destinations[position].is_source))
         .collect();
@@ -276,6 +284,11 @@ impl Goal {
         }
     }
 
+    /// Whether all tags name the result already.
+    fn names(&self, result: &Manifest) -> bool {
+        self.found.iter().all(|found| matches!(found, Presence::Present(found) if result.is(&found.digest)))
+    }
+
     /// The tags that must be written.
     fn pending(&self, request: &Request, result: &Manifest) -> Vec<Option<&str>> {
         let needed = |found: &Presence| match found {
@@ -399,13 +412,16 @@ fn planned_requests(outcome: &Outcome) -> u64 {
 
 fn totals(context: &Context, request: &Request, outcome: &Outcome) -> Totals {
     let blobs = || outcome.destinations.iter().flat_map(|destination| &destination.blobs);
-    let bytes = |action: Action| blobs().filter(|blob| blob.action == action).map(|blob| blob.size).sum::<u64>();
+    // Sizes are what manifests say, and may be any number.
+    let bytes = |action: Action| {
+        blobs().filter(|blob| blob.action == action).map(|blob| blob.size).fold(0, u64::saturating_add)
+    };
     let manifests = outcome.destinations.iter().flat_map(|destination| &destination.manifests);
     let manifest_bytes: u64 =
         manifests.filter(|manifest| manifest.action == Action::Sent).map(|manifest| manifest.size).sum();
     Totals {
         requests: if request.dry_run { planned_requests(outcome) } else { context.client.requests() },
-        sent_bytes: bytes(Action::Sent) + manifest_bytes,
+        sent_bytes: bytes(Action::Sent).saturating_add(manifest_bytes),
         mounted_bytes: bytes(Action::Mounted),
         present_bytes: bytes(Action::Present),
         seconds: context.seconds(),

@@ -228,9 +228,7 @@ impl<'a> Copy<'a> {
         let written = lacking.iter().map(|&position| async move {
             let destination = &self.destinations[position];
             let mut action = Action::Sent;
-            if self.options.repair
-                && matches!(destination.store.head(manifest.digest.as_str()).await?, Presence::Present(_))
-            {
+            if self.options.repair && destination.store.holds_manifest(&manifest.digest).await? {
                 action = Action::Present;
             }
             if action == Action::Sent && !self.options.dry_run {

@@ -102,6 +102,19 @@ impl Store {
         }
     }
 
+    /// Whether a manifest is there: by a registry's word, and by its bytes in a layout, whose index says nothing of them.
+    ///
+    /// # Errors
+    /// The registry can't be asked.
+    pub async fn holds_manifest(&self, digest: &Digest) -> Result<bool> {
+        match self {
+            Self::Registry(repository) => {
+                Ok(matches!(repository.head_manifest(digest.as_str()).await?, Presence::Present(_)))
+            }
+            Self::Layout(layout, limit) => Ok(matches!(layout.manifest(digest, *limit).await, Ok(Some(_)))),
+        }
+    }
+
     /// Whether a blob is there, and with the size it should have. `thorough` trusts a layout's file by its bytes alone.
     ///
     /// # Errors

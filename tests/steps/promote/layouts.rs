@@ -175,3 +175,23 @@ fn sizes_that_nobody_can_count_are_no_panic() {
         run.failed(1, &["shorter"]);
     }
 }
+
+#[test]
+fn a_broken_manifest_of_a_layout_is_repaired() {
+    let image = images::index(Style::Oci, 1, 2, 1, 500);
+    for registry in registries() {
+        let folder = Folder::new();
+        image.push(&registry, "app", "v1");
+        let out = format!("{}:v1", oci(&folder, "out"));
+        promote(&registry.at("app:v1"), &out).run().ended(0);
+        for manifest in &image.manifests {
+            let file = folder.join("out/blobs/sha256").join(manifest.digest.trim_start_matches("sha256:"));
+            std::fs::write(&file, &manifest.bytes[1..]).unwrap();
+            promote(&registry.at("app:v1"), &out)
+                .args(["--repair"])
+                .run()
+                .printed(&[line(&oci(&folder, "out"), &image)]);
+            layout::assert_image(&folder.join("out"), "v1", &image);
+        }
+    }
+}
