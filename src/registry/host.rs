@@ -164,7 +164,7 @@ impl Host {
     /// Notes that a request body of `size` bytes was too large.
     pub fn learn_too_large(&self, size: u64, minimum: u64) -> bool {
         // What the registry wants as a minimum counts more than what we would like as a maximum.
-        let smaller = (size / 2).min(LARGEST_CHUNK).max(SMALLEST_CHUNK).max(minimum);
+        let smaller = (size / 2).clamp(SMALLEST_CHUNK, LARGEST_CHUNK).max(minimum);
         if smaller >= size {
             return false;
         }
