@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::layout::{FileReader, Layout};
 use crate::error::Result;
 use crate::image::descriptor::Descriptor;
-use crate::image::digest::Digest;
+use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
 use crate::registry::blobs::BlobReader;
 use crate::registry::manifests::Presence;
@@ -93,6 +93,10 @@ impl Store {
     pub async fn tag_manifest(&self, tag: Option<&str>, manifest: &Manifest) -> Result<()> {
         match self {
             Self::Registry(repository) => {
+                // Under a tag a registry files it by SHA-256: the name that we print must be there as well.
+                if tag.is_some() && manifest.digest.algorithm() != Algorithm::Sha256 {
+                    repository.put_manifest(manifest.digest.as_str(), manifest).await?;
+                }
                 repository.put_manifest(tag.unwrap_or(manifest.digest.as_str()), manifest).await
             }
             Self::Layout(layout, _) => {

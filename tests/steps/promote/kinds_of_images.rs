@@ -241,3 +241,19 @@ fn a_manifest_that_is_another_images_layer_too_is_both() {
         assert_image(&destination, "copy", "v1", &image);
     }
 }
+
+#[test]
+fn an_image_known_by_sha512_is_known_by_it_at_the_destination() {
+    use sha2::{Digest as _, Sha512};
+    let image = images::image(1, 1, 500);
+    let (source, destination) = (Registry::inside(), Registry::inside());
+    image.push(&source, "app", "v1");
+    let value: Vec<String> = Sha512::digest(&image.root().bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = format!("sha512:{}", value.concat());
+    source.put_manifest("app", &name, image.root());
+    promote(&source.at(&format!("app@{name}")), &destination.at("copy:v1"))
+        .run()
+        .printed(&[destination.at(&format!("copy@{name}"))]);
+    assert!(destination.has_manifest("copy", &name), "the name that was printed is there");
+    assert_image(&destination, "copy", "v1", &image);
+}
