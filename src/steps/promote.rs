@@ -356,7 +356,6 @@ fn told(
     pending: &[Option<&str>],
     result: &Manifest,
 ) -> outcome::Destination {
-    let first = goal.tags.first().and_then(Option::as_deref);
     let other = match goal.found.first() {
         Some(Presence::Present(other)) if pending.is_empty() && !result.is(&other.digest) => Some(other.digest.clone()),
         _ => None,
@@ -379,16 +378,13 @@ fn told(
         Presence::Present(found) => found.digest == digest || request.if_exists != IfExists::Skip,
         Presence::Absent | Presence::Unknown => state != State::Skipped,
     };
+    let naming: Vec<Option<&str>> =
+        goal.tags.iter().zip(&goal.found).filter(|(_, found)| names_it(found)).map(|(tag, _)| tag.as_deref()).collect();
     outcome::Destination {
-        reference: goal.named(first, &digest),
+        // Not a tag that was left alone, since that names another image.
+        reference: goal.named(naming.first().copied().flatten(), &digest),
         name: goal.reference.name(),
-        tags: goal
-            .tags
-            .iter()
-            .zip(&goal.found)
-            .filter(|(_, found)| names_it(found))
-            .filter_map(|(tag, _)| tag.clone())
-            .collect(),
+        tags: naming.into_iter().flatten().map(str::to_owned).collect(),
         pinned: format!("{}@{digest}", goal.reference.name()),
         digest,
         state,
