@@ -51,8 +51,9 @@ struct TokenAnswer {
     token: Option<String>,
     #[serde(default)]
     access_token: Option<String>,
+    /// Seconds; what is no whole number is as good as nothing.
     #[serde(default)]
-    expires_in: Option<u64>,
+    expires_in: serde_json::Value,
 }
 
 impl Repository {
@@ -133,7 +134,7 @@ impl Repository {
         let mut header =
             HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| bad("the token can't stand in a header"))?;
         header.set_sensitive(true);
-        let life = answer.expires_in.filter(|&life| life > 0).map_or(DEFAULT_LIFE, Duration::from_secs);
+        let life = answer.expires_in.as_u64().filter(|&life| life > 0).map_or(DEFAULT_LIFE, Duration::from_secs);
         // Renewed a little before its end, so that no request arrives with a token that died on the way.
         let margin = (life / 5).min(Duration::from_secs(15));
         let renew_at = asked.checked_add(life.saturating_sub(margin)).unwrap_or(asked + DEFAULT_LIFE);

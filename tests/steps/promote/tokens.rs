@@ -274,3 +274,21 @@ fn a_registry_that_refuses_every_token_is_not_asked_for_ever() {
         .failed(4, &["401"]);
     assert!(proxy.log().len() < 12, "{:#?}", proxy.lines());
 }
+
+#[test]
+fn a_token_is_a_token_whatever_is_said_of_its_life() {
+    let image = images::image(1, 1, 100);
+    for registry in crate::support::registries() {
+        image.push(&registry, "app", "v1");
+        let body = br#"{"token":"t","expires_in":"300","issued_at":null}"#.to_vec();
+        let service =
+            Proxy::before(&registry).with(rule("GET", "/token", Action::Answer { status: 200, headers: vec![], body }));
+        let challenge = Action::Answer {
+            status: 401,
+            headers: vec![("WWW-Authenticate".to_owned(), format!("Bearer realm=\"http://{}/token\"", service.host))],
+            body: vec![],
+        };
+        let reading = Proxy::before(&registry).with(rule("GET", "/app/", challenge).times(1));
+        promote(&reading.at("app:v1"), &registry.at("copy:v1")).run().printed(&[line(&registry.at("copy"), &image)]);
+    }
+}
