@@ -5,17 +5,24 @@
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, RANGE};
+use url::Url;
 
 use super::repository::{Call, Repository, Room};
 use super::retry;
 use super::transport::Answer;
 use crate::error::Error;
+use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
+
+/// Of the URLs of a foreign layer no more are tried.
+const URLS_TRIED: usize = 3;
 
 /// A blob being read. It is resumed by Range when its connection breaks; its bytes are not checked here.
 pub struct BlobReader {
     repository: Repository,
     digest: Digest,
+    /// Where the registry doesn't have it: another address, that of a foreign layer.
+    elsewhere: Option<Url>,
     /// The next byte to hand out.
     offset: u64,
     /// Bytes to drop first: the server began at 0 although asked to begin later.
@@ -46,32 +53,53 @@ impl Repository {
         }
     }
 
-    /// Begins to read a blob at byte `offset`.
+    /// Begins to read a blob at byte `offset`. A foreign layer that the registry lacks is read from its URLs, without
+    /// credentials: whatever they answer must have the digest.
     ///
     /// # Errors
     /// The blob is not there, or can't be had.
-    pub async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<BlobReader, Error> {
+    pub async fn open_blob(&self, blob: &Descriptor, offset: u64) -> Result<BlobReader, Error> {
         let mut reader = BlobReader {
             repository: self.clone(),
-            digest: digest.clone(),
+            digest: blob.digest.clone(),
+            elsewhere: None,
             offset,
             skip: 0,
             answer: None,
             failures: 0,
             ended_at: None,
         };
-        reader.open().await?;
-        Ok(reader)
+        let Err(error) = reader.open().await else { return Ok(reader) };
+        let is_missing = matches!(&error, Error::Registry(error) if error.status == 404);
+        for url in blob.urls.iter().take(URLS_TRIED).filter(|_| is_missing) {
+            reader.elsewhere = url.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"));
+            if reader.elsewhere.is_some() && reader.open().await.is_ok() {
+                return Ok(reader);
+            }
+        }
+        Err(error)
     }
 
     async fn ask_blob(&self, method: Method, digest: &Digest, offset: u64, room: Room) -> Result<Answer, Error> {
+        let url = self.url(&format!("blobs/{digest}")).await?;
+        self.ask_blob_at(url, method, digest, offset, room).await
+    }
+
+    async fn ask_blob_at(
+        &self,
+        url: Url,
+        method: Method,
+        digest: &Digest,
+        offset: u64,
+        room: Room,
+    ) -> Result<Answer, Error> {
         let range: Option<(HeaderName, HeaderValue)> = (offset > 0)
             .then(|| HeaderValue::from_str(&format!("bytes={offset}-")).ok().map(|range| (RANGE, range)))
             .flatten();
         let call = Call {
             operation: format!("{method} blob {}", digest.short()),
             method,
-            url: self.url(&format!("blobs/{digest}")).await?,
+            url,
             headers: range.as_slice(),
             body: None,
             room,
@@ -91,7 +119,11 @@ pub struct BlobPresence {
 impl BlobReader {
     async fn open(&mut self) -> Result<(), Error> {
         // A redirect's target may live for minutes only: each try begins at the registry again.
-        let answer = self.repository.ask_blob(Method::GET, &self.digest, self.offset, Room::Held).await?;
+        let repository = &self.repository;
+        let answer = match self.elsewhere.clone() {
+            Some(url) => repository.ask_blob_at(url, Method::GET, &self.digest, self.offset, Room::Held).await?,
+            None => repository.ask_blob(Method::GET, &self.digest, self.offset, Room::Held).await?,
+        };
         self.skip = match answer.status().as_u16() {
             206 if starts_at(&answer, self.offset) => 0,
             200 => self.offset,

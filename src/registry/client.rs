@@ -159,7 +159,11 @@ impl Client {
 }
 
 fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
+    let builder = reqwest::Client::builder();
+    // The library's own 30 s would end an upload to a registry that is busy for longer.
+    #[cfg(target_os = "linux")]
+    let builder = builder.tcp_user_timeout(super::transport::STALL_TIMEOUT);
+    builder
         .tls_backend_preconfigured(tls)
         // Redirects are followed by our own hand, without credentials.
         .redirect(reqwest::redirect::Policy::none())

@@ -19,7 +19,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 /// No silence in the middle of a body is longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// An upload that doesn't move for so long is given up.
-const STALL_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// A registry may take long to answer the end of a large upload, since it hashes and moves it first.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(900);
 /// No chain of redirects is longer.

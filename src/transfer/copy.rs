@@ -326,7 +326,7 @@ impl<'a> Copy<'a> {
         let prepared = if early {
             permits = self.permits(wanting).await?;
             let preparing = try_join_all(wanting.iter().map(|&position| self.prepare(position, blob, Room::Held)));
-            let (prepared, reader) = tokio::try_join!(preparing, self.source.open_blob(&blob.digest, 0))?;
+            let (prepared, reader) = tokio::try_join!(preparing, self.source.open_blob(blob, 0))?;
             opened = Some(reader);
             prepared
         } else {

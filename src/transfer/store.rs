@@ -144,12 +144,12 @@ impl Store {
     ///
     /// # Errors
     /// It is not there, or can't be read.
-    pub async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<Reader> {
+    pub async fn open_blob(&self, blob: &Descriptor, offset: u64) -> Result<Reader> {
         match self {
             Self::Registry(repository) => {
-                repository.open_blob(digest, offset).await.map(|reader| Reader::Registry(Box::new(reader)))
+                repository.open_blob(blob, offset).await.map(|reader| Reader::Registry(Box::new(reader)))
             }
-            Self::Layout(layout, _) => layout.open_blob(digest, offset).await.map(Reader::File),
+            Self::Layout(layout, _) => layout.open_blob(&blob.digest, offset).await.map(Reader::File),
         }
     }
 

@@ -62,7 +62,7 @@ impl<'a> Verified<'a> {
         let (read, hasher) = if opened.is_some() { fresh() } else { checkpoints.before(from).unwrap_or_else(fresh) };
         let reader = match opened {
             Some(reader) => reader,
-            None => source.open_blob(&blob.digest, read).await?,
+            None => source.open_blob(blob, read).await?,
         };
         let mut verified =
             Self { source, blob, reader, hasher: Some(hasher), read, from, checkpoints: checkpoints.clone() };

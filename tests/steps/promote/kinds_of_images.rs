@@ -180,6 +180,25 @@ fn a_foreign_layer_moves_when_asked() {
 }
 
 #[test]
+fn a_foreign_layer_that_the_source_lacks_is_fetched_from_its_url() {
+    for (source, destination) in pairs() {
+        let elsewhere = Proxy::before(&source);
+        let image = images::with_foreign_layer_at(2, |digest| {
+            format!("http://{}", elsewhere.at(&format!("v2/layers/blobs/{digest}")))
+        });
+        source.put_blob("layers", &image.foreign[0]);
+        image.push(&source, "app", "v1");
+        promote(&source.at("app:v1"), &destination.at("app:v1"))
+            .args(["--include-foreign"])
+            .run()
+            .printed(&[line(&destination.at("app"), &image)]);
+        assert_image(&destination, "app", "v1", &image);
+        assert!(destination.has_blob("app", &image.foreign[0].digest));
+        assert_eq!(elsewhere.lines().len(), 1, "{:#?}", elsewhere.lines());
+    }
+}
+
+#[test]
 fn a_source_by_digest_and_a_destination_without_a_tag() {
     let image = images::image(1, 1, 100);
     for (source, destination) in pairs() {

@@ -260,13 +260,18 @@ fn attestation(seed: u64) -> Image {
     image_of(Style::Oci, "unknown/unknown", vec![layer])
 }
 
-/// An image with one layer of its own and one foreign layer.
+/// An image with one layer of its own and one foreign layer, which nobody serves.
 pub fn with_foreign_layer(seed: u64) -> Image {
+    with_foreign_layer_at(seed, |digest| format!("https://layers.invalid/{digest}"))
+}
+
+/// An image with one layer of its own and one foreign layer, at the address that `url` makes of its digest.
+pub fn with_foreign_layer_at(seed: u64, url: impl Fn(&str) -> String) -> Image {
     let own = layers(Style::Oci, seed, 1, 800);
     let foreign = Content::new(OCI_FOREIGN, noise(seed * 1000 + 900, 600));
     let config = config(Style::Oci, PLATFORMS[0], &own);
     let mut descriptor = foreign.descriptor();
-    descriptor["urls"] = json!(["https://layers.invalid/base.tar.gz"]);
+    descriptor["urls"] = json!([url(&foreign.digest)]);
     let manifest = json!({
         "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config.descriptor(),
         "layers": [descriptor, own[0].descriptor()],
