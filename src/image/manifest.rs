@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::descriptor::{Descriptor, null_is_default};
 use super::digest::Digest;
@@ -179,8 +179,82 @@ impl Manifest {
         Ok(Self { media_type: self.media_type.clone(), digest: Digest::of(&bytes), bytes: bytes.into() })
     }
 
+    /// The image that has `config` in place of its own and `layers` on top. Every other field stays, in its place.
+    ///
+    /// # Errors
+    /// This is not an image.
+    pub fn with_layers(&self, config: &Descriptor, layers: &[Descriptor]) -> Result<Self, Error> {
+        self.edited(|value| {
+            let Some(own) = value.get_mut("config").and_then(Value::as_object_mut) else {
+                return Err(self.malformed("an image without `config`"));
+            };
+            describe(own, config);
+            let list = value.entry("layers").or_insert(Value::Null);
+            if list.is_null() {
+                *list = Value::Array(Vec::new());
+            }
+            let list = list.as_array_mut().ok_or_else(|| self.malformed("`layers` is not a list"))?;
+            for layer in layers {
+                list.push(serde_json::to_value(layer).map_err(|error| self.malformed(&error.to_string()))?);
+            }
+            Ok(())
+        })
+    }
+
+    /// The manifest with these annotations, each in place of one of the same name; one without a value is taken out.
+    /// With nothing to change, the bytes stay.
+    ///
+    /// # Errors
+    /// This is no JSON object, or its `annotations` are not a map.
+    pub fn with_annotations(&self, annotations: &[(String, Option<String>)]) -> Result<Self, Error> {
+        self.edited(|value| {
+            if value.get("annotations").is_none_or(Value::is_null) && annotations.iter().all(|(_, new)| new.is_none()) {
+                return Ok(());
+            }
+            let own = value.entry("annotations").or_insert(Value::Null);
+            if own.is_null() {
+                *own = Value::Object(Map::new());
+            }
+            let own = own.as_object_mut().ok_or_else(|| self.malformed("`annotations` is not a map"))?;
+            for (name, new) in annotations {
+                match new {
+                    Some(new) => drop(own.insert(name.clone(), Value::String(new.clone()))),
+                    None => drop(own.shift_remove(name)),
+                }
+            }
+            if own.is_empty() {
+                value.shift_remove("annotations");
+            }
+            Ok(())
+        })
+    }
+
+    /// What `edit` makes of the manifest's fields; the very bytes of before if it changes none.
+    fn edited(&self, edit: impl FnOnce(&mut Map<String, Value>) -> Result<(), Error>) -> Result<Self, Error> {
+        let before: Map<String, Value> =
+            serde_json::from_slice(&self.bytes).map_err(|error| self.malformed(&error.to_string()))?;
+        let mut after = before.clone();
+        edit(&mut after)?;
+        if after == before {
+            return Ok(self.clone());
+        }
+        let bytes = serde_json::to_vec(&after).map_err(|error| self.malformed(&error.to_string()))?;
+        Ok(Self { media_type: self.media_type.clone(), digest: Digest::of(&bytes), bytes: bytes.into() })
+    }
+
     fn malformed(&self, reason: &str) -> Error {
         Error::Malformed { what: format!("manifest {}", self.digest), reason: crate::error::printable(reason, 300) }
+    }
+}
+
+/// Lets the fields of a descriptor, as somebody wrote them, speak of other content: the type, digest and size are new,
+/// and what was said of the old bytes goes (embedded data, other addresses); annotations and platform stay.
+pub fn describe(fields: &mut Map<String, Value>, content: &Descriptor) {
+    fields.insert("mediaType".to_owned(), Value::String(content.media_type.clone()));
+    fields.insert("digest".to_owned(), Value::String(content.digest.to_string()));
+    fields.insert("size".to_owned(), Value::from(content.size));
+    for old in ["data", "urls"] {
+        fields.shift_remove(old);
     }
 }
 
@@ -299,5 +373,29 @@ mod tests {
                 r#"{{"zebra":1,"schemaVersion":2,"manifests":[{{"digest":"{D}","size":1,"strange":[1]}}],"annotations":{{"b":"1","a":"2"}}}}"#
             )
         );
+    }
+
+    #[test]
+    fn an_edited_image_keeps_every_other_field() {
+        let image = manifest(
+            media_type::OCI_MANIFEST,
+            &format!(
+                r#"{{"zebra":1,"schemaVersion":2,"config":{{"mediaType":"c","digest":"{D}","size":2,"data":"e30=","annotations":{{"k":"v"}}}},"layers":[{{"digest":"{D}","size":1,"strange":[1]}}],"subject":null}}"#
+            ),
+        );
+        let digest = Digest::of(b"new");
+        let more = [Descriptor::new("l", digest.clone(), 7)];
+        let edited = image.with_layers(&Descriptor::new("c", digest.clone(), 3), &more).unwrap();
+        let edited =
+            edited.with_annotations(&[("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), None)]).unwrap();
+        assert_eq!(
+            std::str::from_utf8(&edited.bytes).unwrap(),
+            format!(
+                r#"{{"zebra":1,"schemaVersion":2,"config":{{"mediaType":"c","digest":"{digest}","size":3,"annotations":{{"k":"v"}}}},"layers":[{{"digest":"{D}","size":1,"strange":[1]}},{{"mediaType":"l","digest":"{digest}","size":7}}],"subject":null,"annotations":{{"a":"1"}}}}"#
+            )
+        );
+        assert_eq!(image.with_annotations(&[("b".to_owned(), None)]).unwrap().digest, image.digest);
+        let bare = edited.with_annotations(&[("a".to_owned(), None)]).unwrap();
+        assert!(!std::str::from_utf8(&bare.bytes).unwrap().contains(r#""annotations":{}"#));
     }
 }
