@@ -2,8 +2,10 @@
 
 pub mod context;
 pub mod digest;
+pub mod goals;
 pub mod inspect;
 pub mod platforms;
 pub mod promote;
 pub mod source;
 pub mod tag;
+pub mod telling;

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
@@ -55,12 +56,16 @@ pub struct Copy<'a> {
     destinations: &'a [Destination],
     options: CopyOptions,
     progress: &'a Progress,
-    bulk: Semaphore,
+    bulk: Arc<Semaphore>,
     /// A small blob whose bytes are kept as they pass by, and those bytes.
     keep: Option<(Digest, Mutex<Vec<u8>>)>,
+    /// Manifests that need not be read: the step has read them, or made them.
+    known: HashMap<Digest, Manifest>,
+    /// Blobs that the step made.
+    made: HashMap<Digest, Bytes>,
     /// For each content that was met: which destinations have it now. The same bytes may be a manifest and a blob,
     /// which are two things to a registry.
-    placed: Mutex<HashMap<(Role, Digest), Placed>>,
+    placed: Arc<Mutex<HashMap<(Role, Digest), Placed>>>,
 }
 
 /// The destinations that have a content; whoever needs it too waits on the lock while it is brought there.
@@ -83,8 +88,32 @@ impl<'a> Copy<'a> {
         options: CopyOptions,
         progress: &'a Progress,
     ) -> Self {
-        let bulk = Semaphore::new(BULK_JOBS.min(options.jobs.max(1)));
-        Self { source, destinations, options, progress, bulk, keep: None, placed: Mutex::new(HashMap::new()) }
+        let bulk = Arc::new(Semaphore::new(BULK_JOBS.min(options.jobs.max(1))));
+        let (known, made, placed) = (HashMap::new(), HashMap::new(), Arc::default());
+        Self { source, destinations, options, progress, bulk, keep: None, known, made, placed }
+    }
+
+    /// Works beside `other`, which brings parts of the same result from another source to the same places in the same
+    /// order: what both need is brought once, and they share the room for bulk.
+    #[must_use]
+    pub fn beside(mut self, other: &Self) -> Self {
+        self.placed = Arc::clone(&other.placed);
+        self.bulk = Arc::clone(&other.bulk);
+        self
+    }
+
+    /// Takes these manifests as they are, instead of asking the source for them.
+    #[must_use]
+    pub fn knowing(mut self, manifests: impl IntoIterator<Item = Manifest>) -> Self {
+        self.known.extend(manifests.into_iter().map(|manifest| (manifest.digest.clone(), manifest)));
+        self
+    }
+
+    /// Takes these blobs out of memory, instead of asking the source for them.
+    #[must_use]
+    pub fn with_made(mut self, blobs: impl IntoIterator<Item = (Digest, Bytes)>) -> Self {
+        self.made.extend(blobs);
+        self
     }
 
     /// Keeps the bytes of `blob`, if it is small, as they pass by, so that what a step wants to know of a config costs
@@ -191,6 +220,12 @@ impl<'a> Copy<'a> {
     /// Which destinations lack a child, and the child itself: asked at once, except where each manifest that is read
     /// counts against a limit.
     async fn look_up(&self, child: &Descriptor, wanting: &[usize]) -> Result<(Vec<usize>, Option<Manifest>)> {
+        if let Some(manifest) = self.known.get(&child.digest) {
+            return Ok((
+                self.lacking(&child.digest, wanting).await?,
+                Some(self.as_described(manifest.clone(), child)?),
+            ));
+        }
         let digest = child.digest.as_str();
         let (lacking, manifest) =
             tokio::try_join!(self.lacking(&child.digest, wanting), self.source.manifest(Some(digest)))?;
@@ -297,7 +332,8 @@ impl<'a> Copy<'a> {
             let start = Instant::now();
             let there =
                 destination.store.has_blob(&blob.digest, Some(blob.size), self.options.repair, Room::Wait).await?;
-            let mounts = destination.store.repository().is_some_and(|repository| repository.mount_from().is_some());
+            let mounts = destination.store.repository().is_some_and(|repository| repository.mount_from().is_some())
+                && !self.made.contains_key(&blob.digest);
             let action = match (there, mounts && !self.options.repair) {
                 (true, _) => Action::Present,
                 (false, true) => Action::Mounted,
@@ -316,11 +352,14 @@ impl<'a> Copy<'a> {
         let _bulk = self.room_for_bulk(blob).await;
         // To a new place, the source is opened while the destinations are asked: what is fetched for nothing, when one
         // has the blob after all, is a buffer's worth.
-        let early = wanting.iter().all(|&position| {
-            let destination = &self.destinations[position];
-            destination.is_new
-                && destination.store.repository().is_none_or(|repository| repository.mount_from().is_none())
-        }) && !self.options.repair;
+        let made = self.made.get(&blob.digest);
+        let early = made.is_none()
+            && wanting.iter().all(|&position| {
+                let destination = &self.destinations[position];
+                destination.is_new
+                    && destination.store.repository().is_none_or(|repository| repository.mount_from().is_none())
+            })
+            && !self.options.repair;
         let mut permits = Vec::new();
         let mut opened = None;
         let prepared = if early {
@@ -354,7 +393,7 @@ impl<'a> Copy<'a> {
                 permits = self.permits(&sending).await?;
             }
             let kept = self.keep.as_ref().filter(|(digest, _)| *digest == blob.digest).map(|(_, bytes)| bytes);
-            let cargo = Cargo { source: self.source, blob, item: &item, retries: self.options.retries, kept };
+            let cargo = Cargo { source: self.source, blob, item: &item, retries: self.options.retries, made, kept };
             relay(&cargo, opened, targets).await?;
         }
         drop(permits);

@@ -1,5 +1,7 @@
 //! A destination while an image is brought to it: what is known of it, and how it comes to have a blob.
 
+use std::sync::Arc;
+
 use super::layout::Layout;
 use super::ledger::Ledger;
 use super::store::Store;
@@ -17,8 +19,8 @@ pub struct Destination {
     pub is_new: bool,
     /// It is the source's own repository: all content is there.
     pub is_source: bool,
-    /// What was done.
-    pub ledger: Ledger,
+    /// What was done. Where a result has several sources, each has a view of its own of the place, and all share this.
+    pub ledger: Arc<Ledger>,
 }
 
 /// What it takes to get a blob to a destination.

@@ -36,8 +36,17 @@ pub struct Cargo<'a> {
     pub item: &'a Item,
     /// How often a destination may fail for a passing reason.
     pub retries: u32,
+    /// The blob itself, if it was made by the step and is in memory: then the source is not asked.
+    pub made: Option<&'a Bytes>,
     /// Where to keep a copy of the bytes that pass by.
     pub kept: Option<&'a std::sync::Mutex<Vec<u8>>>,
+}
+
+impl Cargo<'_> {
+    /// A reader of what is in memory.
+    fn made(&self) -> Option<Reader> {
+        self.made.map(|bytes| Reader::Made(Some(bytes.clone())))
+    }
 }
 
 /// Pieces on their way to one destination.
@@ -73,6 +82,7 @@ impl Line {
 /// The source can't be read or isn't what it should be; a destination refused the blob, or failed too often.
 pub async fn relay(cargo: &Cargo<'_>, opened: Option<Reader>, targets: Vec<Target<'_>>) -> Result<()> {
     let checkpoints = Checkpoints::default();
+    let opened = opened.or_else(|| cargo.made());
     let mut verified = Verified::open(cargo.source, cargo.blob, 0, opened, &checkpoints).await?;
     let (lines, feeds): (Vec<_>, Vec<_>) = targets.iter().map(|_| feed()).unzip();
     let sending = join_all(targets.into_iter().zip(feeds).map(|(target, feed)| first_try(cargo, target, feed)));
@@ -328,7 +338,7 @@ async fn send_from(
     cargo.item.restart();
     cargo.item.advance(offset);
     let mut verified =
-        Verified::open(cargo.source, cargo.blob, offset, None, checkpoints).await.map_err(Attempt::Source)?;
+        Verified::open(cargo.source, cargo.blob, offset, cargo.made(), checkpoints).await.map_err(Attempt::Source)?;
     let (line, pieces) = feed();
     let rest = Cargo { kept: None, ..*cargo };
     let feeding = feed_all(&mut verified, vec![line], &rest);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::layout::{FileReader, Layout};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
@@ -25,6 +25,8 @@ pub enum Reader {
     Registry(Box<BlobReader>),
     /// From a file.
     File(FileReader),
+    /// Out of memory: what a step made. `None` once it was handed out.
+    Made(Option<Bytes>),
 }
 
 impl Store {
@@ -171,6 +173,7 @@ impl Reader {
         match self {
             Self::Registry(reader) => reader.next().await,
             Self::File(reader) => reader.next().await,
+            Self::Made(bytes) => Ok(bytes.take().filter(|bytes| !bytes.is_empty())),
         }
     }
 
@@ -179,6 +182,7 @@ impl Reader {
         match self {
             Self::Registry(reader) => reader.ended_early().await,
             Self::File(reader) => Err(reader.too_short(size)),
+            Self::Made(_) => Err(Error::Other(format!("what was made has fewer than its {size} bytes"))),
         }
     }
 }

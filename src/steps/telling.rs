@@ -1,0 +1,85 @@
+//! What a step tells of what it did: the report's entries for destinations, and its sums.
+
+use super::context::Context;
+use super::goals::{Goal, IfExists, Terms};
+use crate::image::manifest::Manifest;
+use crate::registry::manifests::Presence;
+use crate::report::outcome::{self, Action, Outcome, State, Totals};
+use crate::transfer::destination::Destination;
+
+/// The report's entry for one destination; `pending` are the tags that had to be written.
+pub fn told(
+    terms: Terms,
+    goal: &Goal,
+    destination: &Destination,
+    pending: &[Option<&str>],
+    result: &Manifest,
+) -> outcome::Destination {
+    let other = match goal.found.first() {
+        Some(Presence::Present(other)) if pending.is_empty() && !result.is(&other.digest) => Some(other.digest.clone()),
+        _ => None,
+    };
+    let action = if pending.is_empty() { Action::Present } else { Action::Sent };
+    if other.is_none() {
+        destination.ledger.manifest(result, 0, action);
+    }
+    let (manifests, blobs) = (destination.ledger.manifests(), destination.ledger.blobs());
+    let sent_any = manifests.iter().any(|manifest| manifest.action == Action::Sent)
+        || blobs.iter().any(|blob| matches!(blob.action, Action::Sent | Action::Mounted));
+    let state = match (&other, pending.is_empty() && !sent_any) {
+        (Some(_), _) => State::Skipped,
+        (None, true) => State::Unchanged,
+        (None, false) if terms.dry_run => State::Planned,
+        (None, false) => State::Written,
+    };
+    let digest = other.unwrap_or_else(|| result.digest.clone());
+    let names_it = |found: &Presence| match found {
+        Presence::Present(found) => found.digest == digest || terms.if_exists != IfExists::Skip,
+        Presence::Absent | Presence::Unknown => state != State::Skipped,
+    };
+    let naming: Vec<Option<&str>> =
+        goal.tags.iter().zip(&goal.found).filter(|(_, found)| names_it(found)).map(|(tag, _)| tag.as_deref()).collect();
+    outcome::Destination {
+        // Not a tag that was left alone, since that names another image.
+        reference: goal.named(naming.first().copied().flatten(), &digest),
+        name: goal.reference.name(),
+        tags: naming.into_iter().flatten().map(str::to_owned).collect(),
+        pinned: format!("{}@{digest}", goal.reference.name()),
+        digest,
+        state,
+        manifests,
+        blobs,
+    }
+}
+
+/// The requests that a plan's content would take: to send a blob three, to find or link it one.
+fn planned_requests(outcome: &Outcome) -> u64 {
+    let blobs = outcome.destinations.iter().flat_map(|destination| &destination.blobs);
+    let manifests = outcome.destinations.iter().flat_map(|destination| &destination.manifests);
+    let of_blob = |action| match action {
+        Action::Sent => 3,
+        Action::Mounted | Action::Present => 1,
+        Action::Foreign => 0,
+    };
+    blobs.map(|blob| of_blob(blob.action)).sum::<u64>()
+        + manifests.map(|manifest| 2 + u64::from(manifest.action == Action::Sent)).sum::<u64>()
+}
+
+/// The sums over all destinations of `outcome`.
+pub fn totals(context: &Context, terms: Terms, outcome: &Outcome) -> Totals {
+    let blobs = || outcome.destinations.iter().flat_map(|destination| &destination.blobs);
+    // Sizes are what manifests say, and may be any number.
+    let bytes = |action: Action| {
+        blobs().filter(|blob| blob.action == action).map(|blob| blob.size).fold(0, u64::saturating_add)
+    };
+    let manifests = outcome.destinations.iter().flat_map(|destination| &destination.manifests);
+    let manifest_bytes: u64 =
+        manifests.filter(|manifest| manifest.action == Action::Sent).map(|manifest| manifest.size).sum();
+    Totals {
+        requests: if terms.dry_run { planned_requests(outcome) } else { context.client.requests() },
+        sent_bytes: bytes(Action::Sent).saturating_add(manifest_bytes),
+        mounted_bytes: bytes(Action::Mounted),
+        present_bytes: bytes(Action::Present),
+        seconds: context.seconds(),
+    }
+}
