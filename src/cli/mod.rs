@@ -1,6 +1,7 @@
 //! The command line: words and environment become a plain request. It knows nothing of HTTP.
 
 pub mod common;
+pub mod index;
 pub mod promote;
 pub mod registry;
 pub mod run;
@@ -30,6 +31,8 @@ Exit status: 0 done, 1 failed, 2 the command line is wrong, 3 a guard said no an
 pub enum Step {
     /// Copy an image, whole and byte for byte, to one or more destinations.
     Promote(promote::PromoteArgs),
+    /// Assemble one multi-platform index out of images in registries.
+    Index(index::IndexArgs),
     /// Let more tags name an image in its own repository.
     Tag(small_steps::TagArgs),
     /// Print the digest that a reference names.

@@ -4,9 +4,9 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::common::{CommonArgs, ResultArgs};
-use super::words::{list, parse_list};
+use super::words::{self, parse_list};
 use crate::error::Error;
-use crate::image::reference::{Reference, is_tag};
+use crate::image::reference::Reference;
 use crate::steps::promote::{self, Request};
 
 /// The words of `promote`.
@@ -98,17 +98,8 @@ impl PromoteArgs {
     pub fn request(&self) -> Result<Request, Error> {
         let source = reference("SOURCE", &self.source)?;
         let mut destinations: Vec<Reference> = parse_list("DESTINATION", &self.destination)?;
-        destinations.extend(parse_list::<Reference>("--to", &self.to)?);
-        let mut tags = Vec::new();
-        for tag in list(&self.tags) {
-            if is_tag(&tag) {
-                tags.push(tag);
-            } else if tag.contains(['/', ':']) {
-                destinations.push(reference("--tags", &tag)?);
-            } else {
-                return Err(Error::Usage(format!("--tags: `{}` is not a tag", crate::error::printable(&tag, 140))));
-            }
-        }
+        let (further, tags) = words::destinations(&self.to, &self.tags)?;
+        destinations.extend(further);
         if destinations.is_empty() {
             return Err(Error::Usage(
                 "no destination: write `imgstep promote SOURCE DESTINATION`, or --to DESTINATION".to_owned(),

@@ -21,12 +21,12 @@ use crate::registry::tls::Trust;
 use crate::report::results::{self, ResultFile, ResultKey};
 use crate::report::{self, CiEnvironment, Console, Outcome, OutputFormat, Progress, Verbosity};
 use crate::steps::context::Context;
-use crate::steps::{digest, inspect, promote, tag};
+use crate::steps::{digest, index, inspect, promote, tag};
 
 /// When a signal ends a step, open uploads are cancelled for no longer than this.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 /// The results that steps without a base give.
-const RESULT_KEYS: [ResultKey; 8] = [
+pub(super) const RESULT_KEYS: [ResultKey; 8] = [
     ResultKey::Digest,
     ResultKey::Url,
     ResultKey::Ref,
@@ -86,6 +86,7 @@ impl Step {
     fn common(&self) -> Option<&CommonArgs> {
         match self {
             Self::Promote(args) => Some(&args.common),
+            Self::Index(args) => Some(&args.common),
             Self::Tag(args) => Some(&args.common),
             Self::Digest(args) => Some(&args.common),
             Self::Inspect(args) => Some(&args.common),
@@ -96,6 +97,7 @@ impl Step {
     fn result_files(&self) -> Result<Vec<ResultFile>> {
         let words = match self {
             Self::Promote(args) => &args.results.result,
+            Self::Index(args) => return results::parse(&list(&args.results.result), args.result_keys()),
             Self::Tag(args) => &args.results.result,
             Self::Digest(args) => &args.results.result,
             Self::Inspect(_) | Self::Registry(_) => return Ok(Vec::new()),
@@ -169,6 +171,11 @@ async fn work(step: &Step, context: &Context, files: &[ResultFile]) -> Result<To
             let request = args.request()?;
             results::preflight(files)?;
             promote::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
+        }
+        Step::Index(args) => {
+            let request = args.request()?;
+            results::preflight(files)?;
+            index::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
         }
         Step::Tag(args) => {
             let image = reference("IMAGE", &args.image)?;

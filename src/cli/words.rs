@@ -4,6 +4,7 @@
 use clap::{Arg, ArgAction, Command};
 
 use crate::error::Error;
+use crate::image::reference::{Reference, is_tag};
 
 /// The environment variable of an option: `if-exists` is `IMGSTEP_IF_EXISTS`.
 pub fn variable(id: &str) -> String {
@@ -117,6 +118,40 @@ where
     T::Err: std::fmt::Display,
 {
     list(values).iter().map(|value| value.parse().map_err(|error| Error::Usage(format!("{option}: {error}")))).collect()
+}
+
+/// The words of `--to` and `--tags`: destinations, and further tags in the repository of each. A full reference among the
+/// tags is a destination of its own.
+///
+/// # Errors
+/// A word that is no reference or tag ([`Error::Usage`]).
+pub fn destinations(to: &[String], tags: &[String]) -> Result<(Vec<Reference>, Vec<String>), Error> {
+    let mut destinations: Vec<Reference> = parse_list("--to", to)?;
+    let mut further = Vec::new();
+    for tag in list(tags) {
+        if is_tag(&tag) {
+            further.push(tag);
+        } else if tag.contains(['/', ':']) {
+            destinations.extend(parse_list::<Reference>("--tags", &[tag])?);
+        } else {
+            return Err(Error::Usage(format!("--tags: `{}` is not a tag", crate::error::printable(&tag, 140))));
+        }
+    }
+    Ok((destinations, further))
+}
+
+/// A word `KEY=VALUE`; the value may be empty, and may hold more `=`.
+///
+/// # Errors
+/// It has no `=`, or nothing in front of it ([`Error::Usage`]).
+pub fn pair(option: &str, word: &str) -> Result<(String, String), Error> {
+    match word.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => {
+            let word = crate::error::printable(word, 200);
+            Err(Error::Usage(format!("{option}: `{word}` is not KEY=VALUE")))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+pub mod format;
+pub mod index;
 pub mod manifest;
 pub mod media_type;
 pub mod platform;

@@ -21,6 +21,14 @@ pub struct Platform {
     /// The version of the operating system (Windows).
     #[serde(default, rename = "os.version", skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
+    /// Features that the operating system must have (Windows: `win32k`).
+    #[serde(
+        default,
+        rename = "os.features",
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "super::descriptor::null_is_default"
+    )]
+    pub os_features: Vec<String>,
 }
 
 /// Why a text is not a platform.
@@ -59,7 +67,7 @@ impl FromStr for Platform {
             other => other.to_owned(),
         };
         let variant = parts.get(2).copied().or(implied).map(str::to_ascii_lowercase);
-        Ok(Self { os, architecture, variant, os_version: os_version.map(str::to_owned) })
+        Ok(Self { os, architecture, variant, os_version: os_version.map(str::to_owned), os_features: Vec::new() })
     }
 }
 
@@ -100,6 +108,27 @@ impl Platform {
             ("arm", "5") => "v5",
             (_, other) => other,
         }
+    }
+
+    /// Whether both are one platform to whoever chooses among the children of an index: the order of features and a
+    /// variant that goes without saying make no difference.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+
+    /// What orders platforms, and is equal for those that are the same: operating system, architecture, variant,
+    /// version, features.
+    pub fn place(&self) -> (&str, &str, &str, &str, Vec<&str>) {
+        let mut features: Vec<&str> = self.os_features.iter().map(String::as_str).collect();
+        features.sort_unstable();
+        let version = self.os_version.as_deref().unwrap_or_default();
+        (&self.os, &self.architecture, self.canonical_variant(), version, features)
+    }
+
+    /// Whether it names something: an image without an operating system or architecture, or for `unknown`, runs nowhere.
+    pub fn is_known(&self) -> bool {
+        let known = |word: &str| !word.is_empty() && word != "unknown";
+        known(&self.os) && known(&self.architecture)
     }
 
     /// Whether `self`, a platform of an image, is what `wish` asks for. A wish without a variant means the usual one,
@@ -143,6 +172,18 @@ mod tests {
         for bad in ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "linux/amd64:", "linux/a b"] {
             assert!(bad.parse::<Platform>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_same_platform_written_in_two_ways() {
+        assert!(platform("linux/arm64").is_same(&platform("linux/arm64/v8")));
+        assert!(!platform("linux/arm/v6").is_same(&platform("linux/arm/v7")));
+        assert!(!platform("windows/amd64:10.0.1").is_same(&platform("windows/amd64:10.0.2")));
+        let read = |text: &str| serde_json::from_str::<Platform>(text).unwrap();
+        let one = read(r#"{"os":"windows","architecture":"amd64","os.features":["b","a"]}"#);
+        assert!(one.is_same(&read(r#"{"os":"windows","architecture":"amd64","os.features":["a","b"],"variant":""}"#)));
+        assert!(!one.is_same(&read(r#"{"os":"windows","architecture":"amd64","os.features":null}"#)));
+        assert!(!read(r#"{"os":"unknown","architecture":"unknown"}"#).is_known());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod context;
 pub mod digest;
 pub mod goals;
+pub mod index;
 pub mod inspect;
 pub mod platforms;
 pub mod promote;

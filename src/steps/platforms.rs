@@ -53,8 +53,7 @@ async fn choose_from_index(
     children: &[Descriptor],
     wishes: &[Platform],
 ) -> Result<Chosen> {
-    let mut raw = Vec::new();
-    gather(store, &root, 0, &mut raw).await?;
+    let raw = children_below(store, &root).await?;
     let is_flat = raw.len() == children.len();
     let children: Vec<Descriptor> = raw.iter().map(|(child, _)| child.clone()).collect();
     let mut keep = vec![false; children.len()];
@@ -83,9 +82,18 @@ async fn choose_from_index(
     Ok(Chosen { manifest, warning: Some(warning) })
 }
 
+/// All children of an index as read and as they stand there; those of an index in it in its place.
+///
+/// # Errors
+/// An index that can't be read, or indexes nested too deep.
+pub async fn children_below(store: &Store, index: &Manifest) -> Result<Vec<(Descriptor, serde_json::Value)>> {
+    let mut found = Vec::new();
+    gather(store, index, 0, &mut found).await?;
+    Ok(found)
+}
+
 type Gathering<'w> = std::pin::Pin<Box<dyn Future<Output = Result<()>> + 'w>>;
 
-/// All images below an index, as read and as they stand there; those of an index in it in its place.
 fn gather<'w>(
     store: &'w Store,
     index: &'w Manifest,

@@ -5,6 +5,7 @@
 
 mod command_line;
 mod digest;
+mod index;
 mod inspect;
 mod promote;
 mod support;

@@ -14,6 +14,7 @@ pub mod rules;
 pub mod schema1;
 pub mod step;
 pub mod token;
+pub mod tools;
 pub mod wire;
 
 pub use complete::{assert_complete, assert_image};
@@ -25,5 +26,6 @@ pub use registry::{Kind, Options, Registry, distribution, kinds, pairs, registri
 pub use rules::{Action, rule};
 pub use step::imgstep;
 pub use token::{TokenService, User};
+pub use tools::other_tool;
 
 mod proof;

@@ -1,0 +1,182 @@
+//! The two vocabularies that images are written in, OCI's and Docker's, and what can be said in the other one.
+//!
+//! OCI image specification, manifest.md and media-types.md, "Compatibility Matrix"; Docker image manifest, schema 2.
+
+use serde_json::{Map, Value};
+
+use super::manifest::Manifest;
+use super::media_type::{
+    DOCKER_CONFIG, DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST,
+};
+use crate::error::{Error, Result, printable};
+
+/// A vocabulary of media types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// The Open Container Initiative's.
+    Oci,
+    /// Docker's, schema 2.
+    Docker,
+}
+
+/// Layers by their types in both vocabularies. Docker has no type for a layer in zstd, and nobody reads one.
+const LAYERS: [(&str, &str); 5] = [
+    ("application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.docker.image.rootfs.diff.tar.gzip"),
+    ("application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"),
+    ("application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.layer.v1.tar"),
+    (
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    ),
+    ("application/vnd.oci.image.layer.nondistributable.v1.tar", "application/vnd.docker.image.rootfs.foreign.diff.tar"),
+];
+
+impl Format {
+    /// The vocabulary of a manifest of this type; `None` for one that is in neither.
+    pub fn of(media_type: &str) -> Option<Self> {
+        match media_type {
+            OCI_MANIFEST | OCI_INDEX | OCI_ARTIFACT => Some(Self::Oci),
+            DOCKER_MANIFEST | DOCKER_LIST => Some(Self::Docker),
+            _ => None,
+        }
+    }
+
+    /// What users call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Oci => "OCI",
+            Self::Docker => "Docker",
+        }
+    }
+
+    /// The type of an index.
+    pub fn index(self) -> &'static str {
+        match self {
+            Self::Oci => OCI_INDEX,
+            Self::Docker => DOCKER_LIST,
+        }
+    }
+
+    fn manifest(self) -> &'static str {
+        match self {
+            Self::Oci => OCI_MANIFEST,
+            Self::Docker => DOCKER_MANIFEST,
+        }
+    }
+
+    fn config(self) -> &'static str {
+        match self {
+            Self::Oci => OCI_CONFIG,
+            Self::Docker => DOCKER_CONFIG,
+        }
+    }
+
+    /// The type of a layer in this vocabulary.
+    fn layer(self, media_type: &str) -> Option<&'static str> {
+        let known = LAYERS.iter().find(|(oci, docker)| [*oci, *docker].contains(&media_type))?;
+        Some(match self {
+            Self::Oci => known.0,
+            Self::Docker => known.1,
+        })
+    }
+}
+
+/// The image manifest in the words of `format`: the same config and the same layers under other types, every other field
+/// in its place. Its digest is another one.
+///
+/// # Errors
+/// It says something that the other vocabulary has no words for ([`Error::Guard`]).
+pub fn converted(manifest: &Manifest, format: Format) -> Result<Manifest> {
+    if Format::of(&manifest.media_type) == Some(format) {
+        return Ok(manifest.clone());
+    }
+    let cannot = |reason: &str| Err(Error::Guard(cannot(manifest, format, reason)));
+    if !matches!(manifest.media_type.as_str(), OCI_MANIFEST | DOCKER_MANIFEST) {
+        return cannot("it is no image manifest");
+    }
+    let mut fields: Map<String, Value> = match serde_json::from_slice(&manifest.bytes) {
+        Ok(fields) => fields,
+        Err(error) => return cannot(&error.to_string()),
+    };
+    if let Some(reason) = lost(&fields, format) {
+        return cannot(&reason);
+    }
+    let config = fields.get_mut("config").and_then(Value::as_object_mut);
+    match config {
+        Some(config) if [OCI_CONFIG, DOCKER_CONFIG].contains(&type_of(config)) => {
+            config.insert("mediaType".to_owned(), format.config().into());
+        }
+        Some(config) => return cannot(&format!("its config is `{}`, not that of an image", type_of(config))),
+        None => return cannot("it has no config"),
+    }
+    for layer in fields.get_mut("layers").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(layer) = layer.as_object_mut() else { return cannot("a layer of it is no descriptor") };
+        match format.layer(type_of(layer)) {
+            Some(new) => drop(layer.insert("mediaType".to_owned(), new.into())),
+            None => return cannot(&format!("a layer of it is `{}`", type_of(layer))),
+        }
+    }
+    fields.insert("mediaType".to_owned(), format.manifest().into());
+    match serde_json::to_vec(&fields) {
+        Ok(bytes) => Manifest::from_bytes(format.manifest(), bytes.into()),
+        Err(error) => cannot(&error.to_string()),
+    }
+}
+
+/// What a manifest or index of these fields says that `format` has no words for.
+pub fn lost(fields: &Map<String, Value>, format: Format) -> Option<String> {
+    let says = |name: &str, fields: &Map<String, Value>| {
+        fields.get(name).is_some_and(|value| !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty()))
+    };
+    if format == Format::Oci {
+        return None;
+    }
+    if let Some(name) = ["annotations", "subject", "artifactType"].into_iter().find(|name| says(name, fields)) {
+        return Some(format!("Docker's manifests have no `{name}`"));
+    }
+    let layers = fields.get("layers").and_then(Value::as_array).into_iter().flatten();
+    let annotated = layers.filter_map(Value::as_object).any(|layer| says("annotations", layer));
+    annotated.then(|| "Docker's layers have no `annotations`".to_owned())
+}
+
+fn cannot(manifest: &Manifest, format: Format, reason: &str) -> String {
+    format!("{} can't be written in {}'s types: {}", manifest.digest, format.name(), printable(reason, 200))
+}
+
+fn type_of(fields: &Map<String, Value>) -> &str {
+    fields.get("mediaType").and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const D: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn manifest(media_type: &str, config: &str, layer: &str, more: &str) -> Manifest {
+        let text = format!(
+            r#"{{"zebra":1,"schemaVersion":2,"mediaType":"{media_type}","config":{{"mediaType":"{config}","digest":"{D}","size":2}},"layers":[{{"mediaType":"{layer}","digest":"{D}","size":1,"urls":["u"]}}]{more}}}"#
+        );
+        Manifest::from_bytes(media_type, text.into_bytes().into()).unwrap()
+    }
+
+    #[test]
+    fn there_and_back() {
+        let docker = manifest(DOCKER_MANIFEST, DOCKER_CONFIG, LAYERS[3].1, "");
+        let oci = converted(&docker, Format::Oci).unwrap();
+        assert_eq!(oci.bytes, manifest(OCI_MANIFEST, OCI_CONFIG, LAYERS[3].0, "").bytes);
+        assert_eq!(converted(&oci, Format::Docker).unwrap().digest, docker.digest);
+        assert_eq!(converted(&oci, Format::Oci).unwrap().digest, oci.digest);
+    }
+
+    #[test]
+    fn what_docker_has_no_words_for() {
+        let why = |layer: &str, config: &str, more: &str| {
+            converted(&manifest(OCI_MANIFEST, config, layer, more), Format::Docker).unwrap_err().to_string()
+        };
+        assert!(why("application/vnd.oci.image.layer.v1.tar+zstd", OCI_CONFIG, "").contains("tar+zstd"));
+        assert!(why(LAYERS[0].0, OCI_CONFIG, r#","annotations":{"a":"b"}"#).contains("`annotations`"));
+        assert!(why(LAYERS[0].0, OCI_CONFIG, r#","subject":{}, "artifactType":"x""#).contains("`artifactType`"));
+        assert!(why(LAYERS[0].0, "application/x", "").contains("not that of an image"));
+    }
+}

@@ -1,0 +1,260 @@
+//! Putting an index together: which children are one, which contradict each other, in which order they stand.
+//!
+//! OCI image specification, image-index.md.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::descriptor::Descriptor;
+use super::digest::Digest;
+use super::format::{Format, lost};
+use super::manifest::Manifest;
+use super::platform::Platform;
+use crate::error::{Error, Result, printable};
+
+/// A child on its way into an index.
+#[derive(Debug, Clone)]
+pub struct Child {
+    /// A read view of `raw`.
+    pub descriptor: Descriptor,
+    /// The descriptor with every field that somebody gave it.
+    pub raw: Value,
+    /// What a user knows it by.
+    pub name: String,
+    /// Which of the step's sources it comes from.
+    pub source: usize,
+}
+
+impl Child {
+    /// A child with the platform that its config says, or that the user says.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn of(manifest: &Manifest, platform: Option<&Platform>, name: String, source: usize) -> Result<Self> {
+        let (media_type, digest, size) = (&manifest.media_type, &manifest.digest, manifest.size());
+        let mut raw = json!({"mediaType": media_type, "digest": digest, "size": size});
+        if let Some(platform) = platform {
+            raw["platform"] = platform_json(platform);
+        }
+        Self::from_raw(raw, name, source)
+    }
+
+    /// A child whose descriptor somebody wrote.
+    ///
+    /// # Errors
+    /// It is no descriptor.
+    pub fn from_raw(raw: Value, name: String, source: usize) -> Result<Self> {
+        let descriptor = serde_json::from_value(raw.clone())
+            .map_err(|error| Error::Malformed { what: name.clone(), reason: printable(&error.to_string(), 300) })?;
+        Ok(Self { descriptor, raw, name, source })
+    }
+
+    /// The same child with another platform.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn with_platform(mut self, platform: &Platform) -> Result<Self> {
+        self.raw["platform"] = platform_json(platform);
+        Self::from_raw(self.raw, self.name, self.source)
+    }
+
+    /// The platform that it runs on; `None` for an attestation, and for what says none.
+    pub fn platform(&self) -> Option<&Platform> {
+        self.descriptor.platform.as_ref().filter(|platform| !self.descriptor.is_attestation() && platform.is_known())
+    }
+}
+
+/// A platform in the order of fields that everybody writes; what is empty is left out.
+fn platform_json(platform: &Platform) -> Value {
+    let mut value = json!({"architecture": platform.architecture, "os": platform.os});
+    if let Some(version) = platform.os_version.as_deref().filter(|version| !version.is_empty()) {
+        value["os.version"] = json!(version);
+    }
+    if !platform.os_features.is_empty() {
+        value["os.features"] = json!(platform.os_features);
+    }
+    if let Some(variant) = platform.variant.as_deref().filter(|variant| !variant.is_empty()) {
+        value["variant"] = json!(variant);
+    }
+    value
+}
+
+/// The children in the order in which they stand in an index, each digest once: images by platform, then attestations in
+/// the order of their images. That order, and which of two descriptors of one child stays, depends on nothing but the
+/// children themselves.
+pub fn ordered(children: Vec<Child>) -> Vec<Child> {
+    let mut unique: BTreeMap<String, Child> = BTreeMap::new();
+    for child in children {
+        let key = match child.platform() {
+            // One digest may serve several platforms where its author says so; versions are no reason for two entries.
+            Some(platform) => {
+                let (os, architecture, variant, _, _) = platform.place();
+                format!("{} {os}/{architecture}/{variant}", child.descriptor.digest)
+            }
+            None => format!("{} {}", child.descriptor.digest, child.descriptor.attestation_of().unwrap_or_default()),
+        };
+        // Who says more is kept.
+        let richness = |child: &Child| (child.raw.to_string().len(), child.raw.to_string(), child.name.clone());
+        match unique.get(&key) {
+            Some(other) if richness(other) >= richness(&child) => {}
+            _ => drop(unique.insert(key, child)),
+        }
+    }
+    let (mut images, mut others): (Vec<Child>, Vec<Child>) =
+        unique.into_values().partition(|child| !child.descriptor.is_attestation());
+    images.sort_by(|one, other| {
+        let key = |child: &Child| child.platform().cloned();
+        let (one_at, other_at) = (key(one), key(other));
+        let places = (one_at.as_ref().map(Platform::place), other_at.as_ref().map(Platform::place));
+        places.0.cmp(&places.1).then_with(|| one.descriptor.digest.cmp(&other.descriptor.digest))
+    });
+    let place = |child: &Child| {
+        let subject = child.descriptor.attestation_of();
+        let at = images.iter().position(|image| Some(image.descriptor.digest.as_str()) == subject);
+        (at.unwrap_or(usize::MAX), child.descriptor.digest.clone())
+    };
+    others.sort_by_key(place);
+    images.extend(others);
+    images
+}
+
+/// Checks that every image has a platform, and no two the same.
+///
+/// # Errors
+/// The reason, and how to override it ([`Error::Guard`]).
+pub fn check_platforms(children: &[Child]) -> Result<()> {
+    let images: Vec<&Child> = children.iter().filter(|child| !child.descriptor.is_attestation()).collect();
+    for child in &images {
+        if child.platform().is_none() {
+            let digest = &child.descriptor.digest;
+            return Err(Error::Guard(format!(
+                "{} ({digest}) says no platform, so that nobody would choose it; --platform-of {digest}=OS/ARCHITECTURE gives it one, --remove {digest} takes it out of an index",
+                child.name
+            )));
+        }
+    }
+    for (position, one) in images.iter().enumerate() {
+        let same = |other: &&&Child| match (one.platform(), other.platform()) {
+            (Some(one), Some(other)) => one.is_same(other),
+            _ => false,
+        };
+        if let Some(other) = images[position + 1..].iter().find(same)
+            && let Some(platform) = one.platform()
+        {
+            return Err(Error::Guard(format!(
+                "two images for {platform}: {} ({}) and {} ({}); leave one out, let one take the other's place with --from and --replace, or say what one is with --platform-of REF=OS/ARCHITECTURE[/VARIANT]",
+                one.name, one.descriptor.digest, other.name, other.descriptor.digest
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The vocabulary of an index of these children: theirs, if they agree.
+///
+/// # Errors
+/// A child in neither vocabulary, or children in both ([`Error::Guard`]).
+pub fn common_format(children: &[Child], index: Option<&Manifest>) -> Result<Format> {
+    let mut first: Option<(Format, &str)> =
+        index.and_then(|index| Some((Format::of(&index.media_type)?, "the index of --from")));
+    for child in children {
+        let own = format_of(child)?;
+        match first {
+            Some((format, name)) if format != own => {
+                return Err(Error::Guard(format!(
+                    "{} is of {}'s types, {name} of {}'s, and registries and engines refuse a mix; --format oci (or docker) converts what differs",
+                    child.name,
+                    own.name(),
+                    format.name()
+                )));
+            }
+            Some(_) => {}
+            None => first = Some((own, &child.name)),
+        }
+    }
+    Ok(first.map_or(Format::Oci, |(format, _)| format))
+}
+
+/// The vocabulary of a child.
+///
+/// # Errors
+/// It is in neither ([`Error::Guard`]).
+pub fn format_of(child: &Child) -> Result<Format> {
+    let media_type = &child.descriptor.media_type;
+    Format::of(media_type).ok_or_else(|| {
+        let (name, digest, media_type) = (&child.name, &child.descriptor.digest, printable(media_type, 120));
+        Error::Guard(format!(
+            "{name} ({digest}) is `{media_type}`, neither of OCI's types nor of Docker's; no index can hold it beside images, so leave it out or --remove {digest}"
+        ))
+    })
+}
+
+/// The index of these children: `from` with its children exchanged where one is given, else a new one.
+///
+/// Annotations are set in the order of their names. Where `from` has the same children already, their order stays, and
+/// its bytes with it if nothing else is to change.
+///
+/// # Errors
+/// Docker's types have no words for an annotation, or for something that `from` says ([`Error::Guard`]).
+pub fn assembled(
+    children: &[Child],
+    from: Option<&Manifest>,
+    format: Format,
+    annotations: &BTreeMap<String, String>,
+) -> Result<Manifest> {
+    if format == Format::Docker && !annotations.is_empty() {
+        return Err(Error::Guard(
+            "Docker's manifest lists have no annotations; --format oci writes an OCI index, which has".to_owned(),
+        ));
+    }
+    let raw: Vec<Value> = children.iter().map(|child| child.raw.clone()).collect();
+    let annotations: Vec<_> = annotations.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
+    match from {
+        Some(from) if Format::of(&from.media_type) == Some(format) && is_same_set(&from.raw_children()?, &raw) => {
+            from.with_annotations(&annotations)
+        }
+        Some(from) => retyped(&from.with_children(raw)?, format)?.with_annotations(&annotations),
+        None => {
+            let value = json!({"schemaVersion": 2, "mediaType": format.index(), "manifests": raw});
+            Manifest::from_bytes(format.index(), value.to_string().into_bytes().into())?.with_annotations(&annotations)
+        }
+    }
+}
+
+fn is_same_set(one: &[Value], other: &[Value]) -> bool {
+    one.len() == other.len() && one.iter().all(|child| other.contains(child))
+}
+
+/// The index under the type of `format`.
+fn retyped(index: &Manifest, format: Format) -> Result<Manifest> {
+    if Format::of(&index.media_type) == Some(format) {
+        return Ok(index.clone());
+    }
+    let malformed = |error: serde_json::Error| Error::Malformed {
+        what: format!("manifest {}", index.digest),
+        reason: printable(&error.to_string(), 300),
+    };
+    let mut fields: Map<String, Value> = serde_json::from_slice(&index.bytes).map_err(malformed)?;
+    if let Some(reason) = lost(&fields, format) {
+        return Err(Error::Guard(format!(
+            "the index of --from can't be written in {}'s types: {reason}",
+            format.name()
+        )));
+    }
+    fields.insert("mediaType".to_owned(), format.index().into());
+    let bytes = serde_json::to_vec(&fields).map_err(malformed)?;
+    Manifest::from_bytes(format.index(), bytes.into())
+}
+
+/// Takes the children out that `gone` names, and the attestations that speak of them.
+pub fn without(children: Vec<Child>, gone: &[Digest]) -> Vec<Child> {
+    let is_gone = |child: &Child| {
+        let subject = child.descriptor.attestation_of();
+        gone.iter().any(|digest| child.descriptor.digest == *digest || subject == Some(digest.as_str()))
+    };
+    children.into_iter().filter(|child| !is_gone(child)).collect()
+}
+
+#[cfg(test)]
+mod tests;

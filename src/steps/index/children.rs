@@ -1,0 +1,148 @@
+//! The children of an index to be: what each input contributes, for which platform, and what is left out or replaced.
+
+use super::{Input, Named, Removal, Request, Role};
+use crate::error::{Error, Result};
+use crate::image::digest::Digest;
+use crate::image::index::{self, Child};
+use crate::image::manifest::{Content, Manifest};
+use crate::image::media_type::{self, Kind};
+use crate::image::platform::{Match, Platform};
+use crate::image::reference::Reference;
+use crate::steps::{platforms, source};
+use crate::transfer::store::Store;
+
+/// The children that an input contributes: those of an index, or itself.
+pub(super) async fn children_of(request: &Request, store: &Store, input: &Input) -> Result<Vec<Child>> {
+    let Input { reference, place, root, .. } = input;
+    let mut children = Vec::new();
+    if media_type::kind(&root.media_type) == Kind::Index {
+        for (descriptor, raw) in platforms::children_below(store, root).await? {
+            let mut child = Child::from_raw(raw, reference.to_string(), *place)?;
+            if descriptor.platform.is_none()
+                && !descriptor.is_attestation()
+                && said_by_user(request, None, &descriptor.digest).is_none()
+                && let Some(manifest) = store.manifest(Some(descriptor.digest.as_str())).await?
+                && let Some(platform) = own_platform(store, &manifest).await?
+            {
+                child = child.with_platform(&platform)?;
+            }
+            children.push(child);
+        }
+    } else {
+        let platform = own_platform(store, root).await?;
+        children.push(Child::of(root, platform.as_ref(), reference.to_string(), *place)?);
+    }
+    let name = (children.len() == 1 && children[0].descriptor.digest == root.digest).then_some(reference);
+    let known_better = |child: Child| match said_by_user(request, name, &child.descriptor.digest) {
+        Some(said) => {
+            let said = completed(said, child.descriptor.platform.as_ref());
+            child.with_platform(&said)
+        }
+        None => Ok(child),
+    };
+    children.into_iter().map(known_better).collect()
+}
+
+/// The platform that the config of an image says.
+async fn own_platform(store: &Store, manifest: &Manifest) -> Result<Option<Platform>> {
+    match manifest.content()? {
+        Content::Image { config, .. } if media_type::is_image_config(&config.media_type) => {
+            source::platform_of(store, &config).await
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What `--platform-of` says of a child.
+fn said_by_user<'r>(request: &'r Request, reference: Option<&Reference>, digest: &Digest) -> Option<&'r Platform> {
+    let is_meant = |named: &Named| match named {
+        Named::Digest(named) => named == digest,
+        Named::Image(named) => Some(named) == reference || named.digest() == Some(digest),
+    };
+    request.platform_of.iter().rev().find(|(named, _)| is_meant(named)).map(|(_, platform)| platform)
+}
+
+/// A platform in a user's words, who can't say all that a config does: the version and features of the same operating
+/// system stay.
+fn completed(said: &Platform, own: Option<&Platform>) -> Platform {
+    let mut platform = said.clone();
+    if let Some(own) = own.filter(|own| own.os == said.os) {
+        platform.os_version = platform.os_version.or_else(|| own.os_version.clone());
+        platform.os_features.clone_from(&own.os_features);
+    }
+    platform
+}
+
+/// Every child that `--platform-of` names must be there.
+pub(super) fn check_names(request: &Request, inputs: &[Input], gathered: &[Vec<Child>]) -> Result<()> {
+    let digests = || gathered.iter().flatten().map(|child| &child.descriptor.digest);
+    for (named, _) in &request.platform_of {
+        let (digest, text) = match named {
+            Named::Digest(digest) => (Some(digest), digest.to_string()),
+            Named::Image(reference) => {
+                if let Some(input) = inputs.iter().find(|input| input.reference == *reference) {
+                    if media_type::kind(&input.root.media_type) == Kind::Index {
+                        return Err(Error::Usage(format!(
+                            "--platform-of: {reference} is an index; name one of its images by digest"
+                        )));
+                    }
+                    continue;
+                }
+                (reference.digest(), reference.to_string())
+            }
+        };
+        if !digest.is_some_and(|digest| digests().any(|other| other == digest)) {
+            return Err(Error::Usage(format!("--platform-of: {text} is none of the images")));
+        }
+    }
+    Ok(())
+}
+
+/// All children in order, without those that are removed or replaced.
+pub(super) fn edited(
+    request: &Request,
+    inputs: &[Input],
+    gathered: Vec<Vec<Child>>,
+    warnings: &mut Vec<String>,
+) -> Vec<Child> {
+    let (mut old, mut added, mut replacing) = (Vec::new(), Vec::new(), Vec::new());
+    for (input, children) in inputs.iter().zip(gathered) {
+        match input.role {
+            Role::From => old.extend(children),
+            Role::Add => added.extend(children),
+            Role::Replace => replacing.extend(children),
+        }
+    }
+    // Without an index to start from, what is to be left out can only be meant of what is given.
+    let removed_from = if request.from.is_some() { &mut old } else { &mut added };
+    for removal in &request.remove {
+        let is_meant = |child: &&Child| match removal {
+            Removal::Digest(digest) => child.descriptor.digest == *digest,
+            Removal::Platform(wish) => {
+                child.platform().is_some_and(|platform| platform.answers(wish) == Some(Match::Exact))
+            }
+        };
+        let gone: Vec<Digest> =
+            removed_from.iter().filter(is_meant).map(|child| child.descriptor.digest.clone()).collect();
+        if gone.is_empty() {
+            // No error: a second run finds its work done.
+            let what = match removal {
+                Removal::Digest(digest) => digest.to_string(),
+                Removal::Platform(platform) => platform.to_string(),
+            };
+            warnings.push(format!("--remove: {what} is not there"));
+        }
+        *removed_from = index::without(std::mem::take(removed_from), &gone);
+    }
+    let is_replaced = |child: &&Child| {
+        replacing.iter().any(|new: &Child| {
+            let same = child.platform().zip(new.platform()).is_some_and(|(old, new)| old.is_same(new));
+            same && child.descriptor.digest != new.descriptor.digest
+        })
+    };
+    let gone: Vec<Digest> = old.iter().filter(is_replaced).map(|child| child.descriptor.digest.clone()).collect();
+    old = index::without(old, &gone);
+    old.extend(added);
+    old.extend(replacing);
+    index::ordered(old)
+}
