@@ -1,7 +1,9 @@
 //! The command line: words and environment become a plain request. It knows nothing of HTTP.
 
+pub mod changes;
 pub mod common;
 pub mod index;
+pub mod mutate;
 pub mod promote;
 pub mod registry;
 pub mod run;
@@ -33,6 +35,8 @@ pub enum Step {
     Promote(promote::PromoteArgs),
     /// Assemble one multi-platform index out of images in registries.
     Index(index::IndexArgs),
+    /// Change the config and the annotations of an image, on every platform.
+    Mutate(Box<mutate::MutateArgs>),
     /// Let more tags name an image in its own repository.
     Tag(small_steps::TagArgs),
     /// Print the digest that a reference names.

@@ -21,7 +21,7 @@ use crate::registry::tls::Trust;
 use crate::report::results::{self, ResultFile, ResultKey};
 use crate::report::{self, CiEnvironment, Console, Outcome, OutputFormat, Progress, Verbosity};
 use crate::steps::context::Context;
-use crate::steps::{digest, index, inspect, promote, tag};
+use crate::steps::{digest, index, inspect, mutate, promote, tag};
 
 /// When a signal ends a step, open uploads are cancelled for no longer than this.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
@@ -87,6 +87,7 @@ impl Step {
         match self {
             Self::Promote(args) => Some(&args.common),
             Self::Index(args) => Some(&args.common),
+            Self::Mutate(args) => Some(&args.common),
             Self::Tag(args) => Some(&args.common),
             Self::Digest(args) => Some(&args.common),
             Self::Inspect(args) => Some(&args.common),
@@ -98,6 +99,7 @@ impl Step {
         let words = match self {
             Self::Promote(args) => &args.results.result,
             Self::Index(args) => return results::parse(&list(&args.results.result), args.result_keys()),
+            Self::Mutate(args) => &args.results.result,
             Self::Tag(args) => &args.results.result,
             Self::Digest(args) => &args.results.result,
             Self::Inspect(_) | Self::Registry(_) => return Ok(Vec::new()),
@@ -176,6 +178,11 @@ async fn work(step: &Step, context: &Context, files: &[ResultFile]) -> Result<To
             let request = args.request()?;
             results::preflight(files)?;
             index::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
+        }
+        Step::Mutate(args) => {
+            let request = args.request()?;
+            results::preflight(files)?;
+            mutate::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
         }
         Step::Tag(args) => {
             let image = reference("IMAGE", &args.image)?;

@@ -9,6 +9,7 @@ use crate::registry::client::Client;
 use crate::registry::repository::Access;
 use crate::report::console::Console;
 use crate::report::progress::Progress;
+use crate::transfer::copy::CopyOptions;
 use crate::transfer::layout::Layout;
 use crate::transfer::store::Store;
 
@@ -67,6 +68,12 @@ impl Context {
                 Ok(Store::Layout(Layout::new(&reference.directory), self.client.options().manifest_limit))
             }
         }
+    }
+
+    /// How a step copies unless it says otherwise.
+    pub fn copy_options(&self, dry_run: bool) -> CopyOptions {
+        let options = self.client.options();
+        CopyOptions { include_foreign: false, repair: false, dry_run, retries: options.retries, jobs: options.jobs }
     }
 
     /// Seconds since the step began, to the millisecond.

@@ -11,7 +11,8 @@ use futures_util::future::try_join_all;
 
 use super::context::Context;
 use super::goals::{self, Goal, IfExists, Terms};
-use super::{source, telling};
+use super::source;
+use super::telling::{self, Work};
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::format::{self, Format};
@@ -20,8 +21,8 @@ use crate::image::manifest::{Manifest, describe};
 use crate::image::media_type::{self, Kind};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
-use crate::report::outcome::{Outcome, PlatformImage, Totals};
-use crate::transfer::copy::{Copy, CopyOptions};
+use crate::report::outcome::{Outcome, PlatformImage};
+use crate::transfer::copy::Copy;
 use crate::transfer::destination::Destination;
 use crate::transfer::ledger::Ledger;
 use crate::transfer::store::Store;
@@ -306,13 +307,7 @@ async fn bring(
     pending: &[Vec<Option<&str>>],
     assembly: &Assembly,
 ) -> Result<()> {
-    let options = CopyOptions {
-        include_foreign: false,
-        repair: false,
-        dry_run: request.dry_run,
-        retries: context.client.options().retries,
-        jobs: context.client.options().jobs,
-    };
+    let options = context.copy_options(request.dry_run);
     let wanting: Vec<usize> = (0..pending.len()).filter(|&position| !pending[position].is_empty()).collect();
     let mut copies: Vec<(Copy<'_>, &Manifest)> = Vec::new();
     for (place, part) in &assembly.parts {
@@ -345,27 +340,15 @@ fn outcome(
             .map(|platform| PlatformImage { platform: platform.to_string(), digest: result.digest.clone() }),
     );
     let from = inputs.iter().find(|input| input.role == Role::From);
-    let mut outcome = Outcome {
-        schema_version: 1,
+    let work = Work {
         step: "index",
-        dry_run: terms.dry_run,
         source: from.map(|input| source::described(&input.reference, &input.root)),
-        base: None,
-        digest: result.digest.clone(),
-        media_type: result.media_type.clone(),
-        size: result.size(),
+        result,
         platforms,
-        images: children.into_iter().map(|child| child.digest).collect(),
-        destinations: Vec::new(),
-        totals: Totals::default(),
+        goals,
+        destinations,
+        pending,
         warnings: assembly.warnings.clone(),
     };
-    for ((goal, destination), pending) in goals.iter().zip(destinations).zip(pending) {
-        outcome.destinations.push(telling::told(terms, goal, destination, pending, result));
-    }
-    if let Some(first) = outcome.destinations.first() {
-        outcome.digest = first.digest.clone();
-    }
-    outcome.totals = telling::totals(context, terms, &outcome);
-    Ok(outcome)
+    telling::outcome(context, terms, work)
 }

@@ -5,6 +5,7 @@ pub mod digest;
 pub mod goals;
 pub mod index;
 pub mod inspect;
+pub mod mutate;
 pub mod platforms;
 pub mod promote;
 pub mod source;

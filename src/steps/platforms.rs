@@ -3,6 +3,7 @@
 use super::source;
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
+use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::platform::{Match, Platform};
@@ -89,6 +90,23 @@ async fn choose_from_index(
 pub async fn children_below(store: &Store, index: &Manifest) -> Result<Vec<(Descriptor, serde_json::Value)>> {
     let mut found = Vec::new();
     gather(store, index, 0, &mut found).await?;
+    Ok(found)
+}
+
+/// The digests of the images below an index that `wishes` ask for.
+///
+/// # Errors
+/// A platform that is not there ([`Error::Guard`], with a list of those that are).
+pub async fn matching(store: &Store, index: &Manifest, wishes: &[Platform]) -> Result<Vec<Digest>> {
+    let children: Vec<Descriptor> = children_below(store, index).await?.into_iter().map(|(child, _)| child).collect();
+    let mut found = Vec::new();
+    for wish in wishes {
+        let answers = best_answers(&children, wish);
+        if answers.is_empty() {
+            return Err(missing(store, wish, images(&children).filter_map(|child| child.platform.as_ref())));
+        }
+        found.extend(answers.into_iter().map(|position| children[position].digest.clone()));
+    }
     Ok(found)
 }
 
@@ -180,7 +198,6 @@ fn missing<'a>(store: &Store, wish: &Platform, there: impl Iterator<Item = &'a P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::digest::Digest;
 
     fn child(platform: &str) -> Descriptor {
         let mut child = Descriptor::new("", Digest::of(platform.as_bytes()), 1);

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::context::Context;
 pub use super::goals::IfExists;
 use super::goals::{self, Goal, Terms};
-use super::{platforms, source, telling};
+use super::telling::{self, Work};
+use super::{platforms, source};
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
@@ -17,7 +18,7 @@ use crate::image::media_type;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::registry::manifests::Presence;
-use crate::report::outcome::{Outcome, PlatformImage, Totals};
+use crate::report::outcome::{Outcome, PlatformImage};
 use crate::transfer::copy::{Copy, CopyOptions};
 use crate::transfer::ledger::Ledger;
 use crate::transfer::store::Store;
@@ -82,9 +83,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let options = CopyOptions {
         include_foreign: request.include_foreign,
         repair: request.repair,
-        dry_run: request.dry_run,
-        retries: context.client.options().retries,
-        jobs: context.client.options().jobs,
+        ..context.copy_options(request.dry_run)
     };
     let mut copy = Copy::new(&store, &destinations, options, &context.progress);
     let config = config_of(&result)?.filter(|_| !wanting.is_empty());
@@ -98,29 +97,17 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     }
     context.progress.finish();
 
-    let mut outcome = Outcome {
-        schema_version: 1,
+    let work = Work {
         step: "promote",
-        dry_run: request.dry_run,
         source: Some(described),
-        base: None,
-        digest: result.digest.clone(),
-        media_type: result.media_type.clone(),
-        size: result.size(),
+        result: &result,
         platforms,
-        images: source::children(&result)?.into_iter().map(|child| child.digest).collect(),
-        destinations: Vec::new(),
-        totals: Totals::default(),
+        goals: &goals,
+        destinations: &destinations,
+        pending: &pending,
         warnings: chosen.warning.into_iter().collect(),
     };
-    for ((goal, destination), pending) in goals.iter().zip(&destinations).zip(&pending) {
-        outcome.destinations.push(telling::told(terms, goal, destination, pending, &result));
-    }
-    if let Some(first) = outcome.destinations.first() {
-        outcome.digest = first.digest.clone();
-    }
-    outcome.totals = telling::totals(context, terms, &outcome);
-    Ok(outcome)
+    telling::outcome(context, terms, work)
 }
 
 /// Reads the source's manifest, and asks each destination what its tags name: at once, so that it takes one round trip.

@@ -1,14 +1,67 @@
-//! What a step tells of what it did: the report's entries for destinations, and its sums.
+//! What a step that writes tells of what it did: its report.
 
 use super::context::Context;
 use super::goals::{Goal, IfExists, Terms};
+use super::source;
+use crate::error::Result;
 use crate::image::manifest::Manifest;
 use crate::registry::manifests::Presence;
-use crate::report::outcome::{self, Action, Outcome, State, Totals};
+use crate::report::outcome::{self, Action, Outcome, PlatformImage, Source, State, Totals};
 use crate::transfer::destination::Destination;
 
+/// What a step did, as far as all steps that write tell it.
+pub struct Work<'a> {
+    /// The step's name.
+    pub step: &'static str,
+    /// What was read, if that was one image.
+    pub source: Option<Source>,
+    /// What was written.
+    pub result: &'a Manifest,
+    /// Its platforms.
+    pub platforms: Vec<PlatformImage>,
+    /// Where to.
+    pub goals: &'a [Goal],
+    /// The same places, with their ledgers.
+    pub destinations: &'a [Destination],
+    /// The tags that had to be written, for each of them.
+    pub pending: &'a [Vec<Option<&'a str>>],
+    /// What a user should know.
+    pub warnings: Vec<String>,
+}
+
+/// The report of a step that wrote `work.result`.
+///
+/// # Errors
+/// The result is not well formed.
+pub fn outcome(context: &Context, terms: Terms, work: Work<'_>) -> Result<Outcome> {
+    let Work { result, .. } = work;
+    let mut outcome = Outcome {
+        schema_version: 1,
+        step: work.step,
+        dry_run: terms.dry_run,
+        source: work.source,
+        base: None,
+        digest: result.digest.clone(),
+        media_type: result.media_type.clone(),
+        size: result.size(),
+        platforms: work.platforms,
+        images: source::children(result)?.into_iter().map(|child| child.digest).collect(),
+        destinations: Vec::new(),
+        totals: Totals::default(),
+        warnings: work.warnings,
+    };
+    let places = work.goals.iter().zip(work.destinations).zip(work.pending);
+    outcome.destinations =
+        places.map(|((goal, destination), pending)| told(terms, goal, destination, pending, result)).collect();
+    if let Some(first) = outcome.destinations.first() {
+        outcome.digest = first.digest.clone();
+    }
+    outcome.totals = totals(context, terms, &outcome);
+    Ok(outcome)
+}
+
 /// The report's entry for one destination; `pending` are the tags that had to be written.
-pub fn told(
+fn told(
     terms: Terms,
     goal: &Goal,
     destination: &Destination,
@@ -66,7 +119,7 @@ fn planned_requests(outcome: &Outcome) -> u64 {
 }
 
 /// The sums over all destinations of `outcome`.
-pub fn totals(context: &Context, terms: Terms, outcome: &Outcome) -> Totals {
+fn totals(context: &Context, terms: Terms, outcome: &Outcome) -> Totals {
     let blobs = || outcome.destinations.iter().flat_map(|destination| &destination.blobs);
     // Sizes are what manifests say, and may be any number.
     let bytes = |action: Action| {

@@ -7,6 +7,7 @@ mod command_line;
 mod digest;
 mod index;
 mod inspect;
+mod mutate;
 mod promote;
 mod support;
 mod tag;

@@ -162,7 +162,9 @@ fn config(style: Style, on: &str, layers: &[Content]) -> Content {
 
 fn config_of(style: Style, mut value: Value, layers: &[Content]) -> Content {
     let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.digest.as_str()).collect();
-    value["config"] = json!({"Healthcheck": {"Test": ["CMD", "true"]}, "OnBuild": ["RUN true"]});
+    if value.get("config").is_none() {
+        value["config"] = json!({"Healthcheck": {"Test": ["CMD", "true"]}, "OnBuild": ["RUN true"]});
+    }
     if value.get("rootfs").is_none() {
         value["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
     }

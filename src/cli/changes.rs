@@ -1,0 +1,233 @@
+//! The words that change an image: its config and its annotations.
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use super::words::{list, pair};
+use crate::error::{Error, printable};
+use crate::image::config::{Changes, port};
+
+/// The words that change an image.
+#[derive(Debug, Clone, Args)]
+pub struct ChangeArgs {
+    /// The program and its first arguments, as a JSON array such as `["/app","-v"]`. The cmd, meant for another program, goes,
+    /// unless --cmd or --keep-cmd says otherwise.
+    #[arg(long, value_name = "JSON", help_heading = "Changes")]
+    pub entrypoint: Option<String>,
+    /// The arguments behind the entrypoint, as a JSON array.
+    #[arg(long, value_name = "JSON", help_heading = "Changes")]
+    pub cmd: Option<String>,
+    /// Keep the cmd when the entrypoint is set.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Changes")]
+    pub keep_cmd: bool,
+    /// Variables to set: in their place where they are there, else behind the others.
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., help_heading = "Changes")]
+    pub env: Vec<String>,
+    /// Variables to take out.
+    #[arg(long, value_name = "KEY", num_args = 0.., help_heading = "Changes")]
+    pub unset_env: Vec<String>,
+    /// Labels to set.
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., help_heading = "Changes")]
+    pub label: Vec<String>,
+    /// Labels to take out.
+    #[arg(long, value_name = "KEY", num_args = 0.., help_heading = "Changes")]
+    pub unset_label: Vec<String>,
+    /// Annotations to set.
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., help_heading = "Changes")]
+    pub annotation: Vec<String>,
+    /// Annotations to take out.
+    #[arg(long, value_name = "KEY", num_args = 0.., help_heading = "Changes")]
+    pub unset_annotation: Vec<String>,
+    /// The user to run as: `name[:group]` or `uid[:gid]`.
+    #[arg(long, value_name = "USER", help_heading = "Changes")]
+    pub user: Option<String>,
+    /// The folder to start in.
+    #[arg(long, value_name = "PATH", help_heading = "Changes")]
+    pub workdir: Option<String>,
+    /// Ports that the program listens on: 8080, 8080/tcp, 53/udp.
+    #[arg(long, value_name = "PORT", num_args = 0.., help_heading = "Changes")]
+    pub expose: Vec<String>,
+    /// Folders that are volumes.
+    #[arg(long, value_name = "PATH", num_args = 0.., help_heading = "Changes")]
+    pub volume: Vec<String>,
+    /// The signal that ends the program: SIGTERM, or a number.
+    #[arg(long, value_name = "SIGNAL", help_heading = "Changes")]
+    pub stop_signal: Option<String>,
+    /// When the image was made: 2024-05-06T07:08:09Z (RFC 3339), or seconds since 1970.
+    #[arg(long, value_name = "TIME", help_heading = "Changes")]
+    pub created: Option<String>,
+}
+
+impl ChangeArgs {
+    /// The changes of the config that these words mean.
+    ///
+    /// # Errors
+    /// A word that is no JSON array, pair, port, signal or time ([`Error::Usage`]).
+    pub fn changes(&self) -> Result<Changes, Error> {
+        let expose = list(&self.expose).into_iter().map(|word| port(&word));
+        Ok(Changes {
+            entrypoint: self.entrypoint.as_deref().map(|word| json_array("--entrypoint", word)).transpose()?,
+            keep_cmd: self.keep_cmd,
+            cmd: self.cmd.as_deref().map(|word| json_array("--cmd", word)).transpose()?,
+            env: pairs("--env", &self.env)?,
+            unset_env: list(&self.unset_env),
+            labels: pairs("--label", &self.label)?,
+            unset_labels: list(&self.unset_label),
+            user: self.user.clone(),
+            workdir: self.workdir.clone(),
+            expose: expose.collect::<Result<_, Error>>().map_err(|error| Error::Usage(format!("--expose: {error}")))?,
+            volumes: list(&self.volume),
+            stop_signal: self.stop_signal.as_deref().map(signal).transpose()?,
+            created: self.created.as_deref().map(time).transpose()?,
+        })
+    }
+
+    /// The annotations that these words mean: those to take out, without a value, before those to set.
+    ///
+    /// # Errors
+    /// A word that is no pair ([`Error::Usage`]).
+    pub fn annotations(&self) -> Result<Vec<(String, Option<String>)>, Error> {
+        let gone = list(&self.unset_annotation).into_iter().map(|name| (name, None));
+        let set = pairs("--annotation", &self.annotation)?.into_iter().map(|(name, value)| (name, Some(value)));
+        Ok(gone.chain(set).collect())
+    }
+}
+
+/// Pairs as they are: a space at the end of a value may be meant.
+fn pairs(option: &str, words: &[String]) -> Result<Vec<(String, String)>, Error> {
+    words.iter().filter(|word| !word.trim().is_empty()).map(|word| pair(option, word)).collect()
+}
+
+/// A list of words that may begin with `-`.
+fn json_array(option: &str, word: &str) -> Result<Vec<String>, Error> {
+    serde_json::from_str(word).map_err(|_| {
+        let shown = printable(word, 200);
+        Error::Usage(format!(r#"{option}: `{shown}` is not a JSON array of words; write {option} '["/app","-v"]'"#))
+    })
+}
+
+fn signal(word: &str) -> Result<String, Error> {
+    let is_signal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-');
+    if !word.is_empty() && word.bytes().all(is_signal) {
+        return Ok(word.to_owned());
+    }
+    Err(Error::Usage(format!("--stop-signal: `{}` is not a signal: write SIGTERM, or a number", printable(word, 80))))
+}
+
+/// A time as configs have it (RFC 3339, section 5.6).
+fn time(word: &str) -> Result<String, Error> {
+    let word = word.trim();
+    if let Ok(seconds) = word.parse::<u64>()
+        && let Some(text) = since_1970(seconds)
+    {
+        return Ok(text);
+    }
+    if is_rfc3339(word) {
+        return Ok(word.to_owned());
+    }
+    let shown = printable(word, 80);
+    Err(Error::Usage(format!("--created: `{shown}` is not a time: write 2024-05-06T07:08:09Z, or seconds since 1970")))
+}
+
+/// `YYYY-MM-DDTHH:MM:SS[.fraction](Z|±HH:MM)`.
+fn is_rfc3339(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let shape = |bytes: &[u8], shape: &str| {
+        bytes.len() == shape.len()
+            && bytes.iter().zip(shape.bytes()).all(
+                |(byte, mark)| {
+                    if mark == b'0' { byte.is_ascii_digit() } else { *byte == mark }
+                },
+            )
+    };
+    let number = |range: std::ops::Range<usize>| text.get(range).and_then(|digits| digits.parse::<u64>().ok());
+    if bytes.len() < 20 || !shape(&bytes[..19], "0000-00-00T00:00:00") {
+        return false;
+    }
+    let within = |range, low, high| number(range).is_some_and(|number| (low..=high).contains(&number));
+    let days = days_in(number(0..4).unwrap_or_default(), number(5..7).unwrap_or_default());
+    let is_date = within(5..7, 1, 12) && within(8..10, 1, days);
+    let is_time = within(11..13, 0, 23) && within(14..16, 0, 59) && within(17..19, 0, 60);
+    let mut rest = &bytes[19..];
+    if let [b'.', fraction @ ..] = rest {
+        let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return false;
+        }
+        rest = &fraction[digits..];
+    }
+    is_date && is_time && (rest == b"Z" || shape(rest, "+00:00") || shape(rest, "-00:00"))
+}
+
+fn days_in(year: u64, month: u64) -> u64 {
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// A number of seconds since 1970 as RFC 3339 says it; `None` behind the year 9999.
+fn since_1970(seconds: u64) -> Option<String> {
+    let (mut days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (mut year, mut month) = (1970, 1);
+    // Four centuries have the same number of days, whichever they are.
+    year += days / 146_097 * 400;
+    days %= 146_097;
+    loop {
+        let length = days_in(year, month);
+        if days < length {
+            break;
+        }
+        days -= length;
+        (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    }
+    let (hour, minute, second) = (rest / 3600, rest % 3600 / 60, rest % 60);
+    let day = days + 1;
+    (year <= 9999).then(|| format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        for good in ["2024-02-29T23:59:60Z", "2024-05-06T07:08:09.123456789+05:30", "1970-01-01T00:00:00-00:00"] {
+            assert_eq!(time(good).unwrap(), good);
+        }
+        for bad in [
+            "",
+            "now",
+            "2024-05-06",
+            "2023-02-29T00:00:00Z",
+            "2024-13-01T00:00:00Z",
+            "2024-05-06T07:08:09",
+            "2024-05-06T07:08:09.Z",
+            "2024-05-06 07:08:09Z",
+            "-1",
+        ] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
+        for (seconds, text) in [
+            ("0", "1970-01-01T00:00:00Z"),
+            ("951782400", "2000-02-29T00:00:00Z"),
+            ("1714979289", "2024-05-06T07:08:09Z"),
+            ("253402300799", "9999-12-31T23:59:59Z"),
+            ("12622780800", "2370-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(time(seconds).unwrap(), text);
+        }
+        assert!(time("253402300800").is_err());
+    }
+
+    #[test]
+    fn arrays_and_signals() {
+        assert_eq!(json_array("--cmd", r#"["-v", ""]"#).unwrap(), ["-v", ""]);
+        assert!(json_array("--cmd", "/app").unwrap_err().to_string().contains("JSON array"));
+        assert_eq!(signal("SIGRTMIN+3").unwrap(), "SIGRTMIN+3");
+        assert!(signal("SIG TERM").is_err());
+    }
+}

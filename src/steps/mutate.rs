@@ -1,0 +1,311 @@
+//! `mutate`: changes the config and the annotations of an image, on every platform of an index or on those chosen.
+//!
+//! The image is read and the destinations are asked at once. Configs and manifests are edited in place, so that no field
+//! of somebody else's is lost, and with nothing to change the digest stays. Layers are mounted or copied; then the tags
+//! are written.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+
+use super::context::Context;
+use super::goals::{self, IfExists, Terms};
+use super::telling::{self, Work};
+use super::{platforms, source};
+use crate::error::{Error, Result, printable};
+use crate::image::config::{Changes, Config};
+use crate::image::descriptor::Descriptor;
+use crate::image::digest::Digest;
+use crate::image::format::Format;
+use crate::image::manifest::{Content, Manifest, describe};
+use crate::image::media_type::{self, Kind};
+use crate::image::platform::Platform;
+use crate::image::reference::Reference;
+use crate::report::outcome::{Outcome, PlatformImage};
+use crate::transfer::copy::Copy;
+use crate::transfer::ledger::Ledger;
+use crate::transfer::store::Store;
+
+/// What to change, where to write it, and under which conditions.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What is read.
+    pub image: Reference,
+    /// The platforms that are changed; none means all. The others stay as they are.
+    pub platforms: Vec<Platform>,
+    /// The changes of the configs.
+    pub changes: Changes,
+    /// Annotations to be set; one without a value is taken out.
+    pub annotations: Vec<(String, Option<String>)>,
+    /// Where the annotations stand.
+    pub annotate: Annotate,
+    /// What is written.
+    pub destinations: Vec<Reference>,
+    /// Further tags in the repository of each destination.
+    pub tags: Vec<String>,
+    /// What to do with a tag that names something else.
+    pub if_exists: IfExists,
+    /// Whether to say what would be done, and do nothing.
+    pub dry_run: bool,
+}
+
+/// Where annotations stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Annotate {
+    /// On the index.
+    Index,
+    /// On the manifests of the images that are changed.
+    Manifests,
+    /// On both; of a single image, on its manifest.
+    Both,
+}
+
+/// What came of editing a manifest and all below it.
+struct Edited {
+    manifest: Manifest,
+    /// Manifests that were read or made on the way.
+    known: Vec<Manifest>,
+    /// Configs that were made.
+    made: Vec<(Digest, Bytes)>,
+    /// The platform of a single image whose config was read.
+    platform: Option<Platform>,
+    warnings: Vec<String>,
+}
+
+impl Edited {
+    /// Nothing is changed yet.
+    fn of(manifest: Manifest) -> Self {
+        Self { manifest, known: Vec::new(), made: Vec::new(), platform: None, warnings: Vec::new() }
+    }
+}
+
+/// An editing under way.
+struct Editor<'a> {
+    request: &'a Request,
+    store: &'a Store,
+    /// The images that are to be changed; `None` means all.
+    chosen: Option<Vec<Digest>>,
+}
+
+/// Indexes in indexes are followed so far.
+const DEPTH_LIMIT: usize = 8;
+
+/// Carries the changes out.
+///
+/// # Errors
+/// As [`Error`] says; then no tag was moved, except where some of several tags were written before one failed, which
+/// the error names.
+pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
+    let terms = Terms { if_exists: request.if_exists, dry_run: request.dry_run };
+    let store = context.source(&request.image).await?;
+    let mut goals = goals::goals(&request.destinations, &request.tags);
+    let stores = goals::open(context, &goals, &request.image, request.dry_run).await?;
+    let (found, root) = tokio::try_join!(goals::ask(&goals, &stores, None), source::read(&request.image, &store))?;
+    for (goal, found) in goals.iter_mut().zip(found) {
+        goal.found = found;
+    }
+    let edited = edit(request, &store, &root).await?;
+    let result = edited.manifest.clone();
+    goals::check(terms, &goals, &result)?;
+    let ledgers: Vec<Arc<Ledger>> = goals.iter().map(|_| Arc::default()).collect();
+    let destinations = goals::destinations(&goals, stores, &request.image, &ledgers);
+    let pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(terms, &result)).collect();
+    let is_there = |position: usize| destinations[position].is_source && result.digest == root.digest;
+    let wanting: Vec<usize> =
+        (0..goals.len()).filter(|&position| !pending[position].is_empty() && !is_there(position)).collect();
+    let platforms = platforms_of(&store, &root, &edited, !wanting.is_empty()).await?;
+    let options = context.copy_options(request.dry_run);
+    let copy =
+        Copy::new(&store, &destinations, options, &context.progress).knowing(edited.known).with_made(edited.made);
+    copy.content_of(&result, &wanting).await?;
+    if !request.dry_run {
+        goals::write_tags(&destinations, &pending, &result).await?;
+    }
+    context.progress.finish();
+    let work = Work {
+        step: "mutate",
+        source: Some(source::described(&request.image, &root)),
+        result: &result,
+        platforms,
+        goals: &goals,
+        destinations: &destinations,
+        pending: &pending,
+        warnings: edited.warnings,
+    };
+    telling::outcome(context, terms, work)
+}
+
+/// The platforms of the result. That of a single image whose config was not read is asked for only when the image is
+/// moved: that nothing is to be done must cost no more.
+async fn platforms_of(store: &Store, root: &Manifest, edited: &Edited, is_moved: bool) -> Result<Vec<PlatformImage>> {
+    let result = &edited.manifest;
+    let platform = match root.content()? {
+        Content::Index { .. } => return Ok(source::platforms_of_index(&source::children(result)?)),
+        _ if edited.platform.is_some() => edited.platform.clone(),
+        Content::Image { config, .. } if is_moved && media_type::is_image_config(&config.media_type) => {
+            source::platform_of(store, &config).await?
+        }
+        _ => None,
+    };
+    let entry = |platform: Platform| PlatformImage { platform: platform.to_string(), digest: result.digest.clone() };
+    Ok(platform.map(entry).into_iter().collect())
+}
+
+/// The image or index with all changes.
+async fn edit(request: &Request, store: &Store, root: &Manifest) -> Result<Edited> {
+    let kind = media_type::kind(&root.media_type);
+    let is_index = kind == Kind::Index;
+    let chosen = match (is_index, request.platforms.is_empty()) {
+        (_, true) => None,
+        (true, false) => Some(platforms::matching(store, root, &request.platforms).await?),
+        // Whether a single image is for these platforms is all that there is to find out.
+        (false, false) => platforms::choose(store, root.clone(), &request.platforms).await.map(|_| None)?,
+    };
+    if !changes_configs(&request.changes) && request.annotations.is_empty() {
+        return Ok(Edited::of(root.clone()));
+    }
+    let editor = Editor { request, store, chosen };
+    match kind {
+        Kind::Index => editor.index(root.clone(), 0).await,
+        Kind::Image if request.annotate == Annotate::Index && !request.annotations.is_empty() => {
+            Err(Error::Guard(format!("{} is a single image: there is no index to annotate", request.image)))
+        }
+        Kind::Image => editor.image(root.clone(), true).await,
+        _ => Err(Error::Guard(format!(
+            "{} is `{}`, which has no config and no annotations that could be changed",
+            request.image,
+            printable(&root.media_type, 120)
+        ))),
+    }
+}
+
+/// Whether there is anything to do in a config.
+fn changes_configs(changes: &Changes) -> bool {
+    *changes != Changes { keep_cmd: changes.keep_cmd, ..Changes::default() }
+}
+
+type Editing<'e> = Pin<Box<dyn Future<Output = Result<Edited>> + 'e>>;
+
+impl Editor<'_> {
+    /// An index, and all in it that is to be changed.
+    fn index(&self, index: Manifest, depth: usize) -> Editing<'_> {
+        Box::pin(async move {
+            if depth > DEPTH_LIMIT {
+                let reason = format!("indexes are nested deeper than {DEPTH_LIMIT}");
+                return Err(Error::Malformed { what: format!("manifest {}", index.digest), reason });
+            }
+            let children = source::children(&index)?;
+            let edited = try_join_all(children.iter().map(|child| self.child(child, depth))).await?;
+            let mut result = Edited::of(index);
+            let mut changed: HashMap<Digest, Descriptor> = HashMap::new();
+            for (child, edited) in children.iter().zip(edited) {
+                let Some(edited) = edited else { continue };
+                if edited.manifest.digest != child.digest {
+                    changed.insert(child.digest.clone(), edited.manifest.descriptor());
+                }
+                result.known.push(edited.manifest);
+                result.known.extend(edited.known);
+                result.made.extend(edited.made);
+                result.warnings.extend(edited.warnings);
+            }
+            if !changed.is_empty() {
+                let kept = rewritten(&result.manifest, &children, &changed, &mut result.warnings)?;
+                result.manifest = result.manifest.with_children(kept)?;
+            }
+            if depth == 0 && self.request.annotate != Annotate::Manifests {
+                result.manifest = self.annotated(&result.manifest)?;
+            }
+            Ok(result)
+        })
+    }
+
+    /// A child of an index; `None` where it stays as it is.
+    async fn child(&self, child: &Descriptor, depth: usize) -> Result<Option<Edited>> {
+        let kind = media_type::kind(&child.media_type);
+        let is_chosen = self.chosen.as_ref().is_none_or(|chosen| chosen.contains(&child.digest));
+        let annotates = self.request.annotate != Annotate::Index && !self.request.annotations.is_empty();
+        let is_meant = kind == Kind::Index || (kind == Kind::Image && is_chosen && !child.is_attestation());
+        if !is_meant || !(annotates || changes_configs(&self.request.changes)) {
+            return Ok(None);
+        }
+        let manifest = self.store.manifest(Some(child.digest.as_str())).await?.ok_or_else(|| Error::Malformed {
+            what: self.store.name(),
+            reason: format!("its index names the manifest {}, which is not there (a sparse index)", child.digest),
+        })?;
+        match kind {
+            Kind::Index => self.index(manifest, depth + 1).await.map(Some),
+            _ => self.image(manifest, false).await.map(Some),
+        }
+    }
+
+    /// An image. Of an artifact, which has no config to speak of, only the annotations are changed.
+    async fn image(&self, manifest: Manifest, is_root: bool) -> Result<Edited> {
+        let mut result = Edited::of(manifest);
+        let config = match result.manifest.content()? {
+            Content::Image { config, .. } if media_type::is_image_config(&config.media_type) => Some(config),
+            _ => None,
+        };
+        match config {
+            Some(config) if changes_configs(&self.request.changes) => {
+                let bytes = source::read_config(self.store, &config).await?;
+                let mut edited = Config::parse(&bytes)?;
+                result.platform = edited.platform();
+                edited.apply(&self.request.changes)?;
+                let edited = edited.to_bytes()?;
+                if edited != bytes {
+                    let digest = Digest::of(&edited);
+                    let described = Descriptor::new(config.media_type, digest.clone(), edited.len() as u64);
+                    result.manifest = result.manifest.with_layers(&described, &[])?;
+                    result.made.push((digest, edited.into()));
+                }
+            }
+            None if is_root && changes_configs(&self.request.changes) => {
+                let image = &self.request.image;
+                return Err(Error::Guard(format!("{image} is an artifact: it has no image's config to change")));
+            }
+            _ => {}
+        }
+        if self.request.annotate != Annotate::Index {
+            result.manifest = self.annotated(&result.manifest)?;
+        }
+        Ok(result)
+    }
+
+    fn annotated(&self, manifest: &Manifest) -> Result<Manifest> {
+        let sets_any = self.request.annotations.iter().any(|(_, value)| value.is_some());
+        if sets_any && Format::of(&manifest.media_type) == Some(Format::Docker) {
+            return Err(Error::Guard(format!(
+                "{} is of Docker's types, which have no annotations; use --label instead, or convert the image first with `imgstep index --format oci`",
+                manifest.digest
+            )));
+        }
+        manifest.with_annotations(&self.request.annotations)
+    }
+}
+
+/// The children of an index with those that changed in their places. Attestations of what changed are left out: they
+/// speak of an image that is not in the index any more.
+fn rewritten(
+    index: &Manifest,
+    children: &[Descriptor],
+    changed: &HashMap<Digest, Descriptor>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<serde_json::Value>> {
+    let mut kept = Vec::new();
+    for (child, mut raw) in children.iter().zip(index.raw_children()?) {
+        let subject = child.attestation_of().and_then(|subject| subject.parse::<Digest>().ok());
+        if let Some(subject) = subject.filter(|subject| changed.contains_key(subject)) {
+            warnings
+                .push(format!("the attestation {} speaks of {subject}, which changed: it was left out", child.digest));
+            continue;
+        }
+        if let (Some(new), Some(fields)) = (changed.get(&child.digest), raw.as_object_mut()) {
+            describe(fields, new);
+        }
+        kept.push(raw);
+    }
+    Ok(kept)
+}

@@ -1,0 +1,28 @@
+//! `imgstep mutate`: one file for each chapter of its story.
+
+mod annotations;
+mod config;
+mod platforms;
+mod writing;
+
+use serde_json::Value;
+
+use crate::support::step::Step;
+use crate::support::{Registry, imgstep};
+
+/// `imgstep mutate IMAGE --to DESTINATION`.
+fn mutate(image: &str, destination: &str) -> Step {
+    imgstep(["mutate", image, "--to", destination])
+}
+
+/// A manifest as JSON.
+fn manifest(registry: &Registry, repository: &str, reference: &str) -> Value {
+    serde_json::from_slice(&registry.manifest_bytes(repository, reference)).unwrap()
+}
+
+/// The bytes of the config of the image that a tag or digest names.
+fn config(registry: &Registry, repository: &str, reference: &str) -> String {
+    let digest = manifest(registry, repository, reference)["config"]["digest"].as_str().unwrap().to_owned();
+    let url = registry.url(&format!("{repository}/blobs/{digest}"));
+    crate::support::client::expect(200, "GET", &url, &[], b"").text()
+}
