@@ -77,7 +77,12 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         }
     }
     let wanting: Vec<usize> = (0..goals.len())
-        .filter(|&position| request.repair || (!pending[position].is_empty() && !destinations[position].is_source))
+        .filter(|&position| {
+            let writes = !pending[position].is_empty() && !destinations[position].is_source;
+            // What a tag that is left alone names is not ours to repair.
+            let repairs = request.repair && (!pending[position].is_empty() || goals[position].names(&result));
+            writes || repairs
+        })
         .collect();
 
     let options = CopyOptions {
@@ -129,7 +134,10 @@ async fn read_and_ask(request: &Request, store: &Store, stores: &[Store], goals:
             })?,
         )
     } else {
-        tokio::try_join!(questions, source::read(&request.source, store))?
+        // Both are waited for: that there is no source is worth more than what a destination has to say.
+        let (found, root) = tokio::join!(questions, source::read(&request.source, store));
+        let root = root?;
+        (found?, root)
     };
     for (goal, found) in goals.iter_mut().zip(found) {
         goal.found = found;
@@ -141,7 +149,10 @@ async fn check_source(request: &Request, store: &Store, root: &Manifest) -> Resu
     if let Some(expected) = &request.expect_digest
         && !root.is(expected)
     {
-        return Err(Error::Guard(format!("{} is {}, not {expected} as was expected", request.source, root.digest)));
+        return Err(Error::Guard(format!(
+            "{} is {}, not {expected} as was expected; nothing was written: name the source by the digest that was approved",
+            request.source, root.digest
+        )));
     }
     if request.check_tag {
         source::check_tag(&request.source, store).await?;

@@ -1,7 +1,7 @@
 //! Guards: what a user forbids is not done, and nothing at all is written.
 
 use super::{line, promote};
-use crate::support::{Image, Proxy, Registry, assert_image, images, pairs};
+use crate::support::{Action, Image, Proxy, Registry, assert_image, images, pairs, registries, rule};
 
 /// A new image at the source, an old one under the same tag at the destination.
 fn old_and_new() -> Vec<(Registry, Registry, Image, Image)> {
@@ -164,5 +164,14 @@ fn what_is_told_of_skipped_tags_is_not_told_of_the_tag_that_was_written() {
         let told = &run.json()["destinations"][0];
         assert_eq!(told["reference"], destination.at("app:v2"), "v1 names another image");
         assert_eq!(told["tags"], serde_json::json!(["v2"]));
+    }
+}
+
+#[test]
+fn a_missing_source_is_told_before_a_destination_that_refuses() {
+    for source in registries() {
+        let destination = Proxy::before(&source).with(rule("HEAD", "/manifests/", Action::answer(401)));
+        let run = promote(&source.at("app:no-such"), &destination.at("copy:v1")).args(["--retries", "0"]).run();
+        run.failed(5, &["app:no-such"]);
     }
 }
