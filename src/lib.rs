@@ -13,6 +13,7 @@ pub mod cli;
 pub mod credentials;
 pub mod error;
 pub mod image;
+pub mod layer;
 pub mod registry;
 pub mod report;
 pub mod serve;

@@ -1,0 +1,179 @@
+//! The words of `append`.
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
+
+use super::common::{CommonArgs, ResultArgs};
+use super::config_args::{ConfigArgs, pairs};
+use super::promote::{IfExists, comma_separated, reference};
+use super::words::{list, parse_list};
+use super::{ci_annotations, time};
+use crate::error::{Error, Result, printable};
+use crate::image::format;
+use crate::image::reference::{Reference, is_tag};
+use crate::layer::spec::destination;
+use crate::steps::append::Request;
+
+/// The words of `append`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub struct AppendArgs {
+    /// The base: `registry/repository[:tag][@digest]`, `oci:DIR[:tag]`, or `scratch` for none. An index stays an index.
+    #[arg(value_name = "BASE")]
+    pub base: String,
+    /// Where to write the result: `registry/repository[:tag]` or `oci:DIR[:tag]`.
+    #[arg(long, short = 't', value_name = "DESTINATION", num_args = 0..)]
+    pub to: Vec<String>,
+    /// Further tags in the repository of each destination.
+    #[arg(long, value_name = "TAG", num_args = 0..)]
+    pub tags: Vec<String>,
+    /// The layers, lowest first: PATH[=DEST][,platform=os/arch[/variant]][,mode=0755|keep][,owner=UID:GID]. PATH is a
+    /// folder (its contents go to DEST, or /), a file (it goes to DEST, or / and its name), or, without DEST, a tar
+    /// (.tar, .tar.gz, .tgz). Without platform= a layer goes on every platform.
+    #[arg(long, value_name = "LAYER", num_args = 0.., help_heading = "Layers")]
+    pub layer: Vec<String>,
+    /// Paths of the base that shall disappear.
+    #[arg(long, value_name = "PATH", num_args = 0.., help_heading = "Layers")]
+    pub delete: Vec<String>,
+    /// Files of folders that stay out: patterns as in .gitignore. A folder's .imgstepignore holds more.
+    #[arg(long, value_name = "PATTERN", num_args = 0.., help_heading = "Layers")]
+    pub exclude: Vec<String>,
+    /// How layers are compressed: gzip, gzip:1 (fast) to gzip:9 (small), none. Tars by gzip stay as they are.
+    #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Layers")]
+    pub compression: String,
+    /// Let programs for another architecture than that of the image pass.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Layers")]
+    pub allow_foreign_binaries: bool,
+    /// Only these platforms of the base: one yields that image, several an index of just these. Without it, the
+    /// platforms that layers name, or else all. Of scratch: the platforms that are made.
+    #[arg(long, value_name = "PLATFORM", num_args = 0..)]
+    pub platform: Vec<String>,
+    /// The config.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Annotations of the index and of its images.
+    #[arg(long, value_name = "NAME=VALUE", num_args = 0..)]
+    pub annotation: Vec<String>,
+    /// Annotate with source, revision and version as the CI system's environment tells them; --annotation comes first.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    pub annotate_from_ci: bool,
+    /// The vocabulary of the result; the base's if not given, OCI's on scratch.
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// What to do if a destination's tag names another image: `fail` writes nothing and exits with 3.
+    #[arg(long, value_name = "WHAT", default_value = "overwrite")]
+    pub if_exists: IfExists,
+    /// Say what would be mounted, sent and skipped; write nothing.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    pub dry_run: bool,
+    /// Options of all steps.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Results.
+    #[command(flatten)]
+    pub results: ResultArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  A static program for two platforms, on nothing:
+    imgstep append scratch --to ghcr.io/org/app:v1 --entrypoint /app --user 65532
+      --layer out/app-amd64=/app,platform=linux/amd64 out/app-arm64=/app,platform=linux/arm64
+
+  Dependencies below sources, on every platform of a base; only what changed is sent again:
+    imgstep append node:24-slim --to ghcr.io/org/site:v1 --workdir /srv/site --cmd '[\"node\",\"server.js\"]'
+      --layer node_modules=/srv/site/node_modules src=/srv/site
+
+  Without any registry, into a folder:
+    imgstep append oci:base --to oci:build/image:v1 --layer dist=/usr/share/nginx/html
+
+All files get owner 0:0, mode 0644 or 0755, and the time of SOURCE_DATE_EPOCH (or 1970), so that the same input gives the
+same digest anywhere.";
+
+/// A vocabulary of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// OCI's.
+    Oci,
+    /// Docker's.
+    Docker,
+}
+
+impl From<Format> for format::Format {
+    fn from(word: Format) -> Self {
+        match word {
+            Format::Oci => Self::Oci,
+            Format::Docker => Self::Docker,
+        }
+    }
+}
+
+impl AppendArgs {
+    /// The request that these words, `SOURCE_DATE_EPOCH` and the CI system's variables mean.
+    ///
+    /// # Errors
+    /// A word that makes no sense, no destination, or nothing to append ([`Error::Usage`]).
+    pub fn request(&self) -> Result<Request> {
+        let base = if self.is_on_scratch() { None } else { Some(reference("BASE", &self.base)?) };
+        let destinations: Vec<Reference> = parse_list("--to", &self.to)?;
+        if destinations.is_empty() {
+            return Err(Error::Usage("no destination: write --to DESTINATION".to_owned()));
+        }
+        let tags = list(&self.tags);
+        if let Some(bad) = tags.iter().find(|tag| !is_tag(tag)) {
+            return Err(Error::Usage(format!("--tags: `{}` is not a tag", printable(bad, 140))));
+        }
+        let layers = parse_list("--layer", &self.layer)?;
+        let delete = list(&self.delete).iter().map(|path| deletion(path)).collect::<Result<Vec<_>>>()?;
+        if layers.is_empty() && delete.is_empty() {
+            return Err(Error::Usage("nothing to append: write --layer PATH[=DEST], or --delete PATH".to_owned()));
+        }
+        if base.is_none() && !delete.is_empty() {
+            return Err(Error::Usage("--delete: scratch holds nothing that could be deleted".to_owned()));
+        }
+        let mtime = time::source_date_epoch()?;
+        let changes = self.config.changes()?;
+        Ok(Request {
+            base,
+            destinations,
+            tags,
+            platforms: parse_list("--platform", &comma_separated(&self.platform))?,
+            layers,
+            delete,
+            exclude: list(&self.exclude),
+            compression: self.compression.parse().map_err(|error| Error::Usage(format!("--compression: {error}")))?,
+            mtime,
+            created: changes.created.clone().unwrap_or_else(|| time::rfc3339(mtime)),
+            changes,
+            annotations: self.annotations()?,
+            format: self.format.map(Into::into),
+            if_exists: self.if_exists.into(),
+            allow_foreign_binaries: self.allow_foreign_binaries,
+            dry_run: self.dry_run,
+        })
+    }
+
+    /// Whether there is no base.
+    pub fn is_on_scratch(&self) -> bool {
+        self.base.trim() == "scratch"
+    }
+
+    fn annotations(&self) -> Result<Vec<(String, String)>> {
+        let mut annotations = if self.annotate_from_ci {
+            ci_annotations::from_environment(&|name| std::env::var(name).ok())
+        } else {
+            Vec::new()
+        };
+        annotations.extend(pairs("--annotation", &self.annotation)?);
+        Ok(annotations)
+    }
+}
+
+fn deletion(text: &str) -> Result<String> {
+    let wrong = |reason: String| Error::Usage(format!("--delete: {reason}"));
+    let path = destination(text).map_err(wrong)?.path;
+    if path.is_empty() {
+        return Err(wrong("the root can't be deleted; take scratch as the base".to_owned()));
+    }
+    Ok(path)
+}

@@ -1,0 +1,200 @@
+//! Which files of a folder stay out of its layer: patterns as in `.gitignore`, from `.imgstepignore` and `--exclude`.
+
+use crate::error::{Error, Result, printable};
+
+/// The file in a layer's folder that holds patterns, one a line. It stays out too.
+pub const IGNORE_FILE: &str = ".imgstepignore";
+
+/// Patterns in their order; the last that matches a path decides.
+#[derive(Debug, Clone, Default)]
+pub struct Patterns(Vec<Pattern>);
+
+#[derive(Debug, Clone)]
+struct Pattern {
+    /// `!`: what matches is taken in again.
+    negated: bool,
+    /// With a slash at its end: folders only.
+    folders_only: bool,
+    /// The words between slashes; `**` stands for any number of words.
+    words: Vec<Vec<u8>>,
+}
+
+impl Patterns {
+    /// The patterns of the lines of a file: empty lines and those that begin with `#` say nothing.
+    ///
+    /// # Errors
+    /// A bracket that is never closed.
+    pub fn parse(text: &str) -> Result<Self> {
+        let lines = text.lines().map(|line| line.trim_end().trim_start_matches('\u{feff}'));
+        lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(parse).collect::<Result<_>>().map(Self)
+    }
+
+    /// Adds those of `--exclude`, each in one word.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn add(&mut self, patterns: &[String]) -> Result<()> {
+        for pattern in patterns {
+            self.0.push(parse(pattern)?);
+        }
+        Ok(())
+    }
+
+    /// Whether `path`, from the layer's folder on, stays out. What is below a folder that stays out is never asked for.
+    pub fn exclude(&self, path: &[u8], is_folder: bool) -> bool {
+        let words: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+        let decides = |pattern: &&Pattern| (is_folder || !pattern.folders_only) && matches(&pattern.words, &words);
+        self.0.iter().rev().find(decides).is_some_and(|pattern| !pattern.negated)
+    }
+}
+
+fn parse(line: &str) -> Result<Pattern> {
+    let (negated, rest) = line.strip_prefix('!').map_or((false, line), |rest| (true, rest));
+    let rest = rest.strip_prefix('\\').filter(|rest| rest.starts_with(['#', '!'])).unwrap_or(rest);
+    let folders_only = rest.ends_with('/');
+    let rest = rest.trim_end_matches('/');
+    // A slash within binds the pattern to the folder's root, as git has it; else it matches at any depth.
+    let anchored = rest.contains('/');
+    let mut words: Vec<Vec<u8>> =
+        rest.trim_start_matches('/').split('/').map(|word| word.as_bytes().to_vec()).collect();
+    if words.iter().any(|word| word.is_empty() || has_open_bracket(word)) {
+        return Err(Error::Usage(format!("`{}` is not a pattern of files", printable(line, 200))));
+    }
+    if !anchored {
+        words.insert(0, b"**".to_vec());
+    }
+    Ok(Pattern { negated, folders_only, words })
+}
+
+fn has_open_bracket(word: &[u8]) -> bool {
+    let mut rest = word;
+    while let Some((first, after)) = rest.split_first() {
+        rest = match first {
+            b'\\' => after.get(1..).unwrap_or_default(),
+            b'[' => match class(after) {
+                Some((_, _, end)) => &after[end..],
+                None => return true,
+            },
+            _ => after,
+        };
+    }
+    false
+}
+
+fn matches(pattern: &[Vec<u8>], path: &[&[u8]]) -> bool {
+    match pattern.split_first() {
+        None => path.is_empty(),
+        Some((first, rest)) if first == b"**" => {
+            // At the end it means all that is below, not the folder itself.
+            if rest.is_empty() {
+                return !path.is_empty();
+            }
+            (0..=path.len()).any(|skip| matches(rest, &path[skip..]))
+        }
+        Some((first, rest)) => {
+            path.split_first().is_some_and(|(word, below)| word_matches(first, word) && matches(rest, below))
+        }
+    }
+}
+
+/// The members of a bracket behind `[`, whether they are meant, and where it ends.
+fn class(rest: &[u8]) -> Option<(&[u8], bool, usize)> {
+    let negated = matches!(rest.first(), Some(b'!' | b'^'));
+    let start = usize::from(negated);
+    // A bracket that closes at once is a member.
+    let length = rest.get(start + 1..)?.iter().position(|byte| *byte == b']')? + 1;
+    Some((&rest[start..start + length], !negated, start + length + 1))
+}
+
+fn in_class(members: &[u8], byte: u8) -> bool {
+    let mut at = 0;
+    while at < members.len() {
+        if at + 2 < members.len() && members[at + 1] == b'-' {
+            if (members[at]..=members[at + 2]).contains(&byte) {
+                return true;
+            }
+            at += 3;
+        } else {
+            if members[at] == byte {
+                return true;
+            }
+            at += 1;
+        }
+    }
+    false
+}
+
+/// Matches one word; a star that failed is tried again one byte further on, and only the last star needs to be.
+fn word_matches(pattern: &[u8], word: &[u8]) -> bool {
+    let (mut p, mut w) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    loop {
+        let step = match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p + 1, w));
+                p += 1;
+                continue;
+            }
+            None if w == word.len() => return true,
+            Some(_) if w == word.len() => None,
+            Some(b'?') => Some(1),
+            Some(b'[') => class(&pattern[p + 1..])
+                .filter(|(members, wanted, _)| in_class(members, word[w]) == *wanted)
+                .map(|(_, _, end)| end + 1),
+            Some(b'\\') if pattern.get(p + 1) == Some(&word[w]) => Some(2),
+            Some(byte) if *byte == word[w] => Some(1),
+            _ => None,
+        };
+        match (step, star) {
+            (Some(step), _) => {
+                p += step;
+                w += 1;
+            }
+            (None, Some((after, from))) if from < word.len() => {
+                star = Some((after, from + 1));
+                (p, w) = (after, from + 1);
+            }
+            (None, _) => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn excluded(patterns: &str, path: &str) -> bool {
+        Patterns::parse(patterns).unwrap().exclude(path.trim_end_matches('/').as_bytes(), path.ends_with('/'))
+    }
+
+    #[test]
+    fn as_git_has_it() {
+        for (patterns, path, expected) in [
+            ("*.log", "a/b/x.log", true),
+            ("*.log", "x.logs", false),
+            ("/x", "x", true),
+            ("/x", "a/x", false),
+            ("a/b", "a/b", true),
+            ("a/b", "c/a/b", false),
+            ("node_modules/", "a/node_modules/", true),
+            ("node_modules/", "a/node_modules", false),
+            ("a/**/b", "a/b", true),
+            ("a/**/b", "a/x/y/b", true),
+            ("a/**", "a/", false),
+            ("a/**", "a/x", true),
+            ("**/t", "x/y/t", true),
+            ("?a[0-9].[!x]", "ba7.y", true),
+            ("?a[0-9].[!x]", "ba7.x", false),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXbYbZ", false),
+            ("\\*", "*", true),
+            ("\\*", "a", false),
+            ("*.log\n!keep.log", "keep.log", false),
+            ("# nothing\n\n", "x", false),
+            ("\\#x", "#x", true),
+        ] {
+            assert_eq!(excluded(patterns, path), expected, "{patterns:?} {path}");
+        }
+        assert!(Patterns::parse("a[b").is_err());
+    }
+}

@@ -1,0 +1,13 @@
+//! Layers made from files: the same bytes on any machine, at any time, on any number of cores.
+
+pub mod binary;
+pub mod compress;
+pub mod ignore;
+pub mod make;
+pub mod spec;
+pub mod tarball;
+pub mod tarfile;
+pub mod walk;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Tars that somebody else made: what form they have, and whether they are what they say while they pass by.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::binary;
+use super::make::Findings;
+use super::tarball::BLOCK;
+use crate::error::{Error, Result, printable};
+
+/// Long names and PAX records are no larger, in bytes.
+const RECORDS_LIMIT: u64 = 1024 * 1024;
+
+/// How a tar is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Not at all.
+    Plain,
+    /// By gzip.
+    Gzip,
+}
+
+/// Whether a file's name says that it is a tar.
+pub fn is_named_tar(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"].iter().any(|end| name.ends_with(end))
+}
+
+/// The form of a tar, by its first bytes.
+///
+/// # Errors
+/// It can't be read, or its compression is one that we can't.
+pub fn form(path: &Path) -> Result<Form> {
+    let mut head = Vec::new();
+    let file = File::open(path).map_err(Error::file("read", path))?;
+    file.take(4).read_to_end(&mut head).map_err(Error::file("read", path))?;
+    match head.as_slice() {
+        [0x1f, 0x8b, ..] => Ok(Form::Gzip),
+        [0x28, 0xb5, 0x2f, 0xfd] => {
+            Err(malformed(path, "it is compressed by zstd, which can't be read; give the tar plain or by gzip"))
+        }
+        _ => Ok(Form::Plain),
+    }
+}
+
+/// The error of a tar that is not what it says.
+pub fn malformed(path: &Path, reason: &str) -> Error {
+    Error::Malformed { what: format!("the tar {}", printable(&path.to_string_lossy(), 300)), reason: reason.to_owned() }
+}
+
+/// Looks at a tar, uncompressed, as it passes by.
+pub struct Inspector<'a> {
+    path: &'a Path,
+    findings: &'a mut Findings,
+    state: State,
+    /// The bytes of a header, of records, or of a file's beginning.
+    kept: Vec<u8>,
+    /// The name and size that records say of the next entry.
+    name: Option<Vec<u8>>,
+    size: Option<u64>,
+    /// Of a file that its owner may execute: its name.
+    program: Option<String>,
+    entry: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Header,
+    /// In an entry's bytes: how many are to come, how many zeros after them, and what kind of entry it is.
+    Data(u64, u64, u8),
+    End,
+}
+
+impl<'a> Inspector<'a> {
+    /// Looks at the tar of this name.
+    pub fn new(path: &'a Path, findings: &'a mut Findings) -> Self {
+        let (name, size, program) = (None, None, None);
+        Self { path, findings, state: State::Header, kept: Vec::new(), name, size, program, entry: String::new() }
+    }
+
+    /// The next bytes.
+    ///
+    /// # Errors
+    /// They are not those of a tar, or lead out of the image.
+    pub fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            bytes = match self.state {
+                State::End => return Ok(()),
+                State::Header => {
+                    let (taken, rest) = bytes.split_at(bytes.len().min(BLOCK - self.kept.len()));
+                    self.kept.extend_from_slice(taken);
+                    if self.kept.len() == BLOCK {
+                        let block = std::mem::take(&mut self.kept);
+                        self.header(&block)?;
+                    }
+                    rest
+                }
+                State::Data(left, zeros, flag) => self.data(bytes, left, zeros, flag)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// The end of the bytes.
+    ///
+    /// # Errors
+    /// The tar ended too early.
+    pub fn finish(&self) -> Result<()> {
+        match self.state {
+            State::End => Ok(()),
+            // Some writers leave the zeros at the end out.
+            State::Header if self.kept.is_empty() && !self.entry.is_empty() => Ok(()),
+            _ if self.entry.is_empty() => Err(malformed(self.path, "it is not a tar")),
+            _ => Err(malformed(self.path, &format!("it ends in the middle of {}", self.entry))),
+        }
+    }
+
+    fn header(&mut self, block: &[u8]) -> Result<()> {
+        if block.iter().all(|byte| *byte == 0) {
+            self.state = State::End;
+            return Ok(());
+        }
+        let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum::<u64>()
+            - block[148..156].iter().map(|byte| u64::from(*byte)).sum::<u64>()
+            + 8 * u64::from(b' ');
+        if number(&block[148..156]) != Some(sum) {
+            let reason = if self.entry.is_empty() {
+                "it is not a tar".to_owned()
+            } else {
+                format!("what follows {} is not a header: sizes in it are wrong", self.entry)
+            };
+            return Err(malformed(self.path, &reason));
+        }
+        let flag = block[156];
+        let is_records = matches!(flag, b'x' | b'g' | b'L' | b'K');
+        let said = number(&block[124..136]).ok_or_else(|| malformed(self.path, "a size in it is no number"))?;
+        let size = if is_records { said } else { self.size.take().unwrap_or(said) };
+        if is_records && size > RECORDS_LIMIT {
+            return Err(malformed(self.path, "it has a record of more than a megabyte"));
+        }
+        if !is_records {
+            let name = self.name.take().unwrap_or_else(|| name_of(block));
+            self.entry = printable(&String::from_utf8_lossy(&name), 300);
+            if name.split(|byte| *byte == b'/').any(|word| word == b"..") {
+                return Err(malformed(
+                    self.path,
+                    &format!("{} has a `..` in it, and could lead out of the image", self.entry),
+                ));
+            }
+            let runs = number(&block[100..108]).is_some_and(|mode| mode & 0o111 != 0);
+            self.program = (matches!(flag, b'0' | 0 | b'7') && runs).then(|| self.entry.clone());
+        }
+        // Links and devices may say a size, but have no bytes.
+        let size = if matches!(flag, b'1'..=b'6') { 0 } else { size };
+        let zeros = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
+        self.state = if size == 0 { State::Header } else { State::Data(size, zeros, flag) };
+        Ok(())
+    }
+
+    fn data<'b>(&mut self, bytes: &'b [u8], left: u64, zeros: u64, flag: u8) -> Result<&'b [u8]> {
+        let fit = |wanted: u64| usize::try_from(wanted).unwrap_or(usize::MAX).min(bytes.len());
+        if left == 0 {
+            let taken = fit(zeros);
+            let zeros = zeros - taken as u64;
+            self.state = if zeros == 0 { State::Header } else { State::Data(0, zeros, flag) };
+            return Ok(&bytes[taken..]);
+        }
+        let (taken, rest) = bytes.split_at(fit(left));
+        let is_records = matches!(flag, b'x' | b'L');
+        if is_records {
+            self.kept.extend_from_slice(taken);
+        } else if self.program.is_some() && self.kept.len() < binary::HEADER {
+            self.kept.extend_from_slice(&taken[..taken.len().min(binary::HEADER - self.kept.len())]);
+        }
+        let left = left - taken.len() as u64;
+        self.state = if left + zeros == 0 { State::Header } else { State::Data(left, zeros, flag) };
+        if left == 0 {
+            let kept = std::mem::take(&mut self.kept);
+            match flag {
+                b'L' => self.name = Some(kept.strip_suffix(b"\0").unwrap_or(&kept).to_vec()),
+                b'x' => self.records(&kept)?,
+                _ => {
+                    if let Some(name) = self.program.take() {
+                        self.findings.look_at(&name, &kept);
+                    }
+                }
+            }
+        }
+        Ok(rest)
+    }
+
+    /// PAX records: of all keys, only these two say where the next header is and what it speaks of.
+    fn records(&mut self, mut records: &[u8]) -> Result<()> {
+        let fail = || malformed(self.path, "a PAX record in it is not well formed");
+        while !records.is_empty() {
+            let space = records.iter().position(|byte| *byte == b' ').ok_or_else(fail)?;
+            let length = std::str::from_utf8(&records[..space]).ok().and_then(|text| text.parse::<usize>().ok());
+            let length = length.filter(|length| *length > space + 1 && *length <= records.len()).ok_or_else(fail)?;
+            let record = &records[space + 1..length - 1];
+            if let Some(path) = record.strip_prefix(b"path=") {
+                self.name = Some(path.to_vec());
+            } else if let Some(size) = record.strip_prefix(b"size=") {
+                let size = std::str::from_utf8(size).ok().and_then(|text| text.parse().ok());
+                self.size = Some(size.ok_or_else(fail)?);
+            }
+            records = &records[length..];
+        }
+        Ok(())
+    }
+}
+
+/// A field that ends at a NUL.
+fn text(field: &[u8]) -> &[u8] {
+    field.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+fn name_of(block: &[u8]) -> Vec<u8> {
+    let (name, prefix) = (text(&block[..100]), text(&block[345..500]));
+    if &block[257..263] == b"ustar\0" && !prefix.is_empty() { [prefix, b"/", name].concat() } else { name.to_vec() }
+}
+
+/// A number in octal digits, or as GNU writes large ones: in base 256, marked by the first bit.
+fn number(field: &[u8]) -> Option<u64> {
+    if field[0] & 0x80 != 0 {
+        let high = field.len().saturating_sub(8);
+        if field[0] != 0x80 || field[1..high].iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        return Some(field[high..].iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)) & (u64::MAX >> 1));
+    }
+    let digits = std::str::from_utf8(text(field)).ok()?.trim();
+    if digits.is_empty() { Some(0) } else { u64::from_str_radix(digits, 8).ok() }
+}

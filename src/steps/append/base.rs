@@ -1,0 +1,227 @@
+//! The base of an append: the images that layers go on, one for each platform, and what else is known of it.
+
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+
+use super::Request;
+use crate::error::{Error, Result, printable};
+use crate::image::config::Config;
+use crate::image::descriptor::Descriptor;
+use crate::image::digest::Digest;
+use crate::image::format::Format;
+use crate::image::manifest::{Content, Manifest};
+use crate::image::media_type;
+use crate::image::platform::{Match, Platform};
+use crate::report::outcome::Source;
+use crate::steps::context::Context;
+use crate::steps::{platforms, source};
+use crate::transfer::store::Store;
+
+/// The base.
+pub struct Base {
+    /// Where it is read from; `None` of an empty one.
+    pub store: Option<Store>,
+    /// What the report says of it.
+    pub described: Option<Source>,
+    /// The index, if the result is to be one: the base's own, or an empty one.
+    pub index: Option<Manifest>,
+    /// The vocabulary it is written in.
+    pub format: Format,
+    /// The images that are wanted, in the base's order.
+    pub images: Vec<BaseImage>,
+    /// What a user should know.
+    pub warnings: Vec<String>,
+}
+
+/// An image of the base.
+pub struct BaseImage {
+    /// The platform.
+    pub platform: Platform,
+    /// Its entry in the index, as it stands there.
+    pub entry: Value,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The config.
+    pub config: Config,
+    /// The positions of the layers, in the request, that go on it.
+    pub layers: Vec<usize>,
+}
+
+impl Base {
+    /// Reads the base, as far as its platforms are wanted.
+    ///
+    /// # Errors
+    /// It does not exist, or lacks a platform ([`Error::Guard`]), or is no image.
+    pub async fn open(context: &Context, request: &Request) -> Result<Self> {
+        let Some(reference) = &request.base else { return scratch(request) };
+        let store = context.source(reference).await?;
+        let root = source::read(reference, &store).await?;
+        let described = source::described(reference, &root);
+        let mut base = Self {
+            format: Format::of(&root.media_type),
+            store: None,
+            described: Some(described),
+            index: None,
+            images: Vec::new(),
+            warnings: Vec::new(),
+        };
+        match root.content()? {
+            Content::Image { config, .. } if media_type::is_image_config(&config.media_type) => {
+                base.images = single(&store, root, request).await?;
+            }
+            Content::Index { .. } => base.take_index(&store, root, request).await?,
+            _ => {
+                let kind = printable(&root.media_type, 120);
+                return Err(Error::Guard(format!("{reference} is no image that files can be put on ({kind})")));
+            }
+        }
+        base.store = Some(store);
+        Ok(base)
+    }
+
+    /// The name and digest by which a result says what it is built on: not a path of this machine.
+    pub fn annotations(&self, digest: Option<&Digest>) -> Vec<(String, Option<String>)> {
+        let Some(described) = &self.described else { return Vec::new() };
+        let name = (!described.reference.starts_with("oci:"))
+            .then(|| described.reference.split('@').next().unwrap_or_default().to_owned());
+        let digest = digest.unwrap_or(&described.digest);
+        vec![(BASE_NAME.to_owned(), name), (BASE_DIGEST.to_owned(), Some(digest.to_string()))]
+    }
+
+    async fn take_index(&mut self, store: &Store, root: Manifest, request: &Request) -> Result<()> {
+        let mut found = Vec::new();
+        platforms::gather(store, &root, 0, &mut found).await?;
+        let attestations = found.iter().filter(|(child, _)| child.is_attestation()).count();
+        if attestations > 0 {
+            self.warnings.push(format!(
+                "{attestations} attestations of the base speak of its own images and are not in the result"
+            ));
+        }
+        let children = try_join_all(found.into_iter().map(|(child, entry)| with_platform(store, child, entry))).await?;
+        let (children, entries): (Vec<Descriptor>, Vec<Value>) = children.into_iter().flatten().unzip();
+        let chosen = choose(store, &children, request)?;
+        let reading = chosen.iter().map(|(position, layers)| {
+            let (child, entry) = (&children[*position], entries[*position].clone());
+            async move {
+                let missing = || Error::Malformed {
+                    what: store.name(),
+                    reason: format!("its index names the manifest {}, which is not there", child.digest),
+                };
+                let manifest = store.manifest(Some(child.digest.as_str())).await?.ok_or_else(missing)?;
+                read_image(store, manifest, child.platform.clone(), entry, layers.clone()).await
+            }
+        });
+        self.images = try_join_all(reading).await?;
+        // One platform that was asked for is that image; all else stays an index.
+        if request.platforms.len() != 1 || self.images.len() != 1 {
+            self.index = Some(root);
+        }
+        Ok(())
+    }
+}
+
+/// The annotation that names the base (image specification, annotations.md).
+pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+/// The annotation that holds the base's digest.
+pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
+/// An image of an index with its platform; `None` for what is no image for a platform.
+async fn with_platform(store: &Store, mut child: Descriptor, entry: Value) -> Result<Option<(Descriptor, Value)>> {
+    if child.is_attestation() {
+        return Ok(None);
+    }
+    if child.platform.is_none()
+        && let Some(manifest) = store.manifest(Some(child.digest.as_str())).await?
+        && let Content::Image { config, .. } = manifest.content()?
+        && media_type::is_image_config(&config.media_type)
+    {
+        child.platform = source::platform_of(store, &config).await?;
+    }
+    Ok(child.platform.is_some().then_some((child, entry)))
+}
+
+/// The positions of the wanted children, and of the layers that go on each.
+fn choose(store: &Store, children: &[Descriptor], request: &Request) -> Result<Vec<(usize, Vec<usize>)>> {
+    let named: Vec<Platform> = request.layers.iter().filter_map(|layer| layer.platform.clone()).collect();
+    let wishes = if request.platforms.is_empty() { &named } else { &request.platforms };
+    let mut wanted = vec![wishes.is_empty(); children.len()];
+    for wish in wishes {
+        let answers = platforms::best_answers(children, wish);
+        if answers.is_empty() {
+            return Err(platforms::missing(store, wish, children.iter().filter_map(|child| child.platform.as_ref())));
+        }
+        for position in answers {
+            wanted[position] = true;
+        }
+    }
+    let goes_on = |position: usize| {
+        let fits = |platform: &Platform| platforms::best_answers(children, platform).contains(&position);
+        let layers = request.layers.iter().enumerate();
+        layers.filter(|(_, layer)| layer.platform.as_ref().is_none_or(fits)).map(|(number, _)| number).collect()
+    };
+    let positions = (0..children.len()).filter(|position| wanted[*position]);
+    let chosen: Vec<(usize, Vec<usize>)> = positions.map(|position| (position, goes_on(position))).collect();
+    if chosen.is_empty() {
+        return Err(Error::Guard(format!("the index of {} names no image for a platform", store.name())));
+    }
+    Ok(chosen)
+}
+
+async fn single(store: &Store, root: Manifest, request: &Request) -> Result<Vec<BaseImage>> {
+    let image = read_image(store, root, None, Value::Null, Vec::new()).await?;
+    let child = Descriptor { platform: Some(image.platform.clone()), ..image.manifest.descriptor() };
+    let layers = choose(store, &[child], request)?.pop().map(|(_, layers)| layers).unwrap_or_default();
+    Ok(vec![BaseImage { layers, ..image }])
+}
+
+async fn read_image(
+    store: &Store,
+    manifest: Manifest,
+    platform: Option<Platform>,
+    entry: Value,
+    layers: Vec<usize>,
+) -> Result<BaseImage> {
+    let malformed =
+        |reason: &str| Error::Malformed { what: format!("manifest {}", manifest.digest), reason: reason.to_owned() };
+    let Content::Image { config, .. } = manifest.content()? else { return Err(malformed("it is no image")) };
+    if !media_type::is_image_config(&config.media_type) {
+        return Err(malformed("it is an artifact, and no image that files can be put on"));
+    }
+    let config = Config::parse(&source::read_config(store, &config).await?)?;
+    let platform = platform
+        .or_else(|| config.platform())
+        .ok_or_else(|| Error::Guard(format!("the config of {} names no platform", store.name())))?;
+    Ok(BaseImage { platform, entry, manifest, config, layers })
+}
+
+/// Empty images for the platforms that are named.
+fn scratch(request: &Request) -> Result<Base> {
+    let same = |one: &Platform, other: &Platform| one.answers(other) == Some(Match::Exact);
+    let mut wanted: Vec<Platform> = Vec::new();
+    let named: Vec<Platform> = request.layers.iter().filter_map(|layer| layer.platform.clone()).collect();
+    for platform in if request.platforms.is_empty() { &named } else { &request.platforms } {
+        if !wanted.iter().any(|known| same(known, platform)) {
+            wanted.push(platform.clone());
+        }
+    }
+    if wanted.is_empty() {
+        return Err(Error::Usage(
+            "scratch has no platform: say it of a layer (PATH=DEST,platform=linux/amd64) or with --platform".to_owned(),
+        ));
+    }
+    let format = request.format.unwrap_or(Format::Oci);
+    let index = json!({"schemaVersion": 2, "mediaType": format.index(), "manifests": []});
+    let index = Manifest::from_bytes("", index.to_string().into_bytes().into())?;
+    let images = wanted.into_iter().map(|platform| {
+        let goes_on = |layer: &Option<Platform>| layer.as_ref().is_none_or(|layer| same(layer, &platform));
+        let layers = request.layers.iter().enumerate();
+        let layers = layers.filter(|(_, layer)| goes_on(&layer.platform)).map(|(number, _)| number).collect();
+        let empty = json!({"schemaVersion": 2, "mediaType": format.manifest(), "config": {}, "layers": []});
+        let manifest = Manifest::from_bytes("", empty.to_string().into_bytes().into())?;
+        let config = Config::scratch(&platform);
+        Ok(BaseImage { entry: json!({}), manifest, config, layers, platform })
+    });
+    let images: Vec<BaseImage> = images.collect::<Result<_>>()?;
+    let index = (images.len() > 1).then_some(index);
+    Ok(Base { store: None, described: None, index, format, images, warnings: Vec::new() })
+}

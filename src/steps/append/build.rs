@@ -1,0 +1,139 @@
+//! The images of an append, and their index: what the base has, with the layers on top and the config changed.
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::base::{BASE_DIGEST, BASE_NAME, Base, BaseImage};
+use super::layers::{self, Layer};
+use super::{Request, descriptor_of};
+use crate::error::{Error, Result};
+use crate::image::descriptor::Descriptor;
+use crate::image::digest::Digest;
+use crate::image::format::Format;
+use crate::image::manifest::{Content, Manifest, describe};
+use crate::image::platform::Platform;
+
+/// What is to be written.
+pub struct Built {
+    /// The index, or the one image.
+    pub root: Manifest,
+    /// The images of an index, in its order.
+    pub children: Vec<Manifest>,
+    /// Each platform and its image.
+    pub platforms: Vec<(Platform, Digest)>,
+    /// The configs and their bytes.
+    pub configs: Vec<(Descriptor, Bytes)>,
+    /// The layers of the base.
+    pub inherited: Vec<Descriptor>,
+    /// The layers that are new.
+    pub layers: Vec<Descriptor>,
+}
+
+impl Built {
+    /// All blobs that were made here.
+    pub fn own(&self) -> Vec<Descriptor> {
+        self.layers.iter().chain(self.configs.iter().map(|(config, _)| config)).cloned().collect()
+    }
+}
+
+/// Builds every image, and the index over them.
+///
+/// # Errors
+/// A base that is not well formed, or that the wanted vocabulary has no words for.
+pub fn build(request: &Request, base: &Base, layers: &[Layer]) -> Result<Built> {
+    let format = request.format.unwrap_or(base.format);
+    if format == Format::Docker && !request.annotations.is_empty() {
+        return Err(Error::Usage(
+            "Docker's manifests have no annotations, and the result is to be Docker's; add --format oci".to_owned(),
+        ));
+    }
+    let (mut configs, mut inherited, mut new) = (Vec::new(), Vec::new(), Vec::new());
+    let mut children = Vec::new();
+    for image in &base.images {
+        let child = one(request, base, image, layers, format)?;
+        configs.push(child.config);
+        inherited.extend(child.inherited);
+        new.extend(child.layers);
+        children.push(child.manifest);
+    }
+    let platforms = base.images.iter().zip(&children);
+    let platforms = platforms.map(|(image, child)| (image.platform.clone(), child.digest.clone())).collect();
+    let root = match &base.index {
+        Some(index) => over(request, base, index, &children, format)?,
+        None => children.pop().ok_or_else(|| Error::Other("the base has no image".to_owned()))?,
+    };
+    Ok(Built { root, children, platforms, configs, inherited, layers: new })
+}
+
+struct Child {
+    manifest: Manifest,
+    config: (Descriptor, Bytes),
+    inherited: Vec<Descriptor>,
+    layers: Vec<Descriptor>,
+}
+
+fn one(request: &Request, base: &Base, image: &BaseImage, layers: &[Layer], format: Format) -> Result<Child> {
+    let mut config = image.config.clone();
+    let mut new = Vec::new();
+    let base_layers = match (&base.store, image.manifest.content()) {
+        (Some(_), content) => match content? {
+            Content::Image { layers, .. } => layers,
+            _ => Vec::new(),
+        },
+        // The manifest of an empty base is not whole yet: it has no config.
+        (None, _) => Vec::new(),
+    };
+    if config.diff_ids().len() != base_layers.len() {
+        return Err(Error::Malformed {
+            what: format!("the base's image {}", image.manifest.digest),
+            reason: format!("its config speaks of {} layers, it has {}", config.diff_ids().len(), base_layers.len()),
+        });
+    }
+    for layer in layers::of(layers, image) {
+        config.add_layer(&layer.made.diff_id, &request.created, &layer.title)?;
+        let media_type = format.layer(layer.made.is_gzip);
+        new.push(Descriptor::new(media_type, layer.made.digest.clone(), layer.made.size));
+    }
+    config.set_created(&request.created);
+    config.apply(&request.changes)?;
+    let bytes = Bytes::from(config.to_bytes()?);
+    let config = descriptor_of(format.config(), &bytes);
+    let mut manifest = image.manifest.with_layers(&config, &new)?;
+    if format == Format::Oci {
+        manifest = manifest.with_annotations(&annotations(request, base, Some(&image.manifest.digest)))?;
+    }
+    Ok(Child { manifest: format.convert(&manifest)?, config: (config, bytes), inherited: base_layers, layers: new })
+}
+
+fn annotations(request: &Request, base: &Base, digest: Option<&Digest>) -> Vec<(String, Option<String>)> {
+    let own = request.annotations.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
+    base.annotations(digest).into_iter().chain(own).collect()
+}
+
+/// The base's index, with the new images in place of its own.
+fn over(request: &Request, base: &Base, index: &Manifest, children: &[Manifest], format: Format) -> Result<Manifest> {
+    let entries = base.images.iter().zip(children).map(|(image, child)| entry(image, child, format));
+    let mut manifest = index.with_children(entries.collect::<Result<_>>()?)?;
+    if format == Format::Oci {
+        manifest = manifest.with_annotations(&annotations(request, base, None))?;
+    }
+    format.convert(&manifest)
+}
+
+/// The entry of an image: what the base's index said of its platform stays.
+fn entry(image: &BaseImage, child: &Manifest, format: Format) -> Result<Value> {
+    let mut fields: Map<String, Value> = image.entry.as_object().cloned().unwrap_or_default();
+    describe(&mut fields, &child.descriptor());
+    if !fields.contains_key("platform") {
+        let platform = serde_json::to_value(&image.platform).map_err(|error| Error::Other(error.to_string()))?;
+        fields.insert("platform".to_owned(), platform);
+    }
+    if format == Format::Docker {
+        fields.shift_remove("annotations");
+    } else if let Some(annotations) = fields.get_mut("annotations").and_then(Value::as_object_mut) {
+        // These speak of what the base was built on.
+        annotations.shift_remove(BASE_NAME);
+        annotations.shift_remove(BASE_DIGEST);
+    }
+    Ok(Value::Object(fields))
+}

@@ -1,0 +1,74 @@
+//! What is refused, and with which status; nothing is written then.
+
+use super::{AMD64, append, program, programs};
+use crate::support::{Folder, Style, images, registries};
+
+#[test]
+fn a_program_for_another_architecture_ends_with_3() {
+    let folder = Folder::new();
+    let path = folder.write("app", program(AMD64, "x")).display().to_string();
+    let layer = format!("{path}=/app,mode=0755");
+    for registry in registries() {
+        let step = || append("scratch", &registry.at("app:v1")).args(["--platform", "linux/arm64", "linux/amd64"]);
+        step().args(["--layer", &layer]).run().failed(
+            3,
+            &[&path, "is a program for linux/amd64 (ELF)", "would go on linux/arm64", "platform=linux/amd64"],
+        );
+        assert!(!registry.has_manifest("app", "v1"));
+        step().args(["--layer", &layer, "--allow-foreign-binaries"]).run().ended(0);
+        // What can't be run is no program.
+        step().args(["--layer", &format!("{path}=/data,mode=0644")]).run().ended(0);
+    }
+}
+
+#[test]
+fn a_platform_that_the_base_lacks_ends_with_3() {
+    let base = images::index(Style::Oci, 1, 1, 1, 300);
+    let (_folder, layers) = programs();
+    for registry in registries() {
+        base.push(&registry, "base", "v1");
+        append(&registry.at("base:v1"), &registry.at("app:v1"))
+            .args(&layers)
+            .run()
+            .failed(3, &["has no image for linux/arm64; there are: linux/amd64"]);
+        append(&registry.at("nobase:v1"), &registry.at("app:v1")).args(&layers).run().failed(5, &["nobase:v1"]);
+        assert!(!registry.has_manifest("app", "v1"));
+    }
+}
+
+#[test]
+fn a_tag_that_is_taken_is_left_alone_on_request() {
+    let other = images::image(7, 1, 300);
+    let (_folder, layers) = programs();
+    for registry in registries() {
+        other.push(&registry, "app", "v1");
+        let step = |what: &str| append("scratch", &registry.at("app:v1")).args(&layers).args(["--if-exists", what]);
+        step("fail").run().failed(3, &[other.digest()]);
+        step("skip").run().ended(0);
+        assert_eq!(registry.manifest_bytes("app", "v1"), other.root().bytes);
+        step("overwrite").run().ended(0);
+        assert_ne!(registry.manifest_bytes("app", "v1"), other.root().bytes);
+    }
+}
+
+#[test]
+fn words_that_make_no_sense_end_with_2() {
+    let (folder, layers) = programs();
+    let out = format!("oci:{}", folder.join("out").display());
+    let layer = layers[1].clone();
+    let wrong = |words: &[&str], part: &str| {
+        append("scratch", &out).args(words).run().failed(2, &[part]);
+    };
+    wrong(&[], "nothing to append");
+    wrong(&["--layer", "x=/../y"], "`..`");
+    wrong(&["--layer", "x", "--delete", "/y"], "scratch holds nothing");
+    wrong(&["--layer", &layer, "--compression", "zstd"], "zstd can't be written");
+    wrong(&["--layer", &layer, "--entrypoint", "/app -v"], "JSON array");
+    wrong(&["--layer", &layer, "--env", "x"], "NAME=VALUE");
+    wrong(&["--layer", &layer, "--expose", "http"], "is not a port");
+    wrong(&["--layer", &layer, "--created", "today"], "is not a time");
+    wrong(&["--layer", &layer, "--annotation", "a=b", "--format", "docker"], "--format oci");
+    wrong(&["--layer", &folder.join("amd64").display().to_string()], "scratch has no platform");
+    append("scratch", &out).args(["--layer", "/nowhere/at/all,platform=linux/amd64"]).run().failed(1, &["/nowhere"]);
+    assert!(!folder.join("out").exists());
+}
