@@ -3,15 +3,15 @@
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
+use super::changes::{ChangeArgs, since_1970};
+use super::ci_annotations;
 use super::common::{CommonArgs, ResultArgs};
-use super::config_args::{ConfigArgs, pairs};
 use super::promote::{IfExists, comma_separated, reference};
-use super::words::{list, parse_list};
-use super::{ci_annotations, time};
+use super::words::{self, list, parse_list};
 use crate::error::{Error, Result, printable};
 use crate::image::format;
-use crate::image::reference::{Reference, is_tag};
 use crate::layer::spec::destination;
+use crate::report::results::{self, ResultFile, ResultKey};
 use crate::steps::append::Request;
 
 /// The words of `append`.
@@ -48,12 +48,9 @@ pub struct AppendArgs {
     /// platforms that layers name, or else all. Of scratch: the platforms that are made.
     #[arg(long, value_name = "PLATFORM", num_args = 0..)]
     pub platform: Vec<String>,
-    /// The config.
+    /// Config and annotations.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// Annotations of the index and of its images.
-    #[arg(long, value_name = "NAME=VALUE", num_args = 0..)]
-    pub annotation: Vec<String>,
+    pub changes: ChangeArgs,
     /// Annotate with source, revision and version as the CI system's environment tells them; --annotation comes first.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
     pub annotate_from_ci: bool,
@@ -77,7 +74,7 @@ pub struct AppendArgs {
 const EXAMPLES: &str = "\
 Examples:
   A static program for two platforms, on nothing:
-    imgstep append scratch --to ghcr.io/org/app:v1 --entrypoint /app --user 65532
+    imgstep append scratch --to ghcr.io/org/app:v1 --entrypoint '[\"/app\"]' --user 65532
       --layer out/app-amd64=/app,platform=linux/amd64 out/app-arm64=/app,platform=linux/arm64
 
   Dependencies below sources, on every platform of a base; only what changed is sent again:
@@ -115,13 +112,9 @@ impl AppendArgs {
     /// A word that makes no sense, no destination, or nothing to append ([`Error::Usage`]).
     pub fn request(&self) -> Result<Request> {
         let base = if self.is_on_scratch() { None } else { Some(reference("BASE", &self.base)?) };
-        let destinations: Vec<Reference> = parse_list("--to", &self.to)?;
+        let (destinations, tags) = words::destinations(&self.to, &self.tags)?;
         if destinations.is_empty() {
             return Err(Error::Usage("no destination: write --to DESTINATION".to_owned()));
-        }
-        let tags = list(&self.tags);
-        if let Some(bad) = tags.iter().find(|tag| !is_tag(tag)) {
-            return Err(Error::Usage(format!("--tags: `{}` is not a tag", printable(bad, 140))));
         }
         let layers = parse_list("--layer", &self.layer)?;
         let delete = list(&self.delete).iter().map(|path| deletion(path)).collect::<Result<Vec<_>>>()?;
@@ -131,8 +124,8 @@ impl AppendArgs {
         if base.is_none() && !delete.is_empty() {
             return Err(Error::Usage("--delete: scratch holds nothing that could be deleted".to_owned()));
         }
-        let mtime = time::source_date_epoch()?;
-        let changes = self.config.changes()?;
+        let (mtime, epoch) = source_date_epoch()?;
+        let changes = self.changes.changes()?;
         Ok(Request {
             base,
             destinations,
@@ -143,7 +136,7 @@ impl AppendArgs {
             exclude: list(&self.exclude),
             compression: self.compression.parse().map_err(|error| Error::Usage(format!("--compression: {error}")))?,
             mtime,
-            created: changes.created.clone().unwrap_or_else(|| time::rfc3339(mtime)),
+            created: changes.created.clone().unwrap_or(epoch),
             changes,
             annotations: self.annotations()?,
             format: self.format.map(Into::into),
@@ -158,15 +151,48 @@ impl AppendArgs {
         self.base.trim() == "scratch"
     }
 
-    fn annotations(&self) -> Result<Vec<(String, String)>> {
-        let mut annotations = if self.annotate_from_ci {
-            ci_annotations::from_environment(&|name| std::env::var(name).ok())
-        } else {
-            Vec::new()
-        };
-        annotations.extend(pairs("--annotation", &self.annotation)?);
+    /// The results that are wanted. Scratch is no image that could be told of: a Task that always asks for the base gets
+    /// no file.
+    ///
+    /// # Errors
+    /// A word that is no result of this step ([`Error::Usage`]).
+    pub fn result_files(&self) -> Result<Vec<ResultFile>> {
+        let mut files = results::parse(&list(&self.results.result), &RESULT_KEYS)?;
+        files.retain(|file| file.key != ResultKey::Base || !self.is_on_scratch());
+        Ok(files)
+    }
+
+    fn annotations(&self) -> Result<Vec<(String, Option<String>)>> {
+        let mut annotations = Vec::new();
+        if self.annotate_from_ci {
+            let told = ci_annotations::from_environment(&|name| std::env::var(name).ok());
+            annotations.extend(told.into_iter().map(|(name, value)| (name, Some(value))));
+        }
+        annotations.extend(self.changes.annotations()?);
         Ok(annotations)
     }
+}
+
+/// The results of `append`: it has a base, and reads no other source.
+const RESULT_KEYS: [ResultKey; 8] = [
+    ResultKey::Digest,
+    ResultKey::Url,
+    ResultKey::Ref,
+    ResultKey::Images,
+    ResultKey::Tags,
+    ResultKey::Base,
+    ResultKey::Json,
+    ResultKey::Dotenv,
+];
+
+/// The time of `SOURCE_DATE_EPOCH` (reproducible-builds.org) in seconds and in RFC 3339; 1970 where it is not set.
+fn source_date_epoch() -> Result<(u64, String)> {
+    let text = std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default();
+    let text = if text.trim().is_empty() { "0" } else { text.trim() };
+    let seconds = text.parse::<u64>().ok().and_then(|seconds| Some((seconds, since_1970(seconds)?)));
+    seconds.ok_or_else(|| {
+        Error::Usage(format!("SOURCE_DATE_EPOCH: `{}` is not a number of seconds since 1970", printable(text, 60)))
+    })
 }
 
 fn deletion(text: &str) -> Result<String> {

@@ -170,7 +170,7 @@ fn days_in(year: u64, month: u64) -> u64 {
 }
 
 /// A number of seconds since 1970 as RFC 3339 says it; `None` behind the year 9999.
-fn since_1970(seconds: u64) -> Option<String> {
+pub(super) fn since_1970(seconds: u64) -> Option<String> {
     let (mut days, rest) = (seconds / 86_400, seconds % 86_400);
     let (mut year, mut month) = (1970, 1);
     // Four centuries have the same number of days, whichever they are.

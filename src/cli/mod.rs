@@ -1,6 +1,8 @@
 //! The command line: words and environment become a plain request. It knows nothing of HTTP.
 
+pub mod append;
 pub mod changes;
+pub mod ci_annotations;
 pub mod common;
 pub mod index;
 pub mod mutate;
@@ -37,6 +39,8 @@ pub enum Step {
     Index(index::IndexArgs),
     /// Change the config and the annotations of an image, on every platform.
     Mutate(Box<mutate::MutateArgs>),
+    /// Put files on top of a base image as reproducible layers, and set its config, for every platform at once.
+    Append(Box<append::AppendArgs>),
     /// Let more tags name an image in its own repository.
     Tag(small_steps::TagArgs),
     /// Print the digest that a reference names.

@@ -21,7 +21,7 @@ use crate::registry::tls::Trust;
 use crate::report::results::{self, ResultFile, ResultKey};
 use crate::report::{self, CiEnvironment, Console, Outcome, OutputFormat, Progress, Verbosity};
 use crate::steps::context::Context;
-use crate::steps::{digest, index, inspect, mutate, promote, tag};
+use crate::steps::{append, digest, index, inspect, mutate, promote, tag};
 
 /// When a signal ends a step, open uploads are cancelled for no longer than this.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
@@ -86,6 +86,7 @@ impl Step {
     fn common(&self) -> Option<&CommonArgs> {
         match self {
             Self::Promote(args) => Some(&args.common),
+            Self::Append(args) => Some(&args.common),
             Self::Index(args) => Some(&args.common),
             Self::Mutate(args) => Some(&args.common),
             Self::Tag(args) => Some(&args.common),
@@ -97,6 +98,7 @@ impl Step {
 
     fn result_files(&self) -> Result<Vec<ResultFile>> {
         let words = match self {
+            Self::Append(args) => return args.result_files(),
             Self::Promote(args) => &args.results.result,
             Self::Index(args) => return results::parse(&list(&args.results.result), args.result_keys()),
             Self::Mutate(args) => &args.results.result,
@@ -183,6 +185,11 @@ async fn work(step: &Step, context: &Context, files: &[ResultFile]) -> Result<To
             let request = args.request()?;
             results::preflight(files)?;
             mutate::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
+        }
+        Step::Append(args) => {
+            let request = args.request()?;
+            results::preflight(files)?;
+            append::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
         }
         Step::Tag(args) => {
             let image = reference("IMAGE", &args.image)?;

@@ -57,17 +57,28 @@ impl Format {
         }
     }
 
-    fn manifest(self) -> &'static str {
+    /// The type of an image manifest.
+    pub fn manifest(self) -> &'static str {
         match self {
             Self::Oci => OCI_MANIFEST,
             Self::Docker => DOCKER_MANIFEST,
         }
     }
 
-    fn config(self) -> &'static str {
+    /// The type of an image's config.
+    pub fn config(self) -> &'static str {
         match self {
             Self::Oci => OCI_CONFIG,
             Self::Docker => DOCKER_CONFIG,
+        }
+    }
+
+    /// The type of a layer that is a plain tar, or one by gzip.
+    pub fn layer_of(self, is_gzip: bool) -> &'static str {
+        let (oci, docker) = LAYERS[usize::from(!is_gzip)];
+        match self {
+            Self::Oci => oci,
+            Self::Docker => docker,
         }
     }
 

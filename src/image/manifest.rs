@@ -230,7 +230,10 @@ impl Manifest {
     }
 
     /// What `edit` makes of the manifest's fields; the very bytes of before if it changes none.
-    fn edited(&self, edit: impl FnOnce(&mut Map<String, Value>) -> Result<(), Error>) -> Result<Self, Error> {
+    pub(crate) fn edited(
+        &self,
+        edit: impl FnOnce(&mut Map<String, Value>) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let before: Map<String, Value> =
             serde_json::from_slice(&self.bytes).map_err(|error| self.malformed(&error.to_string()))?;
         let mut after = before.clone();

@@ -8,12 +8,15 @@ mod base;
 mod build;
 mod layers;
 
+use std::sync::Arc;
+
 use futures_util::future::try_join_all;
 
 use self::base::Base;
 use self::build::Built;
 use super::context::Context;
-use super::promote::{self, Goal, IfExists};
+use super::goals::{self, IfExists, Terms};
+use super::telling::{self, Work};
 use crate::error::{Error, Result};
 use crate::image::config::Changes;
 use crate::image::descriptor::Descriptor;
@@ -24,7 +27,7 @@ use crate::image::reference::Reference;
 use crate::layer::compress::Compression;
 use crate::layer::spec::LayerSpec;
 use crate::registry::manifests::Presence;
-use crate::report::outcome::{Action, Outcome, PlatformImage, Totals};
+use crate::report::outcome::{Action, Outcome, PlatformImage};
 use crate::transfer::copy::{Copy, CopyOptions};
 use crate::transfer::destination::Destination;
 use crate::transfer::ledger::Ledger;
@@ -56,8 +59,8 @@ pub struct Request {
     pub created: String,
     /// What changes in the config.
     pub changes: Changes,
-    /// Annotations of index and images.
-    pub annotations: Vec<(String, String)>,
+    /// Annotations of index and images, set or taken out.
+    pub annotations: Vec<(String, Option<String>)>,
     /// The vocabulary of the result; the base's if none is said.
     pub format: Option<Format>,
     /// What to do with a tag that names something else.
@@ -74,11 +77,13 @@ pub struct Request {
 /// As [`Error`] says; then no tag was moved, except where some of several tags were written before one failed, which
 /// the error names.
 pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
-    let delivery = delivery(request)?;
-    let mut goals = promote::goals(&delivery);
-    let stores = promote::open(context, &delivery, &goals).await?;
-    let asking = promote::try_all(goals.iter().zip(&stores).map(|(goal, store)| promote::ask(goal, store, &delivery)));
-    let (found, base) = tokio::try_join!(asking, Base::open(context, request))?;
+    let terms = Terms { if_exists: request.if_exists, dry_run: request.dry_run };
+    let first = request.destinations.first().ok_or_else(|| Error::Usage("no destination".to_owned()))?;
+    // Blobs may be mounted from the base's repository; an empty base has none.
+    let source = request.base.as_ref().unwrap_or(first);
+    let mut goals = goals::goals(&request.destinations, &request.tags);
+    let stores = goals::open(context, &goals, source, request.dry_run).await?;
+    let (found, base) = tokio::try_join!(goals::ask(&goals, &stores, None), Base::open(context, request))?;
     for (goal, found) in goals.iter_mut().zip(found) {
         goal.found = found;
     }
@@ -87,43 +92,31 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         layers::check_programs(request, &base, &made)?;
     }
     let built = build::build(request, &base, &made)?;
-    promote::check_destinations(&delivery, &goals, &built.root)?;
-    let destinations: Vec<Destination> = stores
-        .into_iter()
-        .zip(&goals)
-        .map(|(store, goal)| Destination {
-            store,
-            is_new: goal.found.iter().all(|found| *found == Presence::Absent),
-            is_source: request.base.as_ref().is_some_and(|base| base.name() == goal.reference.name()),
-            ledger: Ledger::default(),
-        })
-        .collect();
-    let pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(&delivery, &built.root)).collect();
+    goals::check(terms, &goals, &built.root)?;
+    let ledgers: Vec<Arc<Ledger>> = goals.iter().map(|_| Arc::default()).collect();
+    let destinations = goals::destinations(&goals, stores, source, &ledgers);
+    let pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(terms, &built.root)).collect();
     let wanting: Vec<usize> = (0..goals.len()).filter(|&position| !pending[position].is_empty()).collect();
     deliver(context, request, &base, &built, layers::into_store(made, &built), &destinations, &wanting).await?;
     if !request.dry_run {
-        promote::write_tags(&destinations, &pending, &built.root).await?;
+        goals::write_tags(&destinations, &pending, &built.root).await?;
     }
     context.progress.finish();
-    Ok(outcome(context, &delivery, base, &built, (&goals, &destinations, &pending)))
-}
-
-/// The part of the request that is about destinations.
-fn delivery(request: &Request) -> Result<promote::Request> {
-    let first = request.destinations.first().ok_or_else(|| Error::Usage("no destination".to_owned()))?;
-    Ok(promote::Request {
-        // Blobs may be mounted from the base's repository; an empty base has none.
-        source: request.base.clone().unwrap_or_else(|| first.clone()),
-        destinations: request.destinations.clone(),
-        tags: request.tags.clone(),
-        platforms: Vec::new(),
-        if_exists: request.if_exists,
-        expect_digest: None,
-        check_tag: false,
-        repair: false,
-        include_foreign: false,
-        dry_run: request.dry_run,
-    })
+    let platform = |(platform, digest): &(Platform, Digest)| PlatformImage {
+        platform: platform.to_string(),
+        digest: digest.clone(),
+    };
+    let work = Work {
+        step: "append",
+        source: None,
+        result: &built.root,
+        platforms: built.platforms.iter().map(platform).collect(),
+        goals: &goals,
+        destinations: &destinations,
+        pending: &pending,
+        warnings: base.warnings,
+    };
+    Ok(Outcome { base: base.described, ..telling::outcome(context, terms, work)? })
 }
 
 /// Brings all content, and the children of an index, to those of the destinations that want them.
@@ -139,13 +132,7 @@ async fn deliver(
     if wanting.is_empty() {
         return Ok(());
     }
-    let options = CopyOptions {
-        include_foreign: false,
-        repair: false,
-        dry_run: request.dry_run,
-        retries: context.client.options().retries,
-        jobs: context.client.options().jobs,
-    };
+    let options = context.copy_options(request.dry_run);
     // A layer that is made while it is sent takes all cores already: no more than two large ones at once.
     let made = Store::Made(made);
     let own = Copy::new(&made, destinations, CopyOptions { jobs: 2, ..options }, &context.progress);
@@ -176,44 +163,6 @@ async fn deliver(
     }))
     .await
     .map(drop)
-}
-
-type Delivered<'a> = (&'a [Goal], &'a [Destination], &'a [Vec<Option<&'a str>>]);
-
-fn outcome(
-    context: &Context,
-    delivery: &promote::Request,
-    base: Base,
-    built: &Built,
-    (goals, destinations, pending): Delivered<'_>,
-) -> Outcome {
-    let mut outcome = Outcome {
-        schema_version: 1,
-        step: "append",
-        dry_run: delivery.dry_run,
-        source: None,
-        base: base.described,
-        digest: built.root.digest.clone(),
-        media_type: built.root.media_type.clone(),
-        size: built.root.size(),
-        platforms: built
-            .platforms
-            .iter()
-            .map(|(platform, digest)| PlatformImage { platform: platform.to_string(), digest: digest.clone() })
-            .collect(),
-        images: built.children.iter().map(|child| child.digest.clone()).collect(),
-        destinations: Vec::new(),
-        totals: Totals::default(),
-        warnings: base.warnings,
-    };
-    for ((goal, destination), pending) in goals.iter().zip(destinations).zip(pending) {
-        outcome.destinations.push(promote::told(delivery, goal, destination, pending, &built.root));
-    }
-    if let Some(first) = outcome.destinations.first() {
-        outcome.digest = first.digest.clone();
-    }
-    outcome.totals = promote::totals(context, delivery, &outcome);
-    outcome
 }
 
 /// A descriptor of bytes that are here.

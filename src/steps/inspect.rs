@@ -113,6 +113,7 @@ async fn sized(store: &Store, digest: &Digest) -> Result<Part> {
     let size = match store {
         Store::Registry(repository) => repository.head_blob(digest, Room::Wait).await?.and_then(|found| found.size),
         Store::Layout(layout, _) => layout.blob_size(digest).await?,
+        Store::Made(_) => None,
     };
     Ok(Part { digest: digest.clone(), media_type: String::new(), size: size.unwrap_or(0), foreign: false })
 }

@@ -152,7 +152,7 @@ fn images(children: &[Descriptor]) -> impl Iterator<Item = &Descriptor> {
 }
 
 /// The positions of the children that answer `wish` best.
-fn best_answers(children: &[Descriptor], wish: &Platform) -> Vec<usize> {
+pub(super) fn best_answers(children: &[Descriptor], wish: &Platform) -> Vec<usize> {
     let answers: Vec<(usize, Match)> = children
         .iter()
         .enumerate()
@@ -189,7 +189,7 @@ async fn only_child(
     Ok(Chosen { manifest, warning: None })
 }
 
-fn missing<'a>(store: &Store, wish: &Platform, there: impl Iterator<Item = &'a Platform>) -> Error {
+pub(super) fn missing<'a>(store: &Store, wish: &Platform, there: impl Iterator<Item = &'a Platform>) -> Error {
     let there: Vec<String> = there.map(Platform::to_string).collect();
     let there = if there.is_empty() { "none that it names".to_owned() } else { there.join(", ") };
     Error::Guard(format!("{} has no image for {wish}; there are: {there}; nothing was written", store.name()))

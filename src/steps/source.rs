@@ -24,7 +24,7 @@ fn missing(reference: &Reference, store: &Store) -> Error {
         Store::Registry(repository) => {
             format!("{} answered 404 Not Found; check the name and the tag", repository.host().authority())
         }
-        Store::Layout(..) => "there is no such image in that layout".to_owned(),
+        Store::Layout(..) | Store::Made(_) => "there is no such image in that layout".to_owned(),
     };
     Error::SourceMissing { reference: reference.to_string(), answer }
 }
@@ -94,7 +94,7 @@ pub async fn read_config(store: &Store, config: &Descriptor) -> Result<Vec<u8>> 
     }
     let _room = match store {
         Store::Registry(repository) => Some(repository.host().permits(1).await?),
-        Store::Layout(..) => None,
+        Store::Layout(..) | Store::Made(_) => None,
     };
     let mut verified = Verified::open(store, config, 0, None, &Checkpoints::default()).await?;
     let mut bytes = Vec::new();

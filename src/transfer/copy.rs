@@ -282,6 +282,7 @@ impl<'a> Copy<'a> {
                 repository.head_blob(digest, Room::Wait).await?.and_then(|presence| presence.size)
             }
             Store::Layout(layout, _) => layout.blob_size(digest).await?,
+            Store::Made(_) => None,
         };
         let size = size.ok_or_else(|| Error::Malformed {
             what: self.source.name(),
@@ -295,8 +296,11 @@ impl<'a> Copy<'a> {
         Arc::clone(placed.entry((role, digest.clone())).or_default())
     }
 
-    /// Brings blobs to those of the destinations that lack them, the largest first.
-    async fn blobs(&self, mut blobs: Vec<Descriptor>, wanting: &[usize]) -> Result<()> {
+    /// Brings blobs to those of the destinations, by position, that lack them, the largest first.
+    ///
+    /// # Errors
+    /// As [`Self::content_of`].
+    pub async fn blobs(&self, mut blobs: Vec<Descriptor>, wanting: &[usize]) -> Result<()> {
         blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
         let mut seen = HashSet::new();
         blobs.retain(|blob| seen.insert(blob.digest.clone()));

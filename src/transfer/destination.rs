@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::layout::Layout;
 use super::ledger::Ledger;
 use super::store::Store;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::registry::host::SelfMount;
 use crate::registry::repository::{Repository, Room};
@@ -51,6 +51,7 @@ impl Destination {
                 let there = self.store.has_blob(&blob.digest, Some(blob.size), repair, room).await?;
                 return Ok(if there { Prepared::Present } else { Prepared::File(layout) });
             }
+            Store::Made(_) => return Err(Error::Other("what a step made is no destination".to_owned())),
         };
         if repair {
             if self.store.has_blob(&blob.digest, Some(blob.size), repair, room).await? {

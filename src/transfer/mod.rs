@@ -5,6 +5,7 @@ pub mod copy;
 pub mod destination;
 pub mod layout;
 pub mod ledger;
+pub mod made;
 pub mod relay;
 pub mod store;
 pub mod verified;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::layout::{FileReader, Layout};
+use super::made::{Made, MadeReader};
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
@@ -17,6 +18,8 @@ pub enum Store {
     Registry(Repository),
     /// An OCI layout, and the largest manifest that is read from it, in bytes.
     Layout(Layout, u64),
+    /// What the step made itself: blobs alone, and to be read alone.
+    Made(Made),
 }
 
 /// A blob being read; its bytes are not checked yet.
@@ -25,6 +28,8 @@ pub enum Reader {
     Registry(Box<BlobReader>),
     /// From a file.
     File(FileReader),
+    /// From layers and configs that the step made.
+    Layer(MadeReader),
     /// Out of memory: what a step made. `None` once it was handed out.
     Made(Option<Bytes>),
 }
@@ -35,6 +40,7 @@ impl Store {
         match self {
             Self::Registry(repository) => repository.name(),
             Self::Layout(layout, _) => format!("oci:{}", layout.directory().display()),
+            Self::Made(_) => "what was made here".to_owned(),
         }
     }
 
@@ -52,6 +58,7 @@ impl Store {
                 };
                 Ok(found.map_or(Presence::Absent, |found| Presence::Present(Box::new(found))))
             }
+            Self::Made(_) => Ok(Presence::Absent),
         }
     }
 
@@ -74,6 +81,7 @@ impl Store {
                     None => Ok(None),
                 }
             }
+            Self::Made(_) => Ok(None),
         }
     }
 
@@ -85,6 +93,7 @@ impl Store {
         match self {
             Self::Registry(repository) => repository.put_manifest(manifest.digest.as_str(), manifest).await,
             Self::Layout(layout, _) => layout.put_manifest(manifest).await,
+            Self::Made(_) => Err(self.read_only()),
         }
     }
 
@@ -105,6 +114,7 @@ impl Store {
                 layout.put_manifest(manifest).await?;
                 layout.tag(tag, manifest).await
             }
+            Self::Made(_) => Err(self.read_only()),
         }
     }
 
@@ -118,6 +128,7 @@ impl Store {
                 Ok(matches!(repository.head_manifest(digest.as_str()).await?, Presence::Present(_)))
             }
             Self::Layout(layout, limit) => Ok(matches!(layout.manifest(digest, *limit).await, Ok(Some(_)))),
+            Self::Made(_) => Ok(false),
         }
     }
 
@@ -129,6 +140,7 @@ impl Store {
         let found = match self {
             Self::Registry(repository) => repository.head_blob(digest, room).await?.map(|presence| presence.size),
             Self::Layout(layout, _) => layout.blob_size(digest).await?.map(Some),
+            Self::Made(made) => made.has(digest).then_some(None),
         };
         let Some(found) = found else { return Ok(false) };
         if let (Some(found), Some(size)) = (found, size)
@@ -152,6 +164,7 @@ impl Store {
                 repository.open_blob(blob, offset).await.map(|reader| Reader::Registry(Box::new(reader)))
             }
             Self::Layout(layout, _) => layout.open_blob(&blob.digest, offset).await.map(Reader::File),
+            Self::Made(made) => made.open(&blob.digest, offset).map(Reader::Layer),
         }
     }
 
@@ -159,8 +172,12 @@ impl Store {
     pub fn repository(&self) -> Option<&Repository> {
         match self {
             Self::Registry(repository) => Some(repository),
-            Self::Layout(..) => None,
+            Self::Layout(..) | Self::Made(_) => None,
         }
+    }
+
+    fn read_only(&self) -> Error {
+        Error::Other(format!("nothing can be written to {}", self.name()))
     }
 }
 
@@ -173,6 +190,7 @@ impl Reader {
         match self {
             Self::Registry(reader) => reader.next().await,
             Self::File(reader) => reader.next().await,
+            Self::Layer(reader) => reader.next().await,
             Self::Made(bytes) => Ok(bytes.take().filter(|bytes| !bytes.is_empty())),
         }
     }
@@ -182,6 +200,9 @@ impl Reader {
         match self {
             Self::Registry(reader) => reader.ended_early().await,
             Self::File(reader) => Err(reader.too_short(size)),
+            Self::Layer(_) => {
+                Err(Error::Other(format!("a layer came out shorter than its {size} bytes: a file of it changed")))
+            }
             Self::Made(_) => Err(Error::Other(format!("what was made has fewer than its {size} bytes"))),
         }
     }

@@ -3,6 +3,7 @@
 // A test stops at the first thing that isn't as it should be, and says so on stderr.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::too_many_lines)]
 
+mod append;
 mod command_line;
 mod digest;
 mod index;

@@ -58,7 +58,7 @@ impl Base {
         let root = source::read(reference, &store).await?;
         let described = source::described(reference, &root);
         let mut base = Self {
-            format: Format::of(&root.media_type),
+            format: Format::of(&root.media_type).unwrap_or(Format::Oci),
             store: None,
             described: Some(described),
             index: None,
@@ -89,8 +89,7 @@ impl Base {
     }
 
     async fn take_index(&mut self, store: &Store, root: Manifest, request: &Request) -> Result<()> {
-        let mut found = Vec::new();
-        platforms::gather(store, &root, 0, &mut found).await?;
+        let found = platforms::children_below(store, &root).await?;
         let attestations = found.iter().filter(|(child, _)| child.is_attestation()).count();
         if attestations > 0 {
             self.warnings.push(format!(

@@ -9,7 +9,7 @@ use super::{Request, descriptor_of};
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
-use crate::image::format::Format;
+use crate::image::format::{Format, converted};
 use crate::image::manifest::{Content, Manifest, describe};
 use crate::image::platform::Platform;
 
@@ -42,7 +42,7 @@ impl Built {
 /// A base that is not well formed, or that the wanted vocabulary has no words for.
 pub fn build(request: &Request, base: &Base, layers: &[Layer]) -> Result<Built> {
     let format = request.format.unwrap_or(base.format);
-    if format == Format::Docker && !request.annotations.is_empty() {
+    if format == Format::Docker && request.annotations.iter().any(|(_, value)| value.is_some()) {
         return Err(Error::Usage(
             "Docker's manifests have no annotations, and the result is to be Docker's; add --format oci".to_owned(),
         ));
@@ -91,7 +91,7 @@ fn one(request: &Request, base: &Base, image: &BaseImage, layers: &[Layer], form
     }
     for layer in layers::of(layers, image) {
         config.add_layer(&layer.made.diff_id, &request.created, &layer.title)?;
-        let media_type = format.layer(layer.made.is_gzip);
+        let media_type = format.layer_of(layer.made.is_gzip);
         new.push(Descriptor::new(media_type, layer.made.digest.clone(), layer.made.size));
     }
     config.set_created(&request.created);
@@ -102,12 +102,16 @@ fn one(request: &Request, base: &Base, image: &BaseImage, layers: &[Layer], form
     if format == Format::Oci {
         manifest = manifest.with_annotations(&annotations(request, base, Some(&image.manifest.digest)))?;
     }
-    Ok(Child { manifest: format.convert(&manifest)?, config: (config, bytes), inherited: base_layers, layers: new })
+    Ok(Child {
+        manifest: converted(&spoken(&manifest, format)?, format)?,
+        config: (config, bytes),
+        inherited: base_layers,
+        layers: new,
+    })
 }
 
 fn annotations(request: &Request, base: &Base, digest: Option<&Digest>) -> Vec<(String, Option<String>)> {
-    let own = request.annotations.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
-    base.annotations(digest).into_iter().chain(own).collect()
+    base.annotations(digest).into_iter().chain(request.annotations.iter().cloned()).collect()
 }
 
 /// The base's index, with the new images in place of its own.
@@ -117,7 +121,29 @@ fn over(request: &Request, base: &Base, index: &Manifest, children: &[Manifest],
     if format == Format::Oci {
         manifest = manifest.with_annotations(&annotations(request, base, None))?;
     }
-    format.convert(&manifest)
+    let manifest = spoken(&manifest, format)?;
+    if manifest.media_type == format.index() {
+        return Ok(manifest);
+    }
+    let manifest = manifest.edited(|fields| {
+        fields.insert("mediaType".to_owned(), Value::String(format.index().to_owned()));
+        Ok(())
+    })?;
+    Ok(Manifest { media_type: format.index().to_owned(), ..manifest })
+}
+
+/// The manifest without what Docker's vocabulary has no words for, if it is to be Docker's: that it is built on
+/// something, and what the base's author noted.
+fn spoken(manifest: &Manifest, format: Format) -> Result<Manifest> {
+    if format == Format::Oci {
+        return Ok(manifest.clone());
+    }
+    manifest.edited(|fields| {
+        for unknown in ["annotations", "subject", "artifactType"] {
+            fields.shift_remove(unknown);
+        }
+        Ok(())
+    })
 }
 
 /// The entry of an image: what the base's index said of its platform stays.

@@ -18,7 +18,7 @@ fn every_flag_in_one_push() {
             .run()
             .ended(0);
         append(&registry.at("one:v1"), &registry.at("two:v1"))
-            .args(["--layer", &layer, "--entrypoint", "/app", "--env", "A=b=c d", "--unset-env", "B"])
+            .args(["--layer", &layer, "--entrypoint", r#"["/app"]"#, "--env", "A=b=c d", "--unset-env", "B"])
             .args(["--unset-label", "x", "--user", "1000:100", "--workdir", "/work", "--expose", "8080", "53/udp"])
             .args(["--volume", "/data", "--stop-signal", "SIGINT", "--created", "86400"])
             .run()
@@ -35,7 +35,7 @@ fn every_flag_in_one_push() {
         );
         assert_eq!(found["created"], "1970-01-02T00:00:00Z");
         append(&registry.at("one:v1"), &registry.at("three:v1"))
-            .args(["--layer", &layer, "--entrypoint", "/app", "--keep-cmd"])
+            .args(["--layer", &layer, "--entrypoint", r#"["/app"]"#, "--keep-cmd"])
             .run()
             .ended(0);
         let image = manifest(&registry, "three", "v1");

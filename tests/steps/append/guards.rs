@@ -64,7 +64,7 @@ fn words_that_make_no_sense_end_with_2() {
     wrong(&["--layer", "x", "--delete", "/y"], "scratch holds nothing");
     wrong(&["--layer", &layer, "--compression", "zstd"], "zstd can't be written");
     wrong(&["--layer", &layer, "--entrypoint", "/app -v"], "JSON array");
-    wrong(&["--layer", &layer, "--env", "x"], "NAME=VALUE");
+    wrong(&["--layer", &layer, "--env", "x"], "KEY=VALUE");
     wrong(&["--layer", &layer, "--expose", "http"], "is not a port");
     wrong(&["--layer", &layer, "--created", "today"], "is not a time");
     wrong(&["--layer", &layer, "--annotation", "a=b", "--format", "docker"], "--format oci");
