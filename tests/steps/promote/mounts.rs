@@ -133,7 +133,8 @@ fn a_token_service_that_refuses_the_mount_is_got_over_for_several_tags_at_once()
             headers: vec![("WWW-Authenticate".to_owned(), format!("Bearer realm=\"http://{}/token\"", service.host))],
             body: vec![],
         };
-        let proxy = Proxy::before(&registry).with(rule("HEAD", "/prod/app/", challenge).times(3));
+        // Twice: were one request to meet all of them, it would still be got over.
+        let proxy = Proxy::before(&registry).with(rule("HEAD", "/prod/app/", challenge).times(2));
         promote(&proxy.at("team/app:v1"), &proxy.at("prod/app:v1"))
             .args(["--tags", "v2", "v3"])
             .run()
