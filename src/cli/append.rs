@@ -74,18 +74,19 @@ pub struct AppendArgs {
 const EXAMPLES: &str = "\
 Examples:
   A static program for two platforms, on nothing:
-    imgstep append scratch --to ghcr.io/org/app:v1 --entrypoint '[\"/app\"]' --user 65532
+    imgstep append scratch --to ghcr.io/org/app:v1 --entrypoint '[\"/app\"]' \\
       --layer out/app-amd64=/app,platform=linux/amd64 out/app-arm64=/app,platform=linux/arm64
 
   Dependencies below sources, on every platform of a base; only what changed is sent again:
-    imgstep append node:24-slim --to ghcr.io/org/site:v1 --workdir /srv/site --cmd '[\"node\",\"server.js\"]'
+    imgstep append node:24-slim --to ghcr.io/org/site:v1 --workdir /srv/site \\
+      --cmd '[\"node\",\"server.js\"]' \\
       --layer node_modules=/srv/site/node_modules src=/srv/site
 
   Without any registry, into a folder:
     imgstep append oci:base --to oci:build/image:v1 --layer dist=/usr/share/nginx/html
 
-All files get owner 0:0, mode 0644 or 0755, and the time of SOURCE_DATE_EPOCH (or 1970), so that the same input gives the
-same digest anywhere.";
+All files get owner 0:0, mode 0644 or 0755, and the time of SOURCE_DATE_EPOCH (or 1970), so that
+the same input gives the same digest anywhere.";
 
 /// A vocabulary of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -51,7 +51,7 @@ pub struct CommonArgs {
 #[derive(Debug, Clone, Args)]
 pub struct ResultArgs {
     /// Write one result, exact bytes and no newline, to a file once everything is done: KEY is digest, url, ref, images,
-    /// tags, source, json or dotenv. An empty FILE is ignored.
+    /// tags, source (append: base), json or dotenv. An empty FILE is ignored.
     #[arg(long, value_name = "KEY=FILE", num_args = 0.., help_heading = "Output")]
     pub result: Vec<String>,
 }
