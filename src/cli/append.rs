@@ -27,7 +27,7 @@ pub struct AppendArgs {
     /// Further tags in the repository of each destination.
     #[arg(long, value_name = "TAG", num_args = 0..)]
     pub tags: Vec<String>,
-    /// The layers, lowest first: PATH[=DEST][,platform=os/arch[/variant]][,mode=0755|keep][,owner=UID:GID]. PATH is a
+    /// The layers, lowest first: `PATH[=DEST][,platform=os/arch[/variant]][,mode=0755|keep][,owner=UID:GID]`. PATH is a
     /// folder (its contents go to DEST, or /), a file (it goes to DEST, or / and its name), or, without DEST, a tar
     /// (.tar, .tar.gz, .tgz). Without platform= a layer goes on every platform.
     #[arg(long, value_name = "LAYER", num_args = 0.., help_heading = "Layers")]
