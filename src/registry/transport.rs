@@ -182,6 +182,10 @@ fn reason_of(error: reqwest::Error) -> String {
     if text.is_empty() {
         text = error.to_string();
     }
+    // OpenSSL's habit for a self-signed certificate, and no other client's complaint.
+    if text.contains("CaUsedAsEndEntity") {
+        text.push_str(" (the registry shows an authority's certificate as its own: it needs one with CA:FALSE)");
+    }
     crate::error::printable(&text, 300)
 }
 
