@@ -192,7 +192,7 @@ async fn only_child(
 pub(super) fn missing<'a>(store: &Store, wish: &Platform, there: impl Iterator<Item = &'a Platform>) -> Error {
     let there: Vec<String> = there.map(Platform::to_string).collect();
     let there = if there.is_empty() { "none that it names".to_owned() } else { there.join(", ") };
-    Error::Guard(format!("{} has no image for {wish}; there are: {there}; nothing was written", store.name()))
+    Error::Guard(format!("{} has no image for {wish}; there are: {there}", store.name()))
 }
 
 #[cfg(test)]
