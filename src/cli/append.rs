@@ -5,8 +5,8 @@ use clap::{Args, ValueEnum};
 
 use super::changes::{ChangeArgs, since_1970};
 use super::ci_annotations;
-use super::common::{CommonArgs, ResultArgs};
-use super::promote::{IfExists, comma_separated, reference};
+use super::common::{CommonArgs, ResultArgs, WriteArgs};
+use super::promote::{comma_separated, reference};
 use super::words::{self, list, parse_list};
 use crate::error::{Error, Result, printable};
 use crate::image::format;
@@ -57,12 +57,9 @@ pub struct AppendArgs {
     /// The vocabulary of the result; the base's if not given, OCI's on scratch.
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
-    /// What to do if a destination's tag names another image: `fail` writes nothing and exits with 3.
-    #[arg(long, value_name = "WHAT", default_value = "overwrite")]
-    pub if_exists: IfExists,
-    /// Say what would be mounted, sent and skipped; write nothing.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
-    pub dry_run: bool,
+    /// How to write.
+    #[command(flatten)]
+    pub writing: WriteArgs,
     /// Options of all steps.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -141,9 +138,9 @@ impl AppendArgs {
             changes,
             annotations: self.annotations()?,
             format: self.format.map(Into::into),
-            if_exists: self.if_exists.into(),
+            if_exists: self.writing.if_exists.into(),
             allow_foreign_binaries: self.allow_foreign_binaries,
-            dry_run: self.dry_run,
+            dry_run: self.writing.dry_run,
         })
     }
 

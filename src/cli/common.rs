@@ -47,6 +47,38 @@ pub struct CommonArgs {
     pub verbose: bool,
 }
 
+/// How the steps that write go about it.
+#[derive(Debug, Clone, Args)]
+pub struct WriteArgs {
+    /// What to do if a destination's tag names another image: `fail` writes nothing and exits with 3.
+    #[arg(long, value_name = "WHAT", default_value = "overwrite")]
+    pub if_exists: IfExists,
+    /// Say what would be mounted, sent and skipped; write nothing.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    pub dry_run: bool,
+}
+
+/// What to do with a destination's tag that names another image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IfExists {
+    /// Let it name the result.
+    Overwrite,
+    /// Leave it alone.
+    Skip,
+    /// Write nothing at all.
+    Fail,
+}
+
+impl From<IfExists> for crate::steps::goals::IfExists {
+    fn from(word: IfExists) -> Self {
+        match word {
+            IfExists::Overwrite => Self::Overwrite,
+            IfExists::Skip => Self::Skip,
+            IfExists::Fail => Self::Fail,
+        }
+    }
+}
+
 /// Where results go, for the steps that have some.
 #[derive(Debug, Clone, Args)]
 pub struct ResultArgs {

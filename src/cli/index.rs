@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
-use super::common::{CommonArgs, ResultArgs};
-use super::promote::{IfExists, comma_separated};
+use super::common::{CommonArgs, ResultArgs, WriteArgs};
+use super::promote::comma_separated;
 use super::run::RESULT_KEYS;
 use super::words::{destinations, list, pair, parse_list};
 use crate::error::{Error, printable};
@@ -57,12 +57,9 @@ pub struct IndexArgs {
     /// If there is just one image, pass it on unchanged, instead of an index of one.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
     pub allow_single: bool,
-    /// What to do if a destination's tag names another image: `fail` writes nothing and exits with 3.
-    #[arg(long, value_name = "WHAT", default_value = "overwrite")]
-    pub if_exists: IfExists,
-    /// Say what would be mounted, sent and skipped; write nothing.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
-    pub dry_run: bool,
+    /// How to write.
+    #[command(flatten)]
+    pub writing: WriteArgs,
     /// Options of all steps.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -164,8 +161,8 @@ impl IndexArgs {
             allow_single: self.allow_single,
             destinations,
             tags,
-            if_exists: self.if_exists.into(),
-            dry_run: self.dry_run,
+            if_exists: self.writing.if_exists.into(),
+            dry_run: self.writing.dry_run,
         })
     }
 }

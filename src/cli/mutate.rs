@@ -1,11 +1,10 @@
 //! The words of `mutate`.
 
-use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::changes::ChangeArgs;
-use super::common::{CommonArgs, ResultArgs};
-use super::promote::{IfExists, comma_separated, reference};
+use super::common::{CommonArgs, ResultArgs, WriteArgs};
+use super::promote::{comma_separated, reference};
 use super::words::{destinations, parse_list};
 use crate::error::Error;
 use crate::steps::mutate::{self, Request};
@@ -32,12 +31,9 @@ pub struct MutateArgs {
     /// Where annotations stand: on the index, on the manifests of the images that are changed, or on both.
     #[arg(long, value_name = "WHERE", default_value = "both", help_heading = "Changes")]
     pub annotate: Annotate,
-    /// What to do if a destination's tag names another image: `fail` writes nothing and exits with 3.
-    #[arg(long, value_name = "WHAT", default_value = "overwrite")]
-    pub if_exists: IfExists,
-    /// Say what would be mounted, sent and skipped; write nothing.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
-    pub dry_run: bool,
+    /// How to write.
+    #[command(flatten)]
+    pub writing: WriteArgs,
     /// Options of all steps.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -98,8 +94,8 @@ impl MutateArgs {
             },
             destinations,
             tags,
-            if_exists: self.if_exists.into(),
-            dry_run: self.dry_run,
+            if_exists: self.writing.if_exists.into(),
+            dry_run: self.writing.dry_run,
         })
     }
 }

@@ -1,17 +1,16 @@
 //! The words of `promote`.
 
+use clap::Args;
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
 
-use super::common::{CommonArgs, ResultArgs};
+use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::words::{self, parse_list};
 use crate::error::Error;
 use crate::image::reference::Reference;
-use crate::steps::promote::{self, Request};
+use crate::steps::promote::Request;
 
 /// The words of `promote`.
 #[derive(Debug, Clone, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub struct PromoteArgs {
     /// The image to copy: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`.
@@ -29,9 +28,6 @@ pub struct PromoteArgs {
     /// Copy only these platforms (os/architecture[/variant]): one yields that image, several a new index of just these.
     #[arg(long, value_name = "PLATFORM", num_args = 0..)]
     pub platform: Vec<String>,
-    /// What to do if a destination's tag names another image: `fail` writes nothing and exits with 3.
-    #[arg(long, value_name = "WHAT", default_value = "overwrite")]
-    pub if_exists: IfExists,
     /// Go on only if the source has this digest; otherwise exit with 3.
     #[arg(long, value_name = "DIGEST")]
     pub expect_digest: Option<String>,
@@ -44,9 +40,9 @@ pub struct PromoteArgs {
     /// Move foreign (non-distributable) layers too.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
     pub include_foreign: bool,
-    /// Say what would be mounted, sent and skipped; write nothing.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
-    pub dry_run: bool,
+    /// How to write.
+    #[command(flatten)]
+    pub writing: WriteArgs,
     /// Options of all steps.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -69,27 +65,6 @@ Examples:
   Without any registry, through a folder:
     imgstep promote oci:build/image ghcr.io/org/app:v1";
 
-/// What to do with a destination's tag that names another image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum IfExists {
-    /// Let it name the result.
-    Overwrite,
-    /// Leave it alone.
-    Skip,
-    /// Write nothing at all.
-    Fail,
-}
-
-impl From<IfExists> for promote::IfExists {
-    fn from(word: IfExists) -> Self {
-        match word {
-            IfExists::Overwrite => Self::Overwrite,
-            IfExists::Skip => Self::Skip,
-            IfExists::Fail => Self::Fail,
-        }
-    }
-}
-
 impl PromoteArgs {
     /// The request that these words mean.
     ///
@@ -111,12 +86,12 @@ impl PromoteArgs {
             destinations,
             tags,
             platforms: parse_list("--platform", &comma_separated(&self.platform))?,
-            if_exists: self.if_exists.into(),
+            if_exists: self.writing.if_exists.into(),
             expect_digest: parse_list("--expect-digest", &expect_digest)?.into_iter().next(),
             check_tag: self.check_tag,
             repair: self.repair,
             include_foreign: self.include_foreign,
-            dry_run: self.dry_run,
+            dry_run: self.writing.dry_run,
         })
     }
 }

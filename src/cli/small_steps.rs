@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use super::common::{CommonArgs, ResultArgs};
-use super::promote::IfExists;
+use super::common::{CommonArgs, IfExists, ResultArgs};
 
 /// The words of `tag`.
 #[derive(Debug, Clone, Args)]
