@@ -29,7 +29,7 @@ pub struct AppendArgs {
     pub tags: Vec<String>,
     /// The layers, lowest first: `PATH[=DEST][,platform=os/arch[/variant]][,mode=0755|keep][,owner=UID:GID]`. PATH is a
     /// folder (its contents go to DEST, or /), a file (it goes to DEST, or / and its name), or, without DEST, a tar
-    /// (.tar, .tar.gz, .tgz). Without platform= a layer goes on every platform.
+    /// (.tar, .tar.gz, .tgz, .tar.zst, .tzst, or `-` for one from standard input). Without platform= a layer goes on every platform.
     #[arg(long, value_name = "LAYER", num_args = 0.., help_heading = "Layers")]
     pub layer: Vec<String>,
     /// Paths of the base that shall disappear.
@@ -38,12 +38,17 @@ pub struct AppendArgs {
     /// Files of folders that stay out: patterns as in .gitignore. A folder's .imgstepignore holds more.
     #[arg(long, value_name = "PATTERN", num_args = 0.., help_heading = "Layers")]
     pub exclude: Vec<String>,
-    /// How layers are compressed: gzip, gzip:1 (fast) to gzip:9 (small), none. Tars by gzip stay as they are.
+    /// How layers are compressed: gzip, gzip:1 (fast) to gzip:9 (small), zstd, zstd:1 to zstd:19, none. Tars that are
+    /// compressed already stay as they are.
     #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Layers")]
     pub compression: String,
     /// Let programs for another architecture than that of the image pass.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Layers")]
     pub allow_foreign_binaries: bool,
+    /// Refuse an image whose program (the entrypoint's first word, or the cmd's) is neither in a layer given nor in the
+    /// base, all of whose layers are read to find out. On scratch that costs nothing and is done unless `=false` is said.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Layers")]
+    pub check_entrypoint: Option<bool>,
     /// Only these platforms of the base: one yields that image, several an index of just these. Without it, the
     /// platforms that layers name, or else all. Of scratch: the platforms that are made.
     #[arg(long, value_name = "PLATFORM", num_args = 0..)]
@@ -140,6 +145,7 @@ impl AppendArgs {
             format: self.format.map(Into::into),
             if_exists: self.writing.if_exists.into(),
             allow_foreign_binaries: self.allow_foreign_binaries,
+            check_entrypoint: self.check_entrypoint,
             dry_run: self.writing.dry_run,
         })
     }

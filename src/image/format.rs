@@ -19,6 +19,20 @@ pub enum Format {
     Docker,
 }
 
+/// How a layer's tar is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// Not at all.
+    Plain,
+    /// By gzip.
+    Gzip,
+    /// By zstd.
+    Zstd,
+}
+
+/// The type of a layer by zstd, which Docker's vocabulary lacks.
+const OCI_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+
 /// Layers by their types in both vocabularies. Docker has no type for a layer in zstd, and nobody reads one.
 const LAYERS: [(&str, &str); 5] = [
     ("application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.docker.image.rootfs.diff.tar.gzip"),
@@ -73,13 +87,17 @@ impl Format {
         }
     }
 
-    /// The type of a layer that is a plain tar, or one by gzip.
-    pub fn layer_of(self, is_gzip: bool) -> &'static str {
-        let (oci, docker) = LAYERS[usize::from(!is_gzip)];
-        match self {
+    /// The type of a layer; `None` of one by zstd in Docker's words.
+    pub fn layer_of(self, packing: Packing) -> Option<&'static str> {
+        let (oci, docker) = match packing {
+            Packing::Gzip => LAYERS[0],
+            Packing::Plain => LAYERS[1],
+            Packing::Zstd => return (self == Self::Oci).then_some(OCI_ZSTD),
+        };
+        Some(match self {
             Self::Oci => oci,
             Self::Docker => docker,
-        }
+        })
     }
 
     /// The type of a layer in this vocabulary.

@@ -2,11 +2,14 @@
 
 pub mod binary;
 pub mod compress;
+pub mod findings;
 pub mod ignore;
 pub mod make;
+pub mod names;
 pub mod spec;
 pub mod tarball;
 pub mod tarfile;
+pub mod unpack;
 pub mod walk;
 
 #[cfg(test)]

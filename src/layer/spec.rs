@@ -113,11 +113,21 @@ fn owner(text: &str) -> Option<(u64, u64)> {
     Some((u64::from(number(user)?), u64::from(number(group)?)))
 }
 
-/// A path in the image, normalised.
+/// A path in the image, normalised; of Windows, one on its drive `C:`.
 ///
 /// # Errors
-/// It has a `..`, which could lead out of where it seems to be.
+/// It has a `..`, which could lead out of where it seems to be; or another drive.
 pub fn destination(text: &str) -> Result<Dest, String> {
+    let windows = match text.as_bytes() {
+        [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic() => {
+            if !drive.eq_ignore_ascii_case(&b'c') {
+                return Err(format!("`{}` is on a drive that no image has; write C:\\…", printable(text, 200)));
+            }
+            text[2..].replace('\\', "/")
+        }
+        _ => String::new(),
+    };
+    let text = if windows.is_empty() { text } else { &windows };
     let words: Vec<&str> = text.split('/').filter(|word| !word.is_empty() && *word != ".").collect();
     if words.contains(&"..") {
         return Err(format!("`{}` has a `..` in it", printable(text, 200)));
@@ -145,6 +155,8 @@ mod tests {
         assert_eq!(full.platform.unwrap().to_string(), "linux/arm64");
         assert_eq!((full.mode, full.owner), (Mode::Fixed(0o755), (1000, 100)));
         assert_eq!(spec("a=/b//./c/").dest, Some(Dest { path: "b/c".into(), is_folder: true }));
+        assert_eq!(spec(r"a=C:\app\bin\").dest, Some(Dest { path: "app/bin".into(), is_folder: true }));
+        assert_eq!(spec("a=c:/app").dest, Some(Dest { path: "app".into(), is_folder: false }));
         assert_eq!(spec("a=/").dest, Some(Dest { path: String::new(), is_folder: true }));
         assert_eq!(spec("a,b.txt=/c").path.to_str(), Some("a,b.txt"));
         assert_eq!(spec("a,mode=keep").mode, Mode::Keep);
@@ -157,6 +169,8 @@ mod tests {
             "",
             "=x",
             "a=/../x",
+            r"a=C:\..\x",
+            r"a=D:\x",
             "a,mode=9",
             "a,mode=",
             "a,owner=root",

@@ -1,25 +1,14 @@
-//! Tars that somebody else made: what form they have, and whether they are what they say while they pass by.
+//! Tars that somebody else made: whether they are what they say, and what is in them, while they pass by.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::binary;
-use super::make::Findings;
+use super::findings::Findings;
 use super::tarball::BLOCK;
 use crate::error::{Error, Result, printable};
 
 /// Long names and PAX records are no larger, in bytes.
 const RECORDS_LIMIT: u64 = 1024 * 1024;
-
-/// How a tar is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// Not at all.
-    Plain,
-    /// By gzip.
-    Gzip,
-}
 
 /// Whether a file's name says that it is a tar.
 pub fn is_named_tar(path: &Path) -> bool {
@@ -27,37 +16,17 @@ pub fn is_named_tar(path: &Path) -> bool {
     [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"].iter().any(|end| name.ends_with(end))
 }
 
-/// The form of a tar, by its first bytes.
-///
-/// # Errors
-/// It can't be read, or its compression is one that we can't.
-pub fn form(path: &Path) -> Result<Form> {
-    let mut head = Vec::new();
-    let file = File::open(path).map_err(Error::file("read", path))?;
-    file.take(4).read_to_end(&mut head).map_err(Error::file("read", path))?;
-    match head.as_slice() {
-        [0x1f, 0x8b, ..] => Ok(Form::Gzip),
-        [0x28, 0xb5, 0x2f, 0xfd] => {
-            Err(malformed(path, "it is compressed by zstd, which can't be read; give the tar plain or by gzip"))
-        }
-        _ => Ok(Form::Plain),
-    }
-}
-
-/// The error of a tar that is not what it says.
-pub fn malformed(path: &Path, reason: &str) -> Error {
-    Error::Malformed { what: format!("the tar {}", printable(&path.to_string_lossy(), 300)), reason: reason.to_owned() }
-}
-
 /// Looks at a tar, uncompressed, as it passes by.
 pub struct Inspector<'a> {
-    path: &'a Path,
+    /// What it is, for errors.
+    what: &'a str,
     findings: &'a mut Findings,
     state: State,
     /// The bytes of a header, of records, or of a file's beginning.
     kept: Vec<u8>,
-    /// The name and size that records say of the next entry.
+    /// What records say of the next entry.
     name: Option<Vec<u8>>,
+    target: Option<Vec<u8>>,
     size: Option<u64>,
     /// Of a file that its owner may execute: its name.
     program: Option<String>,
@@ -73,10 +42,15 @@ enum State {
 }
 
 impl<'a> Inspector<'a> {
-    /// Looks at the tar of this name.
-    pub fn new(path: &'a Path, findings: &'a mut Findings) -> Self {
-        let (name, size, program) = (None, None, None);
-        Self { path, findings, state: State::Header, kept: Vec::new(), name, size, program, entry: String::new() }
+    /// Looks at the tar that errors call `what`.
+    pub fn new(what: &'a str, findings: &'a mut Findings) -> Self {
+        let (name, target, size, program) = (None, None, None, None);
+        let (state, kept, entry) = (State::Header, Vec::new(), String::new());
+        Self { what, findings, state, kept, name, target, size, program, entry }
+    }
+
+    fn malformed(&self, reason: &str) -> Error {
+        Error::Malformed { what: self.what.to_owned(), reason: reason.to_owned() }
     }
 
     /// The next bytes.
@@ -111,8 +85,8 @@ impl<'a> Inspector<'a> {
             State::End => Ok(()),
             // Some writers leave the zeros at the end out.
             State::Header if self.kept.is_empty() && !self.entry.is_empty() => Ok(()),
-            _ if self.entry.is_empty() => Err(malformed(self.path, "it is not a tar")),
-            _ => Err(malformed(self.path, &format!("it ends in the middle of {}", self.entry))),
+            _ if self.entry.is_empty() => Err(self.malformed("it is not a tar")),
+            _ => Err(self.malformed(&format!("it ends in the middle of {}", self.entry))),
         }
     }
 
@@ -130,24 +104,24 @@ impl<'a> Inspector<'a> {
             } else {
                 format!("what follows {} is not a header: sizes in it are wrong", self.entry)
             };
-            return Err(malformed(self.path, &reason));
+            return Err(self.malformed(&reason));
         }
         let flag = block[156];
         let is_records = matches!(flag, b'x' | b'g' | b'L' | b'K');
-        let said = number(&block[124..136]).ok_or_else(|| malformed(self.path, "a size in it is no number"))?;
+        let said = number(&block[124..136]).ok_or_else(|| self.malformed("a size in it is no number"))?;
         let size = if is_records { said } else { self.size.take().unwrap_or(said) };
         if is_records && size > RECORDS_LIMIT {
-            return Err(malformed(self.path, "it has a record of more than a megabyte"));
+            return Err(self.malformed("it has a record of more than a megabyte"));
         }
         if !is_records {
             let name = self.name.take().unwrap_or_else(|| name_of(block));
             self.entry = printable(&String::from_utf8_lossy(&name), 300);
             if name.split(|byte| *byte == b'/').any(|word| word == b"..") {
-                return Err(malformed(
-                    self.path,
-                    &format!("{} has a `..` in it, and could lead out of the image", self.entry),
-                ));
+                return Err(
+                    self.malformed(&format!("{} has a `..` in it, and could lead out of the image", self.entry))
+                );
             }
+            self.note(block, flag, &name);
             let runs = number(&block[100..108]).is_some_and(|mode| mode & 0o111 != 0);
             self.program = (matches!(flag, b'0' | 0 | b'7') && runs).then(|| self.entry.clone());
         }
@@ -156,6 +130,17 @@ impl<'a> Inspector<'a> {
         let zeros = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
         self.state = if size == 0 { State::Header } else { State::Data(size, zeros, flag) };
         Ok(())
+    }
+
+    /// Notes a file or a link by its name.
+    fn note(&mut self, block: &[u8], flag: u8, name: &[u8]) {
+        let target = self.target.take();
+        let Some(names) = &mut self.findings.names else { return };
+        match flag {
+            b'0' | 0 | b'1' | b'7' => names.file(name),
+            b'2' => names.link(name, target.as_deref().unwrap_or_else(|| text(&block[157..257]))),
+            _ => {}
+        }
     }
 
     fn data<'b>(&mut self, bytes: &'b [u8], left: u64, zeros: u64, flag: u8) -> Result<&'b [u8]> {
@@ -167,7 +152,7 @@ impl<'a> Inspector<'a> {
             return Ok(&bytes[taken..]);
         }
         let (taken, rest) = bytes.split_at(fit(left));
-        let is_records = matches!(flag, b'x' | b'L');
+        let is_records = matches!(flag, b'x' | b'L' | b'K');
         if is_records {
             self.kept.extend_from_slice(taken);
         } else if self.program.is_some() && self.kept.len() < binary::HEADER {
@@ -179,6 +164,7 @@ impl<'a> Inspector<'a> {
             let kept = std::mem::take(&mut self.kept);
             match flag {
                 b'L' => self.name = Some(kept.strip_suffix(b"\0").unwrap_or(&kept).to_vec()),
+                b'K' => self.target = Some(kept.strip_suffix(b"\0").unwrap_or(&kept).to_vec()),
                 b'x' => self.records(&kept)?,
                 _ => {
                     if let Some(name) = self.program.take() {
@@ -190,9 +176,11 @@ impl<'a> Inspector<'a> {
         Ok(rest)
     }
 
-    /// PAX records: of all keys, only these two say where the next header is and what it speaks of.
+    /// PAX records: of all keys, only these say where the next header is and what it speaks of.
     fn records(&mut self, mut records: &[u8]) -> Result<()> {
-        let fail = || malformed(self.path, "a PAX record in it is not well formed");
+        let what = self.what;
+        let fail =
+            || Error::Malformed { what: what.to_owned(), reason: "a PAX record in it is not well formed".to_owned() };
         while !records.is_empty() {
             let space = records.iter().position(|byte| *byte == b' ').ok_or_else(fail)?;
             let length = std::str::from_utf8(&records[..space]).ok().and_then(|text| text.parse::<usize>().ok());
@@ -200,6 +188,8 @@ impl<'a> Inspector<'a> {
             let record = &records[space + 1..length - 1];
             if let Some(path) = record.strip_prefix(b"path=") {
                 self.name = Some(path.to_vec());
+            } else if let Some(target) = record.strip_prefix(b"linkpath=") {
+                self.target = Some(target.to_vec());
             } else if let Some(size) = record.strip_prefix(b"size=") {
                 let size = std::str::from_utf8(size).ok().and_then(|text| text.parse().ok());
                 self.size = Some(size.ok_or_else(fail)?);

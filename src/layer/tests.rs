@@ -6,10 +6,10 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::compress::Compression;
-use super::make::{Made, Recipe, Source};
-use super::tarfile::Form;
-use super::walk::{self, Content, Surroundings};
+use super::make::{Made, Making, Origin, Recipe, Source};
+use super::walk::{self, Content, Entry, Files};
 use crate::image::digest::Digest;
+use crate::image::format::Packing;
 
 struct Folder(PathBuf);
 
@@ -34,20 +34,43 @@ impl Drop for Folder {
     }
 }
 
-const SURROUNDINGS: Surroundings<'_> = Surroundings { exclude: &[], is_scratch: true, is_windows: false };
+/// A layer on scratch.
+fn files(spec: &str) -> Files {
+    Files { spec: spec.parse().unwrap(), exclude: Vec::new(), is_scratch: true, is_windows: false }
+}
 
-fn recipe(spec: &str, surroundings: &Surroundings<'_>, threads: usize) -> Recipe {
-    let entries = walk::entries(&spec.parse().unwrap(), surroundings).unwrap();
-    let source = Source::Entries(entries);
+fn boxed(spec: &str) -> Box<Files> {
+    Box::new(files(spec))
+}
+
+/// A layer on something.
+fn on_base(spec: &str) -> Files {
+    Files { is_scratch: false, ..files(spec) }
+}
+
+fn recipe(source: Source, threads: usize) -> Recipe {
     Recipe { source, compression: Compression::default(), mtime: 0, windows: false, threads }
 }
 
-fn made(spec: &str) -> Made {
-    recipe(spec, &SURROUNDINGS, 2).make(1 << 30).unwrap()
+fn make(recipe: &Recipe, keep: u64) -> crate::Result<Made> {
+    recipe.make(&mut Making { keep, with_names: false, overflow: &mut |_| false })
 }
 
-fn paths(spec: &str, surroundings: &Surroundings<'_>) -> Vec<String> {
-    let entries = walk::entries(&spec.parse().unwrap(), surroundings).unwrap();
+fn made(spec: &str) -> Made {
+    make(&recipe(Source::Files(boxed(spec)), 2), 1 << 30).unwrap()
+}
+
+fn entries(files: &Files) -> crate::Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    walk::walk(files, &mut |entry| {
+        found.push(entry);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn paths(files: &Files) -> Vec<String> {
+    let entries = entries(files).unwrap();
     entries.iter().map(|entry| String::from_utf8_lossy(&entry.path).into_owned()).collect()
 }
 
@@ -77,8 +100,8 @@ fn golden_layer() {
     let folder = everything(false);
     let spec = format!("{}=/opt/app", folder.0.display());
     let layer = made(&spec);
-    assert_eq!(layer.diff_id.as_str(), "sha256:364e4073f0c3e9a8bcb23b5e55f2105f1f1ba0754fecd53bbf55941ab94f2d09");
-    assert_eq!(layer.digest.as_str(), "sha256:f7b824787f49a5124abe946eb6b1ff82208ef079fc352703f99ccb0988ba73e4");
+    assert_eq!(layer.diff_id.as_str(), "sha256:6b51271e263ecf09097448cf55b52aa95b778b76a952bf4315157a32058933bd");
+    assert_eq!(layer.digest.as_str(), "sha256:e772778a6b5146c3e9bf76ff3df567f0afea2058d416a910c0e63e93d7e376e2");
 }
 
 #[test]
@@ -89,7 +112,8 @@ fn neither_order_nor_times_nor_threads_decide() {
     fs::set_permissions(other.0.join("b.txt"), fs::Permissions::from_mode(0o600)).unwrap();
     let first = made(&one.0.display().to_string());
     for threads in [1, 2, 5] {
-        let again = recipe(&other.0.display().to_string(), &SURROUNDINGS, threads).make(0).unwrap();
+        let source = Source::Files(boxed(&other.0.display().to_string()));
+        let again = make(&recipe(source, threads), 0).unwrap();
         assert_eq!((&again.digest, &again.diff_id, again.size), (&first.digest, &first.diff_id, first.size));
         assert!(again.kept.is_none());
     }
@@ -111,14 +135,13 @@ fn entries_and_their_parents() {
     folder.write("usr/bin/app", b"x");
     folder.write("srv/site/index", b"x");
     let plain = folder.0.display().to_string();
-    let base = Surroundings { is_scratch: false, ..SURROUNDINGS };
-    assert_eq!(paths(&plain, &SURROUNDINGS), ["srv", "srv/site", "srv/site/index", "usr", "usr/bin", "usr/bin/app"]);
+    assert_eq!(paths(&files(&plain)), ["srv", "srv/site", "srv/site/index", "usr", "usr/bin", "usr/bin/app"]);
     // What every base has, perhaps as a link, is not put in its place.
-    assert_eq!(paths(&plain, &base), ["srv/site", "srv/site/index", "usr/bin/app"]);
+    assert_eq!(paths(&on_base(&plain)), ["srv/site", "srv/site/index", "usr/bin/app"]);
     let file = folder.0.join("usr/bin/app").display().to_string();
-    assert_eq!(paths(&format!("{file}=/opt/x/y"), &base), ["opt/x", "opt/x/y"]);
-    assert_eq!(paths(&format!("{file}=/opt/x/"), &base), ["opt/x", "opt/x/app"]);
-    assert_eq!(paths(&file, &base), ["app"]);
+    assert_eq!(paths(&on_base(&format!("{file}=/opt/x/y"))), ["opt/x", "opt/x/y"]);
+    assert_eq!(paths(&on_base(&format!("{file}=/opt/x/"))), ["opt/x", "opt/x/app"]);
+    assert_eq!(paths(&on_base(&file)), ["app"]);
 }
 
 #[test]
@@ -126,10 +149,7 @@ fn modes_and_owners() {
     let folder = Folder::new();
     let file = folder.write("f", b"x");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o4750)).unwrap();
-    let only = |options: &str| {
-        let spec = format!("{}=/f{options}", file.display());
-        walk::entries(&spec.parse().unwrap(), &SURROUNDINGS).unwrap().remove(0)
-    };
+    let only = |options: &str| entries(&files(&format!("{}=/f{options}", file.display()))).unwrap().remove(0);
     assert_eq!((only("").mode, only("").owner), (0o755, (0, 0)));
     assert_eq!(only(",mode=keep").mode, 0o4750);
     assert_eq!((only(",mode=0400,owner=7:8").mode, only(",owner=7:8").owner), (0o400, (7, 8)));
@@ -139,9 +159,8 @@ fn modes_and_owners() {
 fn what_stays_out() {
     let folder = everything(false);
     folder.write(walk_ignore(), b"b/\n*.sh\n");
-    let exclude = ["n".to_owned(), "large".to_owned()];
-    let surroundings = Surroundings { exclude: &exclude, ..SURROUNDINGS };
-    let found = paths(&folder.0.display().to_string(), &surroundings);
+    let exclude = vec!["n".to_owned(), "large".to_owned()];
+    let found = paths(&Files { exclude, ..files(&folder.0.display().to_string()) });
     assert_eq!(found, ["a", "b-side", "b.txt", "empty", "not-\u{fffd}-utf8", "same-as-a", "z-last"]);
 }
 
@@ -151,10 +170,7 @@ fn walk_ignore() -> &'static str {
 
 #[test]
 fn what_no_layer_can_hold_is_refused_by_name() {
-    let refused = |folder: &Folder| {
-        let spec = folder.0.display().to_string().parse().unwrap();
-        walk::entries(&spec, &SURROUNDINGS).unwrap_err().to_string()
-    };
+    let refused = |folder: &Folder| entries(&files(&folder.0.display().to_string())).unwrap_err().to_string();
     let folder = Folder::new();
     let _socket = std::os::unix::net::UnixListener::bind(folder.0.join("s")).unwrap();
     assert!(refused(&folder).contains("/s is a socket"), "{}", refused(&folder));
@@ -167,60 +183,113 @@ fn what_no_layer_can_hold_is_refused_by_name() {
 fn a_file_that_changes_while_it_is_read_is_an_error() {
     let folder = Folder::new();
     let file = folder.write("f", &[1; 1000]);
-    let recipe = recipe(&folder.0.display().to_string(), &SURROUNDINGS, 1);
+    // As the walk found it: the file changes before it is read.
+    let found = entries(&files(&folder.0.display().to_string())).unwrap();
+    let recipe = recipe(Source::Entries(found), 1);
     fs::write(&file, [1; 1001]).unwrap();
-    assert!(recipe.make(0).unwrap_err().to_string().contains("f grew while it was read; it had 1000 bytes"));
+    assert!(make(&recipe, 0).unwrap_err().to_string().contains("f grew while it was read; it had 1000 bytes"));
     fs::write(&file, [1; 999]).unwrap();
-    assert!(recipe.make(0).unwrap_err().to_string().contains("shrank"));
+    assert!(make(&recipe, 0).unwrap_err().to_string().contains("shrank"));
     fs::remove_file(&file).unwrap();
-    assert!(recipe.make(0).is_err());
+    assert!(make(&recipe, 0).is_err());
+}
+
+/// The names in a tar that nobody compressed.
+fn names_in(recipe: &Recipe) -> Vec<String> {
+    let plain = Recipe { compression: Compression::None, ..recipe.clone() };
+    let bytes = make(&plain, 1 << 20).unwrap().kept.unwrap().concat();
+    let headers = bytes.chunks(512).filter(|block| block.len() == 512 && &block[257..262] == b"ustar");
+    let name =
+        |block: &[u8]| String::from_utf8_lossy(block[..100].split(|byte| *byte == 0).next().unwrap()).into_owned();
+    headers.map(name).filter(|name| name != "PaxHeaders/entry").collect()
 }
 
 #[test]
 fn deletions_and_windows() {
     let whiteouts = walk::whiteouts(&["etc/motd".to_owned(), "app".to_owned()]);
-    let names: Vec<_> = whiteouts.iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
-    assert_eq!(names, [".wh.app", "etc/.wh.motd"]);
     assert!(whiteouts.iter().all(|entry| entry.content == Content::Empty));
-    let windows = walk::for_windows(whiteouts);
-    let names: Vec<_> = windows.iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
-    assert_eq!(names, ["Files", "Files/.wh.app", "Files/etc/.wh.motd", "Hives"]);
+    let recipe = recipe(Source::Entries(whiteouts), 1);
+    assert_eq!(names_in(&recipe), [".wh.app", "etc/.wh.motd"]);
+    let windows = Recipe { windows: true, ..recipe };
+    assert_eq!(names_in(&windows), ["Files/", "Files/.wh.app", "Files/etc/.wh.motd", "Hives/"]);
 }
 
-fn tar(path: &Path, form: Form) -> crate::Result<Made> {
-    let source = Source::Tar(path.to_owned(), form);
-    Recipe { source, compression: Compression::None, mtime: 0, windows: false, threads: 1 }.make(1 << 20)
+#[test]
+fn folders_stand_before_what_is_in_them_and_hard_links_behind_what_they_name() {
+    let folder = Folder::new();
+    for name in ["a/z", "a-b", "a.c", "b/a"] {
+        folder.write(name, b"x");
+    }
+    fs::hard_link(folder.0.join("b/a"), folder.0.join("a/y")).unwrap();
+    let found = entries(&files(&folder.0.display().to_string())).unwrap();
+    let paths: Vec<_> = found.iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
+    assert_eq!(paths, ["a", "a/y", "a/z", "a-b", "a.c", "b", "b/a"]);
+    assert_eq!(found[6].content, Content::Hardlink(b"a/y".to_vec()));
+}
+
+#[test]
+fn what_is_too_large_to_keep_is_handed_on_from_its_first_byte() {
+    let folder = Folder::new();
+    let mut noise = vec![0; 5 << 20];
+    fastrand::Rng::with_seed(3).fill(&mut noise);
+    folder.write("f", &noise);
+    let recipe = recipe(Source::Files(boxed(&folder.0.display().to_string())), 2);
+    let whole = make(&recipe, 1 << 30).unwrap().kept.unwrap().concat();
+    let mut taken = Vec::new();
+    let mut overflow = |piece: bytes::Bytes| {
+        taken.extend_from_slice(&piece);
+        true
+    };
+    let made = recipe.make(&mut Making { keep: 2 << 20, with_names: false, overflow: &mut overflow }).unwrap();
+    assert!(made.kept.is_none());
+    assert!(taken == whole);
+    let mut calls = 0;
+    let mut unwilling = |_| {
+        calls += 1;
+        calls < 2
+    };
+    recipe.make(&mut Making { keep: 0, with_names: false, overflow: &mut unwilling }).unwrap();
+    assert_eq!(calls, 2, "nothing more is offered to who takes no more");
+}
+
+fn tar(path: &Path) -> crate::Result<Made> {
+    let source = Source::Tar(Origin::new(path));
+    make(&Recipe { compression: Compression::None, ..recipe(source, 1) }, 1 << 20)
 }
 
 #[test]
 fn tars_of_others_go_on_as_they_are() {
     let folder = everything(false);
-    let Made { digest, diff_id, kept, .. } = made(&folder.0.display().to_string());
-    let out = Folder::new();
-    let packed = out.write("l.tar.gz", &kept.unwrap().concat());
-    let again = tar(&packed, super::tarfile::form(&packed).unwrap()).unwrap();
-    assert_eq!((again.digest, again.diff_id, again.is_gzip), (digest, diff_id, true));
+    let spec = folder.0.display().to_string();
+    for (how, name, packing) in
+        [(Compression::Gzip(6), "l.tar.gz", Packing::Gzip), (Compression::Zstd(3), "l.tar.zst", Packing::Zstd)]
+    {
+        let layer = Recipe { compression: how, ..recipe(Source::Files(boxed(&spec)), 2) };
+        let Made { digest, diff_id, kept, .. } = make(&layer, 1 << 30).unwrap();
+        let out = Folder::new();
+        let again = tar(&out.write(name, &kept.unwrap().concat())).unwrap();
+        assert_eq!((again.digest, again.diff_id, again.packing), (digest, diff_id, packing));
+    }
 }
 
 #[test]
 fn tars_that_lie_are_refused() {
     let folder = Folder::new();
     folder.write("f", &[9; 2000]);
-    let source =
-        Source::Entries(walk::entries(&folder.0.display().to_string().parse().unwrap(), &SURROUNDINGS).unwrap());
-    let whole = Recipe { source, compression: Compression::None, mtime: 0, windows: false, threads: 1 };
-    let bytes = whole.make(1 << 20).unwrap().kept.unwrap().concat();
+    let source = Source::Files(boxed(&folder.0.display().to_string()));
+    let whole = Recipe { compression: Compression::None, ..recipe(source, 1) };
+    let bytes = make(&whole, 1 << 20).unwrap().kept.unwrap().concat();
     let out = Folder::new();
-    let said = |bytes: &[u8], form| match tar(&out.write("t.tar", bytes), form) {
+    let said = |bytes: &[u8]| match tar(&out.write("t.tar", bytes)) {
         Ok(_) => String::new(),
         Err(error) => error.to_string(),
     };
-    assert_eq!(said(&bytes, Form::Plain), "");
-    assert!(said(&bytes[..1500], Form::Plain).contains("ends in the middle of f"));
-    assert!(said(b"no tar at all", Form::Plain).contains("it is not a tar"));
+    assert_eq!(said(&bytes), "");
+    assert!(said(&bytes[..1500]).contains("ends in the middle of f"));
+    assert!(said(b"no tar at all").contains("it is not a tar"));
     let mut shorter = bytes.clone();
     shorter.drain(512..2048);
-    assert!(said(&shorter, Form::Plain).contains("ends in the middle of f"));
+    assert!(said(&shorter).contains("ends in the middle of f"));
     // The header says less than a block: what follows is no header.
     let mut lying = bytes.clone();
     lying[124..135].copy_from_slice(b"00000000777");
@@ -228,11 +297,9 @@ fn tars_that_lie_are_refused() {
         - lying[148..156].iter().map(|byte| u64::from(*byte)).sum::<u64>()
         + 8 * 32;
     lying[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
-    assert!(said(&lying, Form::Plain).contains("sizes in it are wrong"));
-    assert!(said(b"\x1f\x8b\x08\x00garbage", Form::Gzip).contains("gzip:"));
-    assert!(
-        super::tarfile::form(&out.write("t.tar", b"\x28\xb5\x2f\xfd...")).unwrap_err().to_string().contains("zstd")
-    );
+    assert!(said(&lying).contains("sizes in it are wrong"));
+    assert!(said(b"\x1f\x8b\x08\x00garbage").contains("gzip:"));
+    assert!(said(b"\x28\xb5\x2f\xfdgarbage").contains("zstd:"));
     let upward = super::tarball::header(&super::tarball::Header {
         path: b"../x",
         kind: super::tarball::Kind::File,
@@ -242,5 +309,5 @@ fn tars_that_lie_are_refused() {
         mtime: 0,
         windows: false,
     });
-    assert!(said(&upward, Form::Plain).contains("lead out of the image"));
+    assert!(said(&upward).contains("lead out of the image"));
 }

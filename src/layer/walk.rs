@@ -1,7 +1,8 @@
-//! What goes into a layer: a folder's tree or a file, in an order and with metadata that no machine decides.
+//! What goes into a layer: a folder's tree or a file, in an order and with metadata that no machine decides. It is walked
+//! folder by folder, so that memory holds the names of the folders on the way and not those of all files.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -24,6 +25,9 @@ pub struct Entry {
     pub owner: (u64, u64),
 }
 
+/// Takes entries, one after the other.
+pub type Each<'a> = dyn FnMut(Entry) -> Result<()> + 'a;
+
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
@@ -39,11 +43,13 @@ pub enum Content {
     Hardlink(Vec<u8>),
 }
 
-/// What a walk must know beside the layer's own words.
-#[derive(Debug, Clone, Copy)]
-pub struct Surroundings<'a> {
+/// Files on disk that become a layer, and what a walk must know beside the layer's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The folder or file, and where it goes.
+    pub spec: LayerSpec,
     /// The patterns of `--exclude`.
-    pub exclude: &'a [String],
+    pub exclude: Vec<String>,
     /// There is nothing below: folders that every base has must be made too.
     pub is_scratch: bool,
     /// The image is for Windows.
@@ -93,29 +99,32 @@ const STANDARD: [&str; 38] = [
     "var/tmp",
 ];
 
-/// All entries of a layer, sorted bytewise by path, so that folders stand before what is in them.
+/// Hands every entry of a layer to `each`: folders before what is in them, names in the order of their bytes.
 ///
 /// # Errors
-/// A file that can't be read, or that can't stand in a layer.
-pub fn entries(spec: &LayerSpec, surroundings: &Surroundings<'_>) -> Result<Vec<Entry>> {
+/// A file that can't be read, or that can't stand in a layer; those of `each`.
+pub fn walk(files: &Files, each: &mut Each<'_>) -> Result<()> {
+    let spec = &files.spec;
     let metadata = fs::metadata(&spec.path).map_err(Error::file("read", &spec.path))?;
-    let mut walk = Walk { spec, found: BTreeMap::new(), links: HashMap::new() };
+    let mut walk = Walk { files, links: HashMap::new(), each };
+    let path = destination(spec, metadata.is_dir());
+    walk.parents(&path)?;
     if metadata.is_dir() {
-        let root = spec.dest.as_ref().map(|dest| dest.path.clone()).unwrap_or_default();
-        if !root.is_empty() {
-            walk.add(root.as_bytes().to_vec(), &spec.path, &metadata)?;
-        }
-        walk.tree(root.as_bytes(), &patterns(&spec.path, surroundings.exclude)?)?;
-    } else {
-        let own = spec.path.file_name().map(OsStr::as_bytes).unwrap_or_default();
-        let path = match &spec.dest {
-            Some(Dest { path, is_folder: false }) => path.as_bytes().to_vec(),
-            Some(Dest { path, .. }) => join(path.as_bytes(), own),
-            None => own.to_vec(),
-        };
-        walk.add(path, &spec.path, &metadata)?;
+        return walk.tree(&path, &metadata);
     }
-    Ok(walk.finish(surroundings))
+    let entry = walk.entry(path, &spec.path, &metadata)?;
+    (walk.each)(entry)
+}
+
+/// Where a folder, or a file, goes in the image: without slashes at its ends, empty for the root.
+pub fn destination(spec: &LayerSpec, is_folder: bool) -> Vec<u8> {
+    let own = spec.path.file_name().map(OsStr::as_bytes).unwrap_or_default();
+    match &spec.dest {
+        Some(Dest { path, is_folder: into }) if is_folder || !into => path.as_bytes().to_vec(),
+        Some(Dest { path, .. }) => join(path.as_bytes(), own),
+        None if is_folder => Vec::new(),
+        None => own.to_vec(),
+    }
 }
 
 /// The whiteouts that let these paths of the base disappear (image specification, layer.md, "Whiteouts").
@@ -128,17 +137,18 @@ pub fn whiteouts(paths: &[String]) -> Vec<Entry> {
     paths.iter().map(whiteout).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
-/// The entries as a layer of Windows has them: below `Files`, with `Hives` beside it.
-pub fn for_windows(entries: Vec<Entry>) -> Vec<Entry> {
-    let folder = |path: &[u8]| Entry { path: path.to_vec(), content: Content::Folder, mode: 0o755, owner: (0, 0) };
-    let below = entries.into_iter().map(|mut entry| {
-        entry.path = join(b"Files", &entry.path);
-        if let Content::Hardlink(target) = &mut entry.content {
-            *target = join(b"Files", target);
-        }
-        entry
-    });
-    [folder(b"Files")].into_iter().chain(below).chain([folder(b"Hives")]).collect()
+/// An entry as a layer of Windows has it: below `Files`.
+pub fn for_windows(mut entry: Entry) -> Entry {
+    entry.path = join(b"Files", &entry.path);
+    if let Content::Hardlink(target) = &mut entry.content {
+        *target = join(b"Files", target);
+    }
+    entry
+}
+
+/// A folder that nobody has on disk.
+pub fn folder(path: &[u8]) -> Entry {
+    Entry { path: path.to_vec(), content: Content::Folder, mode: folder_mode(path), owner: (0, 0) }
 }
 
 fn patterns(folder: &Path, exclude: &[String]) -> Result<Patterns> {
@@ -157,36 +167,77 @@ fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 struct Walk<'a> {
-    spec: &'a LayerSpec,
-    found: BTreeMap<Vec<u8>, Entry>,
-    /// Files with several names: device and inode, and all paths.
-    links: HashMap<(u64, u64), Vec<Vec<u8>>>,
+    files: &'a Files,
+    /// Files with several names: device and inode, and the name that was met first.
+    links: HashMap<(u64, u64), Vec<u8>>,
+    each: &'a mut Each<'a>,
+}
+
+/// A folder that is being walked.
+struct Level {
+    /// Where it is on disk.
+    from: PathBuf,
+    /// Its path from the layer's folder on, by which patterns know it.
+    inside: Vec<u8>,
+    /// The names in it that are still to be visited.
+    names: std::vec::IntoIter<OsString>,
 }
 
 impl Walk<'_> {
-    /// All below the layer's folder.
-    fn tree(&mut self, root: &[u8], patterns: &Patterns) -> Result<()> {
-        let mut folders = vec![(self.spec.path.clone(), Vec::new())];
-        while let Some((folder, inside)) = folders.pop() {
-            let fail = |error| Error::file("read the folder", &folder)(error);
-            for child in fs::read_dir(&folder).map_err(fail)? {
-                let child = child.map_err(fail)?;
-                let name = child.file_name();
-                let path = join(&inside, name.as_bytes());
-                let metadata = fs::symlink_metadata(child.path()).map_err(Error::file("read", child.path()))?;
-                if path == IGNORE_FILE.as_bytes() || patterns.exclude(&path, metadata.is_dir()) {
-                    continue;
-                }
-                self.add(join(root, &path), &child.path(), &metadata)?;
-                if metadata.is_dir() {
-                    folders.push((child.path(), path));
-                }
+    /// The folders above where the layer begins, as far as the base may lack them.
+    fn parents(&mut self, path: &[u8]) -> Result<()> {
+        for (cut, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            if !self.base_has(&path[..cut]) {
+                (self.each)(folder(&path[..cut]))?;
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, path: Vec<u8>, from: &Path, metadata: &Metadata) -> Result<()> {
+    /// The layer's folder, which goes to `root`, and all below it.
+    fn tree(&mut self, root: &[u8], metadata: &Metadata) -> Result<()> {
+        let spec = &self.files.spec;
+        let patterns = patterns(&spec.path, &self.files.exclude)?;
+        let top = level(spec.path.clone(), Vec::new(), &patterns)?;
+        if !root.is_empty() {
+            self.folder(root.to_vec(), &spec.path, metadata, &top)?;
+        }
+        let mut levels = vec![top];
+        while let Some(current) = levels.last_mut() {
+            let Some(name) = current.names.next() else {
+                levels.pop();
+                continue;
+            };
+            let (from, inside) = (current.from.join(&name), join(&current.inside, name.as_bytes()));
+            let metadata = fs::symlink_metadata(&from).map_err(Error::file("read", &from))?;
+            let path = join(root, &inside);
+            if metadata.is_dir() {
+                let below = level(from.clone(), inside, &patterns)?;
+                self.folder(path, &from, &metadata, &below)?;
+                levels.push(below);
+            } else {
+                let entry = self.entry(path, &from, &metadata)?;
+                (self.each)(entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A folder, unless the base has it and it is only on the way to something else.
+    fn folder(&mut self, path: Vec<u8>, from: &Path, metadata: &Metadata, level: &Level) -> Result<()> {
+        if level.names.len() > 0 && self.base_has(&path) {
+            return Ok(());
+        }
+        let entry = self.entry(path, from, metadata)?;
+        (self.each)(entry)
+    }
+
+    fn base_has(&self, path: &[u8]) -> bool {
+        let leave_out = !self.files.is_scratch && !self.files.is_windows;
+        leave_out && STANDARD.iter().any(|standard| standard.as_bytes() == path)
+    }
+
+    fn entry(&mut self, path: Vec<u8>, from: &Path, metadata: &Metadata) -> Result<Entry> {
         let refuse = |what: &str| {
             let name = printable(&from.to_string_lossy(), 300);
             Err(Error::Other(format!("{name} is {what}, which a layer can't hold; leave it out with --exclude")))
@@ -199,10 +250,7 @@ impl Walk<'_> {
         let content = if kind.is_dir() {
             Content::Folder
         } else if kind.is_file() {
-            if metadata.nlink() > 1 {
-                self.links.entry((metadata.dev(), metadata.ino())).or_default().push(path.clone());
-            }
-            Content::File(from.to_owned(), metadata.len())
+            self.file(&path, from, metadata)
         } else if kind.is_symlink() {
             let target = fs::read_link(from).map_err(Error::file("read the link", from))?;
             Content::Symlink(target.into_os_string().as_bytes().to_vec())
@@ -214,12 +262,23 @@ impl Walk<'_> {
             return refuse("a device");
         };
         let mode = self.mode(&content, metadata.mode(), &path);
-        self.found.insert(path.clone(), Entry { path, content, mode, owner: self.spec.owner });
-        Ok(())
+        Ok(Entry { path, content, mode, owner: self.files.spec.owner })
+    }
+
+    /// A file, or a link to the name under which it was met before.
+    fn file(&mut self, path: &[u8], from: &Path, metadata: &Metadata) -> Content {
+        if metadata.nlink() > 1 {
+            let key = (metadata.dev(), metadata.ino());
+            if let Some(first) = self.links.get(&key) {
+                return Content::Hardlink(first.clone());
+            }
+            self.links.insert(key, path.to_vec());
+        }
+        Content::File(from.to_owned(), metadata.len())
     }
 
     fn mode(&self, content: &Content, on_disk: u32, path: &[u8]) -> u32 {
-        match (content, self.spec.mode) {
+        match (content, self.files.spec.mode) {
             // What a link's own mode is, systems don't agree on.
             (Content::Symlink(_), _) => 0o777,
             (_, Mode::Keep) => on_disk & 0o7777,
@@ -229,34 +288,23 @@ impl Walk<'_> {
             (_, Mode::Normal) => 0o644,
         }
     }
+}
 
-    fn finish(mut self, surroundings: &Surroundings<'_>) -> Vec<Entry> {
-        for mut paths in std::mem::take(&mut self.links).into_values() {
-            paths.sort();
-            for path in &paths[1..] {
-                if let Some(entry) = self.found.get_mut(path) {
-                    entry.content = Content::Hardlink(paths[0].clone());
-                }
-            }
+/// A folder with the names in it that patterns let in, in the order of their bytes.
+fn level(from: PathBuf, inside: Vec<u8>, patterns: &Patterns) -> Result<Level> {
+    let fail = |error| Error::file("read the folder", &from)(error);
+    let mut names = Vec::new();
+    for child in fs::read_dir(&from).map_err(fail)? {
+        let child = child.map_err(fail)?;
+        let name = child.file_name();
+        let path = join(&inside, name.as_bytes());
+        let kind = child.file_type().map_err(Error::file("read", child.path()))?;
+        if path != IGNORE_FILE.as_bytes() && !patterns.exclude(&path, kind.is_dir()) {
+            names.push(name);
         }
-        // Parents of where the layer begins; below it the walk has met them all.
-        let mut parents: HashSet<Vec<u8>> = HashSet::new();
-        for path in self.found.keys() {
-            let cuts = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-            parents.extend(cuts.map(|at| path[..at].to_vec()));
-        }
-        for path in &parents {
-            let entry =
-                || Entry { path: path.clone(), content: Content::Folder, mode: folder_mode(path), owner: (0, 0) };
-            self.found.entry(path.clone()).or_insert_with(entry);
-        }
-        let base_has_it = |entry: &Entry| {
-            let standard = STANDARD.iter().any(|standard| standard.as_bytes() == entry.path);
-            standard && parents.contains(&entry.path) && entry.content == Content::Folder
-        };
-        let leave_out = !surroundings.is_scratch && !surroundings.is_windows;
-        self.found.into_values().filter(|entry| !(leave_out && base_has_it(entry))).collect()
     }
+    names.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
+    Ok(Level { from, inside, names: names.into_iter() })
 }
 
 /// The mode of a folder: some are known to need another than 0755.

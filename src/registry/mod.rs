@@ -13,6 +13,7 @@ pub mod manifests;
 pub mod referrers;
 pub mod repository;
 pub mod retry;
+pub mod tags;
 pub mod tls;
 mod token;
 mod transport;

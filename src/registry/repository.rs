@@ -344,7 +344,7 @@ impl Repository {
         }
     }
 
-    /// Sends a request whose body is a stream of `length` bytes, once. The authorization is made fresh before.
+    /// Sends a request whose body is a stream of `length` bytes, if that is known, once. The authorization is made fresh before.
     ///
     /// # Errors
     /// No answer came. Any answer, good or bad, is the caller's to judge.
@@ -353,7 +353,7 @@ impl Repository {
         call: Call<'_>,
         body: reqwest::Body,
         pulled: &Pulled,
-        length: u64,
+        length: Option<u64>,
     ) -> Result<Answer, Error> {
         let _room = self.room(&call.room).await?;
         self.host.wait_for_pause().await;

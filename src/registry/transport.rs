@@ -129,18 +129,20 @@ impl Pulled {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    /// The bytes that were taken.
+    pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// One request whose body is a stream of `length` bytes, and the head of its answer. It may take as long as it moves.
+/// One request whose body is a stream of `length` bytes, or of nobody knows how many, and the head of its answer. It may
+/// take as long as it moves.
 pub(super) async fn stream(
     client: &Client,
     outgoing: &Outgoing,
     body: reqwest::Body,
     pulled: &Pulled,
-    length: u64,
+    length: Option<u64>,
 ) -> Result<Answer, Error> {
     let request = client
         .http(&outgoing.url)?
@@ -149,11 +151,12 @@ pub(super) async fn stream(
     let silence = async {
         let mut seen = pulled.get();
         loop {
-            let limit = if seen < length { STALL_TIMEOUT } else { COMMIT_TIMEOUT };
+            let limit = if length.is_none_or(|length| seen < length) { STALL_TIMEOUT } else { COMMIT_TIMEOUT };
             tokio::time::sleep(limit).await;
             let now = pulled.get();
             if now == seen {
-                return format!("nothing moved for {} s, {now} of {length} bytes sent", limit.as_secs());
+                let whole = length.map(|length| format!(" of {length}")).unwrap_or_default();
+                return format!("nothing moved for {} s, {now}{whole} bytes sent", limit.as_secs());
             }
             seen = now;
         }

@@ -52,12 +52,13 @@ impl Repository {
     /// The upload can't be begun.
     pub async fn begin_upload(&self, digest: &Digest, mount_from: Option<&str>, room: Room) -> Result<Begun, Error> {
         if let Some(from) = mount_from {
-            let answer = match self.post_upload(&format!("?mount={digest}&from={from}"), digest, room).await {
+            let name = blob(digest);
+            let answer = match self.post_upload(&format!("?mount={digest}&from={from}"), &name, room).await {
                 Ok(answer) => answer,
                 // It fails each time it is asked to mount: perhaps not when it isn't.
                 Err(Error::Registry(_)) => {
                     self.mounts_refused(from);
-                    return self.begin_plain(digest, room).await;
+                    return self.begin_plain(&name, room).await.map(Begun::Session);
                 }
                 Err(error) => return Err(error),
             };
@@ -69,7 +70,7 @@ impl Repository {
                     answer.discard().await;
                     return Ok(Begun::Mounted);
                 }
-                202 => return self.session(answer, digest).await.map(Begun::Session),
+                202 => return self.session(answer, &name).await.map(Begun::Session),
                 // Harbor says 401, Quay 400, others 403, 404, 405: all mean that it must be sent. Only a 404 may be
                 // about this one blob; the others would be said of each.
                 404 => answer.discard().await,
@@ -79,15 +80,23 @@ impl Repository {
                 }
             }
         }
-        self.begin_plain(digest, room).await
+        self.begin_plain(&blob(digest), room).await.map(Begun::Session)
     }
 
-    async fn begin_plain(&self, digest: &Digest, room: Room) -> Result<Begun, Error> {
-        let answer = self.post_upload("", digest, room).await?;
+    /// Begins an upload of a blob that is still being made.
+    ///
+    /// # Errors
+    /// The upload can't be begun.
+    pub async fn begin_unnamed_upload(&self, room: Room) -> Result<Session, Error> {
+        self.begin_plain(UNNAMED, room).await
+    }
+
+    async fn begin_plain(&self, name: &str, room: Room) -> Result<Session, Error> {
+        let answer = self.post_upload("", name, room).await?;
         if answer.status() != 202 {
-            return Err(self.error(answer, &format!("POST upload of blob {}", digest.short())).await);
+            return Err(self.error(answer, &format!("POST upload of {name}")).await);
         }
-        self.session(answer, digest).await.map(Begun::Session)
+        self.session(answer, name).await
     }
 
     fn mounts_refused(&self, from: &str) {
@@ -98,12 +107,12 @@ impl Repository {
         }
     }
 
-    async fn post_upload(&self, query: &str, digest: &Digest, room: Room) -> Result<Answer, Error> {
+    async fn post_upload(&self, query: &str, name: &str, room: Room) -> Result<Answer, Error> {
         let headers = [(CONTENT_LENGTH, HeaderValue::from_static("0"))];
         let call = Call {
             method: Method::POST,
             url: self.url(&format!("blobs/uploads/{query}")).await?,
-            operation: format!("POST upload of blob {}", digest.short()),
+            operation: format!("POST upload of {name}"),
             headers: &headers,
             body: None,
             room,
@@ -112,9 +121,9 @@ impl Repository {
         self.call(call).await
     }
 
-    async fn session(&self, answer: Answer, digest: &Digest) -> Result<Session, Error> {
+    async fn session(&self, answer: Answer, name: &str) -> Result<Session, Error> {
         let location = answer.header(LOCATION).ok_or_else(|| Error::Protocol {
-            operation: format!("POST upload of blob {} of {}", digest.short(), self.name()),
+            operation: format!("POST upload of {name} of {}", self.name()),
             reason: "the answer has no Location".to_owned(),
         })?;
         let url = resolve(&answer.url, location)?;
@@ -148,7 +157,7 @@ impl Repository {
         ];
         let operation = format!("PUT blob {}", digest.short());
         let call = self.upload_call(Method::PUT, with_digest(&session.url, digest), &operation, &headers).await?;
-        let answer = self.call_with_stream(call, body, pulled, size).await?;
+        let answer = self.call_with_stream(call, body, pulled, Some(size)).await?;
         self.completed(session, digest, answer, &operation).await
     }
 
@@ -173,15 +182,44 @@ impl Repository {
         ];
         let operation = format!("PATCH blob {}", digest.short());
         let call = self.upload_call(Method::PATCH, session.url.clone(), &operation, &headers).await?;
-        let answer = self.call_with_stream(call, body, pulled, part.end - part.start).await?;
+        let answer = self.call_with_stream(call, body, pulled, Some(part.end - part.start)).await?;
+        self.part_stored(session, answer, part.end, &operation).await
+    }
+
+    /// Sends all bytes of a blob that is still being made, in one request: its size is not known, so that the request says
+    /// none. The upload is not complete by that.
+    ///
+    /// # Errors
+    /// No answer came, or one that says no, or one that says that less was stored than was sent.
+    pub async fn upload_stream(
+        &self,
+        session: &Session,
+        body: reqwest::Body,
+        pulled: &Pulled,
+    ) -> Result<Session, Error> {
+        let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))];
+        let operation = format!("PATCH {UNNAMED}");
+        let call = self.upload_call(Method::PATCH, session.url.clone(), &operation, &headers).await?;
+        let answer = self.call_with_stream(call, body, pulled, None).await?;
+        self.part_stored(session, answer, pulled.get(), &operation).await
+    }
+
+    /// Where to go on after a part: the registry says that it has the first `end` bytes.
+    async fn part_stored(
+        &self,
+        session: &Session,
+        answer: Answer,
+        end: u64,
+        operation: &str,
+    ) -> Result<Session, Error> {
         // 202 is the rule; Amazon's registry says 201, some say 204.
         if !matches!(answer.status().as_u16(), 201 | 202 | 204) {
-            return Err(self.error(answer, &operation).await);
+            return Err(self.error(answer, operation).await);
         }
         if let Some(stored) = answer.header(RANGE).and_then(end_of_range)
-            && stored != part.end
+            && stored != end
         {
-            let reason = format!("{stored} bytes are said to be stored where {} were sent", part.end);
+            let reason = format!("{stored} bytes are said to be stored where {end} were sent");
             return Err(Error::Network { operation: format!("{operation} of {}", self.name()), reason });
         }
         let next = match answer.header(LOCATION) {
@@ -272,6 +310,13 @@ impl Repository {
         let origin = self.origin().await?;
         Ok(Call { method, url, operation: operation.to_owned(), headers, body: None, room: Room::Held, origin })
     }
+}
+
+/// What a blob is called in messages before it has a digest.
+const UNNAMED: &str = "a layer that is being made";
+
+fn blob(digest: &Digest) -> String {
+    format!("blob {}", digest.short())
 }
 
 /// The session's address with the digest added; what its query holds already is kept as it is.

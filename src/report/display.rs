@@ -28,8 +28,8 @@ const LAYER_BARS: usize = 5;
 #[derive(Debug)]
 pub(super) struct Flight {
     name: String,
-    /// The size in bytes.
-    pub(super) size: u64,
+    /// The size in bytes, as far as it is known.
+    size: AtomicU64,
     /// The bytes of it that moved in this attempt.
     pub(super) moved: AtomicU64,
 }
@@ -83,7 +83,20 @@ struct Rate {
 
 impl Flight {
     pub(super) fn new(digest: &Digest, size: u64) -> Self {
-        Self { name: digest.short().to_owned(), size, moved: AtomicU64::new(0) }
+        Self { name: digest.short().to_owned(), size: AtomicU64::new(size), moved: AtomicU64::new(0) }
+    }
+
+    /// Of a blob that is still being made.
+    pub(super) fn growing(name: &str) -> Self {
+        Self { name: name.to_owned(), size: AtomicU64::new(0), moved: AtomicU64::new(0) }
+    }
+
+    pub(super) fn grow(&self, bytes: u64) {
+        self.size.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
     }
 }
 
@@ -169,8 +182,9 @@ impl Bars {
         self.choose_layers(flights);
         for (flight, bar) in &self.layers {
             let moved = flight.moved.load(Ordering::Relaxed);
-            bar.set_position(moved.min(flight.size));
-            bar.set_message(format!("{} of {}", human::bytes(moved), human::bytes(flight.size)));
+            bar.set_length(flight.size());
+            bar.set_position(moved.min(flight.size()));
+            bar.set_message(format!("{} of {}", human::bytes(moved), human::bytes(flight.size())));
         }
         if now.moved == 0 && now.done == 0 {
             return;
@@ -187,7 +201,7 @@ impl Bars {
     fn choose_layers(&mut self, mut flights: Vec<Arc<Flight>>) {
         flights.retain(|flight| flight.moved.load(Ordering::Relaxed) > 0);
         // The sort is stable: among equals those that began first keep their bars.
-        flights.sort_by_key(|flight| std::cmp::Reverse(flight.size));
+        flights.sort_by_key(|flight| std::cmp::Reverse(flight.size()));
         flights.truncate(LAYER_BARS);
         let screen = &self.screen;
         self.layers.retain(|(old, bar)| {
@@ -199,7 +213,7 @@ impl Bars {
         });
         for flight in flights {
             if !self.layers.iter().any(|(old, _)| Arc::ptr_eq(old, &flight)) {
-                let bar = ProgressBar::new(flight.size).with_style(style("  {prefix} [{bar:20}] {msg}"));
+                let bar = ProgressBar::new(flight.size()).with_style(style("  {prefix} [{bar:20}] {msg}"));
                 bar.set_prefix(flight.name.clone());
                 self.layers.push((flight, screen.add(bar)));
             }
@@ -322,7 +336,7 @@ mod tests {
         let mut flights: Vec<_> = (1..=7).map(|size| flight(size * 100, 50)).collect();
         flights.push(flight(9000, 0));
         let mut bars = Bars::on(ProgressDrawTarget::hidden());
-        let sizes = |bars: &Bars| bars.layers.iter().map(|(flight, _)| flight.size).collect::<Vec<_>>();
+        let sizes = |bars: &Bars| bars.layers.iter().map(|(flight, _)| flight.size()).collect::<Vec<_>>();
         bars.draw(at(1), &snapshot(1), flights.clone());
         assert_eq!(sizes(&bars), [700, 600, 500, 400, 300]);
         assert_eq!(bars.layers[0].1.position(), 50);

@@ -100,7 +100,18 @@ impl Progress {
 
     /// Begins with the blob `digest` of `size` bytes, which [`Progress::expect`] announced.
     pub fn start(&self, digest: &Digest, size: u64) -> Item {
-        let flight = Arc::new(Flight::new(digest, size));
+        self.item(Flight::new(digest, size))
+    }
+
+    /// Begins with a blob that is still being made: neither its digest nor its size are known, and it was not announced.
+    /// [`Item::grow`] tells how it grows.
+    pub fn start_growing(&self, name: &str) -> Item {
+        self.expect(1, 0);
+        self.item(Flight::growing(name))
+    }
+
+    fn item(&self, flight: Flight) -> Item {
+        let flight = Arc::new(flight);
         lock(&self.shared.flights).push(Arc::clone(&flight));
         self.begin_painting();
         Item { shared: Arc::clone(&self.shared), flight, settled: false }
@@ -128,6 +139,12 @@ impl Item {
         self.shared.counts.moved.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// A blob that is being made has `bytes` more bytes.
+    pub fn grow(&self, bytes: u64) {
+        self.flight.grow(bytes);
+        self.shared.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Begins the blob again at 0, for another attempt.
     pub fn restart(&self) {
         let moved = self.flight.moved.swap(0, Ordering::Relaxed);
@@ -138,7 +155,7 @@ impl Item {
     pub fn finish(mut self, action: Action) {
         self.settled = true;
         let counts = &self.shared.counts;
-        let size = self.flight.size;
+        let size = self.flight.size();
         // Whatever the engine counted on the way, a blob that is done has moved whole or not at all.
         self.restart();
         if action == Action::Sent {

@@ -1,12 +1,14 @@
 //! `append`: puts files on top of a base as reproducible layers and sets its config, for every platform at once.
 //!
-//! The base is read and the destinations are asked at once. Each layer is made once to learn its digest; where a
-//! destination lacks it, it is sent from memory if it is small, or made again while it is sent. Base layers are mounted
-//! or copied. Children are written before their index, tags last.
+//! The base is read and the destinations are asked at once. Layers are made; a large one is sent while it is made, to
+//! destinations that most likely lack it. When all is made the guards are asked, and only then anything gets a name. Base
+//! layers are mounted or copied. Children are written before their index, tags last.
 
 mod base;
 mod build;
+mod entrypoint;
 mod layers;
+mod likely;
 
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use futures_util::future::try_join_all;
 
 use self::base::Base;
 use self::build::Built;
+use self::layers::Route;
 use super::context::Context;
 use super::goals::{self, IfExists, Terms};
 use super::telling::{self, Work};
@@ -29,9 +32,7 @@ use crate::layer::spec::LayerSpec;
 use crate::registry::manifests::Presence;
 use crate::report::outcome::{Action, Outcome, PlatformImage};
 use crate::transfer::copy::{Copy, CopyOptions};
-use crate::transfer::destination::Destination;
 use crate::transfer::ledger::Ledger;
-use crate::transfer::made::Made;
 use crate::transfer::store::Store;
 
 /// What to put on what, where to, and under which conditions.
@@ -67,6 +68,8 @@ pub struct Request {
     pub if_exists: IfExists,
     /// Whether programs for other architectures are let through.
     pub allow_foreign_binaries: bool,
+    /// Whether the program that an image starts with must be in it; where nothing is said, on scratch alone.
+    pub check_entrypoint: Option<bool>,
     /// Whether to say what would be done, and do nothing.
     pub dry_run: bool,
 }
@@ -83,21 +86,25 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let source = request.base.as_ref().unwrap_or(first);
     let mut goals = goals::goals(&request.destinations, &request.tags);
     let stores = goals::open(context, &goals, source, request.dry_run).await?;
-    let (found, base) = tokio::try_join!(goals::ask(&goals, &stores, None), Base::open(context, request))?;
+    let (found, mut base) = tokio::try_join!(goals::ask(&goals, &stores, None), Base::open(context, request))?;
     for (goal, found) in goals.iter_mut().zip(found) {
         goal.found = found;
     }
-    let made = layers::make(request, &base).await?;
+    let ledgers: Vec<Arc<Ledger>> = goals.iter().map(|_| Arc::default()).collect();
+    let destinations = goals::destinations(&goals, stores, source, &ledgers);
+    let route = Route { context, request, goals: &goals, destinations: &destinations };
+    let mut made = layers::make(&route, &base).await?;
     if !request.allow_foreign_binaries {
         layers::check_programs(request, &base, &made)?;
     }
     let built = build::build(request, &base, &made)?;
+    base.warnings.extend(entrypoint::check(request, &base, &built, &made).await?);
     goals::check(terms, &goals, &built.root)?;
-    let ledgers: Vec<Arc<Ledger>> = goals.iter().map(|_| Arc::default()).collect();
-    let destinations = goals::destinations(&goals, stores, source, &ledgers);
     let pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(terms, &built.root)).collect();
     let wanting: Vec<usize> = (0..goals.len()).filter(|&position| !pending[position].is_empty()).collect();
-    deliver(context, request, &base, &built, layers::into_store(made, &built), &destinations, &wanting).await?;
+    let placed = layers::commit(&route, &mut made, &built, &wanting).await?;
+    let made = Store::Made(layers::into_store(made, &built));
+    deliver(&route, &base, &built, &made, &placed, &wanting).await?;
     if !request.dry_run {
         goals::write_tags(&destinations, &pending, &built.root).await?;
     }
@@ -119,23 +126,23 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     Ok(Outcome { base: base.described, ..telling::outcome(context, terms, work)? })
 }
 
-/// Brings all content, and the children of an index, to those of the destinations that want them.
+/// Brings all content but what was `placed` before, and the children of an index, to those of the destinations that want
+/// them.
 async fn deliver(
-    context: &Context,
-    request: &Request,
+    route: &Route<'_>,
     base: &Base,
     built: &Built,
-    made: Made,
-    destinations: &[Destination],
+    made: &Store,
+    placed: &[(Digest, usize)],
     wanting: &[usize],
 ) -> Result<()> {
     if wanting.is_empty() {
         return Ok(());
     }
+    let Route { context, request, destinations, .. } = route;
     let options = context.copy_options(request.dry_run);
     // A layer that is made while it is sent takes all cores already: no more than two large ones at once.
-    let made = Store::Made(made);
-    let own = Copy::new(&made, destinations, CopyOptions { jobs: 2, ..options }, &context.progress);
+    let own = Copy::new(made, destinations, CopyOptions { jobs: 2, ..options }, &context.progress).with_placed(placed);
     let inherited = async {
         let Some(store) = &base.store else { return Ok(()) };
         let (at_home, away): (Vec<usize>, Vec<usize>) =

@@ -116,6 +116,18 @@ impl<'a> Copy<'a> {
         self
     }
 
+    /// Takes it that these blobs are at these destinations, by position, since the step brought them there.
+    #[must_use]
+    pub fn with_placed(self, blobs: &[(Digest, usize)]) -> Self {
+        for (digest, position) in blobs {
+            // Nobody else holds the lock before the copy has begun.
+            if let Ok(mut placed) = self.placed(Role::Blob, digest).try_lock() {
+                placed.insert(*position);
+            }
+        }
+        self
+    }
+
     /// Keeps the bytes of `blob`, if it is small, as they pass by, so that what a step wants to know of a config costs
     /// no second request.
     #[must_use]

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
-use crate::image::digest::Digest;
+use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
 use crate::image::media_type::OCI_INDEX;
 use crate::image::reference::DEFAULT_TAG;
@@ -160,12 +160,32 @@ impl Layout {
     /// # Errors
     /// The file can't be made.
     pub async fn create_blob(&self, digest: &Digest) -> Result<FileWriter> {
-        let path = self.blob_path(digest);
-        let folder = self.directory.join("blobs").join(digest.algorithm().name());
+        let writer = self.create_temporary(digest.algorithm(), &digest.hex()[..16]).await?;
+        Ok(FileWriter { path: self.blob_path(digest), ..writer })
+    }
+
+    /// Begins to write a blob that is still being made.
+    ///
+    /// # Errors
+    /// The file can't be made.
+    pub async fn create_unnamed_blob(&self) -> Result<FileWriter> {
+        self.create_temporary(Algorithm::Sha256, "layer").await
+    }
+
+    /// Gives a blob that was made its name.
+    ///
+    /// # Errors
+    /// What was written did not reach the file, or it can't be renamed.
+    pub async fn commit_unnamed_blob(&self, writer: FileWriter, digest: &Digest) -> Result<()> {
+        FileWriter { path: self.blob_path(digest), ..writer }.commit().await
+    }
+
+    async fn create_temporary(&self, algorithm: Algorithm, name: &str) -> Result<FileWriter> {
+        let folder = self.directory.join("blobs").join(algorithm.name());
         fs::create_dir_all(&folder).await.map_err(Error::file("make the folder", &folder))?;
-        let temporary = folder.join(format!(".{}.{:016x}", &digest.hex()[..16], fastrand::u64(..)));
+        let temporary = folder.join(format!(".{name}.{:016x}", fastrand::u64(..)));
         let file = File::create_new(&temporary).await.map_err(Error::file("write", &temporary))?;
-        Ok(FileWriter { file, temporary: Temporary(Some(temporary)), path })
+        Ok(FileWriter { file, path: temporary.clone(), temporary: Temporary(Some(temporary)) })
     }
 
     /// Writes a manifest's bytes as a blob.

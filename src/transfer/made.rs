@@ -69,7 +69,7 @@ fn make(recipe: Arc<Recipe>, offset: u64) -> mpsc::Receiver<Result<Bytes>> {
     let (sender, pieces) = mpsc::channel(1);
     std::thread::spawn(move || {
         let mut skip = offset;
-        let poured = recipe.pour(None, |piece| match behind(&mut skip, &piece) {
+        let poured = recipe.pour(|piece| match behind(&mut skip, &piece) {
             Some(piece) => sender.blocking_send(Ok(piece)).map_err(|_| crate::layer::compress::stopped()),
             None => Ok(()),
         });

@@ -3,9 +3,11 @@
 
 pub mod copy;
 pub mod destination;
+mod feed;
 pub mod layout;
 pub mod ledger;
 pub mod made;
 pub mod relay;
 pub mod store;
+pub mod stream;
 pub mod verified;

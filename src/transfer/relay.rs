@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::Mutex;
 
+use super::feed::{Feed, Line, body, feed};
 use super::layout::Layout;
 use super::store::{Reader, Store};
 use super::verified::{Checkpoints, Verified};
@@ -46,33 +47,6 @@ impl Cargo<'_> {
     /// A reader of what is in memory.
     fn made(&self) -> Option<Reader> {
         self.made.map(|bytes| Reader::Made(Some(bytes.clone())))
-    }
-}
-
-/// Pieces on their way to one destination.
-struct Feed {
-    pieces: mpsc::Receiver<Bytes>,
-    /// What is left of a piece that was cut at the end of a chunk.
-    left: Option<Bytes>,
-    /// Held while pieces are taken. A connection that was answered early may keep a body, and with it this feed, for as
-    /// long as the other side neither reads on nor hangs up.
-    open: Option<oneshot::Sender<()>>,
-}
-
-/// The other end of a feed.
-struct Line {
-    pieces: mpsc::Sender<Bytes>,
-    /// Resolves when no more pieces are taken.
-    ended: oneshot::Receiver<()>,
-}
-
-impl Line {
-    /// Hands a piece over; whether more are taken.
-    async fn send(&mut self, piece: Bytes) -> bool {
-        tokio::select! {
-            sent = self.pieces.send(piece) => sent.is_ok(),
-            _ = &mut self.ended => false,
-        }
     }
 }
 
@@ -117,13 +91,6 @@ enum Failed<'a> {
     Upload(&'a Repository, Session, Error),
 }
 
-fn feed() -> (Line, Feed) {
-    // One piece waits while another is written: enough to keep both ends busy, and all that is held in memory.
-    let (sender, pieces) = mpsc::channel(1);
-    let (open, ended) = oneshot::channel();
-    (Line { pieces: sender, ended }, Feed { pieces, left: None, open: Some(open) })
-}
-
 /// Hands every piece to every destination that still listens, at the pace of the slowest.
 async fn feed_all(verified: &mut Verified<'_>, lines: Vec<Line>, cargo: &Cargo<'_>) -> Result<()> {
     let mut lines: Vec<Option<Line>> = lines.into_iter().map(Some).collect();
@@ -159,7 +126,7 @@ async fn first_try<'a>(cargo: &Cargo<'_>, target: Target<'a>, feed: Feed) -> std
 async fn write_file(cargo: &Cargo<'_>, layout: &Layout, mut feed: Feed) -> Result<()> {
     let mut writer = layout.create_blob(&cargo.blob.digest).await?;
     let mut written = 0;
-    while let Some(piece) = feed.pieces.recv().await {
+    while let Some(piece) = feed.next().await {
         writer.write(&piece).await?;
         written += piece.len() as u64;
     }
@@ -198,42 +165,6 @@ async fn send(
         start = end;
     }
     repository.complete_upload(session, &cargo.blob.digest).await
-}
-
-/// A request body of exactly `length` bytes out of the feed. If the feed ends before, the body fails, so that the
-/// request is broken off and nothing is committed.
-fn body(feed: &Arc<Mutex<Feed>>, length: u64, pulled: &Arc<Pulled>) -> reqwest::Body {
-    if length == 0 {
-        return reqwest::Body::from(Bytes::new());
-    }
-    let state = (Arc::clone(feed), Arc::clone(pulled), length);
-    let pieces = futures_util::stream::unfold(state, |(feed, pulled, wanted)| async move {
-        if wanted == 0 {
-            return None;
-        }
-        let piece = {
-            let mut feed = feed.lock().await;
-            let piece = match feed.left.take() {
-                Some(left) => Some(left),
-                None => feed.pieces.recv().await,
-            };
-            piece.map(|mut piece| {
-                let take = piece.len().min(usize::try_from(wanted).unwrap_or(usize::MAX));
-                let rest = piece.split_off(take);
-                feed.left = Some(rest).filter(|rest| !rest.is_empty());
-                piece
-            })
-        };
-        match piece {
-            Some(piece) => {
-                let wanted = wanted - piece.len() as u64;
-                pulled.add(piece.len() as u64);
-                Some((Ok(piece), (feed, pulled, wanted)))
-            }
-            None => Some((Err(std::io::Error::other("the source ended early")), (feed, pulled, 0))),
-        }
-    });
-    reqwest::Body::wrap_stream(pieces)
 }
 
 /// What an upload's failure calls for.

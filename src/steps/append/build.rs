@@ -91,7 +91,12 @@ fn one(request: &Request, base: &Base, image: &BaseImage, layers: &[Layer], form
     }
     for layer in layers::of(layers, image) {
         config.add_layer(&layer.made.diff_id, &request.created, &layer.title)?;
-        let media_type = format.layer_of(layer.made.is_gzip);
+        let media_type = format.layer_of(layer.made.packing).ok_or_else(|| {
+            Error::Usage(
+                "Docker's manifests have no word for a layer by zstd, and the result is to be Docker's; add --format oci"
+                    .to_owned(),
+            )
+        })?;
         new.push(Descriptor::new(media_type, layer.made.digest.clone(), layer.made.size));
     }
     config.set_created(&request.created);

@@ -1,110 +1,315 @@
 //! The layers of an append: each made once, whichever images it goes on.
+//!
+//! A layer that is small when compressed is kept until it is known whether it is wanted. A large one can't be: where a
+//! destination most likely lacks it, it is sent while it is made, and named at the end; where it most likely is, it is
+//! made for its digest alone.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
 
-use super::Request;
 use super::base::{Base, BaseImage};
 use super::build::Built;
+use super::{Request, likely};
 use crate::error::{Error, Result, printable};
+use crate::image::digest::Digest;
+use crate::image::platform::Platform;
 use crate::layer::compress::threads;
-use crate::layer::make::{Made, Recipe, Source};
+use crate::layer::make::{Made, Making, Origin, Recipe, Source};
 use crate::layer::spec::LayerSpec;
 use crate::layer::tarfile;
-use crate::layer::walk::{self, Surroundings};
+use crate::layer::walk::{self, Files};
+use crate::registry::manifests::Presence;
+use crate::report::outcome::Action;
+use crate::report::progress::Item;
+use crate::steps::context::Context;
+use crate::steps::goals::{Goal, IfExists};
+use crate::transfer::destination::Destination;
 use crate::transfer::made;
+use crate::transfer::store::Store;
+use crate::transfer::stream::{Unnamed, stream};
 
-/// So many bytes of layers are kept between the moment they are made and the moment they are sent; what is larger is
-/// made a second time, if a destination lacks it.
+/// So many bytes of layers are kept between the moment they are made and the moment they are sent.
 const KEEP_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// A layer that was made.
 pub struct Layer {
     /// Its position in the request; `None` of that which holds deletions.
     pub number: Option<usize>,
-    /// It is for Windows.
-    pub windows: bool,
+    /// It is for Windows, or for all else; `None` of a tar, which is taken as it is.
+    pub windows: Option<bool>,
     /// How it is made again.
     pub recipe: Arc<Recipe>,
     /// What came of it.
     pub made: Made,
     /// What history says of it.
     pub title: String,
+    /// It lies at these destinations, by position, and has no name there yet.
+    sent: Vec<(usize, Unnamed)>,
+    /// Told when it has.
+    item: Option<Item>,
 }
 
 /// The layers that go on an image, lowest first.
-pub fn of<'a>(layers: &'a [Layer], image: &'a BaseImage) -> impl Iterator<Item = &'a Layer> {
+pub fn of<'a>(layers: &'a [Layer], image: &BaseImage) -> Vec<&'a Layer> {
     let windows = image.platform.os == "windows";
-    layers.iter().filter(move |layer| {
-        layer.windows == windows && layer.number.is_none_or(|number| image.layers.contains(&number))
-    })
+    let goes_on = |layer: &&Layer| {
+        layer.windows.is_none_or(|own| own == windows)
+            && layer.number.is_none_or(|number| image.layers.contains(&number))
+    };
+    let mut found: Vec<&Layer> = layers.iter().filter(goes_on).collect();
+    found.sort_by_key(|layer| layer.number);
+    found
+}
+
+/// Where layers are to go.
+pub struct Route<'a> {
+    /// What all steps need.
+    pub context: &'a Context,
+    /// What was asked for.
+    pub request: &'a Request,
+    /// The destinations and what their tags name.
+    pub goals: &'a [Goal],
+    /// The same destinations.
+    pub destinations: &'a [Destination],
+}
+
+/// A layer to be made.
+struct Plan {
+    number: Option<usize>,
+    windows: Option<bool>,
+    recipe: Recipe,
+    title: String,
+    /// The first platform that it goes on.
+    platform: Platform,
 }
 
 /// Makes every layer that some image needs.
 ///
 /// # Errors
-/// A file that can't be read or can't stand in a layer.
-pub async fn make(request: &Request, base: &Base) -> Result<Vec<Layer>> {
+/// A file that can't be read or can't stand in a layer; a tar that can be read only once and could not be sent.
+pub async fn make(route: &Route<'_>, base: &Base) -> Result<Vec<Layer>> {
+    let with_names = route.request.looks_for_entrypoint(base);
     let mut layers = Vec::new();
     let mut room = KEEP_LIMIT;
-    for windows in [false, true] {
-        let images = || base.images.iter().filter(|image| (image.platform.os == "windows") == windows);
-        if images().next().is_none() {
-            continue;
+    for plan in plans(route.request, base)? {
+        let layer = make_one(route, plan, room, with_names).await?;
+        if layer.made.kept.is_some() {
+            room -= layer.made.size;
         }
-        let deletions = (!request.delete.is_empty()).then_some(None);
-        let numbers = (0..request.layers.len()).filter(|number| images().any(|image| image.layers.contains(number)));
-        for number in deletions.into_iter().chain(numbers.map(Some)) {
-            let (request, keep) = (request.clone(), room);
-            // Files are read and compressed on threads that may block.
-            let making = tokio::task::spawn_blocking(move || make_one(&request, number, windows, keep));
-            let layer = making.await.map_err(|error| Error::Other(format!("a layer can't be made: {error}")))??;
-            if layer.made.kept.is_some() {
-                room -= layer.made.size;
-            }
-            layers.push(layer);
-        }
+        layers.push(layer);
     }
     Ok(layers)
 }
 
-fn make_one(request: &Request, number: Option<usize>, windows: bool, keep: u64) -> Result<Layer> {
-    let (source, title) = match number {
-        None => (Source::Entries(walk::whiteouts(&request.delete)), format!("delete {}", listed(&request.delete))),
-        Some(number) => source_of(&request.layers[number], request, windows)?,
-    };
-    let source = match source {
-        Source::Entries(entries) if windows => Source::Entries(walk::for_windows(entries)),
-        source => source,
-    };
-    let recipe = Recipe { source, compression: request.compression, mtime: request.mtime, windows, threads: threads() };
-    let made = recipe.make(keep)?;
-    Ok(Layer { number, windows, recipe: Arc::new(recipe), made, title: format!("imgstep append: {title}") })
+fn plans(request: &Request, base: &Base) -> Result<Vec<Plan>> {
+    let mut plans: Vec<Plan> = Vec::new();
+    for windows in [false, true] {
+        let images = || base.images.iter().filter(|image| (image.platform.os == "windows") == windows);
+        let deletions = (!request.delete.is_empty()).then_some(None);
+        for number in deletions.into_iter().chain((0..request.layers.len()).map(Some)) {
+            let first = images().find(|image| number.is_none_or(|number| image.layers.contains(&number)));
+            let Some(first) = first else { continue };
+            let (source, title) = match number {
+                None => {
+                    (Source::Entries(walk::whiteouts(&request.delete)), format!("delete {}", listed(&request.delete)))
+                }
+                Some(number) => source_of(&request.layers[number], request, windows)?,
+            };
+            let is_tar = matches!(source, Source::Tar(_));
+            if is_tar && plans.iter().any(|plan| plan.number == number) {
+                continue;
+            }
+            let compression = request.compression;
+            plans.push(Plan {
+                number,
+                windows: (!is_tar).then_some(windows),
+                recipe: Recipe { source, compression, mtime: request.mtime, windows, threads: threads() },
+                title: format!("imgstep append: {title}"),
+                platform: first.platform.clone(),
+            });
+        }
+    }
+    let once = |plan: &&Plan| plan.recipe.source == Source::Tar(Origin::Stdin);
+    if plans.iter().filter(once).count() > 1 {
+        return Err(Error::Usage("--layer: `-` is named twice, and standard input can be read only once".to_owned()));
+    }
+    Ok(plans)
 }
 
 /// What is in a layer, and a line that says so without a name of this machine.
 fn source_of(spec: &LayerSpec, request: &Request, windows: bool) -> Result<(Source, String)> {
-    if spec.dest.is_none() && tarfile::is_named_tar(&spec.path) {
-        let form = tarfile::form(&spec.path)?;
-        return Ok((Source::Tar(spec.path.clone(), form), "tar".to_owned()));
+    let origin = Origin::new(&spec.path);
+    if origin == Origin::Stdin && spec.dest.is_some() {
+        return Err(Error::Usage("--layer: `-` is a tar from standard input, and goes nowhere but to /".to_owned()));
     }
-    let surroundings =
-        Surroundings { exclude: &request.exclude, is_scratch: request.base.is_none(), is_windows: windows };
-    let entries = walk::entries(spec, &surroundings)?;
-    let title = if spec.path.is_dir() {
-        let dest = spec.dest.as_ref().map(|dest| dest.path.as_str()).unwrap_or_default();
-        format!("folder at /{dest}")
-    } else {
-        let path = entries.last().map(|entry| String::from_utf8_lossy(&entry.path).into_owned()).unwrap_or_default();
-        format!("file at /{path}")
+    if origin == Origin::Stdin || (spec.dest.is_none() && tarfile::is_named_tar(&spec.path)) {
+        return Ok((Source::Tar(origin), "tar".to_owned()));
+    }
+    let is_folder = std::fs::metadata(&spec.path).map_err(Error::file("read", &spec.path))?.is_dir();
+    let path = walk::destination(spec, is_folder);
+    let kind = if is_folder { "folder" } else { "file" };
+    let title = printable(&format!("{kind} at /{}", String::from_utf8_lossy(&path)), 300);
+    let files = Files {
+        spec: spec.clone(),
+        exclude: request.exclude.clone(),
+        is_scratch: request.base.is_none(),
+        is_windows: windows,
     };
-    Ok((Source::Entries(entries), printable(&title, 300)))
+    Ok((Source::Files(Box::new(files)), title))
 }
 
 fn listed(paths: &[String]) -> String {
     let paths: Vec<String> = paths.iter().map(|path| format!("/{path}")).collect();
     printable(&paths.join(" "), 300)
+}
+
+async fn make_one(route: &Route<'_>, plan: Plan, keep: u64, with_names: bool) -> Result<Layer> {
+    let Plan { number, windows, recipe, title, platform } = plan;
+    let recipe = Arc::new(recipe);
+    let (sender, pieces) = mpsc::channel(1);
+    // Files are read and compressed on threads that may block.
+    let making = tokio::task::spawn_blocking({
+        let recipe = Arc::clone(&recipe);
+        move || {
+            let mut overflow = |piece: Bytes| sender.blocking_send(piece).is_ok();
+            recipe.make(&mut Making { keep, with_names, overflow: &mut overflow })
+        }
+    });
+    let sent = send_overflow(route, &recipe, &platform, pieces).await;
+    let made = making.await.map_err(|error| broke(&error))?;
+    // What went wrong with the files comes first: without them there was nothing to send.
+    let made = made?;
+    let (sent, item) = sent?;
+    Ok(Layer { number, windows, recipe, made, title, sent, item })
+}
+
+fn broke(error: &tokio::task::JoinError) -> Error {
+    Error::Other(format!("a layer can't be made: {error}"))
+}
+
+type Sent = (Vec<(usize, Unnamed)>, Option<Item>);
+
+/// Sends a layer that is too large to keep, while it is made, to the destinations that most likely lack it.
+async fn send_overflow(
+    route: &Route<'_>,
+    recipe: &Arc<Recipe>,
+    platform: &Platform,
+    mut pieces: mpsc::Receiver<Bytes>,
+) -> Result<Sent> {
+    let Some(first) = pieces.recv().await else { return Ok((Vec::new(), None)) };
+    let positions = lacking(route, recipe, platform).await?;
+    if positions.is_empty() {
+        return Ok((Vec::new(), None));
+    }
+    let item = route.context.progress.start_growing("new layer");
+    let stores: Vec<&Store> = positions.iter().map(|&position| &route.destinations[position].store).collect();
+    let mut sent = Vec::new();
+    for (position, result) in positions.iter().zip(stream(&stores, first, pieces, &item).await) {
+        match result {
+            Ok(unnamed) => sent.push((*position, unnamed)),
+            Err(error) => route.failed(recipe, error)?,
+        }
+    }
+    Ok((sent, Some(item)))
+}
+
+impl Route<'_> {
+    /// A layer did not get to a destination while it was made: it will be made again for that, if it can be.
+    fn failed(&self, recipe: &Recipe, error: Error) -> Result<()> {
+        if recipe.is_repeatable() {
+            self.context
+                .console
+                .note(&format!("{error}; the layer is made once more, and sent when its size is known"));
+            return Ok(());
+        }
+        // A 401 and the like keep their own exit status.
+        self.context
+            .console
+            .note("a tar that comes from a pipe can be sent only once; given as a file, it is sent again");
+        Err(error)
+    }
+}
+
+/// The destinations, by position, that a large layer is sent to before its digest is known.
+async fn lacking(route: &Route<'_>, recipe: &Arc<Recipe>, platform: &Platform) -> Result<Vec<usize>> {
+    let all = (0..route.destinations.len()).collect();
+    if route.request.dry_run {
+        return Ok(Vec::new());
+    }
+    if !recipe.is_repeatable() {
+        return Ok(all);
+    }
+    if !recipe.is_costly() {
+        return Ok(Vec::new());
+    }
+    let open: Vec<usize> = all.into_iter().filter(|&position| may_be_sent(route, position)).collect();
+    let known = join_all(open.iter().map(|&position| async move {
+        let store = &route.destinations[position].store;
+        likely::diff_ids(store, &route.goals[position], platform).await
+    }))
+    .await;
+    if known.iter().all(HashSet::is_empty) {
+        return Ok(open);
+    }
+    let reading = tokio::task::spawn_blocking({
+        let recipe = Arc::clone(recipe);
+        move || recipe.diff_id()
+    });
+    let diff_id = reading.await.map_err(|error| broke(&error))??;
+    let lacking = open.into_iter().zip(known).filter(|(_, known)| !known.contains(diff_id.as_str()));
+    Ok(lacking.map(|(position, _)| position).collect())
+}
+
+/// Whether it is certain that a destination's tags will be written, and nothing speaks against one long request.
+fn may_be_sent(route: &Route<'_>, position: usize) -> bool {
+    let goal = &route.goals[position];
+    let overwrites = route.request.if_exists == IfExists::Overwrite;
+    let is_free = goal.pinned.is_empty() && (overwrites || goal.found.iter().all(|found| *found == Presence::Absent));
+    let takes_one = |store: &Store| store.repository().is_none_or(|found| found.host().chunk_size().is_none());
+    is_free && takes_one(&route.destinations[position].store)
+}
+
+/// Gives the layers that were sent while they were made their names, where they are `wanting`; the digests that are there
+/// by now, and where.
+///
+/// # Errors
+/// One can't be named, and can't be made again.
+pub async fn commit(
+    route: &Route<'_>,
+    layers: &mut [Layer],
+    built: &Built,
+    wanting: &[usize],
+) -> Result<Vec<(Digest, usize)>> {
+    let mut placed = Vec::new();
+    for layer in layers {
+        let digest = &layer.made.digest;
+        let mut is_there = false;
+        for (position, unnamed) in std::mem::take(&mut layer.sent) {
+            if !wanting.contains(&position) {
+                unnamed.abandon().await;
+                continue;
+            }
+            match unnamed.commit(digest).await {
+                Ok(()) => {
+                    is_there = true;
+                    placed.push((digest.clone(), position));
+                    if let Some(descriptor) = built.layers.iter().find(|layer| layer.digest == *digest) {
+                        let time = route.context.started.elapsed();
+                        route.destinations[position].ledger.blob(descriptor, Action::Sent, time);
+                    }
+                }
+                Err(error) => route.failed(&layer.recipe, error)?,
+            }
+        }
+        if let Some(item) = layer.item.take().filter(|_| is_there) {
+            item.finish(Action::Sent);
+        }
+    }
+    Ok(placed)
 }
 
 /// Refuses programs that can't run where they would go.
@@ -114,7 +319,7 @@ fn listed(paths: &[String]) -> String {
 pub fn check_programs(request: &Request, base: &Base, layers: &[Layer]) -> Result<()> {
     for image in &base.images {
         for layer in of(layers, image) {
-            let wrong = layer.made.findings.all().find(|(_, binary)| !binary.runs_on(&image.platform));
+            let wrong = layer.made.findings.programs().find(|(_, binary)| !binary.runs_on(&image.platform));
             let Some((file, binary)) = wrong else { continue };
             let spec = layer.number.and_then(|number| request.layers.get(number));
             let path = spec.map(|spec| spec.path.display().to_string()).unwrap_or_default();

@@ -62,7 +62,11 @@ fn words_that_make_no_sense_end_with_2() {
     wrong(&[], "nothing to append");
     wrong(&["--layer", "x=/../y"], "`..`");
     wrong(&["--layer", "x", "--delete", "/y"], "scratch holds nothing");
-    wrong(&["--layer", &layer, "--compression", "zstd"], "zstd can't be written");
+    wrong(&["--layer", &layer, "--compression", "xz"], "gzip, zstd");
+    wrong(&["--layer", &layer, "--compression", "zstd:20"], "1 to 19");
+    wrong(&["--layer", &layer, "--compression", "zstd", "--format", "docker"], "--format oci");
+    wrong(&["--layer=-=/x,platform=linux/amd64"], "standard input");
+    wrong(&["--layer", "-,platform=linux/amd64", "-"], "named twice");
     wrong(&["--layer", &layer, "--entrypoint", "/app -v"], "JSON array");
     wrong(&["--layer", &layer, "--env", "x"], "KEY=VALUE");
     wrong(&["--layer", &layer, "--expose", "http"], "is not a port");

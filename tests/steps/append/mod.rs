@@ -1,10 +1,13 @@
 //! `imgstep append`: one file for each chapter of its story.
 
 mod config;
+mod entrypoint;
 mod guards;
 mod images;
+mod large;
 mod layers;
 mod results;
+mod tars;
 
 use std::process::Command;
 

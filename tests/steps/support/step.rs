@@ -20,6 +20,7 @@ pub struct Step {
     /// `HOME`, and whatever else the step needs of its own.
     folder: Folder,
     words: Vec<OsString>,
+    input: Option<Stdio>,
 }
 
 /// What came of it.
@@ -48,7 +49,7 @@ pub fn imgstep<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Step {
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
-    Step { command, folder, words: Vec::new() }.args(words)
+    Step { command, folder, words: Vec::new(), input: None }.args(words)
 }
 
 impl Step {
@@ -58,6 +59,10 @@ impl Step {
             self.command.arg(word);
         }
         self
+    }
+
+    pub fn arg(self, word: impl AsRef<OsStr>) -> Self {
+        self.args([word])
     }
 
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
@@ -71,12 +76,19 @@ impl Step {
         self
     }
 
+    /// What the step finds on its standard input: a file, or the end of a pipe.
+    pub fn stdin(mut self, from: impl Into<Stdio>) -> Self {
+        self.input = Some(from.into());
+        self
+    }
+
     pub fn run(self) -> Run {
         self.start().wait()
     }
 
     pub fn start(mut self) -> Running {
-        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let input = self.input.unwrap_or_else(Stdio::null);
+        self.command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         Running {
             stdout: collect(child.stdout.take().unwrap()),

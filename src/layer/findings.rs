@@ -1,0 +1,34 @@
+//! What was seen of a layer while it was made: the programs in it, and the names of its files where they are wanted.
+
+use std::collections::BTreeMap;
+
+use super::binary::{self, Binary};
+use super::names::Names;
+
+/// What was seen of a layer.
+#[derive(Debug, Clone, Default)]
+pub struct Findings {
+    /// For each kind of program one file, the first.
+    programs: BTreeMap<String, (String, Binary)>,
+    /// The names of all files; `None` where nobody asks for them.
+    pub names: Option<Names>,
+}
+
+impl Findings {
+    /// Nothing yet; names are to be noted if they are wanted.
+    pub fn new(with_names: bool) -> Self {
+        Self { programs: BTreeMap::new(), names: with_names.then(Names::default) }
+    }
+
+    /// Notes a file that can be executed, by its first bytes.
+    pub fn look_at(&mut self, name: &str, head: &[u8]) {
+        if let Some(binary) = binary::recognise(head) {
+            self.programs.entry(format!("{} {binary}", binary.format)).or_insert_with(|| (name.to_owned(), binary));
+        }
+    }
+
+    /// The programs: the files and what they are.
+    pub fn programs(&self) -> impl Iterator<Item = &(String, Binary)> {
+        self.programs.values()
+    }
+}

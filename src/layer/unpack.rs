@@ -1,0 +1,208 @@
+//! What was compressed by others, unpacked as it passes by: in bounded memory, however it was packed.
+
+use std::io::Write as _;
+
+use flate2::write::MultiGzDecoder;
+use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
+
+use crate::error::{Error, Result};
+use crate::image::format::Packing;
+
+/// Deflate makes at most a thousand bytes of one: so that no more than a few megabytes come out at once, no more than
+/// this goes in, in bytes.
+const GZIP_PIECE: usize = 4 * 1024;
+/// What zstd hands out at once, in bytes.
+const ZSTD_PIECE: usize = 128 * 1024;
+/// The largest window of zstd, as the logarithm of its bytes: 32 MiB, four times what every reader must offer (RFC 8878,
+/// section 3.1.1.1.2). More would be memory that whoever packed it decides on.
+const ZSTD_WINDOW_LOG: u32 = 25;
+
+/// How something is packed, by its first four bytes.
+pub fn packing(head: &[u8]) -> Packing {
+    match head {
+        [0x1f, 0x8b, ..] => Packing::Gzip,
+        // Also a skippable frame, as tools put before others.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Packing::Zstd,
+        _ => Packing::Plain,
+    }
+}
+
+/// Unpacks what is pushed into it.
+pub struct Unpacker {
+    /// What it is, for errors.
+    what: String,
+    engine: Engine,
+}
+
+enum Engine {
+    Plain,
+    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
+    Zstd(Zstd),
+}
+
+impl Unpacker {
+    /// An unpacker of what errors call `what`.
+    ///
+    /// # Errors
+    /// The library has no memory.
+    pub fn new(packing: Packing, what: String) -> Result<Self> {
+        let engine = match packing {
+            Packing::Plain => Engine::Plain,
+            Packing::Gzip => Engine::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
+            Packing::Zstd => Engine::Zstd(Zstd::new()?),
+        };
+        Ok(Self { what, engine })
+    }
+
+    /// The next packed bytes; what comes of them goes to `out`.
+    ///
+    /// # Errors
+    /// They are not what they should be; or those of `out`.
+    pub fn push(&mut self, bytes: &[u8], out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        match &mut self.engine {
+            Engine::Plain => out(bytes),
+            Engine::Gzip(decoder) => {
+                for piece in bytes.chunks(GZIP_PIECE) {
+                    decoder.write_all(piece).map_err(|error| malformed(&self.what, &format!("gzip: {error}")))?;
+                    out(decoder.get_ref())?;
+                    decoder.get_mut().clear();
+                }
+                Ok(())
+            }
+            Engine::Zstd(decoder) => decoder.push(bytes, &self.what, out),
+        }
+    }
+
+    /// The end of the packed bytes.
+    ///
+    /// # Errors
+    /// They end too early.
+    pub fn finish(&mut self, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        match &mut self.engine {
+            Engine::Gzip(decoder) => {
+                decoder.try_finish().map_err(|error| malformed(&self.what, &format!("gzip: {error}")))?;
+                out(decoder.get_ref())
+            }
+            Engine::Zstd(decoder) if decoder.is_within_frame => {
+                Err(malformed(&self.what, "zstd: it ends in the middle of a frame"))
+            }
+            Engine::Plain | Engine::Zstd(_) => Ok(()),
+        }
+    }
+}
+
+struct Zstd {
+    context: DCtx<'static>,
+    buffer: Vec<u8>,
+    is_within_frame: bool,
+}
+
+impl Zstd {
+    fn new() -> Result<Self> {
+        let fail = || Error::Other("zstd can't be set up: there is no memory".to_owned());
+        let mut context = DCtx::try_create().ok_or_else(fail)?;
+        context.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG)).map_err(|_| fail())?;
+        Ok(Self { context, buffer: Vec::with_capacity(ZSTD_PIECE), is_within_frame: false })
+    }
+
+    fn push(&mut self, bytes: &[u8], what: &str, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut input = InBuffer::around(bytes);
+        loop {
+            self.buffer.clear();
+            let mut output = OutBuffer::around(&mut self.buffer);
+            let hint = self
+                .context
+                .decompress_stream(&mut output, &mut input)
+                .map_err(|code| malformed(what, &format!("zstd: {}", zstd_safe::get_error_name(code))))?;
+            let is_full = output.pos() == ZSTD_PIECE;
+            self.is_within_frame = hint != 0;
+            out(&self.buffer)?;
+            // A full buffer may mean that more waits inside. At the end of a frame nothing does, and to ask would begin
+            // another.
+            if input.pos() == bytes.len() && (hint == 0 || !is_full) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn malformed(what: &str, reason: &str) -> Error {
+    Error::Malformed { what: what.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpacked(form: Packing, bytes: &[u8], piece: usize) -> Result<Vec<u8>> {
+        let mut back = Vec::new();
+        let mut unpacker = Unpacker::new(form, "it".to_owned())?;
+        let mut out = |bytes: &[u8]| {
+            back.extend(bytes);
+            Ok(())
+        };
+        bytes.chunks(piece).try_for_each(|piece| unpacker.push(piece, &mut out))?;
+        unpacker.finish(&mut out)?;
+        Ok(back)
+    }
+
+    fn zstd(bytes: &[u8], level: i32) -> Vec<u8> {
+        let mut out = Vec::with_capacity(zstd_safe::compress_bound(bytes.len()));
+        zstd_safe::compress(&mut out, bytes, level).unwrap();
+        out
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn several_members_and_frames_in_pieces_of_any_size() {
+        let content: Vec<u8> = (0..400_000_u32).flat_map(u32::to_le_bytes).collect();
+        let two = |pack: &dyn Fn(&[u8]) -> Vec<u8>| [pack(&content[..1000]), pack(&content[1000..])].concat();
+        for (form, packed) in [(Packing::Gzip, two(&gzip)), (Packing::Zstd, two(&|bytes| zstd(bytes, 3)))] {
+            assert_eq!(packing(&packed), form);
+            for piece in [1, 7, 4096, 1 << 20] {
+                assert!(unpacked(form, &packed, piece).unwrap() == content, "{form:?} {piece}");
+            }
+            for cut in [3, 500, packed.len() - 1] {
+                assert!(unpacked(form, &packed[..cut], 4096).is_err(), "{form:?} cut at {cut}");
+            }
+        }
+        let mut broken = gzip(&content);
+        let middle = broken.len() / 2;
+        broken[middle] ^= 0x55;
+        assert!(unpacked(Packing::Gzip, &broken, 4096).unwrap_err().to_string().starts_with("it: gzip: "));
+        assert!(unpacked(Packing::Plain, &content, 100).unwrap() == content);
+    }
+
+    #[test]
+    fn what_grows_without_bounds_does_so_piece_by_piece() {
+        let zeros = vec![0; 64 << 20];
+        for (form, packed) in [(Packing::Gzip, gzip(&zeros)), (Packing::Zstd, zstd(&zeros, 3))] {
+            let mut largest = 0;
+            let mut unpacker = Unpacker::new(form, "it".to_owned()).unwrap();
+            let mut out = |bytes: &[u8]| {
+                largest = largest.max(bytes.len());
+                Ok(())
+            };
+            unpacker.push(&packed, &mut out).unwrap();
+            unpacker.finish(&mut out).unwrap();
+            assert!(largest < 5 << 20, "{form:?}: {largest}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_takes_too_much_memory_is_refused() {
+        let mut context = zstd_safe::CCtx::create();
+        context.set_parameter(zstd_safe::CParameter::WindowLog(27)).unwrap();
+        context.set_parameter(zstd_safe::CParameter::ContentSizeFlag(false)).unwrap();
+        let mut packed = Vec::with_capacity(4096);
+        let mut output = OutBuffer::around(&mut packed);
+        context.compress_stream(&mut output, &mut InBuffer::around(b"some")).unwrap();
+        context.end_stream(&mut output).unwrap();
+        assert!(unpacked(Packing::Zstd, &packed, 4096).unwrap_err().to_string().contains("zstd: "));
+    }
+}

@@ -1,0 +1,95 @@
+//! Pieces of a blob on their way from one reader to each of its destinations, in bounded memory.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::registry::Pulled;
+
+/// Pieces on their way to one destination.
+pub(super) struct Feed {
+    pieces: mpsc::Receiver<Bytes>,
+    /// What is left of a piece that was cut at the end of a chunk.
+    left: Option<Bytes>,
+    /// Held while pieces are taken. A connection that was answered early may keep a body, and with it this feed, for as
+    /// long as the other side neither reads on nor hangs up.
+    pub(super) open: Option<oneshot::Sender<()>>,
+}
+
+/// The other end of a feed.
+pub(super) struct Line {
+    pieces: mpsc::Sender<Bytes>,
+    /// Resolves when no more pieces are taken.
+    ended: oneshot::Receiver<()>,
+}
+
+impl Line {
+    /// Hands a piece over; whether more are taken.
+    pub(super) async fn send(&mut self, piece: Bytes) -> bool {
+        tokio::select! {
+            sent = self.pieces.send(piece) => sent.is_ok(),
+            _ = &mut self.ended => false,
+        }
+    }
+}
+
+/// A feed and its other end.
+pub(super) fn feed() -> (Line, Feed) {
+    // One piece waits while another is written: enough to keep both ends busy, and all that is held in memory.
+    let (sender, pieces) = mpsc::channel(1);
+    let (open, ended) = oneshot::channel();
+    (Line { pieces: sender, ended }, Feed { pieces, left: None, open: Some(open) })
+}
+
+impl Feed {
+    /// The next piece; `None` where the reader ended.
+    pub(super) async fn next(&mut self) -> Option<Bytes> {
+        match self.left.take() {
+            Some(left) => Some(left),
+            None => self.pieces.recv().await,
+        }
+    }
+}
+
+/// A request body of exactly `length` bytes out of the feed. If the feed ends before, the body fails, so that the
+/// request is broken off and nothing is committed.
+pub(super) fn body(feed: &Arc<Mutex<Feed>>, length: u64, pulled: &Arc<Pulled>) -> reqwest::Body {
+    if length == 0 {
+        return reqwest::Body::from(Bytes::new());
+    }
+    let state = (Arc::clone(feed), Arc::clone(pulled), length);
+    let pieces = futures_util::stream::unfold(state, |(feed, pulled, wanted)| async move {
+        if wanted == 0 {
+            return None;
+        }
+        let piece = {
+            let mut feed = feed.lock().await;
+            feed.next().await.map(|mut piece| {
+                let take = piece.len().min(usize::try_from(wanted).unwrap_or(usize::MAX));
+                let rest = piece.split_off(take);
+                feed.left = Some(rest).filter(|rest| !rest.is_empty());
+                piece
+            })
+        };
+        match piece {
+            Some(piece) => {
+                let wanted = wanted - piece.len() as u64;
+                pulled.add(piece.len() as u64);
+                Some((Ok(piece), (feed, pulled, wanted)))
+            }
+            None => Some((Err(std::io::Error::other("the source ended early")), (feed, pulled, 0))),
+        }
+    });
+    reqwest::Body::wrap_stream(pieces)
+}
+
+/// A request body of all that comes out of the feed, however much that is.
+pub(super) fn whole_body(feed: Feed, pulled: &Arc<Pulled>) -> reqwest::Body {
+    let state = (feed, Arc::clone(pulled));
+    reqwest::Body::wrap_stream(futures_util::stream::unfold(state, |(mut feed, pulled)| async move {
+        let piece = feed.next().await?;
+        pulled.add(piece.len() as u64);
+        Some((Ok::<_, std::io::Error>(piece), (feed, pulled)))
+    }))
+}
