@@ -9,6 +9,7 @@ use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::promote::{comma_separated, reference};
 use super::words::{self, list, parse_list};
 use crate::error::{Error, Result, printable};
+use crate::image::changes::PlatformChanges;
 use crate::image::format;
 use crate::layer::spec::destination;
 use crate::report::results::{self, ResultFile, ResultKey};
@@ -84,6 +85,11 @@ Examples:
       --cmd '[\"node\",\"server.js\"]' \\
       --layer node_modules=/srv/site/node_modules src=/srv/site
 
+  Some of the config for one platform only:
+    imgstep append alpine:3.20 --to ghcr.io/org/app:v1 --layer conf=/etc/app \\
+      --env GOGC=100 '[linux/arm64]GOGC=50' --entrypoint '[\"/app\"]' \\
+      --entrypoint '[linux/arm/v7][\"/app\",\"--small\"]'
+
   Without any registry, into a folder:
     imgstep append oci:base --to oci:build/image:v1 --layer dist=/usr/share/nginx/html
 
@@ -128,7 +134,6 @@ impl AppendArgs {
             return Err(Error::Usage("--delete: scratch holds nothing that could be deleted".to_owned()));
         }
         let (mtime, epoch) = source_date_epoch()?;
-        let changes = self.changes.changes()?;
         Ok(Request {
             base,
             destinations,
@@ -139,9 +144,8 @@ impl AppendArgs {
             exclude: list(&self.exclude),
             compression: self.compression.parse().map_err(|error| Error::Usage(format!("--compression: {error}")))?,
             mtime,
-            created: changes.created.clone().unwrap_or(epoch),
-            changes,
-            annotations: self.annotations()?,
+            created: epoch,
+            changes: self.changes()?,
             format: self.format.map(Into::into),
             if_exists: self.writing.if_exists.into(),
             allow_foreign_binaries: self.allow_foreign_binaries,
@@ -166,14 +170,15 @@ impl AppendArgs {
         Ok(files)
     }
 
-    fn annotations(&self) -> Result<Vec<(String, Option<String>)>> {
-        let mut annotations = Vec::new();
+    fn changes(&self) -> Result<PlatformChanges> {
+        let mut changes = self.changes.changes()?;
         if self.annotate_from_ci {
             let told = ci_annotations::from_environment(&|name| std::env::var(name).ok());
-            annotations.extend(told.into_iter().map(|(name, value)| (name, Some(value))));
+            let told = told.into_iter().map(|(name, value)| (name, Some(value)));
+            // What the user says lies above.
+            changes.all.annotations = told.chain(changes.all.annotations).collect();
         }
-        annotations.extend(self.changes.annotations()?);
-        Ok(annotations)
+        Ok(changes)
     }
 }
 

@@ -3,21 +3,26 @@
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::words::{list, pair};
+use super::scope::{Scoped, scoped};
+use super::words::pair;
 use crate::error::{Error, printable};
+use crate::image::changes::{Only, PlatformChanges};
 use crate::image::config::{Changes, port};
+use crate::image::platform::Platform;
 
 /// The words that change an image.
 #[derive(Debug, Clone, Args)]
 pub struct ChangeArgs {
     /// The program and its first arguments, as a JSON array such as `["/app","-v"]`. The cmd, meant for another program, goes,
-    /// unless --cmd or --keep-cmd says otherwise.
+    /// unless --cmd or --keep-cmd says otherwise. The value of this option and of those below may begin with platforms in
+    /// brackets, `[linux/arm64,linux/arm/v7]VALUE`: it is for their images alone, and counts more than one for all. Options
+    /// that take one value take one for all and one for each platform, each behind its own `--entrypoint`.
     #[arg(long, value_name = "JSON", help_heading = "Changes")]
-    pub entrypoint: Option<String>,
+    pub entrypoint: Vec<String>,
     /// The arguments behind the entrypoint, as a JSON array.
     #[arg(long, value_name = "JSON", help_heading = "Changes")]
-    pub cmd: Option<String>,
-    /// Keep the cmd when the entrypoint is set.
+    pub cmd: Vec<String>,
+    /// Keep the cmd when the entrypoint is set, on every platform.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Changes")]
     pub keep_cmd: bool,
     /// Variables to set: in their place where they are there, else behind the others.
@@ -32,7 +37,7 @@ pub struct ChangeArgs {
     /// Labels to take out.
     #[arg(long, value_name = "KEY", num_args = 0.., help_heading = "Changes")]
     pub unset_label: Vec<String>,
-    /// Annotations to set.
+    /// Annotations to set. One for a platform stands on the manifest of its image, and not on the index.
     #[arg(long, value_name = "KEY=VALUE", num_args = 0.., help_heading = "Changes")]
     pub annotation: Vec<String>,
     /// Annotations to take out.
@@ -40,10 +45,10 @@ pub struct ChangeArgs {
     pub unset_annotation: Vec<String>,
     /// The user to run as: `name[:group]` or `uid[:gid]`.
     #[arg(long, value_name = "USER", help_heading = "Changes")]
-    pub user: Option<String>,
+    pub user: Vec<String>,
     /// The folder to start in.
     #[arg(long, value_name = "PATH", help_heading = "Changes")]
-    pub workdir: Option<String>,
+    pub workdir: Vec<String>,
     /// Ports that the program listens on: 8080, 8080/tcp, 53/udp.
     #[arg(long, value_name = "PORT", num_args = 0.., help_heading = "Changes")]
     pub expose: Vec<String>,
@@ -52,50 +57,113 @@ pub struct ChangeArgs {
     pub volume: Vec<String>,
     /// The signal that ends the program: SIGTERM, or a number.
     #[arg(long, value_name = "SIGNAL", help_heading = "Changes")]
-    pub stop_signal: Option<String>,
+    pub stop_signal: Vec<String>,
     /// When the image was made: 2024-05-06T07:08:09Z (RFC 3339), or seconds since 1970.
     #[arg(long, value_name = "TIME", help_heading = "Changes")]
-    pub created: Option<String>,
+    pub created: Vec<String>,
 }
+
+/// What one word changes in an image.
+type Change = fn(&mut Changes, &str) -> Result<(), Error>;
 
 impl ChangeArgs {
-    /// The changes of the config that these words mean.
+    /// The changes that these words mean, those for every platform and those for some alone.
     ///
     /// # Errors
-    /// A word that is no JSON array, pair, port, signal or time ([`Error::Usage`]).
-    pub fn changes(&self) -> Result<Changes, Error> {
-        let expose = list(&self.expose).into_iter().map(|word| port(&word));
-        Ok(Changes {
-            entrypoint: self.entrypoint.as_deref().map(|word| json_array("--entrypoint", word)).transpose()?,
-            keep_cmd: self.keep_cmd,
-            cmd: self.cmd.as_deref().map(|word| json_array("--cmd", word)).transpose()?,
-            env: pairs("--env", &self.env)?,
-            unset_env: list(&self.unset_env),
-            labels: pairs("--label", &self.label)?,
-            unset_labels: list(&self.unset_label),
-            user: self.user.clone(),
-            workdir: self.workdir.clone(),
-            expose: expose.collect::<Result<_, Error>>().map_err(|error| Error::Usage(format!("--expose: {error}")))?,
-            volumes: list(&self.volume),
-            stop_signal: self.stop_signal.as_deref().map(signal).transpose()?,
-            created: self.created.as_deref().map(time).transpose()?,
-        })
-    }
-
-    /// The annotations that these words mean: those to take out, without a value, before those to set.
-    ///
-    /// # Errors
-    /// A word that is no pair ([`Error::Usage`]).
-    pub fn annotations(&self) -> Result<Vec<(String, Option<String>)>, Error> {
-        let gone = list(&self.unset_annotation).into_iter().map(|name| (name, None));
-        let set = pairs("--annotation", &self.annotation)?.into_iter().map(|(name, value)| (name, Some(value)));
-        Ok(gone.chain(set).collect())
+    /// A word that is no JSON array, pair, port, signal or time, or two where there can be one ([`Error::Usage`]).
+    pub fn changes(&self) -> Result<PlatformChanges, Error> {
+        let single: [(&'static str, &[String], Change); 6] = [
+            ("--entrypoint", &self.entrypoint, |own, word| put(&mut own.entrypoint, json_array("--entrypoint", word))),
+            ("--cmd", &self.cmd, |own, word| put(&mut own.cmd, json_array("--cmd", word))),
+            ("--user", &self.user, |own, word| put(&mut own.user, Ok(word.to_owned()))),
+            ("--workdir", &self.workdir, |own, word| put(&mut own.workdir, Ok(word.to_owned()))),
+            ("--stop-signal", &self.stop_signal, |own, word| put(&mut own.stop_signal, signal(word))),
+            ("--created", &self.created, |own, word| put(&mut own.created, time(word))),
+        ];
+        // What is taken out comes before what is set.
+        let lists: [(&'static str, &[String], Change); 8] = [
+            ("--unset-env", &self.unset_env, |own, word| add(&mut own.env, Ok(gone(word)))),
+            ("--env", &self.env, |own, word| add(&mut own.env, set("--env", word))),
+            ("--unset-label", &self.unset_label, |own, word| add(&mut own.labels, Ok(gone(word)))),
+            ("--label", &self.label, |own, word| add(&mut own.labels, set("--label", word))),
+            ("--unset-annotation", &self.unset_annotation, |own, word| add(&mut own.annotations, Ok(gone(word)))),
+            ("--annotation", &self.annotation, |own, word| add(&mut own.annotations, set("--annotation", word))),
+            ("--expose", &self.expose, |own, word| add(&mut own.expose, exposed(word))),
+            ("--volume", &self.volume, |own, word| add(&mut own.volumes, Ok(word.trim().to_owned()))),
+        ];
+        let mut changes = PlatformChanges::default();
+        changes.all.keep_cmd = self.keep_cmd;
+        for (option, words, change) in single {
+            make(&mut changes, option, words, change)?;
+            once_each(option, words)?;
+        }
+        for (option, words, change) in lists {
+            make(&mut changes, option, words, change)?;
+        }
+        Ok(changes)
     }
 }
 
-/// Pairs as they are: a space at the end of a value may be meant.
-fn pairs(option: &str, words: &[String]) -> Result<Vec<(String, String)>, Error> {
-    words.iter().filter(|word| !word.trim().is_empty()).map(|word| pair(option, word)).collect()
+/// Makes the change of each word, for every image or for those that it names. Values are as they are: a space at the end
+/// of one may be meant.
+fn make(into: &mut PlatformChanges, option: &'static str, words: &[String], change: Change) -> Result<(), Error> {
+    for word in words.iter().filter(|word| !word.trim().is_empty()) {
+        let Scoped { platforms, value } = scoped(option, word)?;
+        if platforms.is_empty() {
+            change(&mut into.all, value)?;
+        }
+        for platform in platforms {
+            let mut changes = Changes::default();
+            change(&mut changes, value)?;
+            into.only.push(Only { platform, option, changes });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that no platform is given two values.
+fn once_each(option: &str, words: &[String]) -> Result<(), Error> {
+    let mut seen: Vec<Platform> = Vec::new();
+    let mut for_all = false;
+    for word in words.iter().filter(|word| !word.trim().is_empty()) {
+        let platforms = scoped(option, word)?.platforms;
+        if platforms.is_empty() && std::mem::replace(&mut for_all, true) {
+            return Err(Error::Usage(format!(
+                "{option} is given twice for all platforms; write it once, and `[PLATFORM]VALUE` for some alone"
+            )));
+        }
+        for platform in platforms {
+            if seen.iter().any(|known| known.is_same(&platform)) {
+                return Err(Error::Usage(format!("{option} is given twice for {platform}; write it once")));
+            }
+            seen.push(platform);
+        }
+    }
+    Ok(())
+}
+
+fn put<T>(slot: &mut Option<T>, value: Result<T, Error>) -> Result<(), Error> {
+    *slot = Some(value?);
+    Ok(())
+}
+
+fn add<T>(list: &mut Vec<T>, value: Result<T, Error>) -> Result<(), Error> {
+    list.push(value?);
+    Ok(())
+}
+
+/// A name that is taken out.
+fn gone(word: &str) -> (String, Option<String>) {
+    (word.trim().to_owned(), None)
+}
+
+/// A name that is set to a value.
+fn set(option: &str, word: &str) -> Result<(String, Option<String>), Error> {
+    pair(option, word).map(|(name, value)| (name, Some(value)))
+}
+
+fn exposed(word: &str) -> Result<String, Error> {
+    port(word.trim()).map_err(|error| Error::Usage(format!("--expose: {error}")))
 }
 
 /// A list of words that may begin with `-`.

@@ -9,6 +9,7 @@ pub mod mutate;
 pub mod promote;
 pub mod registry;
 pub mod run;
+pub mod scope;
 pub mod small_steps;
 pub mod words;
 

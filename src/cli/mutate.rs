@@ -28,7 +28,8 @@ pub struct MutateArgs {
     /// The changes.
     #[command(flatten)]
     pub changes: ChangeArgs,
-    /// Where annotations stand: on the index, on the manifests of the images that are changed, or on both.
+    /// Where annotations stand: on the index, on the manifests of the images that are changed, or on both. Those for one
+    /// platform stand on its manifest anyway.
     #[arg(long, value_name = "WHERE", default_value = "both", help_heading = "Changes")]
     pub annotate: Annotate,
     /// How to write.
@@ -53,6 +54,10 @@ Examples:
     imgstep mutate alpine:3.20 -t registry.example/tools:v1 \\
       --entrypoint '[\"/bin/sh\",\"-c\"]' --user 65532:65532 \\
       --env PORT=8080 --unset-env DEBUG --expose 8080
+
+  One value for all platforms, another one for some:
+    imgstep mutate app:v1 -t reg.example/app:v2 \\
+      --user 65532 --user '[windows/amd64]ContainerUser' --env A=1 '[linux/arm64,linux/arm/v7]A=2'
 
   Only one platform; annotations on the index alone:
     imgstep mutate app:v1 -t reg.example/app:v2 --platform linux/arm64 --env GOGC=50
@@ -86,7 +91,6 @@ impl MutateArgs {
             image,
             platforms: parse_list("--platform", &comma_separated(&self.platform))?,
             changes: self.changes.changes()?,
-            annotations: self.changes.annotations()?,
             annotate: match self.annotate {
                 Annotate::Index => mutate::Annotate::Index,
                 Annotate::Manifests => mutate::Annotate::Manifests,

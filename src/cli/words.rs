@@ -3,6 +3,7 @@
 
 use clap::{Arg, ArgAction, Command};
 
+use super::scope::json_values;
 use crate::error::Error;
 use crate::image::reference::{Reference, is_tag};
 
@@ -12,8 +13,8 @@ pub fn variable(id: &str) -> String {
 }
 
 /// Lets every argument of every step take its value from its environment variable, where that is set and not empty: an
-/// option with an empty value is one that is not given. Lists stand there one value per line; on the command line each
-/// word is one value, whatever is in it.
+/// option with an empty value is one that is not given. Lists stand there one value per line, JSON over as many as it
+/// takes; on the command line each word is one value, whatever is in it.
 #[must_use]
 pub fn with_environment(command: Command, value_of: &dyn Fn(&str) -> Option<String>) -> Command {
     let mut command = command.mut_args(|arg| {
@@ -24,7 +25,10 @@ pub fn with_environment(command: Command, value_of: &dyn Fn(&str) -> Option<Stri
         let Some(value) = value_of(&variable(&name)).filter(|value| !value.trim().is_empty()) else { return arg };
         let is_list = matches!(arg.get_action(), ArgAction::Append);
         let arg = arg.required(false);
-        if is_list {
+        let is_json = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == "JSON"));
+        if is_list && is_json {
+            arg.default_values(json_values(&value))
+        } else if is_list {
             let lines: Vec<String> = value.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
             arg.default_values(lines)
         } else {

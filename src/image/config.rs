@@ -17,7 +17,8 @@ pub struct Config {
     fields: Map<String, Value>,
 }
 
-/// What `append` and `mutate` change in a config. What is not given stays.
+/// What `append` and `mutate` change in an image: its config, and the annotations of its manifest. What is not given
+/// stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// The program and its first arguments.
@@ -26,14 +27,12 @@ pub struct Changes {
     pub keep_cmd: bool,
     /// The arguments that follow the entrypoint.
     pub cmd: Option<Vec<String>>,
-    /// Variables to be set, in this order.
-    pub env: Vec<(String, String)>,
-    /// Variables to be taken out.
-    pub unset_env: Vec<String>,
-    /// Labels to be set.
-    pub labels: Vec<(String, String)>,
-    /// Labels to be taken out.
-    pub unset_labels: Vec<String>,
+    /// Variables to be set, in this order; one without a value is taken out.
+    pub env: Vec<(String, Option<String>)>,
+    /// Labels to be set, in this order; one without a value is taken out.
+    pub labels: Vec<(String, Option<String>)>,
+    /// Annotations to be set, in this order; one without a value is taken out.
+    pub annotations: Vec<(String, Option<String>)>,
     /// The user, `user[:group]` or `uid[:gid]`.
     pub user: Option<String>,
     /// The working directory.
@@ -46,6 +45,19 @@ pub struct Changes {
     pub stop_signal: Option<String>,
     /// When the image was made, as RFC 3339 says it.
     pub created: Option<String>,
+}
+
+impl Changes {
+    /// Whether there is anything to do in a config.
+    pub fn any_in_config(&self) -> bool {
+        let none = Self { keep_cmd: self.keep_cmd, annotations: self.annotations.clone(), ..Self::default() };
+        *self != none
+    }
+
+    /// Whether an annotation is to be set, not just taken out.
+    pub fn sets_annotations(&self) -> bool {
+        self.annotations.iter().any(|(_, value)| value.is_some())
+    }
 }
 
 impl Config {
@@ -100,7 +112,7 @@ impl Config {
         serde_json::to_vec(&self.fields).map_err(|error| malformed(&error.to_string()))
     }
 
-    /// Makes all `changes`.
+    /// Makes all `changes` of a config.
     ///
     /// # Errors
     /// A list or map of the config that is none.
@@ -111,17 +123,17 @@ impl Config {
         if let Some(cmd) = &changes.cmd {
             self.set_cmd(cmd)?;
         }
-        for name in &changes.unset_env {
-            self.unset_env(name)?;
-        }
         for (name, value) in &changes.env {
-            self.set_env(name, value)?;
-        }
-        for name in &changes.unset_labels {
-            self.unset_label(name)?;
+            match value {
+                Some(value) => self.set_env(name, value)?,
+                None => self.unset_env(name)?,
+            }
         }
         for (name, value) in &changes.labels {
-            self.set_label(name, value)?;
+            match value {
+                Some(value) => self.set_label(name, value)?,
+                None => self.unset_label(name)?,
+            }
         }
         for port in &changes.expose {
             self.add_to_set("ExposedPorts", port)?;
@@ -353,7 +365,8 @@ mod tests {
     fn what_is_not_changed_keeps_its_bytes() {
         let bytes = b"{\n \"os\": \"linux\", \"config\": {\"Env\": null, \"Labels\": {\"a\": \"b\"}} }\n";
         let mut config = Config::parse(bytes).unwrap();
-        let changes = Changes { unset_env: words(&["X"]), unset_labels: words(&["y"]), ..Changes::default() };
+        let gone = |name: &str| vec![(name.to_owned(), None)];
+        let changes = Changes { env: gone("X"), labels: gone("y"), ..Changes::default() };
         config.apply(&changes).unwrap();
         config.set_label("a", "b").unwrap();
         assert_eq!(config.to_bytes().unwrap(), bytes);
@@ -367,9 +380,8 @@ mod tests {
         .unwrap();
         let changes = Changes {
             entrypoint: Some(words(&["/app"])),
-            env: vec![("A".into(), "x=y".into()), ("C".into(), String::new())],
-            unset_env: words(&["B"]),
-            labels: vec![("l".into(), "v".into())],
+            env: vec![("B".into(), None), ("A".into(), Some("x=y".into())), ("C".into(), Some(String::new()))],
+            labels: vec![("l".into(), Some("v".into()))],
             user: Some("65532:65532".into()),
             expose: vec![port("8080").unwrap()],
             volumes: words(&["/data"]),

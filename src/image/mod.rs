@@ -1,5 +1,6 @@
 //! Images as data: references, digests, platforms, descriptors, manifests. No I/O.
 
+pub mod changes;
 pub mod config;
 pub mod descriptor;
 pub mod digest;

@@ -21,7 +21,7 @@ use super::context::Context;
 use super::goals::{self, IfExists, Terms};
 use super::telling::{self, Work};
 use crate::error::{Error, Result};
-use crate::image::config::Changes;
+use crate::image::changes::PlatformChanges;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::format::Format;
@@ -56,12 +56,10 @@ pub struct Request {
     pub compression: Compression,
     /// The time of every file, in seconds since 1970.
     pub mtime: u64,
-    /// The time that history says, in RFC 3339.
+    /// The time at which images were made that are given none, in RFC 3339.
     pub created: String,
-    /// What changes in the config.
-    pub changes: Changes,
-    /// Annotations of index and images, set or taken out.
-    pub annotations: Vec<(String, Option<String>)>,
+    /// What changes in the configs and manifests. The annotations for every platform stand on the index too.
+    pub changes: PlatformChanges,
     /// The vocabulary of the result; the base's if none is said.
     pub format: Option<Format>,
     /// What to do with a tag that names something else.

@@ -4,7 +4,6 @@
 //! of somebody else's is lost, and with nothing to change the digest stays. Layers are mounted or copied; then the tags
 //! are written.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use super::goals::{self, IfExists, Terms};
 use super::telling::{self, Work};
 use super::{platforms, source};
 use crate::error::{Error, Result, printable};
+use crate::image::changes::PlatformChanges;
 use crate::image::config::{Changes, Config};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
@@ -36,11 +36,9 @@ pub struct Request {
     pub image: Reference,
     /// The platforms that are changed; none means all. The others stay as they are.
     pub platforms: Vec<Platform>,
-    /// The changes of the configs.
-    pub changes: Changes,
-    /// Annotations to be set; one without a value is taken out.
-    pub annotations: Vec<(String, Option<String>)>,
-    /// Where the annotations stand.
+    /// The changes.
+    pub changes: PlatformChanges,
+    /// Where annotations stand that are for every platform.
     pub annotate: Annotate,
     /// What is written.
     pub destinations: Vec<Reference>,
@@ -86,8 +84,39 @@ impl Edited {
 struct Editor<'a> {
     request: &'a Request,
     store: &'a Store,
-    /// The images that are to be changed; `None` means all.
-    chosen: Option<Vec<Digest>>,
+    changes: ImageChanges,
+}
+
+/// The changes of the images.
+enum ImageChanges {
+    /// The same for every one.
+    All(Box<Changes>),
+    /// For these children of indexes alone, each its own.
+    Each(Vec<(Descriptor, Changes)>),
+}
+
+impl ImageChanges {
+    /// Those of a child of an index, if it is to be changed.
+    fn of(&self, child: &Descriptor) -> Option<&Changes> {
+        let found = match self {
+            Self::All(changes) => Some(&**changes),
+            // By all that the index says of it: an image may stand there for several platforms.
+            Self::Each(each) => each.iter().find(|(known, _)| known == child).map(|(_, changes)| changes),
+        };
+        found.filter(|changes| changes_any(changes))
+    }
+
+    /// Whether some image is to be changed.
+    fn any(&self) -> bool {
+        match self {
+            Self::All(changes) => changes_any(changes),
+            Self::Each(each) => each.iter().any(|(_, changes)| changes_any(changes)),
+        }
+    }
+}
+
+fn changes_any(changes: &Changes) -> bool {
+    changes.any_in_config() || !changes.annotations.is_empty()
 }
 
 /// Indexes in indexes are followed so far.
@@ -156,24 +185,25 @@ async fn platforms_of(store: &Store, root: &Manifest, edited: &Edited, is_moved:
 
 /// The image or index with all changes.
 async fn edit(request: &Request, store: &Store, root: &Manifest) -> Result<Edited> {
+    let mut wanted = request.changes.clone();
+    if request.annotate == Annotate::Index {
+        wanted.all.annotations.clear();
+    }
     let kind = media_type::kind(&root.media_type);
-    let is_index = kind == Kind::Index;
-    let chosen = match (is_index, request.platforms.is_empty()) {
-        (_, true) => None,
-        (true, false) => Some(platforms::matching(store, root, &request.platforms).await?),
-        // Whether a single image is for these platforms is all that there is to find out.
-        (false, false) => platforms::choose(store, root.clone(), &request.platforms).await.map(|_| None)?,
+    let changes = match kind {
+        Kind::Index => of_children(request, store, root, &wanted).await?,
+        _ => ImageChanges::All(Box::new(of_one(request, store, root, wanted).await?)),
     };
-    if !changes_configs(&request.changes) && request.annotations.is_empty() {
+    if !changes.any() && request.changes.all.annotations.is_empty() {
         return Ok(Edited::of(root.clone()));
     }
-    let editor = Editor { request, store, chosen };
-    match kind {
-        Kind::Index => editor.index(root.clone(), 0).await,
-        Kind::Image if request.annotate == Annotate::Index && !request.annotations.is_empty() => {
+    let editor = Editor { request, store, changes };
+    match (kind, &editor.changes) {
+        (Kind::Index, _) => editor.index(root.clone(), 0).await,
+        (Kind::Image, _) if request.annotate == Annotate::Index && !request.changes.all.annotations.is_empty() => {
             Err(Error::Guard(format!("{} is a single image: there is no index to annotate", request.image)))
         }
-        Kind::Image => editor.image(root.clone(), true).await,
+        (Kind::Image, ImageChanges::All(changes)) => editor.image(root.clone(), changes, true).await,
         _ => Err(Error::Guard(format!(
             "{} is `{}`, which has no config and no annotations that could be changed",
             request.image,
@@ -182,9 +212,42 @@ async fn edit(request: &Request, store: &Store, root: &Manifest) -> Result<Edite
     }
 }
 
-/// Whether there is anything to do in a config.
-fn changes_configs(changes: &Changes) -> bool {
-    *changes != Changes { keep_cmd: changes.keep_cmd, ..Changes::default() }
+/// The changes of the images of an index. Which they are is looked up only where it matters.
+async fn of_children(
+    request: &Request,
+    store: &Store,
+    root: &Manifest,
+    wanted: &PlatformChanges,
+) -> Result<ImageChanges> {
+    if request.platforms.is_empty() && wanted.only.is_empty() {
+        return Ok(ImageChanges::All(Box::new(wanted.all.clone())));
+    }
+    let children = platforms::children_below(store, root).await?.into_iter().map(|(child, _)| child);
+    let images = platforms::matching(store, &children.collect::<Vec<_>>(), &request.platforms)?;
+    let named: Vec<Option<&Platform>> = images.iter().map(|image| image.platform.as_ref()).collect();
+    let whose =
+        if request.platforms.is_empty() { format!("{} has", store.name()) } else { "--platform leaves".to_owned() };
+    let changes = platforms::changes_of_each(wanted, &named, &whose)?;
+    Ok(ImageChanges::Each(images.into_iter().zip(changes).collect()))
+}
+
+/// The changes of a single image.
+async fn of_one(request: &Request, store: &Store, root: &Manifest, wanted: PlatformChanges) -> Result<Changes> {
+    if !request.platforms.is_empty() {
+        // Whether it is for these platforms is all that there is to find out.
+        platforms::choose(store, root.clone(), &request.platforms).await?;
+    }
+    if wanted.only.is_empty() {
+        return Ok(wanted.all);
+    }
+    let own = match root.content()? {
+        Content::Image { config, .. } if media_type::is_image_config(&config.media_type) => {
+            source::platform_of(store, &config).await?
+        }
+        _ => None,
+    };
+    let changes = platforms::changes_of_each(&wanted, &[own.as_ref()], &format!("{} has", store.name()))?;
+    Ok(changes.into_iter().next().unwrap_or_default())
 }
 
 type Editing<'e> = Pin<Box<dyn Future<Output = Result<Edited>> + 'e>>;
@@ -200,23 +263,22 @@ impl Editor<'_> {
             let children = source::children(&index)?;
             let edited = try_join_all(children.iter().map(|child| self.child(child, depth))).await?;
             let mut result = Edited::of(index);
-            let mut changed: HashMap<Digest, Descriptor> = HashMap::new();
+            let mut changed: Vec<Option<Descriptor>> = Vec::new();
             for (child, edited) in children.iter().zip(edited) {
+                let is_other = |edited: &&Edited| edited.manifest.digest != child.digest;
+                changed.push(edited.as_ref().filter(is_other).map(|edited| edited.manifest.descriptor()));
                 let Some(edited) = edited else { continue };
-                if edited.manifest.digest != child.digest {
-                    changed.insert(child.digest.clone(), edited.manifest.descriptor());
-                }
                 result.known.push(edited.manifest);
                 result.known.extend(edited.known);
                 result.made.extend(edited.made);
                 result.warnings.extend(edited.warnings);
             }
-            if !changed.is_empty() {
+            if changed.iter().any(Option::is_some) {
                 let kept = rewritten(&result.manifest, &children, &changed, &mut result.warnings)?;
                 result.manifest = result.manifest.with_children(kept)?;
             }
             if depth == 0 && self.request.annotate != Annotate::Manifests {
-                result.manifest = self.annotated(&result.manifest)?;
+                result.manifest = annotated(&result.manifest, &self.request.changes.all)?;
             }
             Ok(result)
         })
@@ -225,35 +287,33 @@ impl Editor<'_> {
     /// A child of an index; `None` where it stays as it is.
     async fn child(&self, child: &Descriptor, depth: usize) -> Result<Option<Edited>> {
         let kind = media_type::kind(&child.media_type);
-        let is_chosen = self.chosen.as_ref().is_none_or(|chosen| chosen.contains(&child.digest));
-        let annotates = self.request.annotate != Annotate::Index && !self.request.annotations.is_empty();
-        let is_meant = kind == Kind::Index || (kind == Kind::Image && is_chosen && !child.is_attestation());
-        if !is_meant || !(annotates || changes_configs(&self.request.changes)) {
+        let changes = self.changes.of(child).filter(|_| kind == Kind::Image && !child.is_attestation());
+        if changes.is_none() && !(kind == Kind::Index && self.changes.any()) {
             return Ok(None);
         }
         let manifest = self.store.manifest(Some(child.digest.as_str())).await?.ok_or_else(|| Error::Malformed {
             what: self.store.name(),
             reason: format!("its index names the manifest {}, which is not there (a sparse index)", child.digest),
         })?;
-        match kind {
-            Kind::Index => self.index(manifest, depth + 1).await.map(Some),
-            _ => self.image(manifest, false).await.map(Some),
+        match changes {
+            Some(changes) => self.image(manifest, changes, false).await.map(Some),
+            None => self.index(manifest, depth + 1).await.map(Some),
         }
     }
 
     /// An image. Of an artifact, which has no config to speak of, only the annotations are changed.
-    async fn image(&self, manifest: Manifest, is_root: bool) -> Result<Edited> {
+    async fn image(&self, manifest: Manifest, changes: &Changes, is_root: bool) -> Result<Edited> {
         let mut result = Edited::of(manifest);
         let config = match result.manifest.content()? {
             Content::Image { config, .. } if media_type::is_image_config(&config.media_type) => Some(config),
             _ => None,
         };
         match config {
-            Some(config) if changes_configs(&self.request.changes) => {
+            Some(config) if changes.any_in_config() => {
                 let bytes = source::read_config(self.store, &config).await?;
                 let mut edited = Config::parse(&bytes)?;
                 result.platform = edited.platform();
-                edited.apply(&self.request.changes)?;
+                edited.apply(changes)?;
                 let edited = edited.to_bytes()?;
                 if edited != bytes {
                     let digest = Digest::of(&edited);
@@ -262,28 +322,26 @@ impl Editor<'_> {
                     result.made.push((digest, edited.into()));
                 }
             }
-            None if is_root && changes_configs(&self.request.changes) => {
+            None if is_root && changes.any_in_config() => {
                 let image = &self.request.image;
                 return Err(Error::Guard(format!("{image} is an artifact: it has no image's config to change")));
             }
             _ => {}
         }
-        if self.request.annotate != Annotate::Index {
-            result.manifest = self.annotated(&result.manifest)?;
-        }
+        result.manifest = annotated(&result.manifest, changes)?;
         Ok(result)
     }
+}
 
-    fn annotated(&self, manifest: &Manifest) -> Result<Manifest> {
-        let sets_any = self.request.annotations.iter().any(|(_, value)| value.is_some());
-        if sets_any && Format::of(&manifest.media_type) == Some(Format::Docker) {
-            return Err(Error::Guard(format!(
-                "{} is of Docker's types, which have no annotations; use --label instead, or convert the image first with `imgstep index --format oci`",
-                manifest.digest
-            )));
-        }
-        manifest.with_annotations(&self.request.annotations)
+/// The manifest with the annotations that are wanted.
+fn annotated(manifest: &Manifest, changes: &Changes) -> Result<Manifest> {
+    if changes.sets_annotations() && Format::of(&manifest.media_type) == Some(Format::Docker) {
+        return Err(Error::Guard(format!(
+            "{} is of Docker's types, which have no annotations; use --label instead, or convert the image first with `imgstep index --format oci`",
+            manifest.digest
+        )));
     }
+    manifest.with_annotations(&changes.annotations)
 }
 
 /// The children of an index with those that changed in their places. Attestations of what changed are left out: they
@@ -291,18 +349,23 @@ impl Editor<'_> {
 fn rewritten(
     index: &Manifest,
     children: &[Descriptor],
-    changed: &HashMap<Digest, Descriptor>,
+    changed: &[Option<Descriptor>],
     warnings: &mut Vec<String>,
 ) -> Result<Vec<serde_json::Value>> {
+    let stands = |subject: &str, is_changed: bool| {
+        let mut pairs = children.iter().zip(changed);
+        pairs.any(|(child, new)| child.digest.as_str() == subject && new.is_some() == is_changed)
+    };
     let mut kept = Vec::new();
-    for (child, mut raw) in children.iter().zip(index.raw_children()?) {
-        let subject = child.attestation_of().and_then(|subject| subject.parse::<Digest>().ok());
-        if let Some(subject) = subject.filter(|subject| changed.contains_key(subject)) {
+    for ((child, new), mut raw) in children.iter().zip(changed).zip(index.raw_children()?) {
+        let is_gone = |subject: &&str| stands(subject, true) && !stands(subject, false);
+        if let Some(subject) = child.attestation_of().filter(is_gone) {
+            let subject = printable(subject, 140);
             warnings
                 .push(format!("the attestation {} speaks of {subject}, which changed: it was left out", child.digest));
             continue;
         }
-        if let (Some(new), Some(fields)) = (changed.get(&child.digest), raw.as_object_mut()) {
+        if let (Some(new), Some(fields)) = (new, raw.as_object_mut()) {
             describe(fields, new);
         }
         kept.push(raw);

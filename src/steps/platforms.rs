@@ -2,8 +2,9 @@
 
 use super::source;
 use crate::error::{Error, Result};
+use crate::image::changes::{Only, PlatformChanges};
+use crate::image::config::Changes;
 use crate::image::descriptor::Descriptor;
-use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::platform::{Match, Platform};
@@ -93,21 +94,42 @@ pub async fn children_below(store: &Store, index: &Manifest) -> Result<Vec<(Desc
     Ok(found)
 }
 
-/// The digests of the images below an index that `wishes` ask for.
+/// The images among these children of an index that `wishes` ask for; all images where there are none.
 ///
 /// # Errors
 /// A platform that is not there ([`Error::Guard`], with a list of those that are).
-pub async fn matching(store: &Store, index: &Manifest, wishes: &[Platform]) -> Result<Vec<Digest>> {
-    let children: Vec<Descriptor> = children_below(store, index).await?.into_iter().map(|(child, _)| child).collect();
+pub fn matching(store: &Store, children: &[Descriptor], wishes: &[Platform]) -> Result<Vec<Descriptor>> {
+    if wishes.is_empty() {
+        return Ok(images(children).cloned().collect());
+    }
     let mut found = Vec::new();
     for wish in wishes {
-        let answers = best_answers(&children, wish);
+        let answers = best_answers(children, wish);
         if answers.is_empty() {
-            return Err(missing(store, wish, images(&children).filter_map(|child| child.platform.as_ref())));
+            return Err(missing(store, wish, images(children).filter_map(|child| child.platform.as_ref())));
         }
-        found.extend(answers.into_iter().map(|position| children[position].digest.clone()));
+        found.extend(answers.into_iter().map(|position| children[position].clone()));
     }
     Ok(found)
+}
+
+/// The changes of each image, by the platform that it is for. `whose` images these are is for an error to say.
+///
+/// # Errors
+/// Changes for a platform that none of the images is for ([`Error::Guard`]): it may be a slip of the pen.
+pub fn changes_of_each(changes: &PlatformChanges, images: &[Option<&Platform>], whose: &str) -> Result<Vec<Changes>> {
+    let mut meant = vec![Vec::new(); images.len()];
+    for (position, Only { platform, option, .. }) in changes.only.iter().enumerate() {
+        let answers = best_of(images.iter().copied(), platform);
+        if answers.is_empty() {
+            let there = listed(images.iter().copied().flatten());
+            return Err(Error::Guard(format!("{option}: {whose} no image for {platform}; there are: {there}")));
+        }
+        for answer in answers {
+            meant[answer].push(position);
+        }
+    }
+    Ok(meant.iter().map(|positions| changes.merged(positions)).collect())
 }
 
 type Gathering<'w> = std::pin::Pin<Box<dyn Future<Output = Result<()>> + 'w>>;
@@ -153,12 +175,13 @@ fn images(children: &[Descriptor]) -> impl Iterator<Item = &Descriptor> {
 
 /// The positions of the children that answer `wish` best.
 pub(super) fn best_answers(children: &[Descriptor], wish: &Platform) -> Vec<usize> {
-    let answers: Vec<(usize, Match)> = children
-        .iter()
-        .enumerate()
-        .filter(|(_, child)| !child.is_attestation())
-        .filter_map(|(position, child)| Some((position, child.platform.as_ref()?.answers(wish)?)))
-        .collect();
+    best_of(children.iter().map(|child| child.platform.as_ref().filter(|_| !child.is_attestation())), wish)
+}
+
+/// The positions of the platforms that answer `wish` best.
+fn best_of<'a>(platforms: impl Iterator<Item = Option<&'a Platform>>, wish: &Platform) -> Vec<usize> {
+    let answers: Vec<(usize, Match)> =
+        platforms.enumerate().filter_map(|(position, platform)| Some((position, platform?.answers(wish)?))).collect();
     let best = answers.iter().map(|(_, answer)| *answer).max();
     answers.into_iter().filter(|(_, answer)| Some(*answer) == best).map(|(position, _)| position).collect()
 }
@@ -190,14 +213,18 @@ async fn only_child(
 }
 
 pub(super) fn missing<'a>(store: &Store, wish: &Platform, there: impl Iterator<Item = &'a Platform>) -> Error {
-    let there: Vec<String> = there.map(Platform::to_string).collect();
-    let there = if there.is_empty() { "none that it names".to_owned() } else { there.join(", ") };
-    Error::Guard(format!("{} has no image for {wish}; there are: {there}", store.name()))
+    Error::Guard(format!("{} has no image for {wish}; there are: {}", store.name(), listed(there)))
+}
+
+fn listed<'a>(platforms: impl Iterator<Item = &'a Platform>) -> String {
+    let platforms: Vec<String> = platforms.map(Platform::to_string).collect();
+    if platforms.is_empty() { "none that it names".to_owned() } else { platforms.join(", ") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::digest::Digest;
 
     fn child(platform: &str) -> Descriptor {
         let mut child = Descriptor::new("", Digest::of(platform.as_bytes()), 1);

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use super::Request;
 use crate::error::{Error, Result, printable};
-use crate::image::config::Config;
+use crate::image::config::{Changes, Config};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::format::Format;
 use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type;
 use crate::image::platform::{Match, Platform};
+use crate::image::reference::Reference;
 use crate::report::outcome::Source;
 use crate::steps::context::Context;
 use crate::steps::{platforms, source};
@@ -45,6 +46,8 @@ pub struct BaseImage {
     pub config: Config,
     /// The positions of the layers, in the request, that go on it.
     pub layers: Vec<usize>,
+    /// What changes in its config and manifest.
+    pub changes: Changes,
 }
 
 impl Base {
@@ -53,7 +56,19 @@ impl Base {
     /// # Errors
     /// It does not exist, or lacks a platform ([`Error::Guard`]), or is no image.
     pub async fn open(context: &Context, request: &Request) -> Result<Self> {
-        let Some(reference) = &request.base else { return scratch(request) };
+        let mut base = match &request.base {
+            Some(reference) => Self::read(context, reference, request).await?,
+            None => scratch(request)?,
+        };
+        let named: Vec<Option<&Platform>> = base.images.iter().map(|image| Some(&image.platform)).collect();
+        let changes = platforms::changes_of_each(&request.changes, &named, "the result has")?;
+        for (image, changes) in base.images.iter_mut().zip(changes) {
+            image.changes = changes;
+        }
+        Ok(base)
+    }
+
+    async fn read(context: &Context, reference: &Reference, request: &Request) -> Result<Self> {
         let store = context.source(reference).await?;
         let root = source::read(reference, &store).await?;
         let described = source::described(reference, &root);
@@ -190,7 +205,7 @@ async fn read_image(
     let platform = platform
         .or_else(|| config.platform())
         .ok_or_else(|| Error::Guard(format!("the config of {} names no platform", store.name())))?;
-    Ok(BaseImage { platform, entry, manifest, config, layers })
+    Ok(BaseImage { platform, entry, manifest, config, layers, changes: Changes::default() })
 }
 
 /// Empty images for the platforms that are named.
@@ -218,7 +233,7 @@ fn scratch(request: &Request) -> Result<Base> {
         let empty = json!({"schemaVersion": 2, "mediaType": format.manifest(), "config": {}, "layers": []});
         let manifest = Manifest::from_bytes("", empty.to_string().into_bytes().into())?;
         let config = Config::scratch(&platform);
-        Ok(BaseImage { entry: json!({}), manifest, config, layers, platform })
+        Ok(BaseImage { entry: json!({}), manifest, config, layers, platform, changes: Changes::default() })
     });
     let images: Vec<BaseImage> = images.collect::<Result<_>>()?;
     let index = (images.len() > 1).then_some(index);

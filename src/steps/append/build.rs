@@ -7,6 +7,7 @@ use super::base::{BASE_DIGEST, BASE_NAME, Base, BaseImage};
 use super::layers::{self, Layer};
 use super::{Request, descriptor_of};
 use crate::error::{Error, Result};
+use crate::image::config::Changes;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::format::{Format, converted};
@@ -42,7 +43,7 @@ impl Built {
 /// A base that is not well formed, or that the wanted vocabulary has no words for.
 pub fn build(request: &Request, base: &Base, layers: &[Layer]) -> Result<Built> {
     let format = request.format.unwrap_or(base.format);
-    if format == Format::Docker && request.annotations.iter().any(|(_, value)| value.is_some()) {
+    if format == Format::Docker && base.images.iter().any(|image| image.changes.sets_annotations()) {
         return Err(Error::Usage(
             "Docker's manifests have no annotations, and the result is to be Docker's; add --format oci".to_owned(),
         ));
@@ -89,8 +90,9 @@ fn one(request: &Request, base: &Base, image: &BaseImage, layers: &[Layer], form
             reason: format!("its config speaks of {} layers, it has {}", config.diff_ids().len(), base_layers.len()),
         });
     }
+    let created = image.changes.created.as_ref().unwrap_or(&request.created);
     for layer in layers::of(layers, image) {
-        config.add_layer(&layer.made.diff_id, &request.created, &layer.title)?;
+        config.add_layer(&layer.made.diff_id, created, &layer.title)?;
         let media_type = format.layer_of(layer.made.packing).ok_or_else(|| {
             Error::Usage(
                 "Docker's manifests have no word for a layer by zstd, and the result is to be Docker's; add --format oci"
@@ -99,13 +101,13 @@ fn one(request: &Request, base: &Base, image: &BaseImage, layers: &[Layer], form
         })?;
         new.push(Descriptor::new(media_type, layer.made.digest.clone(), layer.made.size));
     }
-    config.set_created(&request.created);
-    config.apply(&request.changes)?;
+    config.set_created(created);
+    config.apply(&image.changes)?;
     let bytes = Bytes::from(config.to_bytes()?);
     let config = descriptor_of(format.config(), &bytes);
     let mut manifest = image.manifest.with_layers(&config, &new)?;
     if format == Format::Oci {
-        manifest = manifest.with_annotations(&annotations(request, base, Some(&image.manifest.digest)))?;
+        manifest = manifest.with_annotations(&annotations(&image.changes, base, Some(&image.manifest.digest)))?;
     }
     Ok(Child {
         manifest: converted(&spoken(&manifest, format)?, format)?,
@@ -115,8 +117,8 @@ fn one(request: &Request, base: &Base, image: &BaseImage, layers: &[Layer], form
     })
 }
 
-fn annotations(request: &Request, base: &Base, digest: Option<&Digest>) -> Vec<(String, Option<String>)> {
-    base.annotations(digest).into_iter().chain(request.annotations.iter().cloned()).collect()
+fn annotations(changes: &Changes, base: &Base, digest: Option<&Digest>) -> Vec<(String, Option<String>)> {
+    base.annotations(digest).into_iter().chain(changes.annotations.iter().cloned()).collect()
 }
 
 /// The base's index, with the new images in place of its own.
@@ -124,7 +126,7 @@ fn over(request: &Request, base: &Base, index: &Manifest, children: &[Manifest],
     let entries = base.images.iter().zip(children).map(|(image, child)| entry(image, child, format));
     let mut manifest = index.with_children(entries.collect::<Result<_>>()?)?;
     if format == Format::Oci {
-        manifest = manifest.with_annotations(&annotations(request, base, None))?;
+        manifest = manifest.with_annotations(&annotations(&request.changes.all, base, None))?;
     }
     let manifest = spoken(&manifest, format)?;
     if manifest.media_type == format.index() {

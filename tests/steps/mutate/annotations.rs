@@ -79,6 +79,38 @@ fn dockers_types_have_none() {
             .args(["--annotation", "a=1"])
             .run()
             .failed(3, &["no annotations", "--label"]);
+        mutate(&registry.at("app:v1"), &registry.at("app:v2"))
+            .args(["--annotation", "[linux/arm64]a=1"])
+            .run()
+            .failed(3, &["no annotations", "--label"]);
         assert!(!registry.has_manifest("app", "v2"));
+    }
+}
+
+#[test]
+fn those_for_a_platform_stand_on_its_manifest_wherever_the_others_do() {
+    let image = images::index(Style::Oci, 1, 2, 1, 500);
+    for registry in registries() {
+        image.push(&registry, "app", "v1");
+        for (place, on_index, on_first, on_second) in [
+            ("index", r#"{"a":"all"}"#, "null", r#"{"a":"arm"}"#),
+            ("manifests", "null", r#"{"a":"all"}"#, r#"{"a":"arm"}"#),
+            ("both", r#"{"a":"all"}"#, r#"{"a":"all"}"#, r#"{"a":"arm"}"#),
+        ] {
+            mutate(&registry.at("app:v1"), &registry.at("app:v2"))
+                .args(["--annotation", "[linux/arm64]a=arm", "a=all", "--annotate", place])
+                .run()
+                .ended(0);
+            let (index, children) = annotations(&registry, "v2");
+            assert_eq!(index.to_string(), on_index, "{place}");
+            assert_eq!([children[0].to_string(), children[1].to_string()], [on_first, on_second], "{place}");
+        }
+        mutate(&registry.at("app:v2"), &registry.at("app:v3"))
+            .args(["--unset-annotation", "[linux/amd64]a"])
+            .run()
+            .ended(0);
+        let (index, children) = annotations(&registry, "v3");
+        assert_eq!([index["a"].clone(), children[1]["a"].clone()], ["all", "arm"]);
+        assert!(children[0].is_null());
     }
 }

@@ -1,6 +1,6 @@
 //! On every platform of an index, or on those chosen.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{config, manifest, mutate};
 use crate::support::{Style, assert_complete, images, registries};
@@ -68,5 +68,106 @@ fn a_platform_that_is_not_there_ends_with_3() {
             .args(["--platform", "linux/amd64", "--env", "A=b"])
             .run()
             .ended(0);
+    }
+}
+
+#[test]
+fn what_is_said_of_one_platform_changes_that_one_alone() {
+    let image = images::index(Style::Oci, 1, 3, 1, 500);
+    for registry in registries() {
+        image.push(&registry, "app", "v1");
+        let run = mutate(&registry.at("app:v1"), &registry.at("app:v2"))
+            .args(["--entrypoint", r#"[linux/arm64]["/app-arm64"]"#, "--env", "[linux/arm64]A=1"])
+            .args(["--label", "[linux/arm64]a=1", "--annotation", "[linux/arm64]a=1"])
+            .args(["--user", "[linux/arm64]1", "--created", "[linux/arm64]0"])
+            .run()
+            .ended(0);
+        let (before, after) = (manifest(&registry, "app", "v1"), manifest(&registry, "app", "v2"));
+        let digest = |index: &Value, child: usize| index["manifests"][child]["digest"].as_str().unwrap().to_owned();
+        for child in [0, 2] {
+            assert_eq!(digest(&before, child), digest(&after, child));
+        }
+        assert_ne!(digest(&before, 1), digest(&after, 1));
+        assert!(after["annotations"].is_null(), "{after}");
+        let found: Value = serde_json::from_str(&config(&registry, "app", &digest(&after, 1))).unwrap();
+        assert_eq!(found["config"]["Entrypoint"], json!(["/app-arm64"]));
+        assert_eq!(found["config"]["Env"], json!(["A=1"]));
+        assert_eq!(found["config"]["User"], "1");
+        assert_eq!(found["created"], "1970-01-01T00:00:00Z");
+        assert_eq!(manifest(&registry, "app", &digest(&after, 1))["annotations"], json!({"a": "1"}));
+        assert_complete(&registry, "app", run.stdout.trim().rsplit('@').next().unwrap());
+        // Nothing that it is not already: nothing changes.
+        let run = mutate(&registry.at("app:v2"), &registry.at("app:v3"))
+            .args(["--user", "[linux/arm64]1", "--unset-env", "[linux/amd64]NONE"])
+            .run()
+            .ended(0);
+        assert!(run.stdout.contains(&images::sha256(&registry.manifest_bytes("app", "v2"))), "{}", run.stdout);
+    }
+}
+
+#[test]
+fn a_value_for_a_platform_counts_more_than_one_for_all() {
+    let image = images::nested(1);
+    for registry in registries() {
+        image.push(&registry, "app", "v1");
+        mutate(&registry.at("app:v1"), &registry.at("app:v2"))
+            .args(["--env", "[linux/arm64,linux/arm]A=arm", "A=all", "--cmd", "[linux/arm64][]", "--cmd", r#"["x"]"#])
+            .run()
+            .ended(0);
+        let outer = manifest(&registry, "app", "v2");
+        let inner = manifest(&registry, "app", outer["manifests"][0]["digest"].as_str().unwrap());
+        let children = [&inner["manifests"][0], &inner["manifests"][1], &outer["manifests"][1]];
+        let expected = [("A=all", json!(["x"])), ("A=arm", json!([])), ("A=arm", json!(["x"]))];
+        for (child, (env, cmd)) in children.into_iter().zip(expected) {
+            let found: Value =
+                serde_json::from_str(&config(&registry, "app", child["digest"].as_str().unwrap())).unwrap();
+            assert_eq!(found["config"]["Env"], json!([env]), "{child}");
+            assert_eq!(found["config"]["Cmd"], cmd, "{child}");
+        }
+    }
+}
+
+#[test]
+fn an_image_that_stands_for_two_platforms_is_changed_for_the_one_that_was_named() {
+    let one = images::image(1, 1, 500);
+    let on = |name: &str| json!({"platform": images::platform(name)});
+    let image = images::index_of(
+        Style::Oci,
+        vec![(one.clone(), on("linux/amd64")), (one.clone(), on("linux/arm64")), (one.clone(), on("linux/386"))],
+    );
+    for registry in registries() {
+        image.push(&registry, "app", "v1");
+        for (words, changed) in [
+            (&["--user", "[linux/arm64]1"][..], [false, true, false]),
+            (&["--user", "1", "--platform", "linux/amd64,linux/386"], [true, false, true]),
+        ] {
+            mutate(&registry.at("app:v1"), &registry.at("app:v2")).args(words).run().ended(0);
+            let after = manifest(&registry, "app", "v2");
+            let is_changed = |child: &Value| child["digest"] != one.digest();
+            let found: Vec<bool> = after["manifests"].as_array().unwrap().iter().map(is_changed).collect();
+            assert_eq!(found, changed, "{words:?}");
+        }
+    }
+}
+
+#[test]
+fn a_platform_that_is_not_there_or_not_chosen_is_no_platform_to_speak_of() {
+    let (index, image) = (images::index(Style::Oci, 1, 2, 1, 300), images::image(1, 1, 300));
+    for registry in registries() {
+        index.push(&registry, "app", "index");
+        image.push(&registry, "app", "image");
+        let step = |tag: &str, words: &[&str]| {
+            mutate(&registry.at(&format!("app:{tag}")), &registry.at("app:v2")).args(words).run()
+        };
+        let told = ["--env:", "has no image for linux/s390x; there are: linux/amd64"];
+        step("index", &["--env", "[linux/s390x]A=1"]).failed(3, &told);
+        step("image", &["--env", "[linux/s390x]A=1"]).failed(3, &told);
+        step("index", &["--user", "1", "--unset-env", "[linux/s390x]A"]).failed(3, &["--unset-env:", "linux/s390x"]);
+        step("index", &["--platform", "linux/arm64", "--user", "[linux/amd64]1"])
+            .failed(3, &["--user: --platform leaves no image for linux/amd64; there are: linux/arm64"]);
+        step("index", &["--user", "1", "--user", "2"]).failed(2, &["--user", "twice"]);
+        assert!(!registry.has_manifest("app", "v2"));
+        step("image", &["--user", "[linux/amd64]1", "--user", "2"]).ended(0);
+        assert!(config(&registry, "app", "v2").contains(r#""User":"1""#));
     }
 }

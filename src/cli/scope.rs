@@ -1,0 +1,154 @@
+//! `[PLATFORM,…]VALUE`: values that are for the images of some platforms alone.
+
+use serde::de::IgnoredAny;
+
+use crate::error::{Error, printable};
+use crate::image::platform::Platform;
+
+/// A value, and whose it is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Scoped<'w> {
+    /// The platforms whose images it is for; none means every image.
+    pub platforms: Vec<Platform>,
+    /// The value without the platforms.
+    pub value: &'w str,
+}
+
+/// Takes the platforms off the beginning of a word. Brackets that hold anything but platforms belong to the value, a
+/// JSON array's among them.
+///
+/// # Errors
+/// Platforms without a value behind them ([`Error::Usage`]): a space too many made two words of one, and the second
+/// would be for every platform.
+pub fn scoped<'w>(option: &str, word: &'w str) -> Result<Scoped<'w>, Error> {
+    let scoped = split(word);
+    if scoped.platforms.is_empty() || !scoped.value.is_empty() {
+        return Ok(scoped);
+    }
+    let word = printable(word.trim(), 200);
+    Err(Error::Usage(format!("{option}: `{word}` has no value behind it; write `{word}VALUE` as one word")))
+}
+
+fn split(word: &str) -> Scoped<'_> {
+    let whole = Scoped { platforms: Vec::new(), value: word };
+    let Some((inside, value)) = word.trim_start().strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
+        return whole;
+    };
+    if inside.starts_with(char::is_whitespace) {
+        return whole;
+    }
+    let platforms: Result<Vec<Platform>, _> = inside.split(',').map(|platform| platform.trim().parse()).collect();
+    platforms.map_or(whole, |platforms| Scoped { platforms, value: value.trim_start() })
+}
+
+/// The values of a variable of the environment that holds JSON: one a line, or over several lines as people indent
+/// them.
+pub fn json_values(text: &str) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut open = String::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        if !open.is_empty() {
+            open.push('\n');
+        }
+        open.push_str(line);
+        if serde_json::from_str::<IgnoredAny>(split(&open).value).is_ok() {
+            values.push(std::mem::take(&mut open));
+        }
+    }
+    if !open.is_empty() {
+        // No JSON: whoever reads the values says so.
+        values.push(open);
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(word: &str) -> (String, &str) {
+        let Scoped { platforms, value } = split(word);
+        (platforms.iter().map(Platform::to_string).collect::<Vec<_>>().join(" "), value)
+    }
+
+    #[test]
+    fn platforms_in_brackets_come_off() {
+        for (word, platforms, value) in [
+            ("[linux/arm64]KEY=VALUE", "linux/arm64", "KEY=VALUE"),
+            (r#"[linux/arm64]["/app-arm64"]"#, "linux/arm64", r#"["/app-arm64"]"#),
+            (r#"[linux/arm64] ["/a]b"]"#, "linux/arm64", r#"["/a]b"]"#),
+            ("[linux/arm64]A=[x]", "linux/arm64", "A=[x]"),
+            ("[linux/arm64,linux/arm/v7]A=1", "linux/arm64 linux/arm/v7", "A=1"),
+            ("[linux/arm64, linux/amd64 ]A=1", "linux/arm64 linux/amd64", "A=1"),
+            ("  [linux/arm64]A=1 ", "linux/arm64", "A=1 "),
+            ("[windows/amd64:10.0.17763.1]ContainerUser", "windows/amd64:10.0.17763.1", "ContainerUser"),
+            ("[Linux/x86_64]A=1", "linux/amd64", "A=1"),
+            // Only the first brackets count.
+            ("[linux/arm64][linux/amd64]A=1", "linux/arm64", "[linux/amd64]A=1"),
+            ("[linux/arm64]]A=1", "linux/arm64", "]A=1"),
+            ("[linux/arm64]=", "linux/arm64", "="),
+            (r"[windows/amd64]C:\app", "windows/amd64", r"C:\app"),
+        ] {
+            assert_eq!(parts(word), (platforms.to_owned(), value), "{word}");
+        }
+    }
+
+    #[test]
+    fn any_other_brackets_belong_to_the_value() {
+        for word in [
+            "",
+            "[",
+            "]",
+            "[]",
+            "[ ]",
+            r#"["/app","-v"]"#,
+            r#"[ "/app" ]"#,
+            "[\n\"/app\"\n]",
+            r#"["linux/arm64"]"#,
+            "[ linux/arm64]A=1",
+            "[linux/arm64",
+            "linux/arm64]A=1",
+            "KEY=[linux/arm64]",
+            "[linux]A=1",
+            "[linux/]A=1",
+            "[/arm64]A=1",
+            "[linux/arm64,]A=1",
+            "[,linux/arm64]A=1",
+            "[linux/arm64;linux/amd64]A=1",
+            "[linux/arm64:]A=1",
+            "[linux/arm/v7/x]A=1",
+            "[linux/a b]A=1",
+            "[linux/arm64\0]A=1",
+            "[linux/ärm64]A=1",
+            "[[linux/arm64]]A=1",
+            "［linux/arm64］A=1",
+            "[key]=value",
+            "[::1]:8080",
+            "[0-9]+",
+        ] {
+            assert_eq!(parts(word), (String::new(), word), "{word}");
+        }
+    }
+
+    #[test]
+    fn platforms_need_a_value() {
+        for word in ["[linux/arm64]", "[linux/arm64] ", " [linux/arm64,linux/amd64]"] {
+            let error = scoped("--env", word).unwrap_err().to_string();
+            assert!(error.contains("--env: `[linux/arm64") && error.contains("no value"), "{error}");
+        }
+        assert_eq!(scoped("--env", "[]").unwrap().value, "[]");
+    }
+
+    #[test]
+    fn json_in_the_environment_may_go_over_lines() {
+        let indented = "[\n  \"/app\",\n\n  \"[linux/arm64]\"\n]\n";
+        assert_eq!(json_values(indented), ["[\n  \"/app\",\n  \"[linux/arm64]\"\n]"]);
+        assert_eq!(
+            json_values("[\"/a\"]\n\n[linux/arm64][\"/b\"]\r\n[linux/arm/v7]\n[\n\"/c\"]"),
+            ["[\"/a\"]", "[linux/arm64][\"/b\"]", "[linux/arm/v7]\n[\n\"/c\"]"]
+        );
+        assert_eq!(json_values("[\"/a\"]\n/b\n[\"/c\"]"), ["[\"/a\"]", "/b\n[\"/c\"]"]);
+        assert_eq!(json_values("[\n\"/a\",\n]"), ["[\n\"/a\",\n]"]);
+        assert!(json_values(" \n\n").is_empty());
+    }
+}
