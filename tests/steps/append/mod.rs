@@ -8,6 +8,7 @@ mod large;
 mod layers;
 mod results;
 mod tars;
+mod windows;
 
 use std::process::Command;
 
