@@ -60,9 +60,10 @@ impl Descriptor {
         }
     }
 
-    /// Whether this is a foreign layer, whose content is left where its URLs point.
+    /// Whether this is a foreign layer, whose content is left where its URLs point. One that has none is nowhere else,
+    /// whatever its type.
     pub fn is_foreign(&self) -> bool {
-        media_type::is_foreign_layer(&self.media_type)
+        media_type::is_foreign_layer(&self.media_type) && !self.urls.is_empty()
     }
 
     /// If this child of an index is an attestation manifest of BuildKit: the digest of the image it speaks of.

@@ -198,7 +198,7 @@ fn missing_parts(repository: &Repository, content: &Content) -> Vec<String> {
     let blob = |digest: &Digest| (!repository.blobs.contains_key(digest)).then(|| format!("blob {digest}"));
     let layer = |layer: &Descriptor| {
         // What is left where its URLs point is not asked for.
-        if layer.is_foreign() || !layer.urls.is_empty() { None } else { blob(&layer.digest) }
+        if layer.urls.is_empty() { blob(&layer.digest) } else { None }
     };
     let child = |child: &Descriptor| match media_type::kind(&child.media_type) {
         Kind::Blob => blob(&child.digest),

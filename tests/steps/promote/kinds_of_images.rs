@@ -165,6 +165,20 @@ fn a_foreign_layer_is_left_where_its_url_points() {
 }
 
 #[test]
+fn a_layer_of_a_foreign_type_without_an_address_is_nowhere_else_and_moves() {
+    let mut image = images::with_foreign_layer(1);
+    let mut manifest: serde_json::Value = serde_json::from_slice(&image.root().bytes).unwrap();
+    manifest["layers"][0].as_object_mut().unwrap().remove("urls");
+    *image.manifests.last_mut().unwrap() = images::Content::json(images::OCI_MANIFEST, &manifest);
+    image.blobs.append(&mut image.foreign);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        promote(&source.at("app:v1"), &destination.at("app:v1")).run().printed(&[line(&destination.at("app"), &image)]);
+        assert_image(&destination, "app", "v1", &image);
+    }
+}
+
+#[test]
 fn a_foreign_layer_moves_when_asked() {
     let image = images::with_foreign_layer(1);
     for (source, destination) in pairs() {
