@@ -187,7 +187,13 @@ impl Config {
     /// # Errors
     /// `config` is not an object.
     pub fn set_cmd(&mut self, words: &[String]) -> Result<()> {
-        self.run()?.insert("Cmd".to_owned(), json!(words));
+        let is_windows = self.is_windows();
+        let run = self.run()?;
+        run.insert("Cmd".to_owned(), json!(words));
+        // As with an entrypoint; where there is one, the mark speaks of that.
+        if is_windows && run.get("Entrypoint").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+            run.shift_remove("ArgsEscaped");
+        }
         Ok(())
     }
 
@@ -412,6 +418,26 @@ mod tests {
         assert_eq!(with(kept), r#"{"config":{"Cmd":["sh"],"Entrypoint":["/app"]}}"#);
         let given = Changes { cmd: Some(words(&["-v"])), ..set };
         assert_eq!(with(given), r#"{"config":{"Entrypoint":["/app"],"Cmd":["-v"]}}"#);
+    }
+
+    #[test]
+    fn words_are_no_line_that_a_shell_of_windows_has_escaped() {
+        let with = |base: &str, entrypoint: Option<Vec<String>>, cmd: Option<Vec<String>>| {
+            let mut config = Config::parse(base.as_bytes()).unwrap();
+            config.apply(&Changes { entrypoint, cmd, ..Changes::default() }).unwrap();
+            text(&config)
+        };
+        let line = r#"{"os":"windows","config":{"Cmd":["a b"],"ArgsEscaped":true}}"#;
+        assert_eq!(with(line, None, Some(words(&["c", "d"]))), r#"{"os":"windows","config":{"Cmd":["c","d"]}}"#);
+        assert_eq!(with(line, Some(words(&["e"])), None), r#"{"os":"windows","config":{"Entrypoint":["e"]}}"#);
+        let of_entrypoint = r#"{"os":"windows","config":{"Entrypoint":["a b"],"ArgsEscaped":true}}"#;
+        assert_eq!(
+            with(of_entrypoint, None, Some(words(&["c"]))),
+            r#"{"os":"windows","config":{"Entrypoint":["a b"],"ArgsEscaped":true,"Cmd":["c"]}}"#
+        );
+        // BuildKit writes it everywhere; elsewhere it means nothing, and what is not spoken of stays.
+        let linux = r#"{"os":"linux","config":{"Cmd":["sh"],"ArgsEscaped":true}}"#;
+        assert_eq!(with(linux, None, Some(words(&["sh"]))), linux);
     }
 
     #[test]
