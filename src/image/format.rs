@@ -116,9 +116,16 @@ impl Format {
 /// # Errors
 /// It says something that the other vocabulary has no words for ([`Error::Guard`]).
 pub fn converted(manifest: &Manifest, format: Format) -> Result<Manifest> {
-    if Format::of(&manifest.media_type) == Some(format) {
-        return Ok(manifest.clone());
-    }
+    if Format::of(&manifest.media_type) == Some(format) { Ok(manifest.clone()) } else { throughout(manifest, format) }
+}
+
+/// As [`converted`], and of a manifest that is in the words of `format` itself the config and layers that are not: some
+/// tools mix them.
+///
+/// # Errors
+/// As [`converted`].
+pub fn throughout(manifest: &Manifest, format: Format) -> Result<Manifest> {
+    let is_other = Format::of(&manifest.media_type) != Some(format);
     let cannot = |reason: &str| Err(Error::Guard(cannot(manifest, format, reason)));
     if !matches!(manifest.media_type.as_str(), OCI_MANIFEST | DOCKER_MANIFEST) {
         return cannot("it is no image manifest");
@@ -127,7 +134,7 @@ pub fn converted(manifest: &Manifest, format: Format) -> Result<Manifest> {
         Ok(fields) => fields,
         Err(error) => return cannot(&error.to_string()),
     };
-    if let Some(reason) = lost(&fields, format) {
+    if let Some(reason) = lost(&fields, format).filter(|_| is_other) {
         return cannot(&reason);
     }
     let config = fields.get_mut("config").and_then(Value::as_object_mut);
@@ -142,10 +149,14 @@ pub fn converted(manifest: &Manifest, format: Format) -> Result<Manifest> {
         let Some(layer) = layer.as_object_mut() else { return cannot("a layer of it is no descriptor") };
         match format.layer(type_of(layer)) {
             Some(new) => drop(layer.insert("mediaType".to_owned(), new.into())),
+            // A type of the same vocabulary's, such as zstd, or of nobody's.
+            None if !is_other => {}
             None => return cannot(&format!("a layer of it is `{}`", type_of(layer))),
         }
     }
-    fields.insert("mediaType".to_owned(), format.manifest().into());
+    if is_other {
+        fields.insert("mediaType".to_owned(), format.manifest().into());
+    }
     match serde_json::to_vec(&fields) {
         Ok(bytes) => Manifest::from_bytes(format.manifest(), bytes.into()),
         Err(error) => cannot(&error.to_string()),
@@ -196,6 +207,16 @@ mod tests {
         assert_eq!(oci.bytes, manifest(OCI_MANIFEST, OCI_CONFIG, LAYERS[3].0, "").bytes);
         assert_eq!(converted(&oci, Format::Docker).unwrap().digest, docker.digest);
         assert_eq!(converted(&oci, Format::Oci).unwrap().digest, oci.digest);
+    }
+
+    #[test]
+    fn what_is_mixed_is_so_no_more() {
+        let mixed = manifest(OCI_MANIFEST, DOCKER_CONFIG, LAYERS[0].1, "");
+        assert_eq!(converted(&mixed, Format::Oci).unwrap().digest, mixed.digest);
+        let uniform = manifest(OCI_MANIFEST, OCI_CONFIG, LAYERS[0].0, "");
+        assert_eq!(throughout(&mixed, Format::Oci).unwrap().bytes, uniform.bytes);
+        let zstd = manifest(OCI_MANIFEST, OCI_CONFIG, "application/vnd.oci.image.layer.v1.tar+zstd", "");
+        assert_eq!(throughout(&zstd, Format::Oci).unwrap().bytes, zstd.bytes);
     }
 
     #[test]

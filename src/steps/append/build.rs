@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::image::config::Changes;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
-use crate::image::format::{Format, converted};
+use crate::image::format::{Format, throughout};
 use crate::image::manifest::{Content, Manifest, describe};
 use crate::image::platform::Platform;
 
@@ -110,7 +110,7 @@ fn one(request: &Request, base: &Base, image: &BaseImage, layers: &[Layer], form
         manifest = manifest.with_annotations(&annotations(&image.changes, base, Some(&image.manifest.digest)))?;
     }
     Ok(Child {
-        manifest: converted(&spoken(&manifest, format)?, format)?,
+        manifest: throughout(&spoken(&manifest, format)?, format)?,
         config: (config, bytes),
         inherited: base_layers,
         layers: new,

@@ -130,6 +130,29 @@ fn the_vocabulary_can_be_changed_and_is_never_mixed() {
 }
 
 #[test]
+fn a_base_that_mixes_vocabularies_is_not_mixed_any_more() {
+    let layers = images::layers(Style::Docker, 1, 2, 500);
+    let child = images::image_of(Style::Oci, "linux/amd64", layers.clone());
+    let other = images::image_of(Style::Docker, "linux/arm64", layers);
+    let on = |name: &str| json!({"platform": images::platform(name)});
+    let base = images::index_of(Style::Oci, vec![(child, on("linux/amd64")), (other, on("linux/arm64"))]);
+    let folder = Folder::new();
+    let layer = format!("{}=/opt/f", folder.write("f", "x").display());
+    for registry in registries() {
+        base.push(&registry, "base", "v1");
+        for (words, strange) in [(&[][..], "vnd.docker."), (&["--format", "docker"], "vnd.oci.")] {
+            let run = append(&registry.at("base:v1"), &registry.at("app:v1")).args(["--layer", &layer]).args(words);
+            assert_complete(&registry, "app", &digest(&run.run().ended(0)));
+            let index = manifest(&registry, "app", "v1");
+            for child in index["manifests"].as_array().unwrap() {
+                let image = manifest(&registry, "app", child["digest"].as_str().unwrap());
+                assert!(!format!("{index}{image}").contains(strange), "{index} {image}");
+            }
+        }
+    }
+}
+
+#[test]
 fn layers_of_the_base_are_mounted_within_a_registry() {
     let base = images::image(1, 3, 2000);
     let folder = Folder::new();

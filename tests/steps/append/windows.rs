@@ -314,7 +314,7 @@ fn one_folder_on_linux_and_on_windows_lies_where_each_looks_for_it() {
 
 #[test]
 fn the_result_is_promoted_with_its_foreign_layers_by_reference_and_others_can_read_it() {
-    let (_folder, layer) = program_folder();
+    let (folder, layer) = program_folder();
     for style in [Style::Docker, Style::Oci] {
         for (source, destination) in pairs() {
             let elsewhere = Proxy::before(&source);
@@ -330,6 +330,11 @@ fn the_result_is_promoted_with_its_foreign_layers_by_reference_and_others_can_re
                 assert!(!destination.has_blob("app", &base.foreign[number].digest));
             }
             read_by_others(&destination.at("app:v1"), &digest(&run));
+            // Through a folder, too.
+            let layout = format!("oci:{}:v1", folder.join(&destination.host.replace(':', "-")).display());
+            append(&source.at("windows:ltsc"), &layout).args(["--layer", &layer]).run().ended(0);
+            imgstep(["promote", &layout, &destination.at("again:v1")]).run().ended(0);
+            assert_complete(&destination, "again", &digest(&run));
             assert!(elsewhere.log().is_empty(), "{:#?}", elsewhere.lines());
         }
     }
