@@ -14,14 +14,21 @@ pub struct Scoped<'w> {
     pub value: &'w str,
 }
 
-/// Takes the platforms off the beginning of a word. Brackets that hold anything but platforms belong to the value, a
-/// JSON array's among them.
+/// Takes the platforms off the beginning of a word. The brackets of a JSON array belong to the value.
 ///
 /// # Errors
-/// Platforms without a value behind them ([`Error::Usage`]): a space too many made two words of one, and the second
-/// would be for every platform.
+/// Brackets that hold anything but platforms, where the value is no JSON: most likely a platform was mistyped, and the
+/// value would be for all. Platforms without a value behind them: a space too many made two words of one, and the second
+/// would be for every platform ([`Error::Usage`]).
 pub fn scoped<'w>(option: &str, word: &'w str) -> Result<Scoped<'w>, Error> {
     let scoped = split(word);
+    let is_json = matches!(option, "--entrypoint" | "--cmd");
+    if scoped.platforms.is_empty() && word.trim_start().starts_with('[') && !is_json {
+        let word = printable(word.trim(), 200);
+        return Err(Error::Usage(format!(
+            "{option}: `{word}` begins with brackets, and they hold no platform; write [linux/arm64]VALUE"
+        )));
+    }
     if scoped.platforms.is_empty() || !scoped.value.is_empty() {
         return Ok(scoped);
     }
@@ -136,7 +143,16 @@ mod tests {
             let error = scoped("--env", word).unwrap_err().to_string();
             assert!(error.contains("--env: `[linux/arm64") && error.contains("no value"), "{error}");
         }
-        assert_eq!(scoped("--env", "[]").unwrap().value, "[]");
+        assert_eq!(scoped("--cmd", "[]").unwrap().value, "[]");
+    }
+
+    #[test]
+    fn a_platform_that_is_mistyped_is_no_name() {
+        for word in ["[arm64]A=1", "[linux/arm64;linux/amd64]A=1", " [", "[]A=1"] {
+            let error = scoped("--env", word).unwrap_err().to_string();
+            assert!(error.contains("they hold no platform"), "{error}");
+        }
+        assert_eq!(scoped("--env", "A=[x]").unwrap().value, "A=[x]");
     }
 
     #[test]

@@ -38,27 +38,24 @@ fn exactness(platform: &Platform) -> (usize, bool) {
     (platform.os_version.as_ref().map_or(0, String::len), platform.variant.is_some())
 }
 
+fn joined<T>(mut below: Vec<T>, top: Vec<T>) -> Vec<T> {
+    below.extend(top);
+    below
+}
+
 /// What is left when both are wanted and `top` counts more: lists are worked through from first to last.
 fn above(below: Changes, top: Changes) -> Changes {
-    let join = |mut below: Vec<String>, top: Vec<String>| {
-        below.extend(top);
-        below
-    };
-    let join_pairs = |mut below: Vec<(String, Option<String>)>, top: Vec<(String, Option<String>)>| {
-        below.extend(top);
-        below
-    };
     Changes {
         entrypoint: top.entrypoint.or(below.entrypoint),
         keep_cmd: top.keep_cmd || below.keep_cmd,
         cmd: top.cmd.or(below.cmd),
-        env: join_pairs(below.env, top.env),
-        labels: join_pairs(below.labels, top.labels),
-        annotations: join_pairs(below.annotations, top.annotations),
+        env: joined(below.env, top.env),
+        labels: joined(below.labels, top.labels),
+        annotations: joined(below.annotations, top.annotations),
         user: top.user.or(below.user),
         workdir: top.workdir.or(below.workdir),
-        expose: join(below.expose, top.expose),
-        volumes: join(below.volumes, top.volumes),
+        expose: joined(below.expose, top.expose),
+        volumes: joined(below.volumes, top.volumes),
         stop_signal: top.stop_signal.or(below.stop_signal),
         created: top.created.or(below.created),
     }

@@ -237,7 +237,7 @@ fn two_values_for_one_platform_end_with_2() {
         append("scratch", &out).args(["--layer", &layer, "--platform", "linux/amd64,linux/arm64"]).args(words).run()
     };
     for (option, value) in [
-        ("--entrypoint", r#"["/app"]"#),
+        ("--entrypoint", r#"["/opt/f"]"#),
         ("--cmd", "[]"),
         ("--user", "1"),
         ("--workdir", "/w"),
