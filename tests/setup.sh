@@ -34,24 +34,106 @@ quietly() {
 install_packages() {
     have apt-get && as_root true || return 1
     echo "setup: installing $*"
-    quietly as_root apt-get update || return 1
-    quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+    quietly as_root apt-get -o Acquire::Retries=3 update || return 1
+    quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 install -y --no-install-recommends "$@"
+}
+
+# The processor that this machine is not: the examples are built for both.
+case $(uname -m) in
+aarch64) other=x86_64 other_package=x86-64 other_debian=amd64 ;;
+*) other=aarch64 other_package=aarch64 other_debian=arm64 ;;
+esac
+
+have_engine() {
+    have docker && { have dockerd || [ -x /usr/sbin/dockerd ] || docker info >/dev/null 2>&1; }
+}
+
+have_pip() {
+    python3 -m pip --version >/dev/null 2>&1
 }
 
 set --
 have docker-registry || set -- "$@" docker-registry
 have skopeo || set -- "$@" skopeo
-if [ $# -gt 0 ] && install_packages "$@"; then
-    # The package also starts a registry on port 5000, which nobody asked for. The tests start their own.
-    if [ "$1" = docker-registry ] && [ -d /run/systemd/system ]; then
-        quietly as_root systemctl disable --now docker-registry || true
-    fi
+# What the examples are run with, and built with.
+have_engine || set -- "$@" docker.io
+have go || set -- "$@" golang-go
+have npm || set -- "$@" npm
+have_pip || set -- "$@" python3-pip
+have javac || set -- "$@" default-jdk-headless
+have "$other-linux-gnu-gcc" || set -- "$@" "gcc-$other_package-linux-gnu" "libc6-dev-$other_debian-cross"
+if [ $# -gt 0 ] && install_packages "$@" && [ -d /run/systemd/system ]; then
+    # These two also start services, which nobody asked for. The tests start their own.
+    for package in "$@"; do
+        case $package in
+        docker-registry) quietly as_root systemctl disable --now docker-registry || true ;;
+        docker.io) quietly as_root systemctl disable --now docker.socket docker containerd || true ;;
+        esac
+    done
+fi
+# Newer Debians have the client in a package of its own.
+if ! have docker && have dockerd; then
+    install_packages docker-cli || true
 fi
 
-if ! have crane && have go; then
+# Older ones don't fetch the newer Go that a module asks for.
+have_recent_go() {
+    go version 2>/dev/null | grep -Eq 'go1[.](2[1-9]|[3-9][0-9])'
+}
+
+if ! have crane && have_recent_go; then
     echo "setup: installing crane $crane into target/tools"
     quietly env GOBIN="$tools/bin" GOFLAGS=-buildvcs=false \
         go install "github.com/google/go-containerregistry/cmd/crane@$crane" || true
+fi
+
+# Deno is in no Debian; npm has its binary.
+if ! have deno && have npm; then
+    case $(uname -m) in
+    aarch64) package=@deno/linux-arm64-glibc@2.9.6 ;;
+    *) package=@deno/linux-x64-glibc@2.9.6 ;;
+    esac
+    echo "setup: installing $package into target/tools"
+    mkdir -p "$tools/deno" "$tools/bin"
+    if quietly npm pack --silent --pack-destination "$tools/deno" "$package"; then
+        tar -xzf "$tools"/deno/*.tgz -C "$tools/bin" --strip-components=1 package/deno
+        rm -r "$tools/deno"
+    fi
+fi
+
+# The std of the installed Rust comes from rustup alone. Where it isn't, Debian's compiler stands in for the other
+# processor: unpacked, not installed, so that nothing else finds it.
+have_other_std() {
+    libraries=$(rustc --print target-libdir --target "$other-unknown-linux-gnu") &&
+        ls "$libraries"/libstd-*.rlib >/dev/null 2>&1
+}
+
+# unpack_rust COMPILER STD: Debian's packages of them.
+unpack_rust() {
+    rm -rf "$tools/rust"
+    WORK=$tools/packages sh examples/base/packages.sh "$(dpkg --print-architecture)" "$tools/rust" \
+        '!rustc.*|libstd-rust-.*[0-9]|libllvm.*|lib(edit|ffi|xml|z3|bsd|md|icu|tinfo|zstd|lzma).*|zlib1g' "$1" &&
+        WORK=$tools/packages sh examples/base/packages.sh "$other_debian" "$tools/rust" '!libstd-rust-.*dev' "$2"
+}
+
+if ! have_other_std && [ ! -x "$tools/rust/rustc" ]; then
+    echo "setup: unpacking Debian's Rust for $other into target/tools"
+    # The first is the newer of the two, where a Debian has it.
+    if unpack_rust rustc-web libstd-rust-web-dev >/dev/null 2>&1 || quietly unpack_rust rustc libstd-rust-dev; then
+        libraries=$tools/rust/usr/lib/$(uname -m)-linux-gnu:$tools/rust/lib/$(uname -m)-linux-gnu
+        cat >"$tools/rust/rustc" <<END
+#!/bin/sh
+# The compiler for $other is Debian's, and the installed one for all else.
+case " \$* " in
+*$other-unknown-linux-gnu*)
+    export LD_LIBRARY_PATH="$libraries"
+    exec "$tools/rust/usr/bin/rustc" "\$@"
+    ;;
+*) exec rustc "\$@" ;;
+esac
+END
+        chmod +x "$tools/rust/rustc"
+    fi
 fi
 
 left_out() {
@@ -59,5 +141,11 @@ left_out() {
 }
 have docker-registry || left_out docker-registry "left out are the tests against the distribution registry; the same tests run against the registry inside imgstep"
 have skopeo || left_out skopeo "left out are the comparisons with skopeo"
-have crane || left_out crane "left out are the comparisons with crane (Go installs it)"
-have go || left_out go "left out is the conformance suite of the OCI distribution spec"
+have crane || left_out crane "left out are the comparisons with crane (Go 1.21 or newer installs it)"
+have_recent_go || left_out "Go 1.21 or newer" "left out is the conformance suite of the OCI distribution spec"
+have go || left_out go "left out is the example for Go"
+have_engine || left_out docker "left out are the containers of the examples"
+have npm || left_out npm "left out are the examples for Node and Deno"
+have_pip || left_out pip "left out is the example for Python"
+have javac || left_out javac "left out is the example for Java"
+have_other_std || [ -x "$tools/rust/rustc" ] || left_out "Rust's std for $other" "left out is the example for Rust"

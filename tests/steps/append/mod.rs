@@ -2,6 +2,7 @@
 
 mod config;
 mod entrypoint;
+mod examples;
 mod guards;
 mod images;
 mod large;

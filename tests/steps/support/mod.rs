@@ -3,6 +3,8 @@
 pub mod certificates;
 pub mod client;
 pub mod complete;
+pub mod docker;
+pub mod examples;
 pub mod folder;
 pub mod images;
 pub mod json_schema;

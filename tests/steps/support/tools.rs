@@ -12,3 +12,15 @@ pub fn other_tool(words: &[&str]) -> Option<String> {
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
+
+/// Whether a program is on the PATH.
+pub fn is_here(program: &str) -> bool {
+    let looked = Command::new("sh").args(["-c", "command -v \"$0\" >/dev/null", program]).status();
+    looked.is_ok_and(|status| status.success())
+}
+
+/// Something is not on this machine: what that means is said, and is a failure under `CI=true`.
+pub fn left_out(what: &str, consequence: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{what}: not here");
+    eprintln!("{what}: not here: {consequence}");
+}
