@@ -77,7 +77,7 @@ pub fn without_empty_options(command: &Command, words: Vec<String>) -> Vec<Strin
         }
         let mut values = Vec::new();
         let many = arg.get_num_args().is_some_and(|range| range.max_values() > 1);
-        while let Some(value) = words.next_if(|next| next.is_empty() || !next.starts_with('-') || next == "-") {
+        while let Some(value) = words.next_if(|next| next.is_empty() || !next.starts_with('-') || is_stdin(next)) {
             values.push(value);
             if !many {
                 break;
@@ -87,11 +87,35 @@ pub fn without_empty_options(command: &Command, words: Vec<String>) -> Vec<Strin
         values.retain(|value| !value.is_empty());
         // A single option with no word at all is a mistake that clap explains.
         if !values.is_empty() || (given == 0 && !many) {
-            out.push(word);
-            out.extend(values);
+            give(&mut out, &word, values);
         }
     }
     out
+}
+
+/// `-` for standard input, also with options of its own, as a layer has them: `-,platform=linux/arm64`.
+fn is_stdin(word: &str) -> bool {
+    word == "-" || word.starts_with("-,")
+}
+
+/// An option with its values; one that looks like an option itself is bound to the name, so that it is taken for a value.
+fn give(out: &mut Vec<String>, option: &str, values: Vec<String>) {
+    if values.is_empty() {
+        out.push(option.to_owned());
+        return;
+    }
+    let mut named = false;
+    for value in values {
+        if value.starts_with("-,") && option.starts_with("--") {
+            out.push(format!("{option}={value}"));
+            named = false;
+            continue;
+        }
+        if !std::mem::replace(&mut named, true) {
+            out.push(option.to_owned());
+        }
+        out.push(value);
+    }
 }
 
 fn option<'a>(step: &'a Command, name: &str) -> Option<&'a Arg> {
@@ -178,6 +202,16 @@ mod tests {
         assert_eq!(cleaned("imgstep promote a b --dry-run=false -t ''"), "imgstep promote a b --dry-run=false");
         assert_eq!(cleaned("imgstep promote a b -t c --jobs 3 -v"), "imgstep promote a b -t c --jobs 3 -v");
         assert_eq!(cleaned("imgstep promote '' b --unknown="), "imgstep promote  b --unknown=");
+    }
+
+    #[test]
+    fn a_layer_from_standard_input_is_no_option() {
+        assert_eq!(cleaned("imgstep append b --layer a -"), "imgstep append b --layer a -");
+        assert_eq!(
+            cleaned("imgstep append b --layer a -,mode=0755 c d --to x"),
+            "imgstep append b --layer a --layer=-,mode=0755 --layer c d --to x"
+        );
+        assert_eq!(cleaned("imgstep append b --layer -,owner=1"), "imgstep append b --layer=-,owner=1");
     }
 
     #[test]

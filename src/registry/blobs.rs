@@ -3,8 +3,8 @@
 //! Distribution specification, "Pulling blobs" and "Checking if content exists in the registry"; RFC 9110, section 14.
 
 use bytes::Bytes;
-use reqwest::Method;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, RANGE};
+use http::Method;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, RANGE};
 use url::Url;
 
 use super::repository::{Call, Repository, Room};

@@ -2,7 +2,7 @@
 //!
 //! RFC 9110, section 11; distribution's token specification.
 
-use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use http::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// What a registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

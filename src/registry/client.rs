@@ -8,12 +8,12 @@ use std::time::Duration;
 use url::Url;
 
 use super::host::{Host, is_loopback};
+use super::http::Http;
 use super::repository::Repository;
 use super::tls::{self, Trust, Verification};
+use super::transport::STALL_TIMEOUT;
 use crate::error::Error;
 
-/// Connecting takes no longer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest manifest that is read unless the user says otherwise (distribution specification, "Pushing Manifests").
 pub const MANIFEST_LIMIT: u64 = 4 * 1024 * 1024;
 
@@ -45,9 +45,9 @@ struct Inner {
     options: Options,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
     requests: AtomicU64,
-    loopback: OnceLock<reqwest::Client>,
-    verified: OnceLock<reqwest::Client>,
-    unverified: OnceLock<reqwest::Client>,
+    loopback: OnceLock<Http>,
+    verified: OnceLock<Http>,
+    unverified: OnceLock<Http>,
     open_uploads: Mutex<HashMap<Url, Repository>>,
 }
 
@@ -102,10 +102,10 @@ impl Client {
     ///
     /// # Errors
     /// Plain HTTP to a host for which it is not permitted; TLS settings that can't be used.
-    pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, Error> {
+    pub(super) fn http(&self, url: &Url) -> Result<&Http, Error> {
         let insecure = self.is_insecure(url);
         if url.scheme() == "http" && is_loopback(url) {
-            return initialized(&self.0.loopback, || Ok(builder(tls::no_trust()?).no_proxy()));
+            return initialized(&self.0.loopback, || Ok(Http::new(tls::no_trust()?, false, STALL_TIMEOUT)));
         }
         if url.scheme() == "http" && !insecure {
             return Err(Error::Protocol {
@@ -118,10 +118,19 @@ impl Client {
         }
         if insecure {
             return initialized(&self.0.unverified, || {
-                Ok(builder(tls::client_config(&self.0.options.trust, Verification::None)?))
+                Ok(Http::new(tls::client_config(&self.0.options.trust, Verification::None)?, true, STALL_TIMEOUT))
             });
         }
-        initialized(&self.0.verified, || Ok(builder(tls::client_config(&self.0.options.trust, Verification::Full)?)))
+        initialized(&self.0.verified, || {
+            Ok(Http::new(tls::client_config(&self.0.options.trust, Verification::Full)?, true, STALL_TIMEOUT))
+        })
+    }
+
+    /// Opens connections to `url`'s host for `count` requests that are about to come. A failure is told by those.
+    pub(super) fn open_ahead(&self, url: &Url, count: usize) {
+        if let (Ok(http), Ok(uri)) = (self.http(url), super::transport::uri(url)) {
+            http.open_ahead(&uri, count);
+        }
     }
 
     pub(super) fn trace(&self, line: impl FnOnce() -> String) {
@@ -158,28 +167,10 @@ impl Client {
     }
 }
 
-fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
-    let builder = reqwest::Client::builder();
-    // The library's own 30 s would end an upload to a registry that is busy for longer.
-    #[cfg(target_os = "linux")]
-    let builder = builder.tcp_user_timeout(super::transport::STALL_TIMEOUT);
-    builder
-        .tls_backend_preconfigured(tls)
-        // Redirects are followed by our own hand, without credentials.
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .referer(false)
-        .user_agent(concat!("imgstep/", env!("CARGO_PKG_VERSION")))
-}
-
-fn initialized(
-    cell: &OnceLock<reqwest::Client>,
-    make: impl FnOnce() -> Result<reqwest::ClientBuilder, Error>,
-) -> Result<&reqwest::Client, Error> {
+fn initialized(cell: &OnceLock<Http>, make: impl FnOnce() -> Result<Http, Error>) -> Result<&Http, Error> {
     if let Some(client) = cell.get() {
         return Ok(client);
     }
-    let client = make()?.build().map_err(|error| Error::Other(format!("the HTTP client can't be set up: {error}")))?;
+    let client = make()?;
     Ok(cell.get_or_init(|| client))
 }

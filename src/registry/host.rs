@@ -1,7 +1,7 @@
 //! What is known of one registry host: how it is reached, how busy it may be kept, what it was seen to do.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,8 @@ pub struct Host {
     /// Bounds the requests under way.
     limiter: Arc<Semaphore>,
     capacity: u32,
+    /// Connections that were opened for requests to come.
+    opened_ahead: AtomicUsize,
     /// Nothing is sent before this moment: the host asked for a pause.
     pause_until: Mutex<Option<Instant>>,
     /// How it wants requests to be authorized, once it said so.
@@ -89,6 +91,7 @@ impl Host {
             wants_tls: OnceCell::new(),
             limiter: Arc::new(Semaphore::new(capacity as usize)),
             capacity,
+            opened_ahead: AtomicUsize::new(0),
             pause_until: Mutex::new(None),
             challenge: Mutex::new(None),
             tokens: Mutex::new(HashMap::new()),
@@ -112,6 +115,12 @@ impl Host {
             .acquire_many_owned(requests.min(self.capacity))
             .await
             .map_err(|_| Error::Other(format!("the request limiter of {} is closed", self.authority)))
+    }
+
+    /// How many connections are still to be opened so that `requests` at once find one each; they count as opened then.
+    pub(super) fn lacks_connections(&self, requests: usize) -> usize {
+        let wanted = requests.min(self.capacity as usize);
+        wanted.saturating_sub(self.opened_ahead.fetch_max(wanted, Ordering::Relaxed))
     }
 
     /// Waits until the host may be asked again.

@@ -2,8 +2,8 @@
 //!
 //! Distribution specification, "Pulling manifests" and "Pushing Manifests".
 
-use reqwest::Method;
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::Method;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::repository::{Call, Repository, Room};
 use super::transport::Answer;

@@ -8,6 +8,7 @@ pub mod challenge;
 pub mod client;
 pub mod error;
 pub mod host;
+mod http;
 pub mod location;
 pub mod manifests;
 pub mod referrers;
@@ -19,4 +20,5 @@ mod token;
 mod transport;
 pub mod uploads;
 
+pub use http::{Body, stream_body};
 pub use transport::Pulled;

@@ -2,8 +2,8 @@
 //!
 //! Distribution specification, "Listing Referrers" and "Referrers Tag Schema".
 
-use reqwest::Method;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::Method;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
 use super::repository::{Call, Repository, Room};
 use crate::error::Error;

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use http::Method;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::challenge::{self, Challenge};
 use super::client::Client;
 use super::host::{Host, Scheme, is_loopback};
+use super::http::Body;
 use super::retry;
 use super::token::TokenKey;
 use super::transport::{self, Answer, Outgoing, Pulled};
@@ -146,6 +147,14 @@ impl Repository {
         }
         let scheme = *self.host.scheme.get_or_try_init(|| self.find_scheme()).await?;
         self.address(scheme, "")
+    }
+
+    /// Opens connections for about so many requests, which are known to be sent at once when the answers that are awaited
+    /// now have come: each would otherwise begin with the round trip that opens its own.
+    pub async fn expect_requests(&self, count: usize) {
+        if let Ok(origin) = self.origin().await {
+            self.client.open_ahead(&origin, self.host.lacks_connections(count));
+        }
     }
 
     fn address(&self, scheme: Scheme, path: &str) -> Result<Url, Error> {
@@ -351,7 +360,7 @@ impl Repository {
     pub(super) async fn call_with_stream(
         &self,
         call: Call<'_>,
-        body: reqwest::Body,
+        body: Body,
         pulled: &Pulled,
         length: Option<u64>,
     ) -> Result<Answer, Error> {

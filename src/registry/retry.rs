@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use http::header::{HeaderMap, RETRY_AFTER};
 
 /// The first wait; each later one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(300);
@@ -25,7 +25,7 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     let until = httpdate::parse_http_date(text).ok()?;
-    let date = headers.get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
+    let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
     let now = date.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(SystemTime::now);
     Some(until.duration_since(now).unwrap_or_default())
 }
@@ -37,7 +37,7 @@ mod tests {
     fn headers(pairs: &[(&str, String)]) -> HeaderMap {
         pairs
             .iter()
-            .map(|(name, value)| (name.parse::<reqwest::header::HeaderName>().unwrap(), value.parse().unwrap()))
+            .map(|(name, value)| (name.parse::<http::header::HeaderName>().unwrap(), value.parse().unwrap()))
             .collect()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Distribution specification, "Listing Tags".
 
-use reqwest::Method;
+use http::Method;
 use serde::Deserialize;
 
 use super::repository::{Call, Repository, Room};

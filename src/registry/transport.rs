@@ -4,13 +4,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
-use reqwest::{Method, StatusCode};
+use http::header::{AUTHORIZATION, AsHeaderName, HeaderMap, LOCATION};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::client::Client;
 use super::error::{RegistryError, parse_details};
+use super::http::{Body, empty_body, whole_body};
 use super::location::{redacted, resolve, same_origin};
 use crate::error::Error;
 
@@ -40,7 +43,7 @@ pub struct Outgoing {
 pub struct Answer {
     /// The URL that answered, behind redirects.
     pub(super) url: Url,
-    response: reqwest::Response,
+    response: Response<Incoming>,
     /// Held until the body has been read or dropped, so that a host's limit counts bodies too.
     permit: Option<OwnedSemaphorePermit>,
     /// Whether a redirect led to it.
@@ -65,15 +68,12 @@ pub(super) async fn send(
     let mut headers = outgoing.headers.clone();
     let mut redirects = 0;
     loop {
-        let mut request = client.http(&url)?.request(outgoing.method.clone(), url.clone()).headers(headers.clone());
-        if let Some(body) = &outgoing.body {
-            request = request.body(body.clone());
-        }
+        let body = outgoing.body.clone().map_or_else(empty_body, whole_body);
         let silence = async {
             tokio::time::sleep(ANSWER_TIMEOUT).await;
             format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())
         };
-        let response = exchange(client, &outgoing.method, &url, request, silence).await?;
+        let response = exchange(client, &outgoing.method, &url, headers.clone(), body, silence).await?;
         let follow = matches!(outgoing.method, Method::GET | Method::HEAD)
             && matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
         let Some(location) = response.headers().get(LOCATION).filter(|_| follow) else {
@@ -102,13 +102,19 @@ async fn exchange(
     client: &Client,
     method: &Method,
     url: &Url,
-    request: reqwest::RequestBuilder,
+    headers: HeaderMap,
+    body: Body,
     silence: impl Future<Output = String>,
-) -> Result<reqwest::Response, Error> {
+) -> Result<Response<Incoming>, Error> {
+    let http = client.http(url)?;
+    let mut request = Request::new(body);
+    *request.method_mut() = method.clone();
+    *request.headers_mut() = headers;
+    *request.uri_mut() = uri(url)?;
     client.count_request();
     let start = Instant::now();
     let result = tokio::select! {
-        result = request.send() => result.map_err(reason_of),
+        result = http.send(request) => result.map_err(|error| reason_of(&error)),
         reason = silence => Err(reason),
     };
     let said = || match &result {
@@ -117,6 +123,13 @@ async fn exchange(
     };
     client.trace(|| format!("{method} {} → {} ({} ms)", redacted(url), said(), start.elapsed().as_millis()));
     result.map_err(|reason| Error::Network { operation: format!("{method} {}", redacted(url)), reason })
+}
+
+/// An address as the HTTP library wants it.
+pub(super) fn uri(url: &Url) -> Result<Uri, Error> {
+    url.as_str()
+        .parse()
+        .map_err(|_| Error::Protocol { operation: redacted(url), reason: "this is no address of HTTP".to_owned() })
 }
 
 /// How far a streamed request body got: shared between the body and whoever watches that it moves.
@@ -140,14 +153,10 @@ impl Pulled {
 pub(super) async fn stream(
     client: &Client,
     outgoing: &Outgoing,
-    body: reqwest::Body,
+    body: Body,
     pulled: &Pulled,
     length: Option<u64>,
 ) -> Result<Answer, Error> {
-    let request = client
-        .http(&outgoing.url)?
-        .request(outgoing.method.clone(), outgoing.url.clone())
-        .headers(outgoing.headers.clone());
     let silence = async {
         let mut seen = pulled.get();
         loop {
@@ -161,19 +170,19 @@ pub(super) async fn stream(
             seen = now;
         }
     };
-    let response = exchange(client, &outgoing.method, &outgoing.url, request.body(body), silence).await?;
+    let headers = outgoing.headers.clone();
+    let response = exchange(client, &outgoing.method, &outgoing.url, headers, body, silence).await?;
     Ok(Answer { url: outgoing.url.clone(), response, permit: None, redirected: false })
 }
 
-/// What a failed exchange says, without the URL, which may hold a secret.
-fn reason_of(error: reqwest::Error) -> String {
-    let error = error.without_url();
+/// What a failed exchange says.
+fn reason_of(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = String::new();
-    let mut source: Option<&dyn std::error::Error> = Some(&error);
+    let mut source = Some(error);
     while let Some(cause) = source {
         let words = cause.to_string();
         // The HTTP library's outer errors say nothing that a user could act upon, and causes repeat each other.
-        let empty = words.is_empty() || words == "error sending request" || words.starts_with("client error (");
+        let empty = words.is_empty() || words.starts_with("client error (");
         if !empty && !text.contains(&words) {
             if !text.is_empty() {
                 text.push_str(": ");
@@ -192,6 +201,16 @@ fn reason_of(error: reqwest::Error) -> String {
     crate::error::printable(&text, 300)
 }
 
+/// The next bytes of a body; trailers say nothing to us.
+async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
 impl Answer {
     pub(super) fn status(&self) -> StatusCode {
         self.response.status()
@@ -202,16 +221,16 @@ impl Answer {
     }
 
     /// A header as text, if it is there and is text.
-    pub(super) fn header(&self, name: impl reqwest::header::AsHeaderName) -> Option<&str> {
+    pub(super) fn header(&self, name: impl AsHeaderName) -> Option<&str> {
         self.response.headers().get(name).and_then(|value| value.to_str().ok())
     }
 
     /// The next piece of the body; `None` at its end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let operation = || format!("GET {}", redacted(&self.url));
-        match tokio::time::timeout(IDLE_TIMEOUT, self.response.chunk()).await {
+        match tokio::time::timeout(IDLE_TIMEOUT, next_data(self.response.body_mut())).await {
             Ok(Ok(chunk)) => Ok(chunk),
-            Ok(Err(error)) => Err(Error::Network { operation: operation(), reason: reason_of(error) }),
+            Ok(Err(error)) => Err(Error::Network { operation: operation(), reason: reason_of(&error) }),
             Err(_) => Err(Error::Network {
                 operation: operation(),
                 reason: format!("silence for {} s in mid-body", IDLE_TIMEOUT.as_secs()),
@@ -225,7 +244,7 @@ impl Answer {
             what: what.to_owned(),
             reason: format!("it is larger than the limit of {limit} bytes"),
         };
-        if self.response.content_length().is_some_and(|length| length > limit) {
+        if self.response.body().size_hint().exact().is_some_and(|length| length > limit) {
             return Err(too_large());
         }
         let mut body = BytesMut::new();

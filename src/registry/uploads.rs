@@ -3,11 +3,12 @@
 //!
 //! Distribution specification, "Pushing blobs" and "Mounting a blob from another repository".
 
-use reqwest::Method;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RANGE};
+use http::Method;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RANGE};
 use url::Url;
 
 use super::host::SelfMount;
+use super::http::Body;
 use super::location::resolve;
 use super::manifests::content_digest;
 use super::repository::{Call, Repository, Room};
@@ -148,7 +149,7 @@ impl Repository {
         session: &Session,
         digest: &Digest,
         size: u64,
-        body: reqwest::Body,
+        body: Body,
         pulled: &Pulled,
     ) -> Result<(), Error> {
         let headers = [
@@ -170,7 +171,7 @@ impl Repository {
         session: &Session,
         digest: &Digest,
         part: Part,
-        body: reqwest::Body,
+        body: Body,
         pulled: &Pulled,
     ) -> Result<Session, Error> {
         let range = format!("{}-{}", part.start, part.end.saturating_sub(1));
@@ -191,12 +192,7 @@ impl Repository {
     ///
     /// # Errors
     /// No answer came, or one that says no, or one that says that less was stored than was sent.
-    pub async fn upload_stream(
-        &self,
-        session: &Session,
-        body: reqwest::Body,
-        pulled: &Pulled,
-    ) -> Result<Session, Error> {
+    pub async fn upload_stream(&self, session: &Session, body: Body, pulled: &Pulled) -> Result<Session, Error> {
         let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))];
         let operation = format!("PATCH {UNNAMED}");
         let call = self.upload_call(Method::PATCH, session.url.clone(), &operation, &headers).await?;

@@ -32,6 +32,9 @@ const BULK_SIZE: u64 = 4 * 1024 * 1024;
 /// So much bulk is under way at once: enough to fill a wire, and a bound on the memory that buffers take.
 const BULK_JOBS: usize = 12;
 
+/// About so many blobs an image has, its config among them.
+const BLOBS_OF_AN_IMAGE: usize = 7;
+
 /// A blob that is kept in memory as it passes by is no larger, in bytes.
 const KEEP_LIMIT: u64 = 1024 * 1024;
 
@@ -176,6 +179,7 @@ impl<'a> Copy<'a> {
         }
         match manifest.content()? {
             Content::Index { manifests } => {
+                self.expect_children(manifests.len(), wanting).await;
                 let room = Semaphore::new(self.options.jobs.max(1));
                 let room = &room;
                 let walks = manifests.iter().map(|child| async move {
@@ -194,6 +198,20 @@ impl<'a> Copy<'a> {
                 self.blobs(sized, wanting).await
             }
             Content::Unknown => Ok(()),
+        }
+    }
+
+    /// Opens connections for what the children of an index consist of, while they are being read. To a place that has
+    /// something of the image already, perhaps little need be sent.
+    async fn expect_children(&self, children: usize, wanting: &[usize]) {
+        if self.options.dry_run {
+            return;
+        }
+        let new = wanting.iter().map(|&position| &self.destinations[position]).filter(|place| place.is_new);
+        let stores: Vec<&Store> = new.map(|place| &place.store).collect();
+        let needs_source = stores.iter().any(|store| store.repository().is_none_or(|one| one.mount_from().is_none()));
+        for repository in stores.into_iter().chain(needs_source.then_some(self.source)).filter_map(Store::repository) {
+            repository.expect_requests(children.saturating_mul(BLOBS_OF_AN_IMAGE)).await;
         }
     }
 

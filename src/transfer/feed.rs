@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::registry::Pulled;
+use crate::registry::{Body, Pulled, stream_body};
 
 /// Pieces on their way to one destination.
 pub(super) struct Feed {
@@ -54,9 +54,9 @@ impl Feed {
 
 /// A request body of exactly `length` bytes out of the feed. If the feed ends before, the body fails, so that the
 /// request is broken off and nothing is committed.
-pub(super) fn body(feed: &Arc<Mutex<Feed>>, length: u64, pulled: &Arc<Pulled>) -> reqwest::Body {
+pub(super) fn body(feed: &Arc<Mutex<Feed>>, length: u64, pulled: &Arc<Pulled>) -> Body {
     if length == 0 {
-        return reqwest::Body::from(Bytes::new());
+        return stream_body(futures_util::stream::empty());
     }
     let state = (Arc::clone(feed), Arc::clone(pulled), length);
     let pieces = futures_util::stream::unfold(state, |(feed, pulled, wanted)| async move {
@@ -81,13 +81,13 @@ pub(super) fn body(feed: &Arc<Mutex<Feed>>, length: u64, pulled: &Arc<Pulled>) -
             None => Some((Err(std::io::Error::other("the source ended early")), (feed, pulled, 0))),
         }
     });
-    reqwest::Body::wrap_stream(pieces)
+    stream_body(pieces)
 }
 
 /// A request body of all that comes out of the feed, however much that is.
-pub(super) fn whole_body(feed: Feed, pulled: &Arc<Pulled>) -> reqwest::Body {
+pub(super) fn whole_body(feed: Feed, pulled: &Arc<Pulled>) -> Body {
     let state = (feed, Arc::clone(pulled));
-    reqwest::Body::wrap_stream(futures_util::stream::unfold(state, |(mut feed, pulled)| async move {
+    stream_body(futures_util::stream::unfold(state, |(mut feed, pulled)| async move {
         let piece = feed.next().await?;
         pulled.add(piece.len() as u64);
         Some((Ok::<_, std::io::Error>(piece), (feed, pulled)))
