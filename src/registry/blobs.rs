@@ -2,11 +2,14 @@
 //!
 //! Distribution specification, "Pulling blobs" and "Checking if content exists in the registry"; RFC 9110, section 14.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, RANGE};
 use url::Url;
 
+use super::ranges::{Ahead, Next, Pace};
 use super::repository::{Call, Repository, Room};
 use super::retry;
 use super::transport::Answer;
@@ -32,6 +35,14 @@ pub struct BlobReader {
     failures: u32,
     /// Where a body ended in good order, before the blob's end.
     ended_at: Option<u64>,
+    /// The blob's size in bytes.
+    size: u64,
+    /// Of a part of a blob: one past its last byte.
+    until: Option<u64>,
+    pace: Pace,
+    ahead: Option<Ahead>,
+    /// It stays with one connection.
+    is_single: bool,
 }
 
 impl Repository {
@@ -40,7 +51,7 @@ impl Repository {
     /// # Errors
     /// An answer other than "there" and "not there".
     pub async fn head_blob(&self, digest: &Digest, room: Room) -> Result<Option<BlobPresence>, Error> {
-        let answer = self.ask_blob(Method::HEAD, digest, 0, room).await?;
+        let answer = self.ask_blob(Method::HEAD, digest, (0, None), room).await?;
         match answer.status().as_u16() {
             200 => {
                 let size = answer.header(CONTENT_LENGTH).and_then(|size| size.parse().ok());
@@ -59,16 +70,8 @@ impl Repository {
     /// # Errors
     /// The blob is not there, or can't be had.
     pub async fn open_blob(&self, blob: &Descriptor, offset: u64) -> Result<BlobReader, Error> {
-        let mut reader = BlobReader {
-            repository: self.clone(),
-            digest: blob.digest.clone(),
-            elsewhere: None,
-            offset,
-            skip: 0,
-            answer: None,
-            failures: 0,
-            ended_at: None,
-        };
+        let mut reader = BlobReader::new(self.clone(), blob.digest.clone(), offset);
+        reader.size = blob.size;
         let Err(error) = reader.open().await else { return Ok(reader) };
         let is_missing = matches!(&error, Error::Registry(error) if error.status == 404);
         for url in blob.urls.iter().take(URLS_TRIED).filter(|_| is_missing) {
@@ -80,9 +83,9 @@ impl Repository {
         Err(error)
     }
 
-    async fn ask_blob(&self, method: Method, digest: &Digest, offset: u64, room: Room) -> Result<Answer, Error> {
+    async fn ask_blob(&self, method: Method, digest: &Digest, range: Range, room: Room) -> Result<Answer, Error> {
         let url = self.url(&format!("blobs/{digest}")).await?;
-        self.ask_blob_at(url, method, digest, offset, room).await
+        self.ask_blob_at(url, method, digest, range, room).await
     }
 
     async fn ask_blob_at(
@@ -90,11 +93,12 @@ impl Repository {
         url: Url,
         method: Method,
         digest: &Digest,
-        offset: u64,
+        (offset, until): Range,
         room: Room,
     ) -> Result<Answer, Error> {
-        let range: Option<(HeaderName, HeaderValue)> = (offset > 0)
-            .then(|| HeaderValue::from_str(&format!("bytes={offset}-")).ok().map(|range| (RANGE, range)))
+        let end = until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
+        let range: Option<(HeaderName, HeaderValue)> = (offset > 0 || until.is_some())
+            .then(|| HeaderValue::from_str(&format!("bytes={offset}-{end}")).ok().map(|range| (RANGE, range)))
             .flatten();
         let call = Call {
             operation: format!("{method} blob {}", digest.short()),
@@ -109,6 +113,9 @@ impl Repository {
     }
 }
 
+/// From this byte on, before that one if there is an end.
+type Range = (u64, Option<u64>);
+
 /// What a registry says of a blob that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlobPresence {
@@ -117,12 +124,50 @@ pub struct BlobPresence {
 }
 
 impl BlobReader {
+    fn new(repository: Repository, digest: Digest, offset: u64) -> Self {
+        Self {
+            repository,
+            digest,
+            elsewhere: None,
+            offset,
+            skip: 0,
+            answer: None,
+            failures: 0,
+            ended_at: None,
+            size: 0,
+            until: None,
+            pace: Pace::new(),
+            ahead: None,
+            is_single: false,
+        }
+    }
+
+    /// A reader of the bytes from `start` to before `end`.
+    pub(super) fn part(repository: Repository, digest: Digest, start: u64, end: u64) -> Self {
+        Self { size: end, until: Some(end), is_single: true, ..Self::new(repository, digest, start) }
+    }
+
+    /// Opens a part.
+    ///
+    /// # Errors
+    /// It can't be had, or the server has no parts.
+    pub(super) async fn open_part(&mut self) -> Result<(), Error> {
+        self.open().await?;
+        if self.skip == 0 {
+            return Ok(());
+        }
+        self.answer = None;
+        let operation = format!("GET blob {} of {}", self.digest.short(), self.repository.name());
+        Err(Error::Protocol { operation, reason: "it is not sent in parts".to_owned() })
+    }
+
     async fn open(&mut self) -> Result<(), Error> {
         // A redirect's target may live for minutes only: each try begins at the registry again.
         let repository = &self.repository;
+        let range = (self.offset, self.until);
         let answer = match self.elsewhere.clone() {
-            Some(url) => repository.ask_blob_at(url, Method::GET, &self.digest, self.offset, Room::Held).await?,
-            None => repository.ask_blob(Method::GET, &self.digest, self.offset, Room::Held).await?,
+            Some(url) => repository.ask_blob_at(url, Method::GET, &self.digest, range, Room::Held).await?,
+            None => repository.ask_blob(Method::GET, &self.digest, range, Room::Held).await?,
         };
         self.skip = match answer.status().as_u16() {
             206 if starts_at(&answer, self.offset) => 0,
@@ -140,17 +185,21 @@ impl BlobReader {
     /// The connection broke more often than is borne.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
+            if self.until.is_some_and(|until| self.offset >= until) {
+                return Ok(None);
+            }
+            if let Some(piece) = self.next_of_parts().await {
+                return Ok(Some(piece));
+            }
             let Some(answer) = self.answer.as_mut() else {
                 self.open().await?;
                 continue;
             };
+            let asked = Instant::now();
             match answer.chunk().await {
-                Ok(Some(mut chunk)) => {
-                    if self.skip > 0 {
-                        let dropped = chunk.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
-                        self.skip -= dropped as u64;
-                        chunk = chunk.slice(dropped..);
-                    }
+                Ok(Some(chunk)) => {
+                    self.pace.observe(chunk.len(), asked.elapsed());
+                    let chunk = self.wanted_of(chunk);
                     if chunk.is_empty() {
                         continue;
                     }
@@ -163,6 +212,54 @@ impl BlobReader {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// What of a chunk was asked for: a server may begin before, and go on where parts take over.
+    fn wanted_of(&mut self, mut chunk: Bytes) -> Bytes {
+        if self.skip > 0 {
+            let dropped = chunk.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+            self.skip -= dropped as u64;
+            chunk = chunk.slice(dropped..);
+        }
+        let end = self.ahead.as_ref().filter(|ahead| ahead.answered() == Some(true)).map(|ahead| ahead.begin);
+        if let Some(end) = self.until.or(end) {
+            chunk.truncate(usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX));
+        }
+        chunk
+    }
+
+    /// The next bytes, where they come by several connections. Whether they do is decided on the way.
+    async fn next_of_parts(&mut self) -> Option<Bytes> {
+        if self.is_single || self.elsewhere.is_some() {
+            return None;
+        }
+        let Some(ahead) = &mut self.ahead else {
+            self.ahead = Ahead::begin(&self.repository, &self.digest, &mut self.pace, self.offset, self.size);
+            return None;
+        };
+        if self.offset < ahead.begin {
+            match ahead.answered() {
+                Some(true) => ahead.fill(&self.repository, &self.digest),
+                Some(false) => self.is_single = true,
+                None => {}
+            }
+        } else if ahead.answered() == Some(true) {
+            // What the first connection holds beyond this is not needed.
+            self.answer = None;
+            if let Next::Piece(piece) = ahead.next(&self.repository, &self.digest).await {
+                self.failures = 0;
+                self.offset += piece.len() as u64;
+                return Some(piece);
+            }
+            self.is_single = true;
+        } else {
+            // The first connection was faster than the answer.
+            self.is_single = true;
+        }
+        if self.is_single {
+            self.ahead = None;
+        }
+        None
     }
 
     fn too_short(&self) -> Error {

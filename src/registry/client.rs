@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use super::host::{Host, is_loopback};
 use super::http::Http;
+use super::ranges;
 use super::repository::Repository;
 use super::tls::{self, Trust, Verification};
 use super::transport::STALL_TIMEOUT;
@@ -49,6 +51,7 @@ struct Inner {
     verified: OnceLock<Http>,
     unverified: OnceLock<Http>,
     open_uploads: Mutex<HashMap<Url, Repository>>,
+    parts: Arc<Semaphore>,
 }
 
 impl Client {
@@ -62,6 +65,7 @@ impl Client {
             verified: OnceLock::new(),
             unverified: OnceLock::new(),
             open_uploads: Mutex::new(HashMap::new()),
+            parts: ranges::room(),
         }))
     }
 
@@ -131,6 +135,11 @@ impl Client {
         if let (Ok(http), Ok(uri)) = (self.http(url), super::transport::uri(url)) {
             http.open_ahead(&uri, count);
         }
+    }
+
+    /// Room in memory for a part of a blob, if there is some now.
+    pub(super) fn room_for_part(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.parts).try_acquire_owned().ok()
     }
 
     pub(super) fn trace(&self, line: impl FnOnce() -> String) {

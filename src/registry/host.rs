@@ -117,6 +117,16 @@ impl Host {
             .map_err(|_| Error::Other(format!("the request limiter of {} is closed", self.authority)))
     }
 
+    /// Room for one more request, if there is some now.
+    pub(super) fn try_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.limiter).try_acquire_owned().ok()
+    }
+
+    /// How many requests are under way.
+    pub(super) fn requests_under_way(&self) -> usize {
+        (self.capacity as usize).saturating_sub(self.limiter.available_permits())
+    }
+
     /// How many connections are still to be opened so that `requests` at once find one each; they count as opened then.
     pub(super) fn lacks_connections(&self, requests: usize) -> usize {
         let wanted = requests.min(self.capacity as usize);

@@ -11,6 +11,7 @@ pub mod host;
 mod http;
 pub mod location;
 pub mod manifests;
+mod ranges;
 pub mod referrers;
 pub mod repository;
 pub mod retry;

@@ -160,16 +160,9 @@ impl Repository {
     }
 
     async fn post_token(&self, key: &TokenKey, realm: &Url, form: &[(&str, &str)]) -> Result<Answer, Error> {
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(form);
-        body.append_pair("client_id", CLIENT_ID);
-        if let Some(service) = &key.service {
-            body.append_pair("service", service);
-        }
-        body.append_pair("scope", &key.scopes.join(" "));
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        let body = Some(Bytes::from(body.finish()));
+        let body = Some(Bytes::from(encoded(key, form)));
         self.ask_token_service(&Outgoing { method: Method::POST, url: realm.clone(), headers, body }).await
     }
 
@@ -195,4 +188,16 @@ impl Repository {
             }
         }
     }
+}
+
+/// A form's fields as a request's body (RFC 6749, appendix B).
+fn encoded(key: &TokenKey, form: &[(&str, &str)]) -> String {
+    let mut body = url::form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(form);
+    body.append_pair("client_id", CLIENT_ID);
+    if let Some(service) = &key.service {
+        body.append_pair("service", service);
+    }
+    body.append_pair("scope", &key.scopes.join(" "));
+    body.finish()
 }

@@ -12,6 +12,7 @@ mod layouts;
 mod lies;
 mod mounts;
 mod platforms;
+mod ranges;
 mod results;
 mod signals;
 mod tls;

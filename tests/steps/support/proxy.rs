@@ -420,6 +420,7 @@ fn tamper(head: &mut Head, actions: &[Action]) -> io::Result<Tap> {
             Action::LoseAnswer => return Err(io::ErrorKind::ConnectionAborted.into()),
             Action::CutAnswer(limit) => tap.cut_after = Some(*limit),
             Action::Corrupt(offset) => tap.corrupt_at = Some(*offset),
+            Action::HoldAnswer(rate) => tap.rate = Some(*rate),
             Action::StallAnswer(offset, time) => tap.stall_at = Some((*offset, *time)),
             Action::AnswerHeader(name, value) => match value {
                 Some(value) => head.set(name, value.as_str()),

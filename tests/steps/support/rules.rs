@@ -35,6 +35,8 @@ pub enum Action {
     Stall(Duration),
     /// The answer's body waits this long before its byte at the offset.
     StallAnswer(u64, Duration),
+    /// The answer's body comes no faster than so many bytes a second.
+    HoldAnswer(u64),
     /// The request goes on with another field, or without it where there is no value.
     RequestHeader(&'static str, Option<String>),
     /// The answer comes with another field, or without it where there is no value.

@@ -116,6 +116,8 @@ pub struct Tap {
     pub corrupt_at: Option<u64>,
     /// Before the byte at this offset is passed on, this much time goes by.
     pub stall_at: Option<(u64, Duration)>,
+    /// No more bytes than this pass in a second.
+    pub rate: Option<u64>,
     /// Bytes that came so far.
     pub seen: u64,
 }
@@ -134,6 +136,9 @@ impl Tap {
             && within(offset).is_some()
         {
             std::thread::sleep(time);
+        }
+        if let Some(rate) = self.rate {
+            std::thread::sleep(Duration::from_secs(piece.len() as u64) / u32::try_from(rate).unwrap());
         }
         match self.cut_after {
             Some(limit) if limit < end => usize_of(limit.saturating_sub(start)),

@@ -1,0 +1,84 @@
+//! One large blob from a source that holds each connection to a rate.
+
+use super::{line, promote};
+use crate::support::images::{Content, image_of, noise};
+use crate::support::step::Run;
+use crate::support::{Action, Image, Proxy, Registry, Style, assert_image, pairs, registries, rule, rules::Rule};
+
+/// What each connection carries in a second, in bytes.
+const RATE: u64 = 25_000_000;
+
+fn large() -> Image {
+    let layer = Content::new("application/vnd.oci.image.layer.v1.tar", noise(1, 120_000_000));
+    image_of(Style::Oci, "linux/amd64", vec![layer])
+}
+
+/// Copies a large image out of a registry that holds connections back and does what `rules` say.
+fn copy(image: &Image, source: &Registry, destination: &Registry, rules: &[Rule]) -> (Proxy, Run) {
+    image.push(source, "app", "v1");
+    let reading = Proxy::before(source).with(rule("GET", "/blobs/", Action::HoldAnswer(RATE)));
+    reading.add_all(rules);
+    let run = promote(&reading.at("app:v1"), &destination.at("copy:v1")).run();
+    (reading, run)
+}
+
+fn partial(reading: &Proxy) -> usize {
+    reading.matching("GET", "/blobs/").iter().filter(|seen| seen.status == 206).count()
+}
+
+#[test]
+fn a_blob_that_comes_slowly_is_fetched_by_several_connections() {
+    let image = large();
+    for (source, destination) in pairs() {
+        let (reading, run) = copy(&image, &source, &destination, &[]);
+        run.printed(&[line(&destination.at("copy"), &image)]);
+        assert_image(&destination, "copy", "v1", &image);
+        assert!(partial(&reading) >= 8, "{:#?}", reading.lines());
+    }
+}
+
+#[test]
+fn a_registry_without_ranges_is_read_by_one_connection() {
+    let image = large();
+    let source = Registry::inside();
+    let (reading, run) =
+        copy(&image, &source, &Registry::inside(), &[rule("GET", "/blobs/", Action::RequestHeader("Range", None))]);
+    run.ended(0);
+    let asked = reading.matching("GET", "/blobs/");
+    // The manifest's two blobs, and one question that was answered with everything.
+    assert_eq!(asked.len(), 3, "{:#?}", reading.lines());
+    assert!(asked.iter().all(|seen| seen.status == 200), "{:#?}", reading.lines());
+}
+
+#[test]
+fn a_part_that_breaks_is_asked_for_again() {
+    let image = large();
+    let cut = rule("GET", "/blobs/", Action::CutAnswer(3_000_000)).skip(3).times(2);
+    for registry in registries() {
+        let destination = Registry::inside();
+        let (reading, run) = copy(&image, &registry, &destination, std::slice::from_ref(&cut));
+        run.printed(&[line(&destination.at("copy"), &image)]);
+        assert_image(&destination, "copy", "v1", &image);
+        assert!(partial(&reading) >= 8, "{:#?}", reading.lines());
+    }
+}
+
+#[test]
+fn parts_that_are_refused_are_no_end() {
+    let image = large();
+    let refused = rule("GET", "/blobs/", Action::answer(403)).skip(4);
+    let destination = Registry::inside();
+    let (_reading, run) = copy(&image, &Registry::inside(), &destination, &[refused.times(3)]);
+    run.printed(&[line(&destination.at("copy"), &image)]);
+    assert_image(&destination, "copy", "v1", &image);
+}
+
+#[test]
+fn wrong_bytes_in_a_part_are_never_complete_anywhere() {
+    let image = large();
+    let wrong = rule("GET", "/blobs/", Action::Corrupt(1000)).skip(5).times(1);
+    let destination = Registry::inside();
+    let (_reading, run) = copy(&image, &Registry::inside(), &destination, &[wrong]);
+    run.failed(1, &["expected sha256:", "they were not passed on"]);
+    assert!(!destination.has_manifest("copy", "v1"));
+}
