@@ -10,7 +10,7 @@ CARGO_DENY = 0.20.2
 
 help:
 	@echo 'make build        the static release binary, at dist/imgstep'
-	@echo 'make demo         promotes an image between two registries, with nothing but this repository'
+	@echo 'make demo         appends a program for two platforms, joins and promotes it, with nothing but this repository'
 	@echo 'make test         every test, against real registries; sets up what they need'
 	@echo 'make lint         formatting, clippy, rustdoc, dependencies'
 	@echo 'make advisories   known weaknesses of dependencies, from a database on the network'

@@ -1,6 +1,7 @@
 #!/bin/sh
-# The main job in one minute: an image for two platforms goes from a folder to a registry, and from there to another.
-# Takes nothing but this repository, a shell, tar and sha256sum; no network, no root, no daemon.
+# The main jobs in one minute: a program is built and put into an image for each of two platforms, the images are joined
+# by an index, and that goes from a staging registry to production.
+# Takes nothing but this repository, a shell and a C compiler; no network, no root, no daemon.
 set -eu
 cd "$(dirname "$0")/.."
 imgstep=$PWD/dist/imgstep
@@ -39,83 +40,68 @@ fail() {
     exit 1
 }
 
-# --- An OCI image layout by hand: blobs named by their SHA-256, and JSON that points at them. -----------------------
+# --- A program for two platforms. -----------------------------------------------------------------------------------
 
-blobs=$work/hello/blobs/sha256
-
-sha256() {
-    if command -v sha256sum >/dev/null 2>&1; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1
+# compile COMPILER OUTPUT FLAGS...: linked statically where the system can.
+compile() {
+    compiler=$1 output=$2
+    shift 2
+    "$compiler" -O "$@" -static -o "$output" "$work/hello.c" 2>/dev/null ||
+        "$compiler" -O "$@" -o "$output" "$work/hello.c"
 }
 
-# Keeps stdin as a blob and prints the descriptor of it: media type $1, and $2 for further fields.
-blob() {
-    cat >"$blobs/new"
-    hex=$(sha256 <"$blobs/new")
-    size=$(($(wc -c <"$blobs/new")))
-    mv "$blobs/new" "$blobs/$hex"
-    printf '{"mediaType":"application/vnd.oci.image.%s","digest":"sha256:%s","size":%s%s}' "$1" "$hex" "$size" "${2-}"
-}
-
-# The files of folder $1 as a layer whose bytes are the same on every machine: order, times and owners are given.
-layer() {
-    case $(tar --version) in
-    *GNU*) owner='--owner=0 --group=0 --numeric-owner' ;;
-    *) owner='--uid 0 --gid 0 --numeric-owner' ;;
+# Two platforms that this machine can compile for: with a cross compiler the other processor, else this processor and a
+# younger generation of it, which is a platform of its own.
+build() {
+    cat >"$work/hello.c" <<'END'
+#include <stdio.h>
+int main(void) { puts("Hello from " PLATFORM); return 0; }
+END
+    case $(uname -m) in
+    x86_64 | amd64) own=amd64 other=arm64 cross=aarch64-linux-gnu-gcc variant=v3 flag=-march=x86-64-v3 ;;
+    aarch64 | arm64) own=arm64 other=amd64 cross=x86_64-linux-gnu-gcc variant=v9 flag=-march=armv9-a ;;
+    *) fail "the demo knows no second platform for $(uname -m)" ;;
     esac
-    (
-        cd "$1"
-        find . -exec env TZ=UTC0 touch -t 202001010000 {} +
-        # shellcheck disable=SC2046,SC2086 # several words each, none of them with a space
-        tar -c -f - --format=ustar $owner $(find . -type f | LC_ALL=C sort) | blob layer.v1.tar
-    )
-}
-
-# digest_of DESCRIPTOR
-digest_of() {
-    echo "$1" | sed 's/.*"digest":"\([^"]*\)".*/\1/'
-}
-
-layout() {
-    umask 022
-    mkdir -p "$blobs" "$work/common/etc"
-    echo 'Hello from any platform' >"$work/common/etc/motd"
-    common=$(layer "$work/common")
-    manifests=
-    for arch in amd64 arm64; do
-        mkdir -p "$work/$arch/usr/bin"
-        printf '#!/bin/sh\necho "Hello from linux/%s"\n' "$arch" >"$work/$arch/usr/bin/hello"
-        chmod 755 "$work/$arch/usr/bin/hello"
-        own=$(layer "$work/$arch")
-        config=$(
-            printf '{"architecture":"%s","os":"linux","config":{"Entrypoint":["/usr/bin/hello"]},' "$arch"
-            # An uncompressed layer's diff_id is its digest.
-            printf '"rootfs":{"type":"layers","diff_ids":["%s","%s"]}}' "$(digest_of "$common")" "$(digest_of "$own")"
-        )
-        config=$(printf '%s' "$config" | blob config.v1+json)
-        manifest=$(
-            printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",'
-            printf '"config":%s,"layers":[%s,%s]}' "$config" "$common" "$own"
-        )
-        platform=',"platform":{"architecture":"'$arch'","os":"linux"}'
-        manifest=$(printf '%s' "$manifest" | blob manifest.v1+json "$platform")
-        manifests=$manifests${manifests:+,}$manifest
-    done
-    index='{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":['$manifests']}'
-    name=',"annotations":{"org.opencontainers.image.ref.name":"1.0"}'
-    index=$(printf '%s' "$index" | blob index.v1+json "$name")
-    printf '{"schemaVersion":2,"manifests":[%s]}' "$index" >"$work/hello/index.json"
-    printf '{"imageLayoutVersion":"1.0.0"}' >"$work/hello/oci-layout"
-    digest_of "$index"
+    one=linux/$own two=linux/$other
+    compile cc "$work/hello-one" "-DPLATFORM=\"$one\""
+    if command -v "$cross" >/dev/null 2>&1 && compile "$cross" "$work/hello-two" "-DPLATFORM=\"$two\"" 2>/dev/null; then
+        return
+    fi
+    two=linux/$own/$variant
+    compile cc "$work/hello-two" "-DPLATFORM=\"$two\"" "$flag"
 }
 
 # --- The job. -------------------------------------------------------------------------------------------------------
 
-heading "An image for linux/amd64 and linux/arm64, in a folder"
-digest=$(layout)
-echo "hello: $digest, $(find "$blobs" -type f | wc -l | tr -d ' ') blobs"
+build
+heading "A program for $one and for $two"
+"$work/hello-one"
+# Programs of other systems than Linux can be built here, and would be refused on an image for Linux.
+[ "$(uname -s)" = Linux ] || export IMGSTEP_ALLOW_FOREIGN_BINARIES=true
 
-heading "From the folder to the staging registry ($staging)"
-run "$imgstep" promote "oci:$work/hello:1.0" "$staging/hello:1.0"
+# append_to TAG PLATFORM PROGRAM
+append_to() {
+    run "$imgstep" append scratch --to "$staging/hello:$1" --layer "$3=/usr/bin/hello,platform=$2" \
+        --entrypoint '["/usr/bin/hello"]' --label org.example.demo=yes
+}
+
+heading "An image for each, in the staging registry ($staging)"
+image_one=$(append_to one "$one" "$work/hello-one")
+echo "$image_one"
+image_two=$(append_to two "$two" "$work/hello-two")
+echo "$image_two"
+
+heading "The same files again: the same digest, nothing to send"
+again=$(append_to one "$one" "$work/hello-one" 2>"$work/said")
+cat "$work/said" >&2
+echo "$again"
+[ "$again" = "$image_one" ] || fail "the digest should be that of $image_one"
+grep -q 'no blobs to send' "$work/said" || fail "the second run sent something"
+
+heading "Joined by an index"
+joined=$(run "$imgstep" index "$image_one" "$image_two" --to "$staging/hello:1.0")
+echo "$joined"
+digest=${joined#*@}
 
 heading "From staging to production ($production), under three tags, the digest as a result"
 first=$(run "$imgstep" promote "$staging/hello:1.0" "$production/team/hello:1.0" --tags 1 latest \
@@ -146,4 +132,4 @@ for tag in 1.0 1 latest; do
 done
 [ "$(cat "$work/digest")" = "$digest" ] || fail "the result file should hold $digest"
 [ "$first" = "$production/team/hello@$digest" ] || fail "the answer should be $production/team/hello@$digest"
-echo "The same digest in the folder, at production, and in the result."
+echo "The same digest at staging, at production, and in the result."
