@@ -9,6 +9,10 @@ use crate::error::{Error, Result, printable};
 
 /// Long names and PAX records are no larger, in bytes.
 const RECORDS_LIMIT: u64 = 1024 * 1024;
+/// Where GNU's header of a sparse file says that its map goes on in a block of its own, and where such a block does
+/// (GNU tar's manual, "Old GNU format").
+const MAP_FOLLOWS: usize = 482;
+const MAP_GOES_ON: usize = 504;
 
 /// Whether a file's name says that it is a tar.
 pub fn is_named_tar(path: &Path) -> bool {
@@ -38,6 +42,10 @@ enum State {
     Header,
     /// In an entry's bytes: how many are to come, how many zeros after them, and what kind of entry it is.
     Data(u64, u64, u8),
+    /// In the map of a sparse file, which goes on behind its header: the bytes that follow are so many.
+    Map(u64),
+    /// Behind one block of zeros: another makes the end.
+    Zeros,
     End,
 }
 
@@ -61,12 +69,12 @@ impl<'a> Inspector<'a> {
         while !bytes.is_empty() {
             bytes = match self.state {
                 State::End => return Ok(()),
-                State::Header => {
+                State::Header | State::Map(_) | State::Zeros => {
                     let (taken, rest) = bytes.split_at(bytes.len().min(BLOCK - self.kept.len()));
                     self.kept.extend_from_slice(taken);
                     if self.kept.len() == BLOCK {
                         let block = std::mem::take(&mut self.kept);
-                        self.header(&block)?;
+                        self.block(&block)?;
                     }
                     rest
                 }
@@ -82,19 +90,38 @@ impl<'a> Inspector<'a> {
     /// The tar ended too early.
     pub fn finish(&self) -> Result<()> {
         match self.state {
-            State::End => Ok(()),
-            // Some writers leave the zeros at the end out.
+            // Some writers leave the zeros at the end out, or write fewer.
+            State::End | State::Zeros => Ok(()),
             State::Header if self.kept.is_empty() && !self.entry.is_empty() => Ok(()),
             _ if self.entry.is_empty() => Err(self.malformed("it is not a tar")),
             _ => Err(self.malformed(&format!("it ends in the middle of {}", self.entry))),
         }
     }
 
-    fn header(&mut self, block: &[u8]) -> Result<()> {
-        if block.iter().all(|byte| *byte == 0) {
-            self.state = State::End;
-            return Ok(());
+    fn block(&mut self, block: &[u8]) -> Result<()> {
+        let is_zero = block.iter().all(|byte| *byte == 0);
+        match self.state {
+            State::Map(size) => {
+                self.state = if block[MAP_GOES_ON] == 0 { data(size, b'S') } else { State::Map(size) };
+                Ok(())
+            }
+            State::Zeros if !is_zero => {
+                let reason = "one block of zeros stands in the middle of it: some readers end there and some refuse it";
+                Err(self.malformed(reason))
+            }
+            State::Zeros => {
+                self.state = State::End;
+                Ok(())
+            }
+            _ if is_zero => {
+                self.state = State::Zeros;
+                Ok(())
+            }
+            _ => self.header(block),
         }
+    }
+
+    fn header(&mut self, block: &[u8]) -> Result<()> {
         let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum::<u64>()
             - block[148..156].iter().map(|byte| u64::from(*byte)).sum::<u64>()
             + 8 * u64::from(b' ');
@@ -115,30 +142,30 @@ impl<'a> Inspector<'a> {
         }
         if !is_records {
             let name = self.name.take().unwrap_or_else(|| name_of(block));
+            let target = self.target.take().unwrap_or_else(|| text(&block[157..257]).to_vec());
             self.entry = printable(&String::from_utf8_lossy(&name), 300);
-            if name.split(|byte| *byte == b'/').any(|word| word == b"..") {
-                return Err(
-                    self.malformed(&format!("{} has a `..` in it, and could lead out of the image", self.entry))
-                );
+            // Symbolic links may lead anywhere: they are followed within the image. A hard link names a path in it.
+            if leads_upward(&name) || (flag == b'1' && leads_upward(&target)) {
+                let what = if leads_upward(&name) { "has" } else { "is a link to a path with" };
+                let reason = format!("{} {what} a `..` in it, and could lead out of the image", self.entry);
+                return Err(self.malformed(&reason));
             }
-            self.note(block, flag, &name);
+            self.note(flag, &name, &target);
             let runs = number(&block[100..108]).is_some_and(|mode| mode & 0o111 != 0);
             self.program = (matches!(flag, b'0' | 0 | b'7') && runs).then(|| self.entry.clone());
         }
         // Links and devices may say a size, but have no bytes.
         let size = if matches!(flag, b'1'..=b'6') { 0 } else { size };
-        let zeros = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
-        self.state = if size == 0 { State::Header } else { State::Data(size, zeros, flag) };
+        self.state = if flag == b'S' && block[MAP_FOLLOWS] != 0 { State::Map(size) } else { data(size, flag) };
         Ok(())
     }
 
     /// Notes a file or a link by its name.
-    fn note(&mut self, block: &[u8], flag: u8, name: &[u8]) {
-        let target = self.target.take();
+    fn note(&mut self, flag: u8, name: &[u8], target: &[u8]) {
         let Some(names) = &mut self.findings.names else { return };
         match flag {
-            b'0' | 0 | b'1' | b'7' => names.file(name),
-            b'2' => names.link(name, target.as_deref().unwrap_or_else(|| text(&block[157..257]))),
+            b'0' | 0 | b'1' | b'7' | b'S' => names.file(name),
+            b'2' => names.link(name, target),
             _ => {}
         }
     }
@@ -181,6 +208,7 @@ impl<'a> Inspector<'a> {
         let what = self.what;
         let fail =
             || Error::Malformed { what: what.to_owned(), reason: "a PAX record in it is not well formed".to_owned() };
+        let mut sparse_name = None;
         while !records.is_empty() {
             let space = records.iter().position(|byte| *byte == b' ').ok_or_else(fail)?;
             let length = std::str::from_utf8(&records[..space]).ok().and_then(|text| text.parse::<usize>().ok());
@@ -188,6 +216,8 @@ impl<'a> Inspector<'a> {
             let record = &records[space + 1..length - 1];
             if let Some(path) = record.strip_prefix(b"path=") {
                 self.name = Some(path.to_vec());
+            } else if let Some(path) = record.strip_prefix(b"GNU.sparse.name=") {
+                sparse_name = Some(path.to_vec());
             } else if let Some(target) = record.strip_prefix(b"linkpath=") {
                 self.target = Some(target.to_vec());
             } else if let Some(size) = record.strip_prefix(b"size=") {
@@ -196,8 +226,22 @@ impl<'a> Inspector<'a> {
             }
             records = &records[length..];
         }
+        // A sparse file as GNU writes it in PAX has its own name beside one for readers that don't know of this.
+        if sparse_name.is_some() {
+            self.name = sparse_name;
+        }
         Ok(())
     }
+}
+
+/// An entry's bytes, and the zeros that fill their last block.
+fn data(size: u64, flag: u8) -> State {
+    let zeros = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
+    if size == 0 { State::Header } else { State::Data(size, zeros, flag) }
+}
+
+fn leads_upward(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|word| word == b"..")
 }
 
 /// A field that ends at a NUL.

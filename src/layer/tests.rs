@@ -2,25 +2,26 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::compress::Compression;
 use super::make::{Made, Making, Origin, Recipe, Source};
+use super::tarball::{self, Header, Kind};
 use super::walk::{self, Content, Entry, Files};
 use crate::image::digest::Digest;
 use crate::image::format::Packing;
 
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let path = std::env::temp_dir().join(format!("imgstep-layer-{:x}", fastrand::u64(..)));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn write(&self, name: &str, content: &[u8]) -> PathBuf {
+    pub fn write(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
@@ -35,7 +36,7 @@ impl Drop for Folder {
 }
 
 /// A layer on scratch.
-fn files(spec: &str) -> Files {
+pub fn files(spec: &str) -> Files {
     Files { spec: spec.parse().unwrap(), exclude: Vec::new(), is_scratch: true, is_windows: false }
 }
 
@@ -127,6 +128,29 @@ fn a_sparse_file_is_as_any_other() {
     fs::File::create(sparse.0.join("f")).unwrap().set_len(5_000_000).unwrap();
     dense.write("f", &vec![0; 5_000_000]);
     assert_eq!(made(&sparse.0.display().to_string()).digest, made(&dense.0.display().to_string()).digest);
+}
+
+#[test]
+fn a_file_of_more_than_8_gib_is_found_whole_by_gnu_tar() {
+    const SIZE: u64 = 9 << 30;
+    let folder = Folder::new();
+    fs::File::create(folder.0.join("large")).unwrap().set_len(SIZE).unwrap();
+    let recipe = Recipe {
+        compression: Compression::None,
+        ..recipe(Source::Files(boxed(&folder.0.join("large").display().to_string())), 1)
+    };
+    // All but the beginning is zeros, which take no time where nobody writes them.
+    let mut beginning = None;
+    let stopped = recipe.pour(|piece| {
+        beginning.get_or_insert(piece);
+        Err(crate::Error::Other("enough".to_owned()))
+    });
+    assert_eq!(stopped.unwrap_err().to_string(), "enough");
+    let archive = folder.write("archive", &beginning.unwrap());
+    fs::File::options().write(true).open(&archive).unwrap().set_len(3 * 512 + SIZE + 1024).unwrap();
+    let output = std::process::Command::new("tar").arg("-tvf").arg(&archive).output().unwrap();
+    let listed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && listed.contains(&format!(" {SIZE} ")), "{listed}");
 }
 
 #[test]
@@ -300,14 +324,35 @@ fn tars_that_lie_are_refused() {
     assert!(said(&lying).contains("sizes in it are wrong"));
     assert!(said(b"\x1f\x8b\x08\x00garbage").contains("gzip:"));
     assert!(said(b"\x28\xb5\x2f\xfdgarbage").contains("zstd:"));
-    let upward = super::tarball::header(&super::tarball::Header {
-        path: b"../x",
-        kind: super::tarball::Kind::File,
-        mode: 0o644,
-        owner: (0, 0),
-        size: 0,
-        mtime: 0,
-        windows: false,
-    });
-    assert!(said(&upward).contains("lead out of the image"));
+    let upward =
+        Header { path: b"../x", kind: Kind::File, mode: 0o644, owner: (0, 0), size: 0, mtime: 0, windows: false };
+    assert!(said(&tarball::header(&upward)).contains("../x has a `..` in it, and could lead out of the image"));
+    let link = |kind| tarball::header(&Header { path: b"x", kind, ..upward });
+    assert!(said(&link(Kind::Hardlink(b"a/../../y"))).contains("x is a link to a path with a `..`"));
+    assert_eq!(said(&link(Kind::Symlink(b"../y"))), "", "followed within the image");
+    let apart = [&bytes[..bytes.len() - 1024], &[0; 512], &bytes].concat();
+    assert!(said(&apart).contains("one block of zeros stands in the middle"));
+    assert_eq!(said(&bytes[..bytes.len() - 512]), "", "one is enough at the end");
+}
+
+/// As GNU tar writes it: in its old format, whose maps may be longer than a header, and in PAX.
+#[test]
+fn sparse_tars_of_others_are_read_to_their_end() {
+    let folder = Folder::new();
+    let file = fs::File::create(folder.0.join("holes")).unwrap();
+    for hole in 0..60 {
+        file.write_all_at(&[b'x'; 4096], hole << 20).unwrap();
+    }
+    folder.write("last", b"x");
+    for words in [&["--format=gnu"][..], &["--format=posix"], &["--format=posix", "--sparse-version=0.1"]] {
+        let path = folder.0.join("t.tar");
+        let mut command = std::process::Command::new("tar");
+        command.args(["--sparse", "-cf"]).arg(&path).args(words).arg("-C").arg(&folder.0).args(["holes", "last"]);
+        assert!(command.status().unwrap().success());
+        assert!(fs::metadata(&path).unwrap().len() < 1 << 20, "a tar that is not sparse proves nothing");
+        let recipe = recipe(Source::Tar(Origin::new(&path)), 1);
+        let made = recipe.make(&mut Making { keep: 0, with_names: true, overflow: &mut |_| false }).unwrap();
+        let names = made.findings.names.unwrap();
+        assert!(names.have(b"/holes") && names.have(b"/last"), "{words:?}");
+    }
 }
