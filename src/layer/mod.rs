@@ -13,4 +13,6 @@ pub mod unpack;
 pub mod walk;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
