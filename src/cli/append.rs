@@ -40,7 +40,7 @@ pub struct AppendArgs {
     #[arg(long, value_name = "PATTERN", num_args = 0.., help_heading = "Layers")]
     pub exclude: Vec<String>,
     /// How layers are compressed: gzip, gzip:1 (fast) to gzip:9 (small), zstd, zstd:1 to zstd:19, none. Tars that are
-    /// compressed already stay as they are.
+    /// compressed already stay as they are. From zstd:7 on, more than 64 MB of memory are needed: up to 40 for each core.
     #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Layers")]
     pub compression: String,
     /// Let programs for another architecture than that of the image pass.

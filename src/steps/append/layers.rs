@@ -17,7 +17,6 @@ use super::{Request, likely};
 use crate::error::{Error, Result, printable};
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
-use crate::layer::compress::threads;
 use crate::layer::make::{Made, Making, Origin, Recipe, Source};
 use crate::layer::spec::LayerSpec;
 use crate::layer::tarfile;
@@ -32,8 +31,9 @@ use crate::transfer::made;
 use crate::transfer::store::Store;
 use crate::transfer::stream::{Unnamed, stream};
 
-/// So many bytes of layers are kept between the moment they are made and the moment they are sent.
-const KEEP_LIMIT: u64 = 32 * 1024 * 1024;
+/// So many bytes of layers are kept between the moment they are made and the moment they are sent. With what compressing
+/// takes (`Compression::threads`) and all else, that is less than 64 MB.
+const KEEP_LIMIT: u64 = 24 * 1024 * 1024;
 
 /// A layer that was made.
 pub struct Layer {
@@ -127,7 +127,7 @@ fn plans(request: &Request, base: &Base) -> Result<Vec<Plan>> {
             plans.push(Plan {
                 number,
                 windows: (!is_tar).then_some(windows),
-                recipe: Recipe { source, compression, mtime: request.mtime, windows, threads: threads() },
+                recipe: Recipe { source, compression, mtime: request.mtime, windows, threads: compression.threads() },
                 title: format!("imgstep append: {title}"),
                 platform: first.platform.clone(),
             });
