@@ -55,6 +55,8 @@ have_pip() {
 set --
 have docker-registry || set -- "$@" docker-registry
 have skopeo || set -- "$@" skopeo
+have umoci || set -- "$@" umoci
+have zstd || set -- "$@" zstd
 # What the examples are run with, and built with.
 have_engine || set -- "$@" docker.io
 have go || set -- "$@" golang-go
@@ -141,6 +143,8 @@ left_out() {
 }
 have docker-registry || left_out docker-registry "left out are the tests against the distribution registry; the same tests run against the registry inside imgstep"
 have skopeo || left_out skopeo "left out are the comparisons with skopeo"
+have umoci || left_out umoci "left out is umoci as a reader of layers"
+have zstd || left_out zstd "left out is GNU tar as a reader of layers by zstd"
 have crane || left_out crane "left out are the comparisons with crane (Go 1.21 or newer installs it)"
 have_recent_go || left_out "Go 1.21 or newer" "left out is the conformance suite of the OCI distribution spec"
 have go || left_out go "left out is the example for Go"

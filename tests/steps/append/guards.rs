@@ -1,7 +1,7 @@
 //! What is refused, and with which status; nothing is written then.
 
 use super::{AMD64, append, program, programs};
-use crate::support::{Folder, Style, images, registries};
+use crate::support::{Folder, Proxy, Style, images, imgstep_under, is_root, registries};
 
 #[test]
 fn a_program_for_another_architecture_ends_with_3() {
@@ -75,4 +75,53 @@ fn words_that_make_no_sense_end_with_2() {
     wrong(&["--layer", &folder.join("amd64").display().to_string()], "scratch has no platform");
     append("scratch", &out).args(["--layer", "/nowhere/at/all,platform=linux/amd64"]).run().failed(1, &["/nowhere"]);
     assert!(!folder.join("out").exists());
+}
+
+#[test]
+fn a_file_that_nobody_lets_us_read_is_named_and_nothing_is_tagged() {
+    let folder = Folder::new();
+    let path = folder.write("tree/secret", "x");
+    folder.write("tree/open", "x");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    // Root may read everything: somebody else runs the step then.
+    let runner: &[&str] =
+        if is_root() { &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] } else { &[] };
+    for registry in registries() {
+        let proxy = Proxy::before(&registry);
+        let layer = folder.join("tree").display().to_string();
+        imgstep_under(runner, ["append", "scratch", "--to", &proxy.at("app:v1"), "--layer", &layer])
+            .args(["--platform", "linux/amd64"])
+            .run()
+            .failed(1, &["read ", "tree/secret: Permission denied"]);
+        assert!(proxy.writes().is_empty(), "{:#?}", proxy.lines());
+    }
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_is_named_and_nothing_is_tagged() {
+    let folder = Folder::new();
+    let path = folder.write("log", images::noise(1, 20_000_000));
+    for registry in registries() {
+        let proxy = Proxy::before(&registry);
+        let result = folder.join("digest");
+        let step = append("scratch", &proxy.at("app:v1"))
+            .args(["--layer", &path.display().to_string(), "--platform", "linux/amd64"])
+            .args(["--result", &format!("digest={}", result.display())])
+            .start();
+        let (ended, writing) = std::sync::mpsc::channel::<()>();
+        let log = path.clone();
+        let writer = std::thread::spawn(move || {
+            let mut file = std::fs::File::options().append(true).open(log).unwrap();
+            while writing.recv_timeout(std::time::Duration::from_millis(1)).is_err() {
+                std::io::Write::write_all(&mut file, b"one more line\n").unwrap();
+            }
+        });
+        let run = step.wait();
+        ended.send(()).unwrap();
+        writer.join().unwrap();
+        run.failed(1, &["log grew while it was read"]);
+        assert!(!registry.has_manifest("app", "v1"));
+        assert!(!result.exists());
+        assert!(proxy.uploaded().is_empty(), "{:#?}", proxy.lines());
+    }
 }

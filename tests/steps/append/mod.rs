@@ -3,10 +3,12 @@
 mod config;
 mod entrypoint;
 mod examples;
+mod fidelity;
 mod guards;
 mod images;
 mod large;
 mod layers;
+mod reproducible;
 mod results;
 mod tars;
 mod windows;

@@ -17,6 +17,7 @@ pub mod schema1;
 pub mod step;
 pub mod token;
 pub mod tools;
+pub mod tree;
 pub mod wire;
 
 pub use complete::{assert_complete, assert_image};
@@ -26,8 +27,8 @@ pub use logins::{auth_folder, basic, login, logins};
 pub use proxy::Proxy;
 pub use registry::{Kind, Options, Registry, distribution, kinds, pairs, registries};
 pub use rules::{Action, rule};
-pub use step::imgstep;
+pub use step::{imgstep, imgstep_under};
 pub use token::{TokenService, User};
-pub use tools::other_tool;
+pub use tools::{debian_tool, is_root, other_tool};
 
 mod proof;

@@ -1,8 +1,10 @@
 //! Runs the binary under test as a CI system would: a clean environment, a time limit, all output kept.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -43,9 +45,15 @@ pub struct Running {
 
 /// A run of the binary with these words.
 pub fn imgstep<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Step {
+    imgstep_under(&[], words)
+}
+
+/// A run of the binary by a command that runs another, such as `["nice", "-n", "5"]`.
+pub fn imgstep_under<W: AsRef<OsStr>>(runner: &[&str], words: impl IntoIterator<Item = W>) -> Step {
     let folder = Folder::new();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_imgstep"));
-    command.env_clear().env("HOME", folder.path());
+    let mut line = runner.iter().copied().chain([env!("CARGO_BIN_EXE_imgstep")]);
+    let mut command = Command::new(line.next().unwrap_or_default());
+    command.args(line).env_clear().env("HOME", folder.path());
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
@@ -67,6 +75,12 @@ impl Step {
 
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// The folder that it runs in.
+    pub fn in_folder(mut self, path: &Path) -> Self {
+        self.command.current_dir(path);
         self
     }
 
@@ -115,6 +129,20 @@ impl Running {
         assert!(sent.unwrap().success());
     }
 
+    /// The most memory that it takes until it ends, in bytes, as Linux counts it; 0 elsewhere.
+    pub fn peak_memory(&self) -> JoinHandle<u64> {
+        let status = format!("/proc/{}/status", self.child.id());
+        thread::spawn(move || {
+            let mut peak = 0;
+            // What has ended has no such line any more.
+            while let Some(now) = fs::read_to_string(&status).ok().and_then(|text| high_water_mark(&text)) {
+                peak = now;
+                thread::sleep(Duration::from_millis(10));
+            }
+            peak
+        })
+    }
+
     pub fn wait(mut self) -> Run {
         let limit = Instant::now() + LIMIT;
         let status = loop {
@@ -136,6 +164,11 @@ impl Running {
         let status = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap();
         Run { status, stdout, stderr }
     }
+}
+
+fn high_water_mark(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
 impl Run {

@@ -24,3 +24,19 @@ pub fn left_out(what: &str, consequence: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{what}: not here");
     eprintln!("{what}: not here: {consequence}");
 }
+
+/// Whether a tool that every Debian has or can install is here. Where CI=true, it must be.
+pub fn debian_tool(program: &str) -> bool {
+    let is_here = Command::new(program).arg("--version").output().is_ok();
+    assert!(is_here || std::env::var("CI").as_deref() != Ok("true"), "{program} is not installed");
+    if !is_here {
+        eprintln!("{program} is not installed: the test runs without it");
+    }
+    is_here
+}
+
+/// Whether the tests run as root, who may read everything.
+pub fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout == b"0\n"
+}
