@@ -6,7 +6,7 @@
 TOOLS = target/tools
 CARGO_DENY = 0.20.2
 
-.PHONY: help build demo test lint advisories clean
+.PHONY: help build demo test lint advisories bench clean
 
 help:
 	@echo 'make build        the static release binary, at dist/imgstep'
@@ -14,6 +14,7 @@ help:
 	@echo 'make test         every test, against real registries; sets up what they need'
 	@echo 'make lint         formatting, clippy, rustdoc, dependencies'
 	@echo 'make advisories   known weaknesses of dependencies, from a database on the network'
+	@echo 'make bench        compares dist/imgstep with its peers: bench/RESULTS.md (JOB="promote mount" RUNS=3)'
 	@echo 'make clean        removes what the others made'
 
 build:
@@ -29,6 +30,8 @@ test:
 lint: $(TOOLS)/bin/cargo-deny
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --check --manifest-path bench/Cargo.toml
+	cargo clippy --locked --all-targets --manifest-path bench/Cargo.toml --target-dir target/bench-build -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	$(TOOLS)/bin/cargo-deny --locked --log-level error check bans licenses sources
 
@@ -41,6 +44,19 @@ advisories: $(TOOLS)/bin/cargo-deny
 $(TOOLS)/bin/cargo-deny:
 	CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=0 \
 		cargo install --quiet --locked --debug --version $(CARGO_DENY) --root $(TOOLS) cargo-deny
+
+# JOB names the jobs (all if empty, see bench/src/jobs.rs), RUNS the number of runs. Only a run of all jobs writes
+# bench/RESULTS.md; one of a few writes its own, below target/bench.
+JOB =
+RUNS =
+bench: dist/imgstep
+	@sh bench/setup.sh
+	@cargo build --quiet --release --locked --manifest-path bench/Cargo.toml --target-dir target/bench-build
+	@JOB='$(JOB)' RUNS='$(RUNS)' PATH="$$PWD/$(TOOLS)/bin:$$PATH" target/bench-build/release/imgstep-bench
+
+# Whatever was built last is measured: `make build bench` for what is in the tree now.
+dist/imgstep:
+	@sh scripts/build.sh
 
 clean:
 	cargo clean

@@ -1,0 +1,116 @@
+//! As much HTTP as it takes to fill a registry and to look into it: plain, one request after the other.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// This answer, if it has the status that was expected.
+    pub fn expect(self, status: u16, of: &str) -> io::Result<Self> {
+        if self.status == status {
+            return Ok(self);
+        }
+        let said = String::from_utf8_lossy(&self.body);
+        Err(io::Error::other(format!("{of}: {} instead of {status}: {said}", self.status)))
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        if self.header("transfer-encoding").is_some() {
+            return Err(io::Error::other("an answer in chunks, which nobody asked for"));
+        }
+        Ok(self.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0))
+    }
+}
+
+/// A connection that is kept.
+#[derive(Debug)]
+pub struct Session {
+    host: SocketAddr,
+    connection: BufReader<TcpStream>,
+}
+
+impl Session {
+    pub fn open(host: SocketAddr) -> io::Result<Self> {
+        let connection = TcpStream::connect(host)?;
+        connection.set_nodelay(true)?;
+        Ok(Self { host, connection: BufReader::with_capacity(256 * 1024, connection) })
+    }
+
+    /// Sends a request with a body of bytes.
+    pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+        self.stream(method, path, headers, body.len() as u64, |connection| connection.write_all(body))
+    }
+
+    /// Sends a request with a body of `length` bytes that `write` writes.
+    pub fn stream(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        length: u64,
+        write: impl FnOnce(&mut TcpStream) -> io::Result<()>,
+    ) -> io::Result<Answer> {
+        self.send(method, path, headers, length)?;
+        write(self.connection.get_mut())?;
+        let mut answer = self.head()?;
+        if method != "HEAD" {
+            let length = answer.length()?;
+            (&mut self.connection).take(length).read_to_end(&mut answer.body)?;
+        }
+        Ok(answer)
+    }
+
+    /// Reads a body and drops it: the bytes that it has.
+    pub fn drain(&mut self, path: &str) -> io::Result<u64> {
+        self.send("GET", path, &[], 0)?;
+        let length = self.head()?.expect(200, path)?.length()?;
+        io::copy(&mut (&mut self.connection).take(length), &mut io::sink())
+    }
+
+    fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], length: u64) -> io::Result<()> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n", self.host);
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        self.connection.get_mut().write_all(head.as_bytes())
+    }
+
+    fn head(&mut self) -> io::Result<Answer> {
+        let mut line = String::new();
+        self.connection.read_line(&mut line)?;
+        let status = line.split(' ').nth(1).and_then(|word| word.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("not an answer of HTTP: {line:?}")))?;
+        let mut headers = vec![];
+        loop {
+            line.clear();
+            self.connection.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                return Ok(Answer { status, headers, body: vec![] });
+            };
+            headers.push((name.to_owned(), value.trim().to_owned()));
+        }
+    }
+}
+
+/// Sends a request on a connection of its own.
+pub fn request(
+    host: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
+    Session::open(host)?.request(method, path, headers, body)
+}

@@ -1,0 +1,191 @@
+//! The jobs by name: what each one is, and the scenarios that it is measured in.
+
+use std::time::Duration;
+
+use crate::images::{BULK, HUGE, Image, PLATFORMS, SINGLE, SMALL};
+use crate::registries::{Limit, Link};
+use crate::work::Work;
+
+/// Work at a distance.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub label: String,
+    pub work: Work,
+    pub link: Link,
+}
+
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub name: &'static str,
+    pub title: &'static str,
+    /// What is done, in a sentence or two.
+    pub words: &'static str,
+    pub scenarios: Vec<Scenario>,
+    /// Seconds that one tool may take in one scenario: the slow get fewer runs, and at least one.
+    pub budget: f64,
+}
+
+const ROUND_TRIPS: [u64; 4] = [0, 10, 50, 150];
+const PER_CONNECTION: u64 = 50_000_000;
+/// The base of the folder that is appended, one of the small images.
+const SMALL_BASE: Image = Image { count: 1, ..SMALL };
+
+fn link(round_trip: u64, tls: bool) -> Link {
+    Link { round_trip: Duration::from_millis(round_trip), limit: None, tls, direct: false }
+}
+
+/// Through no proxy while the clock runs.
+fn direct() -> Link {
+    Link { direct: true, ..link(0, false) }
+}
+
+fn limited(source_only: bool) -> Link {
+    Link { limit: Some(Limit { bytes_per_second: PER_CONNECTION, source_only }), ..link(0, false) }
+}
+
+fn scenario(label: &str, work: Work, link: Link) -> Scenario {
+    Scenario { label: label.to_owned(), work, link }
+}
+
+fn scheme(tls: bool) -> &'static str {
+    if tls { "TLS, HTTP/2" } else { "plain HTTP" }
+}
+
+/// `work` at every round trip, plain and by TLS.
+fn at_every_distance(work: Work) -> Vec<Scenario> {
+    let each = |tls| {
+        ROUND_TRIPS
+            .map(|round_trip| scenario(&format!("{round_trip} ms, {}", scheme(tls)), work, link(round_trip, tls)))
+    };
+    [each(false), each(true)].concat()
+}
+
+/// `work` at `round_trips`, plain and by TLS.
+fn at(round_trips: &[u64], what: &str, work: Work) -> Vec<Scenario> {
+    let all = [false, true].into_iter().flat_map(|tls| round_trips.iter().map(move |&round_trip| (round_trip, tls)));
+    all.map(|(round_trip, tls)| {
+        scenario(&format!("{what}{round_trip} ms, {}", scheme(tls)), work, link(round_trip, tls))
+    })
+    .collect()
+}
+
+/// All of them, in the order of the report.
+pub fn all() -> Vec<Job> {
+    [copies(), bulk(), making(), rest()].concat()
+}
+
+fn copies() -> Vec<Job> {
+    vec![
+        Job {
+            name: "promote",
+            title: "An index of 8 platforms to another registry",
+            words: "8 platforms × 6 layers of 1 MB, to a registry that has nothing of it.",
+            scenarios: at_every_distance(Work::Copy(PLATFORMS)),
+            budget: 9.0,
+        },
+        Job {
+            name: "mount",
+            title: "The same within one registry",
+            words: "8 platforms × 6 layers of 1 MB, to an empty repository of the same registry.",
+            scenarios: at_every_distance(Work::Mount(PLATFORMS)),
+            budget: 8.0,
+        },
+        Job {
+            name: "nothing",
+            title: "The same again, nothing to do",
+            words: "8 platforms × 6 layers of 1 MB, to another registry that has all of it under that tag.",
+            scenarios: at_every_distance(Work::Again(PLATFORMS)),
+            budget: 4.0,
+        },
+        Job {
+            name: "single",
+            title: "One image to another registry",
+            words: "5 layers of 4 MB, to a registry that has nothing of it.",
+            scenarios: at_every_distance(Work::Copy(SINGLE)),
+            budget: 6.0,
+        },
+    ]
+}
+
+fn bulk() -> Vec<Job> {
+    vec![
+        Job {
+            name: "bulk",
+            title: "10 layers of 50 MB to another registry",
+            words: "Without distance, timed without the proxy; and with each connection, to source and destination, held to \
+                    50 MB/s each way.",
+            scenarios: vec![
+                scenario("no limit", Work::Copy(BULK), direct()),
+                scenario("50 MB/s per connection", Work::Copy(BULK), limited(false)),
+            ],
+            budget: 12.0,
+        },
+        Job {
+            name: "huge",
+            title: "One layer of 2 GB to another registry",
+            words: "Without distance, timed without the proxy; and with each connection to the source held to 50 MB/s, \
+                    as where a store of objects gives each reader its share. (An upload is one stream by the \
+                    specification: were the destination held as well, nobody could be faster than 40 s.)",
+            scenarios: vec![
+                scenario("no limit", Work::Copy(HUGE), direct()),
+                scenario("50 MB/s per connection to the source", Work::Copy(HUGE), limited(true)),
+            ],
+            budget: 10.0,
+        },
+    ]
+}
+
+fn making() -> Vec<Job> {
+    vec![
+        Job {
+            name: "append-program",
+            title: "A program of 10 MB on 8 platforms of a base in another registry",
+            words: "The base is 8 platforms × 6 layers of 1 MB; the program goes on each platform. Peers are given a tar that \
+                    was made before; crane, which knows no index here, needs a command per platform and one for the index.",
+            scenarios: at(&[0, 50], "", Work::Append(PLATFORMS)),
+            budget: 9.0,
+        },
+        Job {
+            name: "append-folder",
+            title: "700 MB of mixed files on a small base in another registry",
+            words: "Files from this machine's /usr. imgstep is given the folder (and, in a row of its own, a tar of it), \
+                    crane and regctl a tar that was made before; in a row of its own, crane reads from tar through a \
+                    pipe. Timed without the proxy.",
+            scenarios: vec![scenario("no limit", Work::AppendFolder(SMALL_BASE), direct())],
+            budget: 25.0,
+        },
+        Job {
+            name: "index",
+            title: "An index of 3 and of 30 images",
+            words: "The images are in the repository that the index goes to, under tags of their own.",
+            scenarios: [at(&[0, 50], "3 images, ", Work::Index(3)), at(&[0, 50], "30 images, ", Work::Index(30))]
+                .concat(),
+            budget: 6.0,
+        },
+    ]
+}
+
+fn rest() -> Vec<Job> {
+    let many = |mount, again| Work::Many { image: SMALL, mount, again };
+    vec![
+        Job {
+            name: "many",
+            title: "200 small images in a row",
+            words: "Each of 3 layers of 20 kB. No tool here has a command for it, imgstep included: all are called 200 \
+                    times by a shell loop. Peak memory is that of the largest process.",
+            scenarios: vec![
+                scenario("within one registry", many(true, false), link(0, false)),
+                scenario("within one registry, again", many(true, true), link(0, false)),
+                scenario("to another registry", many(false, false), link(0, false)),
+            ],
+            budget: 8.0,
+        },
+        Job {
+            name: "start",
+            title: "To start and to say the version",
+            words: "The time of a process from its start to its end.",
+            scenarios: vec![scenario("version", Work::Version, direct())],
+            budget: 1.0,
+        },
+    ]
+}

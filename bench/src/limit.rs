@@ -1,0 +1,206 @@
+//! bench/LIMIT.md: for each job the least possible, how it is derived, and how many times that we take.
+
+use std::fmt::Write as _;
+
+use crate::contest::{JobResult, Measured};
+use crate::images::Image;
+use crate::machine;
+use crate::rates::Rates;
+use crate::work::Work;
+
+/// What a work takes at least.
+#[derive(Debug)]
+pub struct Least {
+    /// Round trips that wait for each other.
+    pub trips: Vec<&'static str>,
+    /// How often these are gone through: once, or for each of many images.
+    pub times: usize,
+    pub requests: usize,
+    /// Bytes that go from the source through us to the destination.
+    pub moved: u64,
+    /// The largest blob among them: one upload is one stream.
+    pub largest: u64,
+}
+
+const CONNECT: &str = "connect to both registries at once";
+const ASK: &str = "read the manifest; at the same time ask the destination what the tag names";
+const CHILDREN: &str = "read the children; at the same time ask the destination for them";
+const BLOBS: &str = "ask for the blobs; at the same time begin their uploads";
+const SEND: &str = "send the blobs";
+const CHILD_MANIFESTS: &str = "write the children";
+const LAST: &str = "write the manifest under its tag";
+
+impl Least {
+    /// Of a work whose parts need nothing but each other; `None` where nothing is asked of a registry.
+    pub fn of(work: Work) -> Option<Self> {
+        let least = match work {
+            Work::Copy(image) => copy(image),
+            Work::Mount(image) => mount(image),
+            Work::Again(_) => Self { trips: vec![CONNECT, ASK], times: 1, requests: 2, moved: 0, largest: 0 },
+            Work::Many { image, mount, again } => many(image, mount, again),
+            Work::Index(children) => Self {
+                trips: vec![CONNECT, "read the manifests", "read their configs, which name the platforms", LAST],
+                times: 1,
+                requests: 2 * children + 1,
+                moved: 0,
+                largest: 0,
+            },
+            Work::Append(base) => append(base),
+            Work::AppendFolder(base) => Self {
+                trips: vec![CONNECT, ASK, "read the config; at the same time begin all uploads", SEND, LAST],
+                times: 1,
+                // Manifest and config; the base's layers over; the new layer and the new config begun and sent.
+                requests: 3 + 3 * base.layers + 2 + 2,
+                moved: base.bytes(),
+                largest: base.layer_bytes,
+            },
+            Work::Version => return None,
+        };
+        Some(least)
+    }
+
+    /// In seconds, at a link: trips, then what processors and bandwidth take in no less time.
+    fn seconds(&self, measured: &Measured, rates: &Rates) -> f64 {
+        let link = measured.scenario.link;
+        let handshake = usize::from(link.tls);
+        let trips = (self.trips.len() * self.times + handshake) as f64 * link.round_trip.as_secs_f64();
+        let work =
+            self.moved as f64 * (rates.hash + rates.serve + rates.receive) + self.requests as f64 * rates.request;
+        let work = work / machine::cores() as f64;
+        // Where only reading is held, ranges on many connections get round it; an upload is one stream.
+        let held = link.limit.filter(|limit| !limit.source_only);
+        let stream = held.map_or(0.0, |limit| self.largest as f64 / limit.bytes_per_second as f64);
+        trips + f64::max(work, stream)
+    }
+}
+
+fn copy(image: Image) -> Least {
+    let blobs = image.blobs();
+    let (trips, manifests) = if image.indexed {
+        (vec![CONNECT, ASK, CHILDREN, BLOBS, SEND, CHILD_MANIFESTS, LAST], 2 * image.count + 2)
+    } else {
+        (vec![CONNECT, ASK, BLOBS, SEND, LAST], 2)
+    };
+    Least { trips, times: 1, requests: manifests + 1 + 3 * blobs, moved: image.bytes(), largest: image.layer_bytes }
+}
+
+fn mount(image: Image) -> Least {
+    let trips = vec![CONNECT, ASK, CHILDREN, "mount the blobs", CHILD_MANIFESTS, LAST];
+    Least { trips, times: 1, requests: 2 * image.count + 3 + image.blobs(), moved: 0, largest: 0 }
+}
+
+fn many(image: Image, mount: bool, again: bool) -> Least {
+    let blobs = image.layers + 1;
+    let (trips, each, moved) = match (mount, again) {
+        (_, true) => (vec![ASK], 2, 0),
+        (true, false) => (vec![ASK, "mount the blobs", LAST], 3 + blobs, 0),
+        (false, false) => (vec![ASK, BLOBS, SEND, LAST], 3 + 3 * blobs, image.bytes()),
+    };
+    Least { trips, times: image.count, requests: each * image.count, moved, largest: image.layer_bytes }
+}
+
+fn append(base: Image) -> Least {
+    let trips = vec![
+        CONNECT,
+        ASK,
+        CHILDREN,
+        "read the configs; at the same time ask for the base's layers and begin all uploads",
+        "send configs and layers",
+        CHILD_MANIFESTS,
+        LAST,
+    ];
+    // Index, tag and children; configs read, begun and sent; the base's layers over; the new layer; manifests.
+    let requests = 2 + base.count + 3 * base.count + 3 * base.count * base.layers + 2 + base.count + 1;
+    Least { trips, times: 1, requests, moved: base.bytes(), largest: base.layer_bytes }
+}
+
+pub fn write(results: &[JobResult], rates: &Rates, head: &str) -> String {
+    let mut text = format!("# The least possible\n\n{head}\n");
+    text.push_str(&preface(rates));
+    for result in results {
+        let works = result.measured.first().and_then(|measured| Least::of(measured.scenario.work));
+        let Some(least) = works else { continue };
+        let _ = write!(text, "\n## {}: {}\n\n{}\n\n", result.job.name, result.job.title, result.job.words);
+        text.push_str(&derivation(&least));
+        text.push_str(
+            "\n| scenario | least, s | ours, s | times | requests, least | ours |\n|---|---|---|---|---|---|\n",
+        );
+        for measured in &result.measured {
+            text.push_str(&row(measured, rates));
+        }
+    }
+    text
+}
+
+fn preface(rates: &Rates) -> String {
+    let per_byte = |seconds: f64| if seconds > 0.0 { format!("{:.2} GB/s", 1e-9 / seconds) } else { "?".to_owned() };
+    let mut text = format!(
+        "\nGenerated by `make bench`, from what this machine was measured to do. A least time is\n\n    trips × round trip + the larger of (work ÷ cores) and (largest blob ÷ bandwidth)\n\n\
+         - **Trips** are round trips that must wait for each other, the handshake of TCP among them; TLS 1.3 takes one \
+           more. A connection that is opened while another answer is awaited costs nothing, and nor do requests at the \
+           same time.\n\
+         - **Work** is what processors must do, and client, proxy and registries share the {} of this machine: hashing \
+           each byte once here ({} on one core), and the registry's own time to serve ({}) and to take in a byte ({}), \
+           and for each request ({:.2} ms). What the client spends on moving and encrypting, and the proxy's part, \
+           are not in it: it is a bound, not a goal.\n\
+         - Bytes cost no time on the way unless a scenario says so.\n",
+        format_args!("{} cores", machine::cores()),
+        per_byte(rates.hash),
+        per_byte(rates.serve),
+        per_byte(rates.receive),
+        rates.request * 1e3,
+    );
+    for (asked, real) in &rates.round_trips {
+        let _ =
+            writeln!(text, "- Asked for a round trip of {:.0} ms, the proxy made {:.1} ms.", asked * 1e3, real * 1e3);
+    }
+    text
+}
+
+fn derivation(least: &Least) -> String {
+    let mut text = String::new();
+    if least.times > 1 {
+        let _ = writeln!(text, "For each of {} images, one after the other:\n", least.times);
+    }
+    for (number, trip) in least.trips.iter().enumerate() {
+        let _ = writeln!(text, "{}. {trip}", number + 1);
+    }
+    if least.moved > 0 {
+        let _ = writeln!(text, "\n{:.1} MB go through.", least.moved as f64 / 1e6);
+    }
+    text
+}
+
+fn row(measured: &Measured, rates: &Rates) -> String {
+    let Some(mut least) = Least::of(measured.scenario.work) else { return String::new() };
+    let mut seconds = least.seconds(measured, rates);
+    if matches!(measured.scenario.work, Work::AppendFolder(_)) {
+        seconds += compressing(rates);
+    }
+    if let (Work::Append(_), Some(layer)) =
+        (measured.scenario.work, measured.of_tool("imgstep").and_then(|ours| ours.layer))
+    {
+        least.moved += layer;
+        seconds = least.seconds(measured, rates);
+    }
+    let Some(ours) = measured.of_tool("imgstep") else { return String::new() };
+    format!(
+        "| {} | {seconds:.3} | {:.3} | {:.1} | {} | {} |\n",
+        measured.scenario.label,
+        ours.wall(),
+        ours.wall() / seconds,
+        least.requests,
+        ours.seen.requests(),
+    )
+}
+
+/// The folder's least: the fastest of the gzip compressors that make it no larger than pigz at its own level, on all
+/// cores.
+fn compressing(rates: &Rates) -> f64 {
+    let Some(size) = rates.compressors.iter().find(|one| one.name == "pigz -6").map(|one| one.bytes) else {
+        return 0.0;
+    };
+    let gzip = rates.compressors.iter().filter(|one| !one.name.starts_with("zstd") && one.bytes <= size * 102 / 100);
+    let cores = machine::cores() as f64;
+    gzip.map(|one| if one.parallel { one.seconds } else { one.seconds / cores }).reduce(f64::min).unwrap_or(0.0)
+}

@@ -1,0 +1,161 @@
+//! `make bench`: compares imgstep with its peers, and writes down what came out.
+#![forbid(unsafe_code)]
+
+mod contest;
+mod files;
+mod http;
+mod images;
+mod jobs;
+mod limit;
+mod machine;
+mod measure;
+mod nginx;
+mod peers;
+mod plot;
+mod proxy;
+mod rates;
+mod registries;
+mod report;
+mod targets;
+mod work;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+use std::{env, fs};
+
+use contest::{Bench, JobResult};
+use files::Files;
+use jobs::Job;
+use measure::Surroundings;
+use peers::Found;
+use rates::Rates;
+use registries::Lab;
+use report::Circumstances;
+use work::Work;
+
+/// Where everything lies that can be made again, from the root of the repository.
+const WORK: &str = "target/bench";
+/// What all images and the largest destination take.
+const STORAGE_BYTES: u64 = 6_000_000_000;
+
+fn main() -> ExitCode {
+    match bench() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench() -> io::Result<()> {
+    let begun = Instant::now();
+    let (jobs, whole) = asked_for()?;
+    let runs = env::var("RUNS").ok().filter(|text| !text.is_empty());
+    let runs = runs.map_or(Ok(5), |text| text.parse()).map_err(|_| io::Error::other("RUNS is a number"))?;
+    let work = env::current_dir()?.join(WORK);
+    fs::create_dir_all(&work)?;
+    let imgstep = env::current_dir()?.join("dist/imgstep");
+    let binary_bytes =
+        fs::metadata(&imgstep).map_err(|_| io::Error::other("there is no dist/imgstep: make build"))?.len();
+    let (tools, missing) = peers::find(&imgstep);
+    for tool in &missing {
+        eprintln!("bench: {} is missing: it is in no table (bench/setup.sh says why)", tool.name());
+    }
+    let with_folder = jobs.iter().any(|job| job.scenarios.iter().any(|one| matches!(one.work, Work::AppendFolder(_))));
+    let files = Files::gather(&work, with_folder)?;
+    let storage = storage(&work)?;
+    let lab = Lab::start(&work, &storage)?;
+    let surroundings = Surroundings::new(&work, &lab.authorities)?;
+    eprintln!("bench: what this machine can do");
+    let rates = Rates::measure(&lab, with_folder.then_some(files.tar.as_path()))?;
+    let results = measure(&jobs, &lab, &files, &surroundings, &tools, runs)?;
+    let judged = targets::judge(&results, &rates, binary_bytes);
+    let circumstances = Circumstances {
+        tools: &tools,
+        missing: &missing,
+        runs,
+        storage: storage_words(&storage),
+        folder: with_folder.then_some((files.count, files.bytes)),
+        rates: &rates,
+        minutes: begun.elapsed().as_secs_f64() / 60.0,
+        tls_name: &lab.name,
+    };
+    let text = report::write(&results, &judged, &circumstances);
+    // A part of the jobs is no record: it must not take the place of a run of all.
+    let folder = if whole { PathBuf::from("bench") } else { work.clone() };
+    write_all(&folder, &text, &results, &rates)?;
+    eprintln!("bench: {}", folder.join("RESULTS.md").display());
+    Ok(())
+}
+
+/// The jobs that JOB names, and whether these are all.
+fn asked_for() -> io::Result<(Vec<Job>, bool)> {
+    let all = jobs::all();
+    let asked = env::var("JOB").unwrap_or_default();
+    let asked: BTreeSet<&str> = asked.split([' ', ',']).filter(|word| !word.is_empty()).collect();
+    if asked.is_empty() {
+        return Ok((all, true));
+    }
+    if let Some(unknown) = asked.iter().find(|name| !all.iter().any(|job| job.name == **name)) {
+        let names: Vec<_> = all.iter().map(|job| job.name).collect();
+        return Err(io::Error::other(format!("there is no job `{unknown}`; there are {}", names.join(", "))));
+    }
+    Ok((all.into_iter().filter(|job| asked.contains(job.name)).collect(), false))
+}
+
+/// Memory where there is enough of it, so that no disk takes part; else the disk.
+fn storage(work: &Path) -> io::Result<PathBuf> {
+    let name = format!("imgstep-bench-{}", std::process::id());
+    let memory = Path::new("/dev/shm");
+    let free = Command::new("df").args(["--output=avail", "-B1", "/dev/shm"]).output();
+    let free =
+        free.ok().and_then(|output| String::from_utf8_lossy(&output.stdout).lines().last()?.trim().parse::<u64>().ok());
+    let enough = free.is_some_and(|bytes| bytes >= STORAGE_BYTES);
+    let folder = if enough { memory.join(name) } else { work.join(name) };
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+fn storage_words(storage: &Path) -> String {
+    let place = if storage.starts_with("/dev/shm") { "memory (/dev/shm)" } else { "a folder on the disk" };
+    place.to_owned()
+}
+
+/// Every job, each with the images that it needs.
+fn measure(
+    jobs: &[Job],
+    lab: &Lab,
+    files: &Files,
+    surroundings: &Surroundings,
+    tools: &[Found],
+    runs: usize,
+) -> io::Result<Vec<JobResult>> {
+    let bench = Bench { lab, files, surroundings, tools, runs };
+    let mut pushed = vec![];
+    let mut results = vec![];
+    for job in jobs {
+        for image in job.scenarios.iter().filter_map(|scenario| scenario.work.image()) {
+            // What is there under a repository's name is there whole: parts of it are asked for by another count.
+            if !pushed.contains(&image.repository) {
+                images::whole(image).push(lab.source.address)?;
+                pushed.push(image.repository);
+            }
+        }
+        results.push(bench.job(job));
+    }
+    Ok(results)
+}
+
+fn write_all(folder: &Path, text: &str, results: &[JobResult], rates: &Rates) -> io::Result<()> {
+    fs::create_dir_all(folder.join("plots"))?;
+    fs::write(folder.join("RESULTS.md"), text)?;
+    fs::write(folder.join("LIMIT.md"), limit::write(results, rates, &report::head()))?;
+    for result in results {
+        fs::write(folder.join("plots").join(format!("{}.svg", result.job.name)), plot::draw(result))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! TLS and HTTP/2 before the registries: nginx, with certificates of an authority of the lab.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::registries::{free_port, wait_for};
+
+/// Makes the authority and the certificate; the file of all authorities to trust.
+pub fn make_certificates(work: &Path, name: &str, ip: IpAddr) -> io::Result<PathBuf> {
+    let names = if name.parse::<IpAddr>().is_ok() { String::new() } else { format!("DNS:{name},") };
+    fs::write(work.join("extensions"), format!("subjectAltName={names}IP:{ip}\nbasicConstraints=CA:FALSE\n"))?;
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    let authority =
+        ["req", "-x509", "-days", "30", "-subj", "/CN=bench authority", "-keyout", "ca.key", "-out", "ca.pem"];
+    openssl(work, &[&authority, &key[..]].concat())?;
+    let request = ["req", "-subj", "/CN=bench", "-keyout", "server.key", "-out", "server.csr"];
+    openssl(work, &[&request, &key[..]].concat())?;
+    let sign = "x509 -req -days 30 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out server.pem";
+    openssl(work, &sign.split(' ').collect::<Vec<_>>())?;
+    // The system's authorities as well: reading them is a cost that every client has in real life.
+    let mut all = fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
+    all.extend(fs::read(work.join("ca.pem"))?);
+    let bundle = work.join("authorities.pem");
+    fs::write(&bundle, all)?;
+    Ok(bundle)
+}
+
+fn openssl(work: &Path, words: &[&str]) -> io::Result<()> {
+    let output = Command::new("openssl").args(words).current_dir(work).stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("openssl {}: {}", words[0], String::from_utf8_lossy(&output.stderr))))
+}
+
+/// Starts nginx before each of `registries`; `None` where there is no nginx.
+pub fn start(work: &Path, ip: IpAddr, registries: &[SocketAddr]) -> io::Result<Option<(Child, Vec<SocketAddr>)>> {
+    let mut doors = vec![];
+    let mut servers = String::new();
+    for (number, registry) in registries.iter().enumerate() {
+        let door = free_port(ip)?;
+        servers.push_str(&server(number, door, *registry));
+        doors.push(door);
+    }
+    fs::write(work.join("nginx.conf"), config(work, &servers))?;
+    let Some(program) = ["nginx", "/usr/sbin/nginx"]
+        .into_iter()
+        .find(|program| Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok())
+    else {
+        return Ok(None);
+    };
+    let child = Command::new(program)
+        .arg("-p")
+        .arg(work)
+        .arg("-c")
+        .arg(work.join("nginx.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(work.join("nginx-errors.log"))?)
+        .spawn()?;
+    for door in &doors {
+        wait_for(*door, "nginx")?;
+    }
+    Ok(Some((child, doors)))
+}
+
+/// One process, so that ending it ends all of it. Nothing is buffered whole: that would be nginx's own round on a disk.
+fn config(work: &Path, servers: &str) -> String {
+    let work = work.display();
+    format!(
+        "daemon off;
+master_process off;
+pid {work}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections 1024; }}
+http {{
+    log_format protocol '$server_protocol';
+    access_log {work}/nginx-access.log protocol;
+    client_body_temp_path {work}/nginx-body;
+    proxy_temp_path {work}/nginx-proxy;
+    fastcgi_temp_path {work}/nginx-fastcgi;
+    uwsgi_temp_path {work}/nginx-uwsgi;
+    scgi_temp_path {work}/nginx-scgi;
+    ssl_certificate {work}/server.pem;
+    ssl_certificate_key {work}/server.key;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:tls:1m;
+    client_max_body_size 0;
+    # The window of an upload by HTTP/2: with nginx's own of 64 kB, distance alone would hold it to 1 MB/s.
+    client_body_buffer_size 4m;
+    http2_max_concurrent_streams 128;
+    keepalive_requests 100000;
+    proxy_http_version 1.1;
+    proxy_set_header Connection '';
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-Proto https;
+    proxy_request_buffering off;
+    proxy_buffering on;
+    proxy_buffers 16 64k;
+    proxy_buffer_size 64k;
+    proxy_max_temp_file_size 0;
+    proxy_read_timeout 900s;
+{servers}}}
+"
+    )
+}
+
+fn server(number: usize, door: SocketAddr, registry: SocketAddr) -> String {
+    format!(
+        "    upstream registry{number} {{ server {registry}; keepalive 64; }}
+    server {{
+        listen {door} ssl http2;
+        location / {{ proxy_pass http://registry{number}; }}
+    }}
+"
+    )
+}

@@ -1,0 +1,159 @@
+//! What this machine can do at best: hashing, what a registry spends on a byte and on a request, compressors, and the
+//! round trip that the proxy really makes.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use crate::http::{self, Session};
+use crate::images::{Image, put_blob};
+use crate::machine;
+use crate::measure::median;
+use crate::registries::{Lab, Link};
+
+/// A blob to measure the registry with.
+const PROBE: Image = Image { repository: "bench/probe", count: 1, indexed: false, layers: 1, layer_bytes: 500_000_000 };
+const SMALL_REQUESTS: usize = 300;
+/// Of /proc/<pid>/stat, on every Linux that Rust runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[derive(Debug, Default)]
+pub struct Rates {
+    /// Seconds for a byte on one core.
+    pub hash: f64,
+    pub serve: f64,
+    pub receive: f64,
+    /// Seconds of one core for a request without a body, in the registry.
+    pub request: f64,
+    /// (asked, measured) in seconds: a GET on a new connection, less the same without distance, over two.
+    pub round_trips: Vec<(f64, f64)>,
+    pub compressors: Vec<Compressor>,
+}
+
+/// A compressor at work on the tar of the folder.
+#[derive(Debug)]
+pub struct Compressor {
+    pub name: String,
+    pub seconds: f64,
+    pub bytes: u64,
+    /// All cores, or one.
+    pub parallel: bool,
+}
+
+impl Rates {
+    pub fn measure(lab: &Lab, tar: Option<&Path>) -> io::Result<Self> {
+        let mut rates = Self { hash: hash(), ..Self::default() };
+        rates.registry(lab)?;
+        let base = round_trip(lab, 0)?;
+        for asked in [10, 50, 150] {
+            rates.round_trips.push((asked as f64 / 1e3, (round_trip(lab, asked)? - base) / 2.0));
+        }
+        if let Some(tar) = tar {
+            rates.compressors = compressors(tar)?;
+        }
+        Ok(rates)
+    }
+
+    fn registry(&mut self, lab: &Lab) -> io::Result<()> {
+        let (host, process) = (lab.destination.address, lab.destination.process);
+        let registry = &mut Session::open(host)?;
+        let bytes = PROBE.bytes() as f64;
+        let begun = cpu_of(process)?;
+        PROBE.push(host)?;
+        let pushed = cpu_of(process)?;
+        let blob = largest_layer(lab)?;
+        registry.drain(&format!("/v2/{}/blobs/{blob}", PROBE.repository))?;
+        let served = cpu_of(process)?;
+        for number in 0..SMALL_REQUESTS / 3 {
+            // POST, PUT and HEAD: a third each.
+            let content = format!("small {number}");
+            let blob = put_blob(registry, PROBE.repository, "text/plain", content.as_bytes())?;
+            let path = format!("/v2/{}/blobs/{}", PROBE.repository, blob["digest"].as_str().unwrap_or_default());
+            registry.request("HEAD", &path, &[], &[])?.expect(200, &path)?;
+        }
+        let answered = cpu_of(process)?;
+        self.receive = (pushed - begun) / bytes;
+        self.serve = (served - pushed) / bytes;
+        self.request = (answered - served) / SMALL_REQUESTS as f64;
+        lab.destination.wipe()
+    }
+}
+
+fn largest_layer(lab: &Lab) -> io::Result<String> {
+    let path = format!("/v2/{}/manifests/v1", PROBE.repository);
+    let accept = [("Accept", crate::images::MANIFEST)];
+    let answer = http::request(lab.destination.address, "GET", &path, &accept, &[])?.expect(200, &path)?;
+    let manifest: serde_json::Value = serde_json::from_slice(&answer.body)?;
+    Ok(manifest["layers"][0]["digest"].as_str().unwrap_or_default().to_owned())
+}
+
+/// By the library that imgstep has, with pieces as they come from a socket.
+fn hash() -> f64 {
+    let piece = vec![0x5a; 64 * 1024];
+    let rounds = 4096;
+    let times: Vec<f64> = (0..3)
+        .map(|_| {
+            let begun = Instant::now();
+            let mut hasher = Sha256::new();
+            (0..rounds).for_each(|_| hasher.update(&piece));
+            std::hint::black_box(hasher.finalize());
+            begun.elapsed().as_secs_f64()
+        })
+        .collect();
+    // The best: what disturbs can only make it slower.
+    times.into_iter().fold(f64::MAX, f64::min) / (rounds * piece.len()) as f64
+}
+
+/// User and system time of a process.
+fn cpu_of(process: u32) -> io::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // Behind the name, which may hold anything: state is the first word, utime and stime the 12th and 13th.
+    let words: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| words.get(at).and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
+    Ok((ticks(11) + ticks(12)) / TICKS_PER_SECOND)
+}
+
+/// The time of a request through the proxy, with its connection.
+fn round_trip(lab: &Lab, milliseconds: u64) -> io::Result<f64> {
+    let link = Link { round_trip: Duration::from_millis(milliseconds), limit: None, tls: false, direct: false };
+    lab.set(link);
+    let host = lab.source.host(link, true).parse().map_err(io::Error::other)?;
+    let mut times = vec![];
+    for _ in 0..7 {
+        let begun = Instant::now();
+        http::request(host, "GET", "/v2/", &[], &[])?.expect(200, "/v2/")?;
+        times.push(begun.elapsed().as_secs_f64());
+    }
+    Ok(median(&times))
+}
+
+fn compressors(tar: &Path) -> io::Result<Vec<Compressor>> {
+    crate::files::warm(tar)?;
+    let cores = machine::cores().to_string();
+    let mut found = vec![];
+    for level in [4, 5, 6] {
+        found.extend(compressor(tar, "pigz", &[&format!("-{level}"), "-p", &cores, "-c"], true)?);
+    }
+    for level in [4, 6] {
+        found.extend(compressor(tar, "libdeflate-gzip", &[&format!("-{level}"), "-c"], false)?);
+    }
+    found.extend(compressor(tar, "zstd", &["-3", "-q", &format!("-T{cores}"), "-c"], true)?);
+    Ok(found)
+}
+
+/// Runs one over the tar; `None` where it is not installed.
+fn compressor(tar: &Path, program: &str, words: &[&str], parallel: bool) -> io::Result<Option<Compressor>> {
+    let packed = tar.with_extension("packed");
+    let begun = Instant::now();
+    let run = Command::new(program).args(words).arg(tar).stdout(File::create(&packed)?).stderr(Stdio::null()).status();
+    let seconds = begun.elapsed().as_secs_f64();
+    let bytes = fs::metadata(&packed)?.len();
+    fs::remove_file(&packed)?;
+    let done = run.is_ok_and(|status| status.success());
+    let name = format!("{program} {}", words[0]);
+    Ok(done.then_some(Compressor { name, seconds, bytes, parallel }))
+}

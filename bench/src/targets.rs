@@ -1,0 +1,158 @@
+//! The targets, and whether each is met: judged by the medians of this run.
+
+use crate::contest::{JobResult, Measured, Outcome};
+use crate::rates::Rates;
+
+/// A target of a scenario, by its job's name and its label.
+struct Target {
+    job: &'static str,
+    scenario: &'static str,
+    what: What,
+}
+
+enum What {
+    /// Seconds.
+    Wall(f64),
+    /// How many times faster than a tool.
+    Faster(&'static str, f64),
+    /// How many times faster than a row of the same job.
+    FasterThanRow(&'static str, f64),
+    NoSlowerThanAnyPeer,
+    /// A part of a tool's processor time.
+    Cpu(&'static str, f64),
+    /// Megabytes.
+    Memory(f64),
+    /// Of a scenario, or of each of so many images.
+    Requests(usize, usize),
+    LayerNoLarger(&'static str),
+    /// How many times the throughput of pigz at the nearest size.
+    Pigz(f64),
+}
+
+/// A line of the report.
+pub struct Judged {
+    pub target: String,
+    pub measured: String,
+    pub met: Option<bool>,
+}
+
+const AT_50: &str = "50 ms, plain HTTP";
+const BULK: &str = "no limit";
+
+fn all() -> Vec<Target> {
+    let target = |job, scenario, what| Target { job, scenario, what };
+    vec![
+        target("promote", AT_50, What::Wall(0.60)),
+        target("promote", AT_50, What::Faster("crane", 4.5)),
+        target("mount", AT_50, What::Wall(0.40)),
+        target("mount", AT_50, What::Faster("crane", 4.5)),
+        target("nothing", AT_50, What::Wall(0.15)),
+        target("nothing", AT_50, What::Requests(2, 1)),
+        target("nothing", AT_50, What::Faster("crane", 3.0)),
+        target("single", AT_50, What::Wall(0.55)),
+        target("append-program", AT_50, What::Wall(0.80)),
+        target("bulk", BULK, What::NoSlowerThanAnyPeer),
+        target("bulk", BULK, What::Cpu("crane", 0.7)),
+        target("bulk", BULK, What::Memory(24.0)),
+        target("append-folder", BULK, What::FasterThanRow("crane", 3.0)),
+        target("append-folder", BULK, What::LayerNoLarger("crane")),
+        target("append-folder", BULK, What::Pigz(2.0)),
+        target("many", "within one registry", What::Requests(8, 200)),
+        target("many", "within one registry, again", What::Requests(2, 200)),
+        target("start", "version", What::Wall(0.003)),
+    ]
+}
+
+/// All targets of the jobs that were measured.
+pub fn judge(results: &[JobResult], rates: &Rates, binary_bytes: u64) -> Vec<Judged> {
+    let mut judged: Vec<Judged> = all().iter().filter_map(|target| target.judge(results, rates)).collect();
+    judged.push(Judged {
+        target: "the binary has at most 6 MB".to_owned(),
+        measured: format!("{:.2} MB", binary_bytes as f64 / 1e6),
+        met: Some(binary_bytes <= 6_000_000),
+    });
+    judged
+}
+
+impl Target {
+    /// `None` if its job was not asked for.
+    fn judge(&self, results: &[JobResult], rates: &Rates) -> Option<Judged> {
+        let result = results.iter().find(|result| result.job.name == self.job)?;
+        let measured = result.measured.iter().find(|measured| measured.scenario.label == self.scenario);
+        let outcome = measured.and_then(|measured| self.what.holds(measured, measured.of_tool("imgstep")?, rates));
+        let (said, met) = outcome.map_or_else(|| ("not measured".to_owned(), None), |(said, met)| (said, Some(met)));
+        Some(Judged { target: format!("{}, {}: {}", self.job, self.scenario, self.what.words()), measured: said, met })
+    }
+}
+
+impl What {
+    fn words(&self) -> String {
+        match self {
+            Self::Wall(seconds) if *seconds < 0.01 => format!("under {:.0} ms", seconds * 1e3),
+            Self::Wall(seconds) => format!("at most {seconds:.2} s"),
+            Self::Faster(who, times) | Self::FasterThanRow(who, times) => {
+                format!("at least {times} × faster than {who}")
+            }
+            Self::NoSlowerThanAnyPeer => "no longer than the fastest peer".to_owned(),
+            Self::Cpu(who, part) => format!("at most {part} of {who}'s processor time"),
+            Self::Memory(megabytes) => format!("at most {megabytes:.0} MB of memory"),
+            Self::Requests(most, 1) => format!("at most {most} requests"),
+            Self::Requests(most, _) => format!("at most {most} requests for each image"),
+            Self::LayerNoLarger(who) => format!("a layer no larger than {who}'s"),
+            Self::Pigz(times) => format!("at least {times} × the throughput of pigz at equal size"),
+        }
+    }
+
+    /// What was measured, and whether that is within the target.
+    fn holds(&self, measured: &Measured, ours: &Outcome, rates: &Rates) -> Option<(String, bool)> {
+        let wall = ours.wall();
+        let held = match self {
+            Self::Wall(most) if *most < 0.01 => (format!("{:.2} ms", wall * 1e3), wall < *most),
+            Self::Wall(most) => (format!("{wall:.3} s"), wall <= *most),
+            Self::Faster(who, times) => ratio(measured.of_tool(who)?.wall() / wall, *times),
+            Self::FasterThanRow(who, times) => ratio(measured.of(who)?.wall() / wall, *times),
+            Self::NoSlowerThanAnyPeer => {
+                let peers = measured.outcomes.iter().filter(|one| one.done() && one.contender.tool.name() != "imgstep");
+                let fastest = peers.min_by(|a, b| a.wall().total_cmp(&b.wall()))?;
+                let text = format!("{wall:.3} s; {} {:.3} s", fastest.contender.label, fastest.wall());
+                (text, wall <= fastest.wall())
+            }
+            Self::Cpu(who, part) => {
+                let measured = ours.cpu() / measured.of_tool(who)?.cpu();
+                (format!("{measured:.2}"), measured <= *part)
+            }
+            Self::Memory(most) => {
+                let megabytes = ours.memory() / 1e6;
+                (format!("{megabytes:.1} MB"), megabytes <= *most)
+            }
+            Self::Requests(most, images) => {
+                let each = ours.seen.requests() as f64 / *images as f64;
+                (format!("{each:.1}"), each <= *most as f64)
+            }
+            Self::LayerNoLarger(who) => {
+                let (mine, theirs) = (ours.layer?, measured.of_tool(who)?.layer?);
+                (format!("{:.1} MB; {who} {:.1} MB", mine as f64 / 1e6, theirs as f64 / 1e6), mine <= theirs)
+            }
+            Self::Pigz(times) => pigz(ours, rates, *times)?,
+        };
+        Some(held)
+    }
+}
+
+fn ratio(measured: f64, wanted: f64) -> (String, bool) {
+    (format!("{measured:.1} ×"), measured >= wanted)
+}
+
+/// Against the level of pigz whose result is nearest in size. Ours includes reading files and sending the layer.
+fn pigz(ours: &Outcome, rates: &Rates, times: f64) -> Option<(String, bool)> {
+    let size = ours.layer?;
+    let all = rates.compressors.iter().filter(|one| one.name.starts_with("pigz"));
+    let nearest = all.min_by_key(|one| one.bytes.abs_diff(size))?;
+    let measured = nearest.seconds / ours.wall();
+    let text = format!("{measured:.1} × {} ({:+.1} % in size)", nearest.name, percent(size, nearest.bytes));
+    Some((text, measured >= times))
+}
+
+fn percent(ours: u64, theirs: u64) -> f64 {
+    (ours as f64 / theirs as f64 - 1.0) * 100.0
+}

@@ -1,0 +1,231 @@
+//! What is to be done in a scenario, between which places, from which state; and that it has been done.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::files::Files;
+use crate::http;
+use crate::images::{INDEX, Image, MANIFEST, sha256};
+use crate::peers::Tool;
+use crate::registries::{Lab, Link, Side};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// To another registry, which has nothing of it.
+    Copy(Image),
+    /// To another repository of the same registry, which is empty.
+    Mount(Image),
+    /// To another registry, which has all of it.
+    Again(Image),
+    /// All tags of it, one after the other, to another repository of the same registry or to another registry.
+    Many { image: Image, mount: bool, again: bool },
+    /// An index of so many images of the same repository.
+    Index(usize),
+    /// A program of 10 MB on every platform of a base in another registry.
+    Append(Image),
+    /// A folder of hundreds of megabytes on a small base in another registry.
+    AppendFolder(Image),
+    /// Only to start.
+    Version,
+}
+
+/// Where a contender reads and writes.
+#[derive(Debug)]
+pub struct Places<'a> {
+    pub source: String,
+    pub destination: String,
+    pub tls: bool,
+    pub files: &'a Files,
+    from: String,
+    to: String,
+}
+
+impl Places<'_> {
+    /// `tag` of the image that is read.
+    pub fn from(&self, tag: &str) -> String {
+        format!("{}/{}:{tag}", self.source, self.from)
+    }
+
+    /// `tag` of the image that is written.
+    pub fn to(&self, tag: &str) -> String {
+        format!("{}/{}:{tag}", self.destination, self.to)
+    }
+}
+
+impl Work {
+    /// The image in the source that it needs.
+    pub fn image(self) -> Option<Image> {
+        match self {
+            Self::Copy(image)
+            | Self::Mount(image)
+            | Self::Again(image)
+            | Self::Many { image, .. }
+            | Self::Append(image)
+            | Self::AppendFolder(image) => Some(image),
+            Self::Index(_) => Some(crate::images::PARTS),
+            Self::Version => None,
+        }
+    }
+
+    fn within_one_registry(self) -> bool {
+        matches!(self, Self::Mount(_) | Self::Index(_) | Self::Many { mount: true, .. })
+    }
+
+    /// Whether the destination has it all when the clock starts.
+    fn is_there(self) -> bool {
+        matches!(self, Self::Again(_) | Self::Many { again: true, .. })
+    }
+
+    /// The repository that `tool` writes to: a repository each, where one's result must not be another's.
+    fn repository(self, tool: Tool) -> String {
+        match self {
+            Self::Index(_) => crate::images::PARTS.repository.to_owned(),
+            _ => format!("out/{}", tool.name()),
+        }
+    }
+
+    /// Where `tool` reads and writes, by `link` or, to count, through the proxy.
+    pub fn places<'a>(self, lab: &Lab, files: &'a Files, tool: Tool, link: Link, counting: bool) -> Places<'a> {
+        let source = lab.source.host(link, counting).to_owned();
+        let side = self.side(lab);
+        Places {
+            source,
+            destination: side.host(link, counting).to_owned(),
+            tls: link.tls,
+            files,
+            from: self.image().map_or_else(String::new, |image| image.repository.to_owned()),
+            to: self.repository(tool),
+        }
+    }
+
+    fn side(self, lab: &Lab) -> &Side {
+        if self.within_one_registry() { &lab.source } else { &lab.destination }
+    }
+
+    /// Before each run: the destination has nothing, unless it should have all.
+    pub fn prepare(self, lab: &Lab, tool: Tool) -> io::Result<()> {
+        match self {
+            Self::Version => Ok(()),
+            _ if self.is_there() => Ok(()),
+            Self::Index(_) => lab.source.forget_tag(&self.repository(tool), "out"),
+            _ if self.within_one_registry() => lab.source.forget(&self.repository(tool)),
+            _ => lab.destination.wipe(),
+        }
+    }
+
+    /// Before the first scenario run of a tool: whether the work is done once, unmeasured.
+    pub fn once_before(self) -> bool {
+        self.is_there()
+    }
+
+    /// That it has been done, by looking into the destination; the size of the layer that was made, if one was.
+    pub fn check(self, lab: &Lab, files: &Files, tool: Tool) -> io::Result<Option<u64>> {
+        let (side, repository) = (self.side(lab), self.repository(tool));
+        match self {
+            Self::Copy(_) | Self::Mount(_) | Self::Again(_) | Self::Many { .. } => {
+                for tag in self.image().map(|image| image.tags()).unwrap_or_default() {
+                    let (digest, _) = manifest(&lab.source, self.image().map_or("", |image| image.repository), &tag)?;
+                    let (ours, body) = manifest(side, &repository, &tag)?;
+                    if ours != digest {
+                        return Err(io::Error::other(format!("{tag} is {ours} and not {digest}")));
+                    }
+                    complete(side, &repository, &body)?;
+                }
+                Ok(None)
+            }
+            Self::Index(children) => {
+                let (_, index) = manifest(side, &repository, "out")?;
+                let named = list(&index, "manifests");
+                let platforms = named.iter().filter(|child| child["platform"]["architecture"].is_string()).count();
+                if named.len() != children || platforms != children {
+                    return Err(io::Error::other(format!("{} children, {platforms} platforms", named.len())));
+                }
+                complete(side, &repository, &index).map(|()| None)
+            }
+            Self::Append(base) | Self::AppendFolder(base) => {
+                let (_, made) = manifest(side, &repository, "v1")?;
+                complete(side, &repository, &made)?;
+                let content = if matches!(self, Self::Append(_)) { files.program_bytes } else { files.bytes };
+                appended(side, &repository, &made, base, content).map(Some)
+            }
+            Self::Version => Ok(None),
+        }
+    }
+}
+
+/// A manifest and its digest.
+fn manifest(side: &Side, repository: &str, reference: &str) -> io::Result<(String, Value)> {
+    let path = format!("/v2/{repository}/manifests/{reference}");
+    let accept = format!(
+        "{INDEX}, {MANIFEST}, application/vnd.docker.distribution.manifest.v2+json, \
+         application/vnd.docker.distribution.manifest.list.v2+json"
+    );
+    let answer = http::request(side.address, "GET", &path, &[("Accept", &accept)], &[])?.expect(200, &path)?;
+    let value = serde_json::from_slice(&answer.body)?;
+    Ok((sha256(&answer.body), value))
+}
+
+fn list(value: &Value, key: &str) -> Vec<Value> {
+    value[key].as_array().cloned().unwrap_or_default()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// That all children and blobs are in the repository, with their sizes.
+fn complete(side: &Side, repository: &str, body: &Value) -> io::Result<()> {
+    for child in list(body, "manifests") {
+        complete(side, repository, &manifest(side, repository, text(&child, "digest"))?.1)?;
+    }
+    let config = Some(body["config"].clone()).filter(|config| !config.is_null());
+    for blob in list(body, "layers").into_iter().chain(config) {
+        let path = format!("/v2/{repository}/blobs/{}", text(&blob, "digest"));
+        let answer = http::request(side.address, "HEAD", &path, &[], &[])?.expect(200, &path)?;
+        if answer.header("content-length").and_then(|length| length.parse().ok()) != blob["size"].as_u64() {
+            return Err(io::Error::other(format!("{path} has another size")));
+        }
+    }
+    Ok(())
+}
+
+/// That every platform of the base has one more layer, whose files have `content` bytes; the layer's size.
+fn appended(side: &Side, repository: &str, made: &Value, base: Image, content: u64) -> io::Result<u64> {
+    let mut images = vec![made.clone()];
+    if base.indexed {
+        let children = list(made, "manifests");
+        let read = children.iter().map(|child| manifest(side, repository, text(child, "digest")).map(|found| found.1));
+        images = read.collect::<io::Result<_>>()?;
+    }
+    let wanted = if base.indexed { base.count } else { 1 };
+    if images.len() != wanted {
+        return Err(io::Error::other(format!("{} platforms and not {wanted}", images.len())));
+    }
+    let mut layer_bytes = 0;
+    for image in images {
+        let layers = list(&image, "layers");
+        let last = layers.last().filter(|_| layers.len() == base.layers + 1);
+        let last = last.ok_or_else(|| io::Error::other(format!("{} layers", layers.len())))?;
+        let bytes = content_bytes(&side.blob(text(last, "digest")))?;
+        if bytes != content {
+            return Err(io::Error::other(format!("the files have {bytes} bytes and not {content}")));
+        }
+        layer_bytes = last["size"].as_u64().unwrap_or(0);
+    }
+    Ok(layer_bytes)
+}
+
+/// The bytes of all files in a layer.
+fn content_bytes(layer: &Path) -> io::Result<u64> {
+    let mut magic = [0; 4];
+    io::Read::read_exact(&mut File::open(layer)?, &mut magic)?;
+    let unpack = if magic == [0x28, 0xb5, 0x2f, 0xfd] { "zstd" } else { "gzip" };
+    let script = format!("{unpack} -dc < '{}' | tar -xOf - | wc -c", layer.display());
+    let output = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().map_err(|_| io::Error::other(format!("{}: not a layer", layer.display())))
+}
