@@ -77,6 +77,9 @@ impl Measured {
 
 /// Why a tool is not run in a scenario that it could do: it was slow at a smaller distance.
 fn spared(scenario: &Scenario, tool: Tool, earlier: &[Measured]) -> Option<String> {
+    if !scenario.tools.contains(&tool) {
+        return Some("it was left out to save time".to_owned());
+    }
     let same = earlier.iter().filter(|measured| {
         let one = &measured.scenario;
         one.work == scenario.work && one.link.tls == scenario.link.tls && one.link.round_trip < scenario.link.round_trip

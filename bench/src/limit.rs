@@ -37,7 +37,7 @@ impl Least {
             Work::Copy(image) => copy(image),
             Work::Mount(image) => mount(image),
             Work::Again(_) => Self { trips: vec![CONNECT, ASK], times: 1, requests: 2, moved: 0, largest: 0 },
-            Work::Many { image, mount, again } => many(image, mount, again),
+            Work::Many { image, again } => many(image, again),
             Work::Index(children) => Self {
                 trips: vec![CONNECT, "read the manifests", "read their configs, which name the platforms", LAST],
                 times: 1,
@@ -89,14 +89,9 @@ fn mount(image: Image) -> Least {
     Least { trips, times: 1, requests: 2 * image.count + 3 + image.blobs(), moved: 0, largest: 0 }
 }
 
-fn many(image: Image, mount: bool, again: bool) -> Least {
-    let blobs = image.layers + 1;
-    let (trips, each, moved) = match (mount, again) {
-        (_, true) => (vec![ASK], 2, 0),
-        (true, false) => (vec![ASK, "mount the blobs", LAST], 3 + blobs, 0),
-        (false, false) => (vec![ASK, BLOBS, SEND, LAST], 3 + 3 * blobs, image.bytes()),
-    };
-    Least { trips, times: image.count, requests: each * image.count, moved, largest: image.layer_bytes }
+fn many(image: Image, again: bool) -> Least {
+    let (trips, each) = if again { (vec![ASK], 2) } else { (vec![ASK, "mount the blobs", LAST], 4 + image.layers) };
+    Least { trips, times: image.count, requests: each * image.count, moved: 0, largest: 0 }
 }
 
 fn append(base: Image) -> Least {

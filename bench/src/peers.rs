@@ -210,7 +210,9 @@ fn append_folder(found: &Found, places: &Places) -> Result<Vec<Contender>, &'sta
     let (tar, folder) = (places.files.tar.display().to_string(), places.files.folder.display().to_string());
     match found.tool {
         Tool::Imgstep => {
-            let append = |layer: &str| words(program, &["append", "-q", &from, "--to", &to, "--layer", layer]);
+            // Among a system's files are programs for other processors, which it would refuse.
+            let options = ["append", "-q", "--allow-foreign-binaries", &from, "--to", &to, "--layer"];
+            let append = |layer: &str| [words(program, &options), vec![layer.to_owned()]].concat();
             Ok(vec![
                 say("imgstep", append(&format!("{folder}=/data"))),
                 say("imgstep, from a tar", append(&tar)),

@@ -21,8 +21,8 @@ pub enum Work {
     Mount(Image),
     /// To another registry, which has all of it.
     Again(Image),
-    /// All tags of it, one after the other, to another repository of the same registry or to another registry.
-    Many { image: Image, mount: bool, again: bool },
+    /// All tags of it, one after the other, to another repository of the same registry.
+    Many { image: Image, again: bool },
     /// An index of so many images of the same repository.
     Index(usize),
     /// A program of 10 MB on every platform of a base in another registry.
@@ -72,7 +72,7 @@ impl Work {
     }
 
     fn within_one_registry(self) -> bool {
-        matches!(self, Self::Mount(_) | Self::Index(_) | Self::Many { mount: true, .. })
+        matches!(self, Self::Mount(_) | Self::Index(_) | Self::Many { .. })
     }
 
     /// Whether the destination has it all when the clock starts.
