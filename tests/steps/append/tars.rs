@@ -136,7 +136,35 @@ fn refused(registry: &Registry, folder: &Folder, bytes: &[u8], part: &str) {
     step(&path.display().to_string()).run().failed(1, &["the tar ", "broken.tar.gz", part]);
     step("-").stdin(File::open(&path).unwrap()).run().failed(1, &["the tar from standard input", part]);
     assert!(proxy.uploaded().is_empty(), "{:#?}", proxy.lines());
+    assert_eq!(proxy.count("POST", ""), proxy.count("DELETE", "/blobs/uploads/"), "{:#?}", proxy.lines());
     assert!(!registry.has_manifest("app", "v1"));
+}
+
+/// The tar with another size in the header of the entry of this name, and a checksum that fits.
+fn with_size(mut tar: Vec<u8>, name: &str, octal: &str) -> Vec<u8> {
+    let name = [name.as_bytes(), b"\0"].concat();
+    let header = tar.chunks_exact_mut(512).find(|block| block.starts_with(&name)).unwrap();
+    header[124..135].copy_from_slice(octal.as_bytes());
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    tar
+}
+
+#[test]
+fn tars_that_lie_or_lead_out_of_the_image_are_refused_and_nothing_is_tagged() {
+    let folder = Folder::new();
+    let plain = std::fs::read(tar(&folder, "--sort=name", "t.tar")).unwrap();
+    let outward = folder.join("outward.tar");
+    let status =
+        Command::new("tar").args(["-P", "-cf"]).arg(&outward).arg("-C").arg(folder.join("tree/b")).arg("../a").status();
+    assert!(status.unwrap().success());
+    let outward = std::fs::read(outward).unwrap();
+    for registry in registries() {
+        refused(&registry, &folder, &with_size(plain.clone(), "./b/c", "00000000777"), "sizes in it are wrong");
+        refused(&registry, &folder, &with_size(plain.clone(), "./b/c", "77777777777"), "ends in the middle of");
+        refused(&registry, &folder, &outward, "could lead out of the image");
+    }
 }
 
 #[test]
