@@ -140,8 +140,8 @@ async fn told(step: &Step, console: &Console, ci: &CiEnvironment) -> Result<Exit
         signal = signal() => Err(Error::Interrupted(signal?)),
         told = work => told,
     };
+    context.progress.finish();
     if told.is_err() {
-        context.progress.finish();
         context.client.cancel_open_uploads(CANCEL_LIMIT).await;
     }
     let format = match common.output {

@@ -41,7 +41,11 @@ pub struct Options {
 
 /// The client. Clones are the same client.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client {
+    inner: Arc<Inner>,
+    /// The requests of this handle, where they are counted apart.
+    apart: Option<Arc<AtomicU64>>,
+}
 
 struct Inner {
     options: Options,
@@ -57,7 +61,7 @@ struct Inner {
 impl Client {
     /// A client that has talked to nobody.
     pub fn new(options: Options) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             options,
             hosts: Mutex::new(HashMap::new()),
             requests: AtomicU64::new(0),
@@ -66,35 +70,45 @@ impl Client {
             unverified: OnceLock::new(),
             open_uploads: Mutex::new(HashMap::new()),
             parts: ranges::room(),
-        }))
+        };
+        Self { inner: Arc::new(inner), apart: None }
+    }
+
+    /// The same client, whose requests count for it and for this one: one image of several has a report of its own.
+    #[must_use]
+    pub fn counting_apart(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), apart: Some(Arc::default()) }
     }
 
     /// The options it was made with.
     pub fn options(&self) -> &Options {
-        &self.0.options
+        &self.inner.options
     }
 
     /// How many HTTP requests were sent, to token services and the targets of redirects too.
     pub fn requests(&self) -> u64 {
-        self.0.requests.load(Ordering::Relaxed)
+        self.apart.as_deref().unwrap_or(&self.inner.requests).load(Ordering::Relaxed)
     }
 
     pub(super) fn count_request(&self) {
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.inner.requests.fetch_add(1, Ordering::Relaxed);
+        if let Some(apart) = &self.apart {
+            apart.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The host that serves `authority` (`host[:port]`), the same for all who ask.
     pub(super) fn host(&self, authority: &str) -> Arc<Host> {
-        let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.inner.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(
-            hosts.entry(authority.to_owned()).or_insert_with(|| Arc::new(Host::new(authority, self.0.options.jobs))),
+            hosts.entry(authority.to_owned()).or_insert_with(|| Arc::new(Host::new(authority, self.inner.options.jobs))),
         )
     }
 
     /// Whether the user lets `url`'s host go without (checked) TLS.
     pub(super) fn is_insecure(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();
-        self.0.options.insecure_registries.iter().any(|insecure| match insecure.rsplit_once(':') {
+        self.inner.options.insecure_registries.iter().any(|insecure| match insecure.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() => {
                 name.eq_ignore_ascii_case(host) && port.parse() == Ok(url.port_or_known_default().unwrap_or_default())
             }
@@ -109,7 +123,7 @@ impl Client {
     pub(super) fn http(&self, url: &Url) -> Result<&Http, Error> {
         let insecure = self.is_insecure(url);
         if url.scheme() == "http" && is_loopback(url) {
-            return initialized(&self.0.loopback, || Ok(Http::new(tls::no_trust()?, false, STALL_TIMEOUT)));
+            return initialized(&self.inner.loopback, || Ok(Http::new(tls::no_trust()?, false, STALL_TIMEOUT)));
         }
         if url.scheme() == "http" && !insecure {
             return Err(Error::Protocol {
@@ -121,12 +135,12 @@ impl Client {
             });
         }
         if insecure {
-            return initialized(&self.0.unverified, || {
-                Ok(Http::new(tls::client_config(&self.0.options.trust, Verification::None)?, true, STALL_TIMEOUT))
+            return initialized(&self.inner.unverified, || {
+                Ok(Http::new(tls::client_config(&self.inner.options.trust, Verification::None)?, true, STALL_TIMEOUT))
             });
         }
-        initialized(&self.0.verified, || {
-            Ok(Http::new(tls::client_config(&self.0.options.trust, Verification::Full)?, true, STALL_TIMEOUT))
+        initialized(&self.inner.verified, || {
+            Ok(Http::new(tls::client_config(&self.inner.options.trust, Verification::Full)?, true, STALL_TIMEOUT))
         })
     }
 
@@ -139,11 +153,11 @@ impl Client {
 
     /// Room in memory for a part of a blob, if there is some now.
     pub(super) fn room_for_part(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.parts).try_acquire_owned().ok()
+        Arc::clone(&self.inner.parts).try_acquire_owned().ok()
     }
 
     pub(super) fn trace(&self, line: impl FnOnce() -> String) {
-        if let Some(trace) = &self.0.options.trace {
+        if let Some(trace) = &self.inner.options.trace {
             trace(&line());
         }
     }
@@ -159,7 +173,7 @@ impl Client {
     }
 
     fn open_uploads(&self) -> std::sync::MutexGuard<'_, HashMap<Url, Repository>> {
-        self.0.open_uploads.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.open_uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Cancels the uploads that are still open, so that a registry need not keep what will never be complete. A failure
@@ -172,7 +186,7 @@ impl Client {
 
     /// The hosts that were talked to.
     pub fn hosts(&self) -> HashSet<String> {
-        self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        self.inner.hosts.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 }
 

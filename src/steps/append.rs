@@ -106,7 +106,6 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     if !request.dry_run {
         goals::write_tags(&destinations, &pending, &built.root).await?;
     }
-    context.progress.finish();
     let platform = |(platform, digest): &(Platform, Digest)| PlatformImage {
         platform: platform.to_string(),
         digest: digest.clone(),

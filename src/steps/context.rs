@@ -30,6 +30,19 @@ pub struct Context {
 }
 
 impl Context {
+    /// What one image of several needs: the same connections, tokens and limits, and requests and seconds of its own.
+    #[must_use]
+    pub fn of_one(&self) -> Self {
+        Self {
+            client: self.client.counting_apart(),
+            source_credentials: self.source_credentials.clone(),
+            credentials: self.credentials.clone(),
+            console: self.console.clone(),
+            progress: self.progress.clone(),
+            started: Instant::now(),
+        }
+    }
+
     /// The place of `reference`, to be read.
     ///
     /// # Errors

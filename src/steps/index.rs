@@ -146,7 +146,6 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     if !request.dry_run {
         goals::write_tags(destinations, &pending, result).await?;
     }
-    context.progress.finish();
     outcome(context, terms, &inputs, &assembly, &goals, destinations, &pending)
 }
 

@@ -100,7 +100,6 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     if !request.dry_run {
         goals::write_tags(&destinations, &pending, &result).await?;
     }
-    context.progress.finish();
 
     let work = Work {
         step: "promote",
