@@ -7,6 +7,7 @@ pub mod common;
 pub mod index;
 pub mod mutate;
 pub mod promote;
+pub mod promote_list;
 pub mod registry;
 pub mod run;
 pub mod scope;

@@ -4,21 +4,27 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
-use super::words::{self, parse_list};
+use super::run::RESULT_KEYS;
+use super::words::{self, list, parse_list};
 use crate::error::Error;
 use crate::image::reference::Reference;
+use crate::report::results::{self, ResultFile, ResultKey};
 use crate::steps::promote::Request;
 
 /// The words of `promote`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES, override_usage = USAGE)]
 pub struct PromoteArgs {
     /// The image to copy: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`.
     #[arg(value_name = "SOURCE")]
-    pub source: String,
+    pub source: Option<String>,
     /// Where to copy it: `registry/repository[:tag]` or `oci:DIR[:tag]`.
     #[arg(value_name = "DESTINATION")]
     pub destination: Vec<String>,
+    /// Promote many images: each line of FILE (`-`: of standard input) is `SOURCE DESTINATION...` with blanks between;
+    /// empty lines, and lines that begin with `#`, say nothing. All other options hold for every line.
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<String>,
     /// Further destinations.
     #[arg(long, short = 't', value_name = "DESTINATION", num_args = 0..)]
     pub to: Vec<String>,
@@ -51,6 +57,10 @@ pub struct PromoteArgs {
     pub results: ResultArgs,
 }
 
+const USAGE: &str = "\
+imgstep promote [OPTIONS] SOURCE DESTINATION...
+       imgstep promote [OPTIONS] --list FILE";
+
 const EXAMPLES: &str = "\
 Examples:
   Release what was tested, under three tags:
@@ -63,7 +73,11 @@ Examples:
     imgstep promote alpine:3.20 registry.example/base/alpine:3.20 --dry-run
 
   Without any registry, through a folder:
-    imgstep promote oci:build/image ghcr.io/org/app:v1";
+    imgstep promote oci:build/image ghcr.io/org/app:v1
+
+  Many images at once; one that fails does not stop the others, and stdout keeps the order of the list:
+    imgstep promote --list images.txt
+    sed 's,.*,staging.example/& prod.example/&,' names.txt | imgstep promote --list - --if-exists fail";
 
 impl PromoteArgs {
     /// The request that these words mean.
@@ -71,7 +85,12 @@ impl PromoteArgs {
     /// # Errors
     /// A word that is no reference, tag, platform or digest; no destination ([`Error::Usage`]).
     pub fn request(&self) -> Result<Request, Error> {
-        let source = reference("SOURCE", &self.source)?;
+        let Some(source) = &self.source else {
+            return Err(Error::Usage(
+                "no source: write `imgstep promote SOURCE DESTINATION`, or --list FILE".to_owned(),
+            ));
+        };
+        let source = reference("SOURCE", source)?;
         let mut destinations: Vec<Reference> = parse_list("DESTINATION", &self.destination)?;
         let (further, tags) = words::destinations(&self.to, &self.tags)?;
         destinations.extend(further);
@@ -80,6 +99,16 @@ impl PromoteArgs {
                 "no destination: write `imgstep promote SOURCE DESTINATION`, or --to DESTINATION".to_owned(),
             ));
         }
+        self.request_for(source, destinations, tags)
+    }
+
+    /// What the options ask for, of these references.
+    pub(super) fn request_for(
+        &self,
+        source: Reference,
+        destinations: Vec<Reference>,
+        tags: Vec<String>,
+    ) -> Result<Request, Error> {
         let expect_digest = self.expect_digest.iter().cloned().collect::<Vec<_>>();
         Ok(Request {
             source,
@@ -93,6 +122,25 @@ impl PromoteArgs {
             include_foreign: self.include_foreign,
             dry_run: self.writing.dry_run,
         })
+    }
+}
+
+/// The results that a list has: what the other keys say of one image has no meaning for many.
+const LIST_RESULT_KEYS: [ResultKey; 3] = [ResultKey::Images, ResultKey::Tags, ResultKey::Json];
+
+impl PromoteArgs {
+    /// The files of `--result`.
+    ///
+    /// # Errors
+    /// A word that is none, or a key that a list does not have ([`Error::Usage`]).
+    pub fn result_files(&self) -> Result<Vec<ResultFile>, Error> {
+        let words = list(&self.results.result);
+        let files = results::parse(&words, &RESULT_KEYS)?;
+        if self.list.is_none() {
+            return Ok(files);
+        }
+        let told = |error| Error::Usage(format!("{error}; the others speak of one image, and --list of many"));
+        results::parse(&words, &LIST_RESULT_KEYS).map_err(told)
     }
 }
 

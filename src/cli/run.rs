@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::common::{CommonArgs, OutputForm, paths};
 use super::promote::{comma_separated, reference};
+use super::promote_list;
 use super::registry::RegistryCommand;
 use super::words::{list, parse_list, with_environment, without_empty_options};
 use super::{Cli, Step};
@@ -19,9 +20,11 @@ use crate::image::reference::is_tag;
 use crate::registry::client::{Client, Options};
 use crate::registry::tls::Trust;
 use crate::report::results::{self, ResultFile, ResultKey};
-use crate::report::{self, CiEnvironment, Console, Outcome, OutputFormat, Progress, Verbosity};
+use crate::report::{self, CiEnvironment, Console, ListTeller, Outcome, OutputFormat, Progress, Verbosity};
 use crate::steps::context::Context;
+use crate::steps::promote_list::Line;
 use crate::steps::{append, digest, index, inspect, mutate, promote, tag};
+use crate::transfer::copy::Bulk;
 
 /// When a signal ends a step, open uploads are cancelled for no longer than this.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
@@ -96,10 +99,18 @@ impl Step {
         }
     }
 
+    /// The images of a step that takes a list of them.
+    fn list(&self) -> Result<Option<Vec<Line>>> {
+        match self {
+            Self::Promote(args) => promote_list::lines(args),
+            _ => Ok(None),
+        }
+    }
+
     fn result_files(&self) -> Result<Vec<ResultFile>> {
         let words = match self {
             Self::Append(args) => return args.result_files(),
-            Self::Promote(args) => &args.results.result,
+            Self::Promote(args) => return args.result_files(),
             Self::Index(args) => return results::parse(&list(&args.results.result), args.result_keys()),
             Self::Mutate(args) => &args.results.result,
             Self::Tag(args) => &args.results.result,
@@ -132,9 +143,15 @@ fn run(cli: &Cli, console: &Console, ci: &CiEnvironment) -> Result<ExitCode> {
 async fn told(step: &Step, console: &Console, ci: &CiEnvironment) -> Result<ExitCode> {
     let Some(common) = step.common() else { return Err(Error::Other("this step talks to no registry".to_owned())) };
     let files = step.result_files()?;
+    // Before signals are listened to: one that comes while standard input is waited for ends the process.
+    let lines = step.list()?;
     let context = context(common, console)?;
+    let format = match common.output {
+        OutputForm::Text => OutputFormat::Text,
+        OutputForm::Json => OutputFormat::Json,
+    };
     // What is wrong with the words is said before anything else is tried.
-    let work = work(step, &context, &files);
+    let work = work(step, lines.as_deref(), &context, &files, format);
     let told = tokio::select! {
         biased;
         signal = signal() => Err(Error::Interrupted(signal?)),
@@ -144,10 +161,6 @@ async fn told(step: &Step, console: &Console, ci: &CiEnvironment) -> Result<Exit
     if told.is_err() {
         context.client.cancel_open_uploads(CANCEL_LIMIT).await;
     }
-    let format = match common.output {
-        OutputForm::Text => OutputFormat::Text,
-        OutputForm::Json => OutputFormat::Json,
-    };
     match told? {
         Told::Outcome(outcome) => report::finish(&outcome, &files, ci, format, console)?,
         Told::Answer(outcome) if format == OutputFormat::Text => {
@@ -155,6 +168,10 @@ async fn told(step: &Step, console: &Console, ci: &CiEnvironment) -> Result<Exit
         }
         Told::Answer(outcome) => report::answer(&outcome, &files, ci, &report::stdout::json(&*outcome)?, console)?,
         Told::Text(text) => report::stdout::print(&text)?,
+        Told::List(teller) => {
+            let status = teller.finish(context.client.requests(), context.seconds(), &files, ci)?;
+            return Ok(ExitCode::from(status));
+        }
     }
     Ok(ExitCode::from(ExitStatus::Done as u8))
 }
@@ -167,11 +184,24 @@ enum Told {
     Answer(Box<Outcome>),
     /// A text for stdout.
     Text(String),
+    /// What became of a list of images.
+    List(Box<ListTeller>),
 }
 
-async fn work(step: &Step, context: &Context, files: &[ResultFile]) -> Result<Told> {
+async fn work(
+    step: &Step,
+    lines: Option<&[Line]>,
+    context: &Context,
+    files: &[ResultFile],
+    format: OutputFormat,
+) -> Result<Told> {
     match step {
         Step::Promote(args) => {
+            if let Some(lines) = lines {
+                results::preflight(files)?;
+                let teller = promote_list::promote(context, lines, args.writing.dry_run, format).await;
+                return Ok(Told::List(Box::new(teller)));
+            }
             let request = args.request()?;
             results::preflight(files)?;
             promote::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
@@ -258,6 +288,7 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
         console: console.clone(),
         progress: Progress::new(console.clone(), report::progress::interactive()),
         started: Instant::now(),
+        bulk: Bulk::of_step(usize::from(common.jobs)),
     })
 }
 

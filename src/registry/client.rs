@@ -101,7 +101,9 @@ impl Client {
     pub(super) fn host(&self, authority: &str) -> Arc<Host> {
         let mut hosts = self.inner.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(
-            hosts.entry(authority.to_owned()).or_insert_with(|| Arc::new(Host::new(authority, self.inner.options.jobs))),
+            hosts
+                .entry(authority.to_owned())
+                .or_insert_with(|| Arc::new(Host::new(authority, self.inner.options.jobs))),
         )
     }
 

@@ -94,6 +94,15 @@ impl Console {
         *lock(&self.shared.bars) = bars;
     }
 
+    /// Does what writes to the same terminal as the bars, which make room meanwhile.
+    pub(super) fn beside_bars<T>(&self, write: impl FnOnce() -> T) -> T {
+        let bars = lock(&self.shared.bars).clone();
+        match bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }
+    }
+
     fn marked(&self, level: Level, prefix: &str, text: &str) -> String {
         let lines = safe_lines(text);
         if self.shared.github_actions { annotation(level, "imgstep", &lines) } else { format!("{prefix}{lines}") }
@@ -107,11 +116,7 @@ impl Console {
             let mut writer = lock(&self.shared.writer);
             let _ = writer.write_all(text.as_bytes()).and_then(|()| writer.flush());
         };
-        let bars = lock(&self.shared.bars).clone();
-        match bars {
-            Some(bars) => bars.suspend(write),
-            None => write(),
-        }
+        self.beside_bars(write);
     }
 }
 

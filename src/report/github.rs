@@ -4,12 +4,15 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::list::ListOutcome;
 use super::outcome::Outcome;
 use super::{markdown, values};
 use crate::error::Error;
 
 /// The most that GitHub takes as one step's summary, in bytes.
 const SUMMARY_LIMIT: usize = 1024 * 1024;
+/// The most that a list makes of outputs, in UTF-16's units: GitHub takes 1 MB from a job, measured so.
+const OUTPUTS_LIMIT: usize = 500_000;
 
 /// What the environment says about the CI that runs us.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -71,15 +74,70 @@ pub fn append_outputs(file: &Path, outcome: &Outcome) -> Result<(), Error> {
     append(file, &outputs(outcome, delimiter)?)
 }
 
+/// Appends the outputs `images`, `tags` and `json` of a list to `file`, as much as GitHub takes.
+///
+/// Returns what was not written whole, and what became of it.
+///
+/// # Errors
+///
+/// [`Error::File`] if `file` can't be written.
+pub fn append_list_outputs(file: &Path, list: &ListOutcome) -> Result<Vec<(&'static str, &'static str)>, Error> {
+    let mut forms = Vec::new();
+    if !list.dry_run {
+        forms.push(("images", vec![list.refs().join(",")]));
+        forms.push(("tags", vec![list.tags().join("\n")]));
+    }
+    forms.push(("json", vec![list.json()?, list.without_contents().json()?]));
+    let delimiter = || format!("ghadelimiter_{:032x}", fastrand::u128(..));
+    let (text, cut) = fitting(forms, OUTPUTS_LIMIT, delimiter);
+    append(file, &text)?;
+    Ok(cut)
+}
+
+/// The outputs, each in the first of its forms that has room, and those that are not there in their first.
+fn fitting(
+    outputs: Vec<(&'static str, Vec<String>)>,
+    mut room: usize,
+    mut delimiter: impl FnMut() -> String,
+) -> (String, Vec<(&'static str, &'static str)>) {
+    let (mut text, mut cut) = (String::new(), Vec::new());
+    for (key, forms) in outputs {
+        let length = |form: &String| form.encode_utf16().count();
+        match forms.iter().enumerate().find(|(_, form)| length(form) <= room) {
+            Some((position, form)) => {
+                room -= length(form);
+                text.push_str(&output(key, form, &mut delimiter));
+                if position > 0 {
+                    cut.push((key, "has no `manifests` and `blobs`"));
+                }
+            }
+            None => cut.push((key, "is left out")),
+        }
+    }
+    (text, cut)
+}
+
 /// Appends a summary for people to `file`, as much as GitHub takes.
 ///
 /// # Errors
 ///
 /// [`Error::File`] if `file` can't be written.
 pub fn append_summary(file: &Path, outcome: &Outcome) -> Result<(), Error> {
+    append(file, &markdown::render(outcome, summary_room(file)))
+}
+
+/// [`append_summary`], of a list of images.
+///
+/// # Errors
+///
+/// As [`append_summary`].
+pub fn append_list_summary(file: &Path, list: &ListOutcome) -> Result<(), Error> {
+    append(file, &markdown::render_list(list, summary_room(file)))
+}
+
+fn summary_room(file: &Path) -> usize {
     let there = std::fs::metadata(file).map_or(0, |found| found.len());
-    let room = SUMMARY_LIMIT.saturating_sub(usize::try_from(there).unwrap_or(usize::MAX));
-    append(file, &markdown::render(outcome, room))
+    SUMMARY_LIMIT.saturating_sub(usize::try_from(there).unwrap_or(usize::MAX))
 }
 
 fn outputs(outcome: &Outcome, mut delimiter: impl FnMut() -> String) -> Result<String, Error> {
@@ -152,6 +210,25 @@ mod tests {
         outcome.dry_run = true;
         let text = outputs(&outcome, || "END".into()).unwrap();
         assert!(text.starts_with("json<<END\n") && !text.contains("digest<<"), "{text}");
+    }
+
+    #[test]
+    fn outputs_of_a_list_have_the_first_form_that_fits() {
+        let forms = || {
+            let text = |length| "x".repeat(length);
+            vec![("images", vec![text(10)]), ("tags", vec![text(50)]), ("json", vec![text(100), text(20)])]
+        };
+        let keys = |text: &str| text.lines().filter_map(|line| line.strip_suffix("<<E")).collect::<Vec<_>>().join(" ");
+        let (text, cut) = fitting(forms(), 160, || "E".into());
+        assert_eq!((keys(&text), cut.len()), ("images tags json".to_owned(), 0));
+        let (text, cut) = fitting(forms(), 80, || "E".into());
+        assert_eq!(keys(&text), "images tags json");
+        assert_eq!(cut, [("json", "has no `manifests` and `blobs`")]);
+        let (text, cut) = fitting(forms(), 40, || "E".into());
+        assert_eq!(keys(&text), "images json");
+        assert_eq!(cut, [("tags", "is left out"), ("json", "has no `manifests` and `blobs`")]);
+        let (text, cut) = fitting(forms(), 9, || "E".into());
+        assert_eq!((text.as_str(), cut.len()), ("", 3));
     }
 
     #[test]

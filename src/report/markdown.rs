@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::human;
-use super::outcome::{Destination, Outcome, State};
+use super::list::ListOutcome;
+use super::outcome::{Destination, Outcome, State, Totals};
 use super::summary::{Count, Tally, headline, spoken_of};
 use crate::error::printable;
 
@@ -17,8 +18,37 @@ pub(super) fn render(outcome: &Outcome, room: usize) -> String {
     let mut text = heading(outcome);
     destinations(&mut text, outcome);
     platforms(&mut text, outcome);
-    costs(&mut text, outcome);
+    costs(&mut text, Tally::of(outcome), &outcome.totals, outcome.dry_run);
     warnings(&mut text, outcome);
+    cut(text, room)
+}
+
+/// What became of a list of images, in at most `room` bytes: one table of all of them, which comes last, so that it is
+/// what a limit cuts.
+pub(super) fn render_list(list: &ListOutcome, room: usize) -> String {
+    let done = if list.dry_run { "Nothing written, a plan: promote" } else { "Promoted" };
+    let mut text = format!("### {done} {}\n\n", list.count());
+    if !list.failed.is_empty() {
+        text.push_str("| Line | From | It failed |\n|--:|---|---|\n");
+        for failure in &list.failed {
+            let (line, source) = (failure.line.line, code(&failure.line.source));
+            let _ = writeln!(text, "| {line} | {source} | {} |", prose(&failure.error));
+        }
+        text.push('\n');
+    }
+    costs(&mut text, Tally::over(list.destinations()), &list.totals, list.dry_run);
+    if list.reports.is_empty() {
+        return cut(text, room);
+    }
+    text.push_str("\n| From | Name | Digest | |\n|---|---|---|---|\n");
+    for report in &list.reports {
+        let source = report.source.as_ref().map(|source| code(&source.reference)).unwrap_or_default();
+        for destination in &report.destinations {
+            let names: Vec<String> = names(destination).iter().map(|name| code(name)).collect();
+            let (digest, state) = (code(destination.digest.as_str()), state(destination.state));
+            let _ = writeln!(text, "| {source} | {} | {digest} | {state} |", names.join("<br>"));
+        }
+    }
     cut(text, room)
 }
 
@@ -77,9 +107,8 @@ fn platforms(text: &mut String, outcome: &Outcome) {
     text.push('\n');
 }
 
-fn costs(text: &mut String, outcome: &Outcome) {
-    let tally = Tally::of(outcome);
-    let (sent, mounted) = if outcome.dry_run {
+fn costs(text: &mut String, tally: Tally, totals: &Totals, dry_run: bool) {
+    let (sent, mounted) = if dry_run {
         ("to send", "to mount from another repository")
     } else {
         ("sent", "mounted from another repository")
@@ -100,13 +129,13 @@ fn costs(text: &mut String, outcome: &Outcome) {
         }
         text.push('\n');
     }
-    let requests = usize::try_from(outcome.totals.requests).unwrap_or(usize::MAX);
+    let requests = usize::try_from(totals.requests).unwrap_or(usize::MAX);
     let _ = writeln!(
         text,
         "{} {sent}, {}, {}.",
         human::count(tally.manifests, "manifest"),
         human::count(requests, "request"),
-        human::seconds(outcome.totals.seconds)
+        human::seconds(totals.seconds)
     );
 }
 
@@ -206,6 +235,37 @@ From `ghcr.io/org/build:main` (`{index}`)
 "
         );
         assert_eq!(render(&outcome, usize::MAX), expected);
+    }
+
+    #[test]
+    fn a_list_is_one_table_and_what_failed_comes_first() {
+        let index = sample::digest("index");
+        let expected = format!(
+            "### Promoted 2 of 3 images
+
+| Line | From | It failed |
+|--:|---|---|
+| 7 | `ghcr.io/org/gone:main` | ghcr.io/org/gone&#58;main does not exist |
+
+| Layers and configs | Number | Bytes |
+|---|--:|--:|
+| sent | 4 | 241.0 MB |
+| mounted from another repository | 2 | 4.0 MB |
+| already there | 3 | 800.0 kB |
+
+4 manifests sent, 99 requests, 9.0 s.
+
+| From | Name | Digest | |
+|---|---|---|---|
+| `ghcr.io/org/build:main` | `registry.example/team/app:v1`<br>`registry.example/team/app:latest` | `{index}` | written |
+| `ghcr.io/org/build:main` | `mirror.example/app:v1` | `{index}` | unchanged |
+| `ghcr.io/org/build:main` | `registry.example/team/app:v1`<br>`registry.example/team/app:latest` | `{index}` | written |
+"
+        );
+        let list = sample::list();
+        assert_eq!(render_list(&list, usize::MAX), expected);
+        let short = render_list(&list, expected.len() - 1);
+        assert!(short.ends_with(CUT) && short.contains("| unchanged |"), "{short}");
     }
 
     #[test]

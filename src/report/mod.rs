@@ -14,6 +14,8 @@ mod files;
 pub mod github;
 pub mod human;
 pub mod inspection;
+pub mod list;
+pub mod list_teller;
 mod markdown;
 pub mod outcome;
 pub mod progress;
@@ -30,6 +32,7 @@ mod values;
 
 pub use console::{Console, Verbosity};
 pub use github::CiEnvironment;
+pub use list_teller::ListTeller;
 pub use outcome::Outcome;
 pub use progress::{Item, Progress};
 pub use results::{ResultFile, ResultKey};
@@ -104,7 +107,7 @@ fn answer_on(
     results::write_all(results, outcome)?;
     let told = tell_ci(outcome, ci, console).and_then(|()| stdout::print_on(stdout, text));
     if told.is_err() {
-        results::withdraw(results, outcome);
+        results::withdraw(results, outcome.dry_run);
     }
     told
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::files::{self, Content};
+use super::list::ListOutcome;
 use super::outcome::Outcome;
 use super::{tekton, values};
 use crate::error::Error;
@@ -121,14 +122,32 @@ pub fn write_all(files: &[ResultFile], outcome: &Outcome) -> Result<(), Error> {
     write_within(files, outcome, Path::new(tekton::ROOT))
 }
 
-/// Takes back what [`write_all`] wrote, since the step fails after all.
-pub(super) fn withdraw(files: &[ResultFile], outcome: &Outcome) {
-    files.iter().filter(|file| is_due(file, outcome)).for_each(|file| files::withdraw(&file.path));
+/// [`write_all`], of a list of images.
+///
+/// # Errors
+///
+/// As [`write_all`].
+pub fn write_list(files: &[ResultFile], list: &ListOutcome) -> Result<(), Error> {
+    write_due(files, list.dry_run, Path::new(tekton::ROOT), &|key| render_list(key, list))
+}
+
+/// Takes back what [`write_all`] or [`write_list`] wrote, since the step fails after all.
+pub(super) fn withdraw(files: &[ResultFile], dry_run: bool) {
+    files.iter().filter(|file| is_due(file, dry_run)).for_each(|file| files::withdraw(&file.path));
 }
 
 fn write_within(files: &[ResultFile], outcome: &Outcome, tekton_root: &Path) -> Result<(), Error> {
-    let due: Vec<&ResultFile> = files.iter().filter(|file| is_due(file, outcome)).collect();
-    let values = due.iter().map(|file| render(file.key, outcome)).collect::<Result<Vec<String>, Error>>()?;
+    write_due(files, outcome.dry_run, tekton_root, &|key| render(key, outcome))
+}
+
+fn write_due(
+    files: &[ResultFile],
+    dry_run: bool,
+    tekton_root: &Path,
+    render: &dyn Fn(ResultKey) -> Result<String, Error>,
+) -> Result<(), Error> {
+    let due: Vec<&ResultFile> = files.iter().filter(|file| is_due(file, dry_run)).collect();
+    let values = due.iter().map(|file| render(file.key)).collect::<Result<Vec<String>, Error>>()?;
     let bound: Vec<tekton::Bound> = due
         .iter()
         .zip(&values)
@@ -143,8 +162,18 @@ fn write_within(files: &[ResultFile], outcome: &Outcome, tekton_root: &Path) -> 
     files::write_all(&contents)
 }
 
-fn is_due(file: &ResultFile, outcome: &Outcome) -> bool {
-    !outcome.dry_run || file.key == ResultKey::Json
+fn is_due(file: &ResultFile, dry_run: bool) -> bool {
+    !dry_run || file.key == ResultKey::Json
+}
+
+/// Of several images there is no such thing as the digest.
+fn render_list(key: ResultKey, list: &ListOutcome) -> Result<String, Error> {
+    match key {
+        ResultKey::Images => Ok(list.refs().join(",")),
+        ResultKey::Tags => Ok(list.tags().join(",")),
+        ResultKey::Json => list.json(),
+        _ => Err(Error::Other(format!("a list has no result `{}`", key.name()))),
+    }
 }
 
 fn render(key: ResultKey, outcome: &Outcome) -> Result<String, Error> {

@@ -1,5 +1,6 @@
 //! Outcomes for the tests of this module.
 
+use super::list::{Failure, ListLine, ListOutcome};
 use super::outcome::{
     Action, BlobTransfer, Destination, ManifestTransfer, Outcome, PlatformImage, Source, State, Totals,
 };
@@ -56,6 +57,23 @@ pub fn single() -> Outcome {
     outcome.images.clear();
     outcome.destinations.truncate(1);
     outcome
+}
+
+/// [`promoted`] and [`single`], and a line between them that failed.
+pub fn list() -> ListOutcome {
+    let line = ListLine {
+        line: 7,
+        source: "ghcr.io/org/gone:main".into(),
+        destinations: vec!["registry.example/team/gone:v1".into()],
+    };
+    ListOutcome {
+        schema_version: 1,
+        step: "promote",
+        dry_run: false,
+        reports: vec![promoted(), single()],
+        failed: vec![Failure { line, error: "ghcr.io/org/gone:main does not exist".into(), status: 5 }],
+        totals: Totals { requests: 99, seconds: 9.0, ..Totals::default() },
+    }
 }
 
 /// What a step read: `name:tag`, with the digest of [`promoted`].

@@ -3,6 +3,7 @@
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 
+use super::list::ListOutcome;
 use super::outcome::{Action, Outcome, State};
 use super::{sample, values};
 
@@ -28,7 +29,12 @@ impl Schema {
 
     #[track_caller]
     fn check(&self, outcome: &Outcome) {
-        if let Err(error) = self.schemas.validate(&written(outcome), self.index) {
+        self.check_written(&written(outcome));
+    }
+
+    #[track_caller]
+    fn check_written(&self, report: &Value) {
+        if let Err(error) = self.schemas.validate(report, self.index) {
             panic!("{error:#}");
         }
     }
@@ -65,6 +71,23 @@ fn what_is_written_is_valid() {
     schema.check(&outcome);
 }
 
+#[test]
+fn what_is_written_of_a_list_is_valid() {
+    let schema = Schema::load();
+    let mut list = sample::list();
+    let json = |list: &ListOutcome| serde_json::from_str::<Value>(&list.json().unwrap()).unwrap();
+    schema.check_written(&json(&list));
+    schema.check_written(&json(&list.without_contents()));
+    for field in ["reports", "failed", "totals"] {
+        let mut report = json(&list);
+        report.as_object_mut().unwrap().remove(field);
+        assert!(!schema.accepts(&report), "{field}");
+    }
+    list.reports.clear();
+    list.failed.clear();
+    schema.check_written(&json(&list));
+}
+
 /// A report and what to break in it.
 type Breakage = (&'static str, fn(&mut Value));
 
@@ -95,15 +118,18 @@ fn the_schema_and_the_report_have_the_same_fields() {
     let mut outcome = sample::promoted();
     outcome.base = outcome.source.clone();
     let (report, schema) = (written(&outcome), text());
+    let list: Value = serde_json::from_str(&sample::list().json().unwrap()).unwrap();
     let definition = |name: &str| schema["$defs"][name]["properties"].clone();
     for (object, properties) in [
-        (&report, schema["properties"].clone()),
+        (&report, definition("report")),
         (&report["source"], definition("source")),
         (&report["platforms"][0], definition("platformImage")),
         (&report["destinations"][0], definition("destination")),
         (&report["destinations"][0]["manifests"][0], definition("manifestTransfer")),
         (&report["destinations"][0]["blobs"][0], definition("blobTransfer")),
         (&report["totals"], definition("totals")),
+        (&list, definition("list")),
+        (&list["failed"][0], definition("failure")),
     ] {
         let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(object), names(&properties));

@@ -1,11 +1,17 @@
 //! Standard output: one line for each destination, or the whole report as JSON.
 
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::sync::mpsc;
+use std::time::Duration;
 
+use super::console::Console;
 use super::outcome::Outcome;
 use super::values;
 use crate::error::Error;
+
+/// A step that is ended from outside waits no longer for whoever reads what it has printed so far.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// What stdout is to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,14 +64,73 @@ pub(super) fn render(outcome: &Outcome, format: OutputFormat) -> Result<String, 
     if format == OutputFormat::Json {
         return values::report(outcome).map(|report| report + "\n");
     }
+    Ok(lines(outcome))
+}
+
+/// A line for each destination.
+pub(super) fn lines(outcome: &Outcome) -> String {
     if outcome.destinations.is_empty() {
-        return Ok(values::pinned(outcome) + "\n");
+        return values::pinned(outcome) + "\n";
     }
     let mut lines = String::new();
     for destination in &outcome.destinations {
         let _ = writeln!(lines, "{}", destination.pinned);
     }
-    Ok(lines)
+    lines
+}
+
+/// Lines that are printed as they come, on a thread of their own: a reader who takes his time holds no transfer up.
+pub(super) struct Lines {
+    sender: Option<mpsc::Sender<String>>,
+    printed: mpsc::Receiver<Result<(), Error>>,
+}
+
+impl Lines {
+    /// Begins to print on stdout. Where that is a terminal, bars make room for each line.
+    pub(super) fn begin(console: &Console) -> Self {
+        let bars = io::stdout().is_terminal().then(|| console.clone());
+        Self::begin_with(move |text| match &bars {
+            Some(console) => console.beside_bars(|| print(text)),
+            None => print(text),
+        })
+    }
+
+    fn begin_with(print: impl Fn(&str) -> Result<(), Error> + Send + 'static) -> Self {
+        let (sender, texts) = mpsc::channel::<String>();
+        let (done, printed) = mpsc::channel();
+        std::thread::spawn(move || {
+            // What failed once is not tried again: the answer would have a hole in it.
+            let result = texts.iter().try_for_each(|text| print(&text));
+            let _ = done.send(result);
+        });
+        Self { sender: Some(sender), printed }
+    }
+
+    /// Prints `text` when its turn comes.
+    pub(super) fn print(&self, text: String) {
+        if let Some(sender) = &self.sender {
+            // A failure to print is told at the end.
+            let _ = sender.send(text);
+        }
+    }
+
+    /// Waits until everything is printed.
+    ///
+    /// # Errors
+    ///
+    /// As [`print()`].
+    pub(super) fn end(mut self) -> Result<(), Error> {
+        self.sender = None;
+        self.printed.recv().unwrap_or_else(|_| Err(Error::Other("write to stdout: nobody is left to".to_owned())))
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if self.sender.take().is_some() {
+            let _ = self.printed.recv_timeout(LAST_WAIT);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +183,32 @@ mod tests {
         print_on(&mut Broken(ErrorKind::BrokenPipe), "answer").unwrap();
         let error = print_on(&mut Broken(ErrorKind::StorageFull), "answer").unwrap_err();
         assert!(matches!(&error, Error::Other(text) if text.starts_with("write to stdout: ")), "{error}");
+    }
+
+    #[test]
+    fn lines_come_in_order_and_a_slow_reader_holds_nothing_up() {
+        let (sender, seen) = mpsc::channel();
+        let (reader, may_read) = mpsc::channel::<()>();
+        let lines = Lines::begin_with(move |text| {
+            let _ = may_read.recv();
+            sender.send(text.to_owned()).unwrap();
+            Ok(())
+        });
+        for text in ["a\n", "b\n", "c\n"] {
+            lines.print(text.to_owned());
+        }
+        assert!(seen.try_recv().is_err(), "nothing was read, and all of it was given");
+        drop(reader);
+        lines.end().unwrap();
+        assert_eq!(seen.iter().collect::<String>(), "a\nb\nc\n");
+    }
+
+    #[test]
+    fn lines_that_can_not_be_printed_are_an_error_at_the_end() {
+        let lines = Lines::begin_with(|text| Err(Error::Other(format!("no {text}"))));
+        lines.print("a".to_owned());
+        lines.print("b".to_owned());
+        assert_eq!(lines.end().unwrap_err().to_string(), "no a");
     }
 
     #[test]

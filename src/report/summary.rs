@@ -24,8 +24,13 @@ pub(super) struct Count {
 impl Tally {
     /// Counts over all destinations of `outcome`.
     pub(super) fn of(outcome: &Outcome) -> Self {
+        Self::over(outcome.destinations.iter())
+    }
+
+    /// Counts over `destinations`, which may be those of several images.
+    pub(super) fn over<'a>(destinations: impl Iterator<Item = &'a Destination> + Clone) -> Self {
         let mut tally = Self::default();
-        for blob in outcome.destinations.iter().flat_map(|destination| &destination.blobs) {
+        for blob in destinations.clone().flat_map(|destination| &destination.blobs) {
             let count = match blob.action {
                 Action::Sent => &mut tally.sent,
                 Action::Mounted => &mut tally.mounted,
@@ -35,7 +40,7 @@ impl Tally {
             count.blobs += 1;
             count.bytes = count.bytes.saturating_add(blob.size);
         }
-        let manifests = outcome.destinations.iter().flat_map(|destination| &destination.manifests);
+        let manifests = destinations.flat_map(|destination| &destination.manifests);
         tally.manifests = manifests.filter(|manifest| manifest.action == Action::Sent).count();
         tally
     }
@@ -130,8 +135,13 @@ fn common_state(outcome: &Outcome) -> Option<State> {
 }
 
 fn costs(outcome: &Outcome) -> String {
-    let tally = Tally::of(outcome);
-    let (sent, mounted) = if outcome.dry_run { ("to send", "to mount") } else { ("sent", "mounted") };
+    costs_over(outcome.destinations.iter(), outcome.dry_run)
+}
+
+/// What was or would be done for `destinations`, which may be those of several images.
+pub(super) fn costs_over<'a>(destinations: impl Iterator<Item = &'a Destination> + Clone, dry_run: bool) -> String {
+    let tally = Tally::over(destinations.clone());
+    let (sent, mounted) = if dry_run { ("to send", "to mount") } else { ("sent", "mounted") };
     let mut parts = Vec::new();
     if tally.sent.blobs > 0 {
         let bytes = human::bytes(tally.sent.bytes);
@@ -143,14 +153,14 @@ fn costs(outcome: &Outcome) -> String {
         if count.blobs > 0 {
             // The noun once, at the first number.
             let number = if parts.is_empty() { human::count(count.blobs, "blob") } else { count.blobs.to_string() };
-            let bytes = if outcome.dry_run { format!(" ({})", human::bytes(count.bytes)) } else { String::new() };
+            let bytes = if dry_run { format!(" ({})", human::bytes(count.bytes)) } else { String::new() };
             parts.push(format!("{number} {what}{bytes}"));
         }
     }
     if parts.is_empty() {
         parts.push("no blobs to send".to_owned());
     }
-    let skipped = outcome.destinations.iter().filter(|destination| destination.state == State::Skipped).count();
+    let skipped = destinations.filter(|destination| destination.state == State::Skipped).count();
     if skipped > 0 {
         parts.push(format!("{} left alone", human::count(skipped, "destination")));
     }

@@ -31,7 +31,7 @@ use crate::layer::compress::Compression;
 use crate::layer::spec::LayerSpec;
 use crate::registry::manifests::Presence;
 use crate::report::outcome::{Action, Outcome, PlatformImage};
-use crate::transfer::copy::{Copy, CopyOptions};
+use crate::transfer::copy::{Bulk, Copy, CopyOptions};
 use crate::transfer::ledger::Ledger;
 use crate::transfer::store::Store;
 
@@ -139,7 +139,9 @@ async fn deliver(
     let Route { context, request, destinations, .. } = route;
     let options = context.copy_options(request.dry_run);
     // A layer that is made while it is sent takes all cores already: no more than two large ones at once.
-    let own = Copy::new(made, destinations, CopyOptions { jobs: 2, ..options }, &context.progress).with_placed(placed);
+    let own =
+        Copy::new(made, destinations, CopyOptions { bulk: Bulk::at_once(2), ..options.clone() }, &context.progress)
+            .with_placed(placed);
     let inherited = async {
         let Some(store) = &base.store else { return Ok(()) };
         let (at_home, away): (Vec<usize>, Vec<usize>) =

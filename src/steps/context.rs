@@ -9,7 +9,7 @@ use crate::registry::client::Client;
 use crate::registry::repository::Access;
 use crate::report::console::Console;
 use crate::report::progress::Progress;
-use crate::transfer::copy::CopyOptions;
+use crate::transfer::copy::{Bulk, CopyOptions};
 use crate::transfer::layout::Layout;
 use crate::transfer::store::Store;
 
@@ -27,6 +27,8 @@ pub struct Context {
     pub progress: Progress,
     /// When the step began.
     pub started: Instant,
+    /// Room for large blobs, of all images together.
+    pub bulk: Bulk,
 }
 
 impl Context {
@@ -40,6 +42,7 @@ impl Context {
             console: self.console.clone(),
             progress: self.progress.clone(),
             started: Instant::now(),
+            bulk: self.bulk.clone(),
         }
     }
 
@@ -86,7 +89,14 @@ impl Context {
     /// How a step copies unless it says otherwise.
     pub fn copy_options(&self, dry_run: bool) -> CopyOptions {
         let options = self.client.options();
-        CopyOptions { include_foreign: false, repair: false, dry_run, retries: options.retries, jobs: options.jobs }
+        CopyOptions {
+            include_foreign: false,
+            repair: false,
+            dry_run,
+            retries: options.retries,
+            jobs: options.jobs,
+            bulk: self.bulk.clone(),
+        }
     }
 
     /// Seconds since the step began, to the millisecond.

@@ -310,7 +310,7 @@ async fn bring(
     let wanting: Vec<usize> = (0..pending.len()).filter(|&position| !pending[position].is_empty()).collect();
     let mut copies: Vec<(Copy<'_>, &Manifest)> = Vec::new();
     for (place, part) in &assembly.parts {
-        let mut copy = Copy::new(&places[*place].store, &sets[*place], options, &context.progress)
+        let mut copy = Copy::new(&places[*place].store, &sets[*place], options.clone(), &context.progress)
             .knowing(assembly.known.values().cloned());
         if let Some((first, _)) = copies.first() {
             copy = copy.beside(first);

@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod mutate;
 pub mod platforms;
 pub mod promote;
+pub mod promote_list;
 pub mod source;
 pub mod tag;
 pub mod telling;

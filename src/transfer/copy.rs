@@ -38,8 +38,24 @@ const BLOBS_OF_AN_IMAGE: usize = 7;
 /// A blob that is kept in memory as it passes by is no larger, in bytes.
 const KEEP_LIMIT: u64 = 1024 * 1024;
 
+/// Room for bulk, shared by all copies that have a clone of it.
+#[derive(Debug, Clone)]
+pub struct Bulk(Arc<Semaphore>);
+
+impl Bulk {
+    /// Room for a step that has so many requests under way at once.
+    pub fn of_step(jobs: usize) -> Self {
+        Self::at_once(BULK_JOBS.min(jobs))
+    }
+
+    /// Room for so many at once.
+    pub fn at_once(jobs: usize) -> Self {
+        Self(Arc::new(Semaphore::new(jobs.max(1))))
+    }
+}
+
 /// How to copy.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct CopyOptions {
     /// Foreign layers are moved as well, instead of left where their URLs point.
     pub include_foreign: bool,
@@ -51,6 +67,8 @@ pub struct CopyOptions {
     pub retries: u32,
     /// Manifests of one index that are worked on at once.
     pub jobs: usize,
+    /// Room for large blobs.
+    pub bulk: Bulk,
 }
 
 /// A copy under way.
@@ -59,7 +77,6 @@ pub struct Copy<'a> {
     destinations: &'a [Destination],
     options: CopyOptions,
     progress: &'a Progress,
-    bulk: Arc<Semaphore>,
     /// A small blob whose bytes are kept as they pass by, and those bytes.
     keep: Option<(Digest, Mutex<Vec<u8>>)>,
     /// Manifests that need not be read: the step has read them, or made them.
@@ -91,17 +108,15 @@ impl<'a> Copy<'a> {
         options: CopyOptions,
         progress: &'a Progress,
     ) -> Self {
-        let bulk = Arc::new(Semaphore::new(BULK_JOBS.min(options.jobs.max(1))));
         let (known, made, placed) = (HashMap::new(), HashMap::new(), Arc::default());
-        Self { source, destinations, options, progress, bulk, keep: None, known, made, placed }
+        Self { source, destinations, options, progress, keep: None, known, made, placed }
     }
 
     /// Works beside `other`, which brings parts of the same result from another source to the same places in the same
-    /// order: what both need is brought once, and they share the room for bulk.
+    /// order: what both need is brought once.
     #[must_use]
     pub fn beside(mut self, other: &Self) -> Self {
         self.placed = Arc::clone(&other.placed);
-        self.bulk = Arc::clone(&other.bulk);
         self
     }
 
@@ -441,7 +456,7 @@ impl<'a> Copy<'a> {
     }
 
     async fn room_for_bulk(&self, blob: &Descriptor) -> Option<SemaphorePermit<'_>> {
-        if blob.size > BULK_SIZE { self.bulk.acquire().await.ok() } else { None }
+        if blob.size > BULK_SIZE { self.options.bulk.0.acquire().await.ok() } else { None }
     }
 
     /// Room for one request to the source and one to each destination, taken host by host in one order, and all of a

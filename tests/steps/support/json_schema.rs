@@ -65,6 +65,19 @@ fn check(root: &Value, schema: &Value, value: &Value, place: &str, faults: &mut 
                     }
                 }
             }
+            "oneOf" => {
+                let faults_of = |rule: &Value| {
+                    let mut faults = Vec::new();
+                    check(root, rule, value, place, &mut faults);
+                    faults
+                };
+                let tries: Vec<Vec<String>> = rule.as_array().unwrap().iter().map(faults_of).collect();
+                match tries.iter().filter(|faults| faults.is_empty()).count() {
+                    1 => {}
+                    0 => faults.extend(tries.into_iter().flatten()),
+                    more => faults.push(format!("{place}: {more} forms at once")),
+                }
+            }
             other => panic!("the keyword {other} is not known to this checker"),
         }
     }

@@ -62,6 +62,9 @@ struct Shared {
 struct State {
     rules: Vec<Rule>,
     log: Vec<Exchange>,
+    /// The requests that are under way, and the most that were at once.
+    now: usize,
+    most: usize,
 }
 
 impl Proxy {
@@ -166,6 +169,11 @@ impl Proxy {
         self.log().into_iter().filter(|exchange| exchange.met).collect()
     }
 
+    /// The most requests that were under way at once.
+    pub fn most_at_once(&self) -> usize {
+        self.shared.state().most
+    }
+
     /// Waits until a rule has met a request; a test that waits in vain fails.
     pub fn wait_until_met(&self) {
         let limit = Instant::now() + Duration::from_secs(30);
@@ -210,7 +218,18 @@ impl Shared {
             met: !actions.is_empty(),
             open: true,
         });
+        state.now += 1;
+        state.most = state.most.max(state.now);
         (state.log.len() - 1, actions)
+    }
+
+    /// A request is over. One from before a reset is not counted.
+    fn end(&self, number: usize) {
+        let mut state = self.state();
+        state.now = state.now.saturating_sub(1);
+        if let Some(exchange) = state.log.get_mut(number) {
+            exchange.open = false;
+        }
     }
 
     fn note(&self, number: usize, change: impl FnOnce(&mut Exchange)) {
@@ -237,7 +256,7 @@ fn serve(client: &TcpStream, shared: &Shared) {
         };
         let (number, actions) = shared.record(&head);
         let kept = exchange(client, &mut reader, head, number, &actions, shared);
-        shared.note(number, |exchange| exchange.open = false);
+        shared.end(number);
         if !matches!(kept, Ok(true)) {
             break;
         }

@@ -1,0 +1,126 @@
+//! `promote --list`: the lines of a file become requests, and what becomes of them is told.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+
+use super::promote::{PromoteArgs, reference};
+use super::words::{self, list};
+use crate::error::{Error, Result};
+use crate::image::reference::{DEFAULT_TAG, Reference};
+use crate::report::list::ListLine;
+use crate::report::{ListTeller, OutputFormat};
+use crate::steps::context::Context;
+use crate::steps::goals;
+use crate::steps::promote_list::{self, Line};
+
+/// The lines of `--list`, read and checked; `None` without that option.
+///
+/// # Errors
+/// Words beside it that speak of one image alone, and a line that makes no sense ([`Error::Usage`]); a file that can't
+/// be read.
+pub fn lines(args: &PromoteArgs) -> Result<Option<Vec<Line>>> {
+    let Some(file) = &args.list else { return Ok(None) };
+    let tags = check_words(args)?;
+    let lines = parse(args, &read(file)?, &tags)?;
+    check_apart(&lines)?;
+    Ok(Some(lines))
+}
+
+/// The tags that each destination gets, if no word beside `--list` speaks of one image alone.
+fn check_words(args: &PromoteArgs) -> Result<Vec<String>> {
+    let given = |words: &[String]| !list(words).is_empty();
+    for (word, is_given) in [
+        ("SOURCE", given(args.source.as_slice())),
+        ("DESTINATION", given(&args.destination)),
+        ("--to", given(&args.to)),
+        ("--expect-digest", given(args.expect_digest.as_slice())),
+    ] {
+        if is_given {
+            return Err(Error::Usage(format!("{word} speaks of one image, and --list of many: give one of the two")));
+        }
+    }
+    let (destinations, tags) = words::destinations(&[], &args.tags)?;
+    match destinations.first() {
+        Some(one) => {
+            Err(Error::Usage(format!("--tags: {one} is a destination; with --list only plain tags have a meaning")))
+        }
+        None => Ok(tags),
+    }
+}
+
+fn read(file: &str) -> Result<String> {
+    let bytes = if file == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes).map_err(Error::file("read", "standard input"))
+    } else {
+        std::fs::read(file).map_err(Error::file("read", file))
+    };
+    String::from_utf8(bytes?).map_err(|_| Error::Usage(format!("--list: `{file}` is not UTF-8")))
+}
+
+fn parse(args: &PromoteArgs, text: &str, tags: &[String]) -> Result<Vec<Line>> {
+    // Some editors on Windows begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    (1..)
+        .zip(text.lines().map(str::trim))
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(number, line)| parse_line(args, number, line, tags).map_err(|error| in_line(number, &error.to_string())))
+        .collect()
+}
+
+fn parse_line(args: &PromoteArgs, number: usize, line: &str, tags: &[String]) -> Result<Line> {
+    let mut words = line.split_whitespace();
+    let source = reference("SOURCE", words.next().unwrap_or_default())?;
+    let destinations: Vec<Reference> = words.map(|word| reference("DESTINATION", word)).collect::<Result<_>>()?;
+    if destinations.is_empty() {
+        return Err(Error::Usage(format!("{source} has no destination: write SOURCE DESTINATION")));
+    }
+    Ok(Line { number, request: args.request_for(source, destinations, tags.to_vec())? })
+}
+
+fn in_line(number: usize, reason: &str) -> Error {
+    Error::Usage(format!("--list, line {number}: {reason}"))
+}
+
+/// Lines are worked on at once: what two of them make of one tag must not depend on which is faster.
+fn check_apart(lines: &[Line]) -> Result<()> {
+    let mut writers: HashMap<(String, String), &Line> = HashMap::new();
+    for line in lines {
+        for goal in goals::goals(&line.request.destinations, &line.request.tags) {
+            let name = goal.reference.name();
+            for tag in goal.tags.into_iter().flatten() {
+                let writer = *writers.entry((name.clone(), tag.clone())).or_insert(line);
+                if writer.request.source != line.request.source {
+                    let reason = format!("it writes {name}:{tag}, and so does line {} from elsewhere", writer.number);
+                    return Err(in_line(line.number, &reason));
+                }
+            }
+        }
+    }
+    for line in lines {
+        let source = &line.request.source;
+        // Content that a digest names is the same whoever wrote it.
+        if source.digest().is_some() {
+            continue;
+        }
+        let key = (source.name(), source.tag().unwrap_or(DEFAULT_TAG).to_owned());
+        if let Some(writer) = writers.get(&key).filter(|writer| writer.request.source != *source) {
+            let reason =
+                format!("it reads {source}, which line {} writes: put it into a list for later", writer.number);
+            return Err(in_line(line.number, &reason));
+        }
+    }
+    Ok(())
+}
+
+/// Promotes all of them. Who is returned has heard of each.
+pub async fn promote(context: &Context, lines: &[Line], dry_run: bool, format: OutputFormat) -> ListTeller {
+    let named = lines.iter().map(|line| ListLine {
+        line: line.number,
+        source: line.request.source.to_string(),
+        destinations: line.request.destinations.iter().map(ToString::to_string).collect(),
+    });
+    let mut teller = ListTeller::new("promote", dry_run, named.collect(), format, &context.console);
+    promote_list::run(context, lines, |position, result| teller.ended(position, result)).await;
+    teller
+}

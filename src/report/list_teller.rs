@@ -1,0 +1,136 @@
+//! Tells what becomes of a list of images while it is worked on: why a line failed at once, what was done in the order of
+//! the list, and at the end what all of it came to.
+
+use super::list::{self, Failure, ListLine, ListOutcome};
+use super::outcome::{Outcome, Totals};
+use super::results::{self, ResultFile};
+use super::stdout::{self, Lines, OutputFormat};
+use super::{CiEnvironment, Console, github, summary};
+use crate::error::{Error, ExitStatus};
+
+/// Hears of each line of a list as it ends.
+pub struct ListTeller {
+    console: Console,
+    step: &'static str,
+    dry_run: bool,
+    lines: Vec<ListLine>,
+    /// What became of each line; `None` while it is worked on.
+    ended: Vec<Option<Result<Outcome, Failure>>>,
+    /// The first line whose turn on stdout has not come.
+    next: usize,
+    /// Where a line is printed for each destination; `None` if stdout is to hold the report.
+    stdout: Option<Lines>,
+}
+
+impl ListTeller {
+    /// One who has heard of nothing yet. With [`OutputFormat::Text`] stdout gets its lines as soon as all before them
+    /// are done, so that a reader can begin with the first image while the last is moved.
+    pub fn new(
+        step: &'static str,
+        dry_run: bool,
+        lines: Vec<ListLine>,
+        format: OutputFormat,
+        console: &Console,
+    ) -> Self {
+        let ended = lines.iter().map(|_| None).collect();
+        let stdout = (format == OutputFormat::Text).then(|| Lines::begin(console));
+        Self { console: console.clone(), step, dry_run, lines, ended, next: 0, stdout }
+    }
+
+    /// The line at `position` has ended.
+    pub fn ended(&mut self, position: usize, result: Result<Outcome, Error>) {
+        let line = self.lines[position].clone();
+        let ended = result.map_err(|error| {
+            self.console.error(&format!("line {}: {error}", line.line));
+            Failure { error: error.to_string(), status: error.exit_status() as u8, line: line.clone() }
+        });
+        if let Ok(outcome) = &ended {
+            for warning in &outcome.warnings {
+                self.console.warn(&format!("line {}: {warning}", line.line));
+            }
+            if self.dry_run {
+                self.console.note(&summary(outcome));
+            }
+        }
+        self.ended[position] = Some(ended);
+        self.print_what_is_due();
+    }
+
+    fn print_what_is_due(&mut self) {
+        while let Some(Some(ended)) = self.ended.get(self.next) {
+            self.next += 1;
+            if let (Ok(outcome), Some(stdout)) = (ended, &self.stdout) {
+                stdout.print(stdout::lines(outcome));
+            }
+        }
+    }
+
+    /// Tells what all of it came to, to everybody who asked, as [`finish`](super::finish) does for one image. Results
+    /// and outputs are for lists that were done whole; the job summary tells of any.
+    ///
+    /// Returns the exit status: that of the first line of the list that failed.
+    ///
+    /// # Errors
+    ///
+    /// As [`finish`](super::finish).
+    pub fn finish(
+        mut self,
+        requests: u64,
+        seconds: f64,
+        results: &[ResultFile],
+        ci: &CiEnvironment,
+    ) -> Result<u8, Error> {
+        let stdout = self.stdout.take();
+        let console = self.console.clone();
+        let list = self.outcome(requests, seconds);
+        console.note(&list::summary(&list));
+        let is_done = list.failed.is_empty();
+        if is_done {
+            results::write_list(results, &list)?;
+        }
+        let told = tell_ci(&list, ci, &console).and_then(|()| match stdout {
+            Some(lines) => lines.end(),
+            None => stdout::print(&(list.json()? + "\n")),
+        });
+        if told.is_err() && is_done {
+            results::withdraw(results, list.dry_run);
+        }
+        told?;
+        Ok(list.failed.first().map_or(ExitStatus::Done as u8, |failure| failure.status))
+    }
+
+    fn outcome(self, requests: u64, seconds: f64) -> ListOutcome {
+        let (mut reports, mut failed) = (Vec::new(), Vec::new());
+        for ended in self.ended.into_iter().flatten() {
+            match ended {
+                Ok(outcome) => reports.push(outcome),
+                Err(failure) => failed.push(failure),
+            }
+        }
+        let sum = |of: fn(&Totals) -> u64| reports.iter().map(|report| of(&report.totals)).fold(0, u64::saturating_add);
+        let totals = Totals {
+            requests: if self.dry_run { sum(|totals| totals.requests) } else { requests },
+            sent_bytes: sum(|totals| totals.sent_bytes),
+            mounted_bytes: sum(|totals| totals.mounted_bytes),
+            present_bytes: sum(|totals| totals.present_bytes),
+            seconds,
+        };
+        ListOutcome { schema_version: 1, step: self.step, dry_run: self.dry_run, reports, failed, totals }
+    }
+}
+
+fn tell_ci(list: &ListOutcome, ci: &CiEnvironment, console: &Console) -> Result<(), Error> {
+    if let Some(file) = ci.github_output.as_ref().filter(|_| list.failed.is_empty()) {
+        for (output, instead) in github::append_list_outputs(file, list)? {
+            console.warn(&format!(
+                "the output `{output}` {instead}: GitHub takes 1 MB; --result writes it whole to a file"
+            ));
+        }
+    }
+    if let Some(file) = &ci.github_step_summary
+        && let Err(error) = github::append_list_summary(file, list)
+    {
+        console.warn(&format!("the job summary is missing: {error}"));
+    }
+    Ok(())
+}
