@@ -177,18 +177,20 @@ fn rest() -> Vec<Job> {
         Job {
             name: "many",
             title: "200 small images in a row",
-            words: "Each of 3 layers of 20 kB. No tool here has a command for it, imgstep included: all are called 200 \
-                    times by a shell loop. Peak memory is that of the largest process.",
+            words: "Each of 3 layers of 20 kB. imgstep is given a list, crane all tags of the repository at once; others \
+                    have no command for it, and all are also called 200 times by a shell loop, where peak memory is \
+                    that of the largest process.",
             scenarios: vec![
                 scenario("within one registry", many(false), link(0, false)),
                 scenario("within one registry, again", many(true), link(0, false)),
+                Scenario { tools: &[Tool::Imgstep, Tool::Crane], ..scenario("10 ms", many(false), link(10, false)) },
             ],
             budget: 8.0,
         },
         Job {
             name: "start",
             title: "To start and to say the version",
-            words: "The time of a process from its start to its end.",
+            words: "The time of a process from its start to its end, a hundred times.",
             scenarios: vec![scenario("version", Work::Version, direct())],
             budget: 1.0,
         },

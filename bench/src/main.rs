@@ -19,7 +19,6 @@ mod report;
 mod targets;
 mod work;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -58,12 +57,18 @@ fn bench() -> io::Result<()> {
     let runs = runs.map_or(Ok(5), |text| text.parse()).map_err(|_| io::Error::other("RUNS is a number"))?;
     let work = env::current_dir()?.join(WORK);
     fs::create_dir_all(&work)?;
+    // Two at once would measure each other.
+    let lock = fs::File::create(work.join("lock"))?;
+    lock.try_lock().map_err(|_| io::Error::other("another bench is running here"))?;
     let imgstep = env::current_dir()?.join("dist/imgstep");
     let binary_bytes =
         fs::metadata(&imgstep).map_err(|_| io::Error::other("there is no dist/imgstep: make build"))?.len();
-    let (tools, missing) = peers::find(&imgstep);
+    let (mut tools, missing) = peers::find(&imgstep);
     for tool in &missing {
         eprintln!("bench: {} is missing: it is in no table (bench/setup.sh says why)", tool.name());
+    }
+    if !words("TOOLS").is_empty() {
+        tools.retain(|found| words("TOOLS").iter().any(|name| name == found.tool.name()));
     }
     let with_folder = jobs.iter().any(|job| job.scenarios.iter().any(|one| matches!(one.work, Work::AppendFolder(_))));
     let files = Files::gather(&work, with_folder)?;
@@ -92,19 +97,29 @@ fn bench() -> io::Result<()> {
     Ok(())
 }
 
-/// The jobs that JOB names, and whether these are all.
+/// The jobs that JOB names, in the scenarios whose label holds AT, and whether nothing is left out.
 fn asked_for() -> io::Result<(Vec<Job>, bool)> {
-    let all = jobs::all();
-    let asked = env::var("JOB").unwrap_or_default();
-    let asked: BTreeSet<&str> = asked.split([' ', ',']).filter(|word| !word.is_empty()).collect();
-    if asked.is_empty() {
-        return Ok((all, true));
-    }
+    let mut all = jobs::all();
+    let asked = words("JOB");
     if let Some(unknown) = asked.iter().find(|name| !all.iter().any(|job| job.name == **name)) {
         let names: Vec<_> = all.iter().map(|job| job.name).collect();
         return Err(io::Error::other(format!("there is no job `{unknown}`; there are {}", names.join(", "))));
     }
-    Ok((all.into_iter().filter(|job| asked.contains(job.name)).collect(), false))
+    let at = env::var("AT").unwrap_or_default();
+    let whole = asked.is_empty() && words("TOOLS").is_empty() && at.is_empty();
+    if !asked.is_empty() {
+        all.retain(|job| asked.iter().any(|name| name == job.name));
+    }
+    for job in &mut all {
+        job.scenarios.retain(|scenario| scenario.label.contains(&at));
+    }
+    Ok((all, whole))
+}
+
+/// The words of a variable: `a b` or `a,b`.
+fn words(variable: &str) -> Vec<String> {
+    let text = env::var(variable).unwrap_or_default();
+    text.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// Memory where there is enough of it, so that no disk takes part; else the disk.

@@ -91,9 +91,20 @@ pub fn contenders(found: &Found, work: Work, places: &Places) -> Result<Vec<Cont
         }
         Work::Many { image, .. } => {
             let (from, to) = (places.from("v$i"), places.to("v$i"));
-            let one = copy(found.tool, program, &from, &to, places).join(" ");
-            let loop_over_all = format!("set -e; i=1; while [ $i -le {} ]; do {one}; i=$((i+1)); done", image.count);
-            Ok(vec![say(&format!("{name}, shell loop"), shell(&loop_over_all))])
+            let each = |one: &str| format!("set -e; i=1; while [ $i -le {} ]; do {one}; i=$((i+1)); done", image.count);
+            let by_loop = each(&copy(found.tool, program, &from, &to, places).join(" "));
+            let by_loop = say(&format!("{name}, shell loop"), shell(&by_loop));
+            let lines = each(&format!("echo {from} {to}"));
+            let (all_from, all_to) = places.repositories();
+            Ok(match found.tool {
+                Tool::Imgstep => {
+                    vec![say(name, shell(&format!("({lines}) | {program} promote -q --list -"))), by_loop]
+                }
+                Tool::Crane => {
+                    vec![say("crane, --all-tags", words(program, &["copy", "--all-tags", &all_from, &all_to])), by_loop]
+                }
+                _ => vec![by_loop],
+            })
         }
         Work::Index(children) => index(found, children, places).map(|words| vec![say(name, words)]),
         Work::Append(base) => append_program(found, base, places),
@@ -216,6 +227,7 @@ fn append_folder(found: &Found, places: &Places) -> Result<Vec<Contender>, &'sta
             Ok(vec![
                 say("imgstep", append(&format!("{folder}=/data"))),
                 say("imgstep, from a tar", append(&tar)),
+                say("imgstep, one core", [words("taskset", &["-c", "0"]), append(&format!("{folder}=/data"))].concat()),
                 say("imgstep, zstd", [append(&format!("{folder}=/data")), words("--compression", &["zstd"])].concat()),
             ])
         }

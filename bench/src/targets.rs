@@ -17,6 +17,7 @@ enum What {
     Faster(&'static str, f64),
     /// How many times faster than a row of the same job.
     FasterThanRow(&'static str, f64),
+    FasterThanAnyPeer(f64),
     NoSlowerThanAnyPeer,
     /// A part of a tool's processor time.
     Cpu(&'static str, f64),
@@ -37,16 +38,25 @@ pub struct Judged {
 }
 
 const AT_50: &str = "50 ms, plain HTTP";
+const AT_50_TLS: &str = "50 ms, TLS, HTTP/2";
+const AT_0: [&str; 2] = ["0 ms, plain HTTP", "0 ms, TLS, HTTP/2"];
 const BULK: &str = "no limit";
+const HELD: &str = "50 MB/s per connection to the source";
 
 fn all() -> Vec<Target> {
     let target = |job, scenario, what| Target { job, scenario, what };
-    vec![
+    let near = ["promote", "mount", "nothing", "single", "append-program"]
+        .into_iter()
+        .flat_map(|job| AT_0.map(|scenario| target(job, scenario, What::NoSlowerThanAnyPeer)));
+    let mut all = vec![
         target("promote", AT_50, What::Wall(0.60)),
         target("promote", AT_50, What::Faster("crane", 4.5)),
+        target("promote", AT_50_TLS, What::Faster("crane", 4.5)),
         target("mount", AT_50, What::Wall(0.40)),
         target("mount", AT_50, What::Faster("crane", 4.5)),
+        target("mount", AT_50_TLS, What::Faster("crane", 4.5)),
         target("nothing", AT_50, What::Wall(0.15)),
+        target("nothing", AT_50_TLS, What::Faster("crane", 3.0)),
         target("nothing", AT_50, What::Requests(2, 1)),
         target("nothing", AT_50, What::Faster("crane", 3.0)),
         target("single", AT_50, What::Wall(0.55)),
@@ -54,13 +64,17 @@ fn all() -> Vec<Target> {
         target("bulk", BULK, What::NoSlowerThanAnyPeer),
         target("bulk", BULK, What::Cpu("crane", 0.7)),
         target("bulk", BULK, What::Memory(24.0)),
+        target("huge", HELD, What::FasterThanAnyPeer(3.0)),
+        target("huge", HELD, What::Memory(128.0)),
         target("append-folder", BULK, What::FasterThanRow("crane", 3.0)),
         target("append-folder", BULK, What::LayerNoLarger("crane")),
         target("append-folder", BULK, What::Pigz(2.0)),
         target("many", "within one registry", What::Requests(8, 200)),
         target("many", "within one registry, again", What::Requests(2, 200)),
         target("start", "version", What::Wall(0.003)),
-    ]
+    ];
+    all.extend(near);
+    all
 }
 
 /// All targets of the jobs that were measured.
@@ -93,6 +107,7 @@ impl What {
             Self::Faster(who, times) | Self::FasterThanRow(who, times) => {
                 format!("at least {times} × faster than {who}")
             }
+            Self::FasterThanAnyPeer(times) => format!("at least {times} × faster than the fastest peer"),
             Self::NoSlowerThanAnyPeer => "no longer than the fastest peer".to_owned(),
             Self::Cpu(who, part) => format!("at most {part} of {who}'s processor time"),
             Self::Memory(megabytes) => format!("at most {megabytes:.0} MB of memory"),
@@ -111,9 +126,9 @@ impl What {
             Self::Wall(most) => (format!("{wall:.3} s"), wall <= *most),
             Self::Faster(who, times) => ratio(measured.of_tool(who)?.wall() / wall, *times),
             Self::FasterThanRow(who, times) => ratio(measured.of(who)?.wall() / wall, *times),
+            Self::FasterThanAnyPeer(times) => ratio(fastest_peer(measured)?.wall() / wall, *times),
             Self::NoSlowerThanAnyPeer => {
-                let peers = measured.outcomes.iter().filter(|one| one.done() && one.contender.tool.name() != "imgstep");
-                let fastest = peers.min_by(|a, b| a.wall().total_cmp(&b.wall()))?;
+                let fastest = fastest_peer(measured)?;
                 let text = format!("{wall:.3} s; {} {:.3} s", fastest.contender.label, fastest.wall());
                 (text, wall <= fastest.wall())
             }
@@ -137,6 +152,11 @@ impl What {
         };
         Some(held)
     }
+}
+
+fn fastest_peer(measured: &Measured) -> Option<&Outcome> {
+    let peers = measured.outcomes.iter().filter(|one| one.done() && one.contender.tool.name() != "imgstep");
+    peers.min_by(|a, b| a.wall().total_cmp(&b.wall()))
 }
 
 fn ratio(measured: f64, wanted: f64) -> (String, bool) {

@@ -50,6 +50,11 @@ impl Places<'_> {
         format!("{}/{}:{tag}", self.source, self.from)
     }
 
+    /// The repositories that are read and written.
+    pub fn repositories(&self) -> (String, String) {
+        (format!("{}/{}", self.source, self.from), format!("{}/{}", self.destination, self.to))
+    }
+
     /// `tag` of the image that is written.
     pub fn to(&self, tag: &str) -> String {
         format!("{}/{}:{tag}", self.destination, self.to)

@@ -32,6 +32,7 @@ use crate::layer::spec::LayerSpec;
 use crate::registry::manifests::Presence;
 use crate::report::outcome::{Action, Outcome, PlatformImage};
 use crate::transfer::copy::{Bulk, Copy, CopyOptions};
+use crate::transfer::destination::Destination;
 use crate::transfer::ledger::Ledger;
 use crate::transfer::store::Store;
 
@@ -84,14 +85,16 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let source = request.base.as_ref().unwrap_or(first);
     let mut goals = goals::goals(&request.destinations, &request.tags);
     let stores = goals::open(context, &goals, source, request.dry_run).await?;
+    let first_layer = layers::begin_first(request);
     let (found, mut base) = tokio::try_join!(goals::ask(&goals, &stores, None), Base::open(context, request))?;
     for (goal, found) in goals.iter_mut().zip(found) {
         goal.found = found;
     }
     let ledgers: Vec<Arc<Ledger>> = goals.iter().map(|_| Arc::default()).collect();
     let destinations = goals::destinations(&goals, stores, source, &ledgers);
+    expect_transfers(&base, &destinations, request.dry_run).await?;
     let route = Route { context, request, goals: &goals, destinations: &destinations };
-    let mut made = layers::make(&route, &base).await?;
+    let mut made = layers::make(&route, &base, first_layer).await?;
     if !request.allow_foreign_binaries {
         layers::check_programs(request, &base, &made)?;
     }
@@ -121,6 +124,21 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         warnings: base.warnings,
     };
     Ok(Outcome { base: base.described, ..telling::outcome(context, terms, work)? })
+}
+
+/// Opens connections for the blobs of the base, while the layers are made.
+async fn expect_transfers(base: &Base, destinations: &[Destination], dry_run: bool) -> Result<()> {
+    let Some(source) = base.store.as_ref().filter(|_| !dry_run) else { return Ok(()) };
+    let blobs = base.blobs()?;
+    for destination in destinations.iter().filter(|destination| destination.is_new) {
+        let inherits = if destination.is_source { 0 } else { blobs };
+        destination.store.expect_requests(inherits + 2 * base.images.len()).await;
+        let mounts = destination.store.repository().is_some_and(|repository| repository.mount_from().is_some());
+        if inherits > 0 && !mounts {
+            source.expect_requests(blobs).await;
+        }
+    }
+    Ok(())
 }
 
 /// Brings all content but what was `placed` before, and the children of an index, to those of the destinations that want

@@ -132,6 +132,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let store = context.source(&request.image).await?;
     let mut goals = goals::goals(&request.destinations, &request.tags);
     let stores = goals::open(context, &goals, &request.image, request.dry_run).await?;
+    source::expect_first_wave([&store]).await;
     let (found, root) = tokio::try_join!(goals::ask(&goals, &stores, None), source::read(&request.image, &store))?;
     for (goal, found) in goals.iter_mut().zip(found) {
         goal.found = found;

@@ -1,5 +1,7 @@
 //! Reading what a reference names: the manifest, and the little that is asked about it.
 
+use futures_util::future::join_all;
+
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
@@ -7,9 +9,14 @@ use crate::image::manifest::{Content, Manifest};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::registry::manifests::Presence;
+use crate::registry::repository::Repository;
 use crate::report::outcome::{PlatformImage, Source};
 use crate::transfer::store::Store;
 use crate::transfer::verified::{Checkpoints, Verified};
+
+/// So many requests to each place follow the first answers, most often: an index has some eight children, an image some
+/// eight blobs.
+const FIRST_WAVE: usize = 8;
 
 /// An image config is no larger.
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
@@ -27,6 +34,20 @@ fn missing(reference: &Reference, store: &Store) -> Error {
         Store::Layout(..) | Store::Made(_) => "there is no such image in that layout".to_owned(),
     };
     Error::SourceMissing { reference: reference.to_string(), answer }
+}
+
+/// Opens connections to the places that will be asked most, while the first answers are on their way. Those of a step
+/// that finds nothing to do are opened in vain: a few, against a round trip (with TLS two) of every other step.
+pub async fn expect_first_wave(stores: impl IntoIterator<Item = &Store>) {
+    let mut hosts: Vec<(&Repository, usize)> = Vec::new();
+    for repository in stores.into_iter().filter_map(Store::repository) {
+        let authority = repository.host().authority();
+        match hosts.iter_mut().find(|(known, _)| known.host().authority() == authority) {
+            Some((_, count)) => *count += FIRST_WAVE,
+            None => hosts.push((repository, FIRST_WAVE)),
+        }
+    }
+    join_all(hosts.into_iter().map(|(repository, count)| repository.expect_requests(count))).await;
 }
 
 /// The manifest that `reference` names.

@@ -225,8 +225,8 @@ impl<'a> Copy<'a> {
         let new = wanting.iter().map(|&position| &self.destinations[position]).filter(|place| place.is_new);
         let stores: Vec<&Store> = new.map(|place| &place.store).collect();
         let needs_source = stores.iter().any(|store| store.repository().is_none_or(|one| one.mount_from().is_none()));
-        for repository in stores.into_iter().chain(needs_source.then_some(self.source)).filter_map(Store::repository) {
-            repository.expect_requests(children.saturating_mul(BLOBS_OF_AN_IMAGE)).await;
+        for store in stores.into_iter().chain(needs_source.then_some(self.source)) {
+            store.expect_requests(children.saturating_mul(BLOBS_OF_AN_IMAGE)).await;
         }
     }
 

@@ -44,6 +44,13 @@ impl Store {
         }
     }
 
+    /// Opens connections for about so many requests that are about to be sent at once.
+    pub async fn expect_requests(&self, count: usize) {
+        if let Self::Registry(repository) = self {
+            repository.expect_requests(count).await;
+        }
+    }
+
     /// What a tag or digest names there, without reading it.
     ///
     /// # Errors

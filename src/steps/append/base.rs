@@ -1,5 +1,7 @@
 //! The base of an append: the images that layers go on, one for each platform, and what else is known of it.
 
+use std::collections::HashSet;
+
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
@@ -70,6 +72,7 @@ impl Base {
 
     async fn read(context: &Context, reference: &Reference, request: &Request) -> Result<Self> {
         let store = context.source(reference).await?;
+        source::expect_first_wave([&store]).await;
         let root = source::read(reference, &store).await?;
         let described = source::described(reference, &root);
         let mut base = Self {
@@ -92,6 +95,17 @@ impl Base {
         }
         base.store = Some(store);
         Ok(base)
+    }
+
+    /// How many blobs its images have, those that they share counted once.
+    pub fn blobs(&self) -> Result<usize> {
+        let mut blobs = HashSet::new();
+        for image in &self.images {
+            if let Content::Image { layers, .. } = image.manifest.content()? {
+                blobs.extend(layers.into_iter().map(|layer| layer.digest));
+            }
+        }
+        Ok(blobs.len())
     }
 
     /// The name and digest by which a result says what it is built on: not a path of this machine.

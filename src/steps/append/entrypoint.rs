@@ -24,8 +24,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 impl Request {
     /// Whether entrypoints are checked. On scratch that costs nothing; of a base every layer must be read for it.
-    pub(super) fn looks_for_entrypoint(&self, base: &Base) -> bool {
-        self.check_entrypoint.unwrap_or(base.store.is_none())
+    pub(super) fn looks_for_entrypoint(&self) -> bool {
+        self.check_entrypoint.unwrap_or(self.base.is_none())
     }
 }
 
@@ -35,7 +35,7 @@ impl Request {
 /// [`Error::Guard`], naming the platform and where the program was looked for; a layer of the base that can't be read.
 pub async fn check(request: &Request, base: &Base, built: &Built, layers: &[Layer]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
-    if !request.looks_for_entrypoint(base) {
+    if !request.looks_for_entrypoint() {
         return Ok(warnings);
     }
     let mut read = HashMap::new();

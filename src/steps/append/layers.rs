@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::base::{Base, BaseImage};
 use super::build::Built;
@@ -87,16 +88,54 @@ struct Plan {
     platform: Platform,
 }
 
-/// Makes every layer that some image needs.
+/// A layer that is being made. What there is no room to keep waits for someone to take it.
+pub struct Begun {
+    recipe: Arc<Recipe>,
+    keep: u64,
+    pieces: mpsc::Receiver<Bytes>,
+    making: JoinHandle<Result<Made>>,
+}
+
+impl Begun {
+    /// Files are read and compressed on threads that may block.
+    fn new(recipe: Recipe, keep: u64, with_names: bool) -> Self {
+        let recipe = Arc::new(recipe);
+        let (sender, pieces) = mpsc::channel(1);
+        let making = tokio::task::spawn_blocking({
+            let recipe = Arc::clone(&recipe);
+            move || {
+                let mut overflow = |piece: Bytes| sender.blocking_send(piece).is_ok();
+                recipe.make(&mut Making { keep, with_names, overflow: &mut overflow })
+            }
+        });
+        Self { recipe, keep, pieces, making }
+    }
+}
+
+/// Begins the first layer before the base is known, as most bases will want it: so it is made while the registries are
+/// waited for. `None` where that is less sure; what is wrong with the files is said when their turn comes.
+pub fn begin_first(request: &Request) -> Option<Begun> {
+    if !request.delete.is_empty() {
+        return None;
+    }
+    let (source, _) = source_of(request.layers.first()?, request, false).ok()?;
+    let compression = request.compression;
+    let recipe = Recipe { source, compression, mtime: request.mtime, windows: false, threads: compression.threads() };
+    recipe.is_repeatable().then(|| Begun::new(recipe, KEEP_LIMIT, request.looks_for_entrypoint()))
+}
+
+/// Makes every layer that some image needs; `first` is perhaps one that was begun already.
 ///
 /// # Errors
 /// A file that can't be read or can't stand in a layer; a tar that can be read only once and could not be sent.
-pub async fn make(route: &Route<'_>, base: &Base) -> Result<Vec<Layer>> {
-    let with_names = route.request.looks_for_entrypoint(base);
+pub async fn make(route: &Route<'_>, base: &Base, mut first: Option<Begun>) -> Result<Vec<Layer>> {
+    let with_names = route.request.looks_for_entrypoint();
     let mut layers = Vec::new();
     let mut room = KEEP_LIMIT;
     for plan in plans(route.request, base)? {
-        let layer = make_one(route, plan, room, with_names).await?;
+        let begun = first.take_if(|begun| *begun.recipe == plan.recipe && begun.keep == room);
+        let begun = begun.unwrap_or_else(|| Begun::new(plan.recipe.clone(), room, with_names));
+        let layer = make_one(route, plan, begun).await?;
         if layer.made.kept.is_some() {
             room -= layer.made.size;
         }
@@ -167,18 +206,9 @@ fn listed(paths: &[String]) -> String {
     printable(&paths.join(" "), 300)
 }
 
-async fn make_one(route: &Route<'_>, plan: Plan, keep: u64, with_names: bool) -> Result<Layer> {
-    let Plan { number, windows, recipe, title, platform } = plan;
-    let recipe = Arc::new(recipe);
-    let (sender, pieces) = mpsc::channel(1);
-    // Files are read and compressed on threads that may block.
-    let making = tokio::task::spawn_blocking({
-        let recipe = Arc::clone(&recipe);
-        move || {
-            let mut overflow = |piece: Bytes| sender.blocking_send(piece).is_ok();
-            recipe.make(&mut Making { keep, with_names, overflow: &mut overflow })
-        }
-    });
+async fn make_one(route: &Route<'_>, plan: Plan, begun: Begun) -> Result<Layer> {
+    let Plan { number, windows, title, platform, .. } = plan;
+    let Begun { recipe, pieces, making, .. } = begun;
     let sent = send_overflow(route, &recipe, &platform, pieces).await;
     let made = making.await.map_err(|error| broke(&error))?;
     // What went wrong with the files comes first: without them there was nothing to send.
