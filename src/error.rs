@@ -165,7 +165,8 @@ impl Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Text from a registry, made safe for a terminal and for a CI log: control characters are escaped, so that it can
-/// neither move a cursor nor speak a workflow command on a line of its own, and it is cut after `limit` characters.
+/// neither move a cursor nor speak a workflow command on a line of its own, the commands that GitHub's runner and Azure's
+/// agent read anywhere in a line are broken, and it is cut after `limit` characters.
 pub fn printable(text: &str, limit: usize) -> String {
     let mut out = String::new();
     for (count, character) in text.chars().enumerate() {
@@ -179,7 +180,7 @@ pub fn printable(text: &str, limit: usize) -> String {
             out.push(character);
         }
     }
-    out
+    out.replace("##[", "# #[").replace("##vso[", "# #vso[")
 }
 
 /// Control characters, line separators and the characters that turn the direction of text.
@@ -196,6 +197,8 @@ mod tests {
     fn text_of_a_registry_stays_on_its_line() {
         assert_eq!(printable("denied\n::set-output name=x::y", 100), "denied\\n::set-output name=x::y");
         assert_eq!(printable("a\u{1b}[2Jb\u{202e}c", 100), "a\\u{1b}[2Jb\\u{202e}c");
+        assert_eq!(printable("a ##vso[task.complete]b", 100), "a # #vso[task.complete]b");
+        assert_eq!(printable("###[error]", 100), "## #[error]");
         assert_eq!(printable("abcdef", 3), "abc…");
         assert_eq!(printable("café ✓", 100), "café ✓");
     }

@@ -6,6 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::words::list;
+use crate::report::ci;
 
 /// Options of every step that talks to registries.
 #[derive(Debug, Clone, Args)]
@@ -86,6 +87,45 @@ pub struct ResultArgs {
     /// tags, source (append: base), json or dotenv. An empty FILE is ignored.
     #[arg(long, value_name = "KEY=FILE", num_args = 0.., help_heading = "Output")]
     pub result: Vec<String>,
+    /// Write the outputs of this CI system: github to $GITHUB_OUTPUT, gitlab to the dotenv file
+    /// $CI_PROJECT_DIR/imgstep.env, azure as output variables, buildkite as meta-data of the build, circleci to $BASH_ENV.
+    /// auto writes GitHub's where their file is set, and otherwise only marks errors as the log wants them.
+    #[arg(long, value_name = "SYSTEM", default_value = "auto", help_heading = "Output")]
+    pub ci: CiWord,
+}
+
+/// The CI system that outputs are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CiWord {
+    /// What the environment tells.
+    Auto,
+    /// GitHub Actions, and Gitea's and Forgejo's.
+    Github,
+    /// GitLab CI/CD.
+    Gitlab,
+    /// Azure Pipelines.
+    Azure,
+    /// Buildkite.
+    Buildkite,
+    /// CircleCI.
+    #[value(name = "circleci")]
+    CircleCi,
+    /// No CI system, not even GitHub.
+    None,
+}
+
+impl From<CiWord> for ci::Choice {
+    fn from(word: CiWord) -> Self {
+        match word {
+            CiWord::Auto => Self::Auto,
+            CiWord::Github => Self::System(ci::System::GitHub),
+            CiWord::Gitlab => Self::System(ci::System::GitLab),
+            CiWord::Azure => Self::System(ci::System::Azure),
+            CiWord::Buildkite => Self::System(ci::System::Buildkite),
+            CiWord::CircleCi => Self::System(ci::System::CircleCi),
+            CiWord::None => Self::None,
+        }
+    }
 }
 
 /// What stdout shows.

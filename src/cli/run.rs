@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use super::common::{CommonArgs, OutputForm, paths};
+use super::common::{CommonArgs, OutputForm, ResultArgs, paths};
 use super::promote::{comma_separated, reference};
 use super::promote_list;
 use super::registry::RegistryCommand;
@@ -19,8 +19,9 @@ use crate::image::platform::Platform;
 use crate::image::reference::is_tag;
 use crate::registry::client::{Client, Options};
 use crate::registry::tls::Trust;
+use crate::report::ci::{self, Ci};
 use crate::report::results::{self, ResultFile, ResultKey};
-use crate::report::{self, CiEnvironment, Console, ListTeller, Outcome, OutputFormat, Progress, Verbosity};
+use crate::report::{self, Console, ListTeller, Outcome, OutputFormat, Progress, Verbosity};
 use crate::steps::context::Context;
 use crate::steps::promote_list::Line;
 use crate::steps::{append, digest, index, inspect, mutate, promote, tag};
@@ -42,7 +43,8 @@ pub(super) const RESULT_KEYS: [ResultKey; 8] = [
 
 /// Runs the program with the words of its command line.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let ci = CiEnvironment::from_process();
+    let variable = |name: &str| std::env::var_os(name);
+    let system = ci::detect(&variable);
     let cli = match parse(words) {
         Ok(cli) => cli,
         Err(Wrong::Clap(error)) => {
@@ -50,14 +52,19 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
-        Err(Wrong::Words(error)) => return failed(&Console::new(Verbosity::Normal, ci.github_actions), &error),
+        Err(Wrong::Words(error)) => return failed(&Console::new(Verbosity::Normal, system), &error),
     };
     let verbosity = cli.step.common().map_or(Verbosity::Normal, |common| match (common.quiet, common.verbose) {
         (_, true) => Verbosity::Verbose,
         (true, false) => Verbosity::Quiet,
         (false, false) => Verbosity::Normal,
     });
-    let console = Console::new(verbosity, ci.github_actions);
+    let choice = cli.step.results().map_or(ci::Choice::Auto, |results| results.ci.into());
+    let ci = match Ci::new(choice, &variable) {
+        Ok(ci) => ci,
+        Err(error) => return failed(&Console::new(verbosity, system), &error),
+    };
+    let console = Console::new(verbosity, ci.system);
     match run(&cli, &console, &ci) {
         Ok(code) => code,
         Err(error) => failed(&console, &error),
@@ -107,21 +114,31 @@ impl Step {
         }
     }
 
+    /// Where its results go, if it has some.
+    fn results(&self) -> Option<&ResultArgs> {
+        match self {
+            Self::Promote(args) => Some(&args.results),
+            Self::Append(args) => Some(&args.results),
+            Self::Index(args) => Some(&args.results),
+            Self::Mutate(args) => Some(&args.results),
+            Self::Tag(args) => Some(&args.results),
+            Self::Digest(args) => Some(&args.results),
+            Self::Inspect(_) | Self::Registry(_) => None,
+        }
+    }
+
     fn result_files(&self) -> Result<Vec<ResultFile>> {
-        let words = match self {
-            Self::Append(args) => return args.result_files(),
-            Self::Promote(args) => return args.result_files(),
-            Self::Index(args) => return results::parse(&list(&args.results.result), args.result_keys()),
-            Self::Mutate(args) => &args.results.result,
-            Self::Tag(args) => &args.results.result,
-            Self::Digest(args) => &args.results.result,
-            Self::Inspect(_) | Self::Registry(_) => return Ok(Vec::new()),
-        };
-        results::parse(&list(words), &RESULT_KEYS)
+        match (self, self.results()) {
+            (Self::Append(args), _) => args.result_files(),
+            (Self::Promote(args), _) => args.result_files(),
+            (Self::Index(args), _) => results::parse(&list(&args.results.result), args.result_keys()),
+            (_, Some(results)) => results::parse(&list(&results.result), &RESULT_KEYS),
+            (_, None) => Ok(Vec::new()),
+        }
     }
 }
 
-fn run(cli: &Cli, console: &Console, ci: &CiEnvironment) -> Result<ExitCode> {
+fn run(cli: &Cli, console: &Console, ci: &Ci) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -140,9 +157,13 @@ fn run(cli: &Cli, console: &Console, ci: &CiEnvironment) -> Result<ExitCode> {
 }
 
 /// Runs a step that talks to registries, and tells what it did.
-async fn told(step: &Step, console: &Console, ci: &CiEnvironment) -> Result<ExitCode> {
+async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
     let Some(common) = step.common() else { return Err(Error::Other("this step talks to no registry".to_owned())) };
-    let files = step.result_files()?;
+    let mut files = step.result_files()?;
+    if step.results().is_some() {
+        files.extend(ci.result_file());
+        ci.preflight()?;
+    }
     // Before signals are listened to: one that comes while standard input is waited for ends the process.
     let lines = step.list()?;
     let context = context(common, console)?;
@@ -167,7 +188,10 @@ async fn told(step: &Step, console: &Console, ci: &CiEnvironment) -> Result<Exit
             report::answer(&outcome, &files, ci, &format!("{}\n", outcome.digest), console)?;
         }
         Told::Answer(outcome) => report::answer(&outcome, &files, ci, &report::stdout::json(&*outcome)?, console)?,
-        Told::Text(text) => report::stdout::print(&text)?,
+        Told::Text(text) => {
+            console.end_group();
+            report::stdout::print(&text)?;
+        }
         Told::List(teller) => {
             let status = teller.finish(context.client.requests(), context.seconds(), &files, ci)?;
             return Ok(ExitCode::from(status));

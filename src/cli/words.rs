@@ -215,6 +215,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_step_hands_on_is_no_option_of_the_next() {
+        fn variables(command: &Command) -> Vec<String> {
+            let own = command.get_arguments().map(|arg| variable(arg.get_id().as_str()));
+            own.chain(command.get_subcommands().flat_map(variables)).collect()
+        }
+        let taken = variables(&crate::cli::Cli::command());
+        assert!(taken.contains(&"IMGSTEP_IMAGES".to_owned()) && taken.contains(&"IMGSTEP_CI".to_owned()));
+        for name in crate::report::VARIABLES {
+            assert!(!taken.contains(&name.to_owned()), "{name}");
+        }
+    }
+
+    #[test]
     fn every_option_has_its_variable() {
         assert_eq!(variable("if_exists"), "IMGSTEP_IF_EXISTS");
         let environment = |variable: &str| match variable {

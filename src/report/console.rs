@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indicatif::MultiProgress;
 
-use super::github::{Level, annotation};
+use super::ci::{System, log};
+use super::github::Level;
 use crate::error::printable;
 
 /// The longest line in characters; a CI log cuts or wraps anything longer beyond reading.
@@ -34,28 +35,64 @@ pub struct Console {
 
 struct Shared {
     verbosity: Verbosity,
-    github_actions: bool,
-    writer: Mutex<Box<dyn Write + Send>>,
+    /// Whose log it is, where that is known.
+    system: Option<System>,
+    writer: Mutex<Output>,
     /// The bars that must make room while a line is printed.
     bars: Mutex<Option<MultiProgress>>,
 }
 
+/// Where the lines go.
+struct Output {
+    writer: Box<dyn Write + Send>,
+    /// The line that ends the group of requests that is open.
+    group: Option<String>,
+    /// The number of groups so far.
+    groups: usize,
+}
+
+impl Output {
+    fn write(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        // One write for all: stderr has no buffer, and other processes write to the same log.
+        // A log that can't be written to is no reason to fail, and there is nowhere left to say so.
+        let _ = self.writer.write_all(text.as_bytes()).and_then(|()| self.writer.flush());
+    }
+
+    /// The lines that have to stand in front of one that is part of a group or is not.
+    fn turn(&mut self, system: Option<System>, grouped: bool) -> String {
+        let mut lines = String::new();
+        if grouped && self.group.is_none() {
+            if let Some((start, end)) = log::group(system, self.groups + 1) {
+                self.groups += 1;
+                self.group = Some(end);
+                lines = start + "\n";
+            }
+        } else if !grouped && let Some(end) = self.group.take() {
+            lines = end + "\n";
+        }
+        lines
+    }
+}
+
 impl Console {
-    /// A console on stderr. With `github_actions`, warnings and errors are annotations of the workflow run.
-    pub fn new(verbosity: Verbosity, github_actions: bool) -> Self {
-        Self::with_writer(verbosity, github_actions, Box::new(std::io::stderr()))
+    /// A console on stderr, in the log of a CI system: warnings and errors are marked as that system wants them, and
+    /// requests are folded away where it can do that.
+    pub fn new(verbosity: Verbosity, system: Option<System>) -> Self {
+        Self::with_writer(verbosity, system, Box::new(std::io::stderr()))
     }
 
     /// A console that says nothing but errors, outside of any CI.
     pub fn quiet() -> Self {
-        Self::new(Verbosity::Quiet, false)
+        Self::new(Verbosity::Quiet, None)
     }
 
     /// A console that writes to `writer` in place of stderr: for tests.
-    pub fn with_writer(verbosity: Verbosity, github_actions: bool, writer: Box<dyn Write + Send>) -> Self {
-        Self {
-            shared: Arc::new(Shared { verbosity, github_actions, writer: Mutex::new(writer), bars: Mutex::new(None) }),
-        }
+    pub fn with_writer(verbosity: Verbosity, system: Option<System>, writer: Box<dyn Write + Send>) -> Self {
+        let output = Output { writer, group: None, groups: 0 };
+        Self { shared: Arc::new(Shared { verbosity, system, writer: Mutex::new(output), bars: Mutex::new(None) }) }
     }
 
     /// How much is said.
@@ -66,32 +103,44 @@ impl Console {
     /// Says what was or will be done. `text` may have several lines.
     pub fn note(&self, text: &str) {
         if self.shared.verbosity >= Verbosity::Normal {
-            self.print(&safe_lines(text));
+            self.print(&safe_lines(text), false);
         }
     }
 
-    /// Says what a user should know: `warning: …`, or an annotation in GitHub Actions.
+    /// Says what a user should know: `warning: …`, or as the CI system marks it.
     pub fn warn(&self, text: &str) {
         if self.shared.verbosity >= Verbosity::Normal {
-            self.print(&self.marked(Level::Warning, "warning: ", text));
+            self.print(&self.marked(Level::Warning, text), false);
         }
     }
 
     /// Says what was asked of a registry and what it answered, with `-v` only. The caller redacts secrets.
     pub fn request(&self, text: &str) {
         if self.shared.verbosity >= Verbosity::Verbose {
-            self.print(&safe_lines(text));
+            self.print(&safe_lines(text), true);
         }
     }
 
-    /// Says what went wrong, even with `-q`: `error: …`, or an annotation in GitHub Actions.
+    /// Says what went wrong, even with `-q`: `error: …`, or as the CI system marks it.
     pub fn error(&self, text: &str) {
-        self.print(&self.marked(Level::Error, "error: ", text));
+        self.print(&self.marked(Level::Error, text), false);
+    }
+
+    /// Says a command to whoever reads the log, as it is and even with `-q`. Who made it has escaped what is in it.
+    pub(super) fn command(&self, line: &str) {
+        self.print(line, false);
     }
 
     /// From now on, lines are printed above `bars`; `None` ends that.
     pub(super) fn attach(&self, bars: Option<MultiProgress>) {
         *lock(&self.shared.bars) = bars;
+    }
+
+    /// Ends the group of requests that is open, so that what stdout says next doesn't stand in it.
+    pub fn end_group(&self) {
+        let mut output = lock(&self.shared.writer);
+        let end = output.turn(self.shared.system, false);
+        output.write(&end);
     }
 
     /// Does what writes to the same terminal as the bars, which make room meanwhile.
@@ -103,18 +152,15 @@ impl Console {
         }
     }
 
-    fn marked(&self, level: Level, prefix: &str, text: &str) -> String {
-        let lines = safe_lines(text);
-        if self.shared.github_actions { annotation(level, "imgstep", &lines) } else { format!("{prefix}{lines}") }
+    fn marked(&self, level: Level, text: &str) -> String {
+        log::marked(self.shared.system, level, &safe_lines(text))
     }
 
-    fn print(&self, lines: &str) {
-        let text = format!("{lines}\n");
-        // One write for all: stderr has no buffer, and other processes write to the same log.
-        // A log that can't be written to is no reason to fail, and there is nowhere left to say so.
+    fn print(&self, lines: &str, grouped: bool) {
         let write = || {
-            let mut writer = lock(&self.shared.writer);
-            let _ = writer.write_all(text.as_bytes()).and_then(|()| writer.flush());
+            let mut output = lock(&self.shared.writer);
+            let before = output.turn(self.shared.system, grouped);
+            output.write(&format!("{before}{lines}\n"));
         };
         self.beside_bars(write);
     }
@@ -133,8 +179,11 @@ fn safe_lines(text: &str) -> String {
 }
 
 fn safe_line(line: &str) -> String {
-    // GitHub's runner reads `##[command]` and Azure's agent `##vso[command]` anywhere in a line.
-    let line = printable(line, LINE_LIMIT).replace("##[", "# #[").replace("##vso[", "# #vso[");
+    let line = printable(line, LINE_LIMIT);
+    // Buildkite begins a group with each of these.
+    if ["--- ", "+++ ", "~~~ ", "^^^ "].iter().any(|mark| line.starts_with(mark)) {
+        return format!(" {line}");
+    }
     // `::command::` counts at the start of a line, behind any blanks.
     let rest = line.trim_start();
     match rest.strip_prefix("::") {
@@ -173,13 +222,13 @@ pub(super) mod tests {
         }
     }
 
-    pub fn captured(verbosity: Verbosity, github_actions: bool) -> (Console, Captured) {
+    pub fn captured(verbosity: Verbosity, system: Option<System>) -> (Console, Captured) {
         let captured = Captured::default();
-        (Console::with_writer(verbosity, github_actions, Box::new(captured.clone())), captured)
+        (Console::with_writer(verbosity, system, Box::new(captured.clone())), captured)
     }
 
-    fn say_everything(verbosity: Verbosity, github_actions: bool) -> String {
-        let (console, captured) = captured(verbosity, github_actions);
+    fn say_everything(verbosity: Verbosity, system: Option<System>) -> String {
+        let (console, captured) = captured(verbosity, system);
         console.note("a note");
         console.warn("a warning");
         console.request("GET https://r.example/v2/");
@@ -189,40 +238,58 @@ pub(super) mod tests {
 
     #[test]
     fn each_level_says_what_it_should() {
-        assert_eq!(say_everything(Verbosity::Quiet, false), "error: an error\n");
-        assert_eq!(say_everything(Verbosity::Normal, false), "a note\nwarning: a warning\nerror: an error\n");
+        assert_eq!(say_everything(Verbosity::Quiet, None), "error: an error\n");
+        assert_eq!(say_everything(Verbosity::Normal, None), "a note\nwarning: a warning\nerror: an error\n");
         assert_eq!(
-            say_everything(Verbosity::Verbose, false),
+            say_everything(Verbosity::Verbose, None),
             "a note\nwarning: a warning\nGET https://r.example/v2/\nerror: an error\n"
         );
         assert_eq!(
-            say_everything(Verbosity::Normal, true),
+            say_everything(Verbosity::Normal, Some(System::GitHub)),
             "a note\n::warning title=imgstep::a warning\n::error title=imgstep::an error\n"
         );
     }
 
     #[test]
     fn text_of_others_speaks_no_commands() {
-        let (console, captured) = captured(Verbosity::Normal, false);
+        let (console, captured) = captured(Verbosity::Normal, None);
         console.note("first\n::set-output name=digest::x\n  ::stop-commands::y\n\u{1b}[2J\u{202e}");
         console.warn("said ##[set-output name=digest]x and ##vso[task.setvariable]y\r\n");
+        console.note("--- a group\n^^^ +++");
         assert_eq!(
             captured.text(),
             "first\n: :set-output name=digest::x\n  : :stop-commands::y\n\\u{1b}[2J\\u{202e}\n\
-             warning: said # #[set-output name=digest]x and # #vso[task.setvariable]y\n"
+             warning: said # #[set-output name=digest]x and # #vso[task.setvariable]y\n --- a group\n ^^^ +++\n"
         );
     }
 
     #[test]
+    fn requests_are_folded_away_and_nothing_else() {
+        let (console, captured) = captured(Verbosity::Verbose, Some(System::Azure));
+        console.request("GET a");
+        console.clone().request("GET b");
+        console.note("done");
+        console.command("##vso[task.setvariable variable=x]y");
+        console.request("GET c");
+        let open = "##[group]imgstep: requests";
+        let before =
+            format!("{open}\nGET a\nGET b\n##[endgroup]\ndone\n##vso[task.setvariable variable=x]y\n{open}\nGET c\n");
+        assert_eq!(captured.text(), before);
+        console.end_group();
+        console.end_group();
+        assert_eq!(captured.text(), before + "##[endgroup]\n");
+    }
+
+    #[test]
     fn several_lines_stay_one_annotation() {
-        let (console, captured) = captured(Verbosity::Normal, true);
+        let (console, captured) = captured(Verbosity::Normal, Some(System::GitHub));
         console.error("50% done\nthen ::no::");
         assert_eq!(captured.text(), "::error title=imgstep::50%25 done%0Athen ::no::\n");
     }
 
     #[test]
     fn lines_are_printed_while_bars_are_attached() {
-        let (console, captured) = captured(Verbosity::Normal, false);
+        let (console, captured) = captured(Verbosity::Normal, None);
         let bars = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden());
         console.attach(Some(bars));
         console.note("above the bars");

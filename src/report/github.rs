@@ -1,9 +1,11 @@
 //! GitHub Actions: outputs, the job summary and annotations.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::console::Console;
 use super::list::ListOutcome;
 use super::outcome::Outcome;
 use super::{markdown, values};
@@ -14,26 +16,20 @@ const SUMMARY_LIMIT: usize = 1024 * 1024;
 /// The most that a list makes of outputs, in UTF-16's units: GitHub takes 1 MB from a job, measured so.
 const OUTPUTS_LIMIT: usize = 500_000;
 
-/// What the environment says about the CI that runs us.
+/// What the environment says about the files of GitHub Actions, and of what is made after it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CiEnvironment {
     /// The file to which outputs are appended (`GITHUB_OUTPUT`).
     pub github_output: Option<PathBuf>,
     /// The file to which the job summary is appended (`GITHUB_STEP_SUMMARY`).
     pub github_step_summary: Option<PathBuf>,
-    /// Whether annotations are understood (`GITHUB_ACTIONS` is `true`).
-    pub github_actions: bool,
 }
 
 impl CiEnvironment {
-    /// What the environment of this process says. A variable that is empty is not set.
-    pub fn from_process() -> Self {
-        let path = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        Self {
-            github_output: path("GITHUB_OUTPUT"),
-            github_step_summary: path("GITHUB_STEP_SUMMARY"),
-            github_actions: std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true"),
-        }
+    /// What the environment says. A variable that is empty is not set.
+    pub fn new(variable: &dyn Fn(&str) -> Option<OsString>) -> Self {
+        let path = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self { github_output: path("GITHUB_OUTPUT"), github_step_summary: path("GITHUB_STEP_SUMMARY") }
     }
 }
 
@@ -61,6 +57,45 @@ pub fn annotation(level: Level, title: &str, message: &str) -> String {
 
 fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Tells GitHub what a step did: outputs, and a job summary.
+///
+/// # Errors
+///
+/// [`Error::File`] if the outputs can't be written. A job summary that can't be written is a warning: nothing depends on
+/// it.
+pub fn tell(environment: &CiEnvironment, outcome: &Outcome, console: &Console) -> Result<(), Error> {
+    if let Some(file) = &environment.github_output {
+        append_outputs(file, outcome)?;
+    }
+    if let Some(file) = &environment.github_step_summary
+        && let Err(error) = append_summary(file, outcome)
+    {
+        console.warn(&format!("the job summary is missing: {error}"));
+    }
+    Ok(())
+}
+
+/// [`tell`], of a list of images: outputs if all of it was done, and the job summary of any.
+///
+/// # Errors
+///
+/// As [`tell`].
+pub fn tell_list(environment: &CiEnvironment, list: &ListOutcome, console: &Console) -> Result<(), Error> {
+    if let Some(file) = environment.github_output.as_ref().filter(|_| list.failed.is_empty()) {
+        for (output, instead) in append_list_outputs(file, list)? {
+            console.warn(&format!(
+                "the output `{output}` {instead}: GitHub takes 1 MB; --result writes it whole to a file"
+            ));
+        }
+    }
+    if let Some(file) = &environment.github_step_summary
+        && let Err(error) = append_list_summary(file, list)
+    {
+        console.warn(&format!("the job summary is missing: {error}"));
+    }
+    Ok(())
 }
 
 /// Appends the outputs `digest`, `name`, `ref`, `images`, `tags` and `json` of `outcome` to `file`; of a plan `json`
@@ -164,7 +199,12 @@ fn output(key: &str, value: &str, delimiter: &mut impl FnMut() -> String) -> Str
     format!("{key}<<{chosen}\n{value}\n{chosen}\n")
 }
 
-fn append(file: &Path, text: &str) -> Result<(), Error> {
+/// Appends `text` to a file that others write too.
+///
+/// # Errors
+///
+/// [`Error::File`] if `file` can't be written.
+pub(super) fn append(file: &Path, text: &str) -> Result<(), Error> {
     let write = || OpenOptions::new().append(true).create(true).open(file)?.write_all(text.as_bytes());
     write().map_err(Error::file("write", file))
 }

@@ -1,11 +1,12 @@
 //! Tells what becomes of a list of images while it is worked on: why a line failed at once, what was done in the order of
 //! the list, and at the end what all of it came to.
 
+use super::ci::Subject;
 use super::list::{self, Failure, ListLine, ListOutcome};
 use super::outcome::{Outcome, Totals};
 use super::results::{self, ResultFile};
 use super::stdout::{self, Lines, OutputFormat};
-use super::{CiEnvironment, Console, github, summary};
+use super::{Ci, Console, summary};
 use crate::error::{Error, ExitStatus};
 
 /// Hears of each line of a list as it ends.
@@ -73,24 +74,23 @@ impl ListTeller {
     /// # Errors
     ///
     /// As [`finish`](super::finish).
-    pub fn finish(
-        mut self,
-        requests: u64,
-        seconds: f64,
-        results: &[ResultFile],
-        ci: &CiEnvironment,
-    ) -> Result<u8, Error> {
+    pub fn finish(mut self, requests: u64, seconds: f64, results: &[ResultFile], ci: &Ci) -> Result<u8, Error> {
         let stdout = self.stdout.take();
         let console = self.console.clone();
         let list = self.outcome(requests, seconds);
         console.note(&list::summary(&list));
         let is_done = list.failed.is_empty();
+        let subject = Subject::List(&list);
         if is_done {
+            ci.check(&subject)?;
             results::write_list(results, &list)?;
         }
-        let told = tell_ci(&list, ci, &console).and_then(|()| match stdout {
+        let told = ci.tell(&subject, &console).and_then(|()| match stdout {
             Some(lines) => lines.end(),
-            None => stdout::print(&(list.json()? + "\n")),
+            None => {
+                console.end_group();
+                stdout::print(&stdout::line(&list.json()?))
+            }
         });
         if told.is_err() && is_done {
             results::withdraw(results, list.dry_run);
@@ -117,20 +117,4 @@ impl ListTeller {
         };
         ListOutcome { schema_version: 1, step: self.step, dry_run: self.dry_run, reports, failed, totals }
     }
-}
-
-fn tell_ci(list: &ListOutcome, ci: &CiEnvironment, console: &Console) -> Result<(), Error> {
-    if let Some(file) = ci.github_output.as_ref().filter(|_| list.failed.is_empty()) {
-        for (output, instead) in github::append_list_outputs(file, list)? {
-            console.warn(&format!(
-                "the output `{output}` {instead}: GitHub takes 1 MB; --result writes it whole to a file"
-            ));
-        }
-    }
-    if let Some(file) = &ci.github_step_summary
-        && let Err(error) = github::append_list_summary(file, list)
-    {
-        console.warn(&format!("the job summary is missing: {error}"));
-    }
-    Ok(())
 }

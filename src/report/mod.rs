@@ -3,11 +3,12 @@
 //! ```text
 //! transfer ──▶ Progress ──┐
 //! steps ─────▶ Console ───┴▶ stderr
-//! steps ─────▶ Outcome ──▶ finish ──▶ result files, GitHub's outputs and summary, stdout
+//! steps ─────▶ Outcome ──▶ finish ──▶ result files, a CI's outputs and summary, stdout
 //! ```
 //!
 //! Nothing else in the library prints. Stdout holds the step's answer and nothing else; people read stderr.
 
+pub mod ci;
 pub mod console;
 mod display;
 mod files;
@@ -30,6 +31,7 @@ mod tekton;
 pub mod tree;
 mod values;
 
+pub use ci::Ci;
 pub use console::{Console, Verbosity};
 pub use github::CiEnvironment;
 pub use list_teller::ListTeller;
@@ -38,13 +40,14 @@ pub use progress::{Item, Progress};
 pub use results::{ResultFile, ResultKey};
 pub use stdout::OutputFormat;
 pub use summary::summary;
+pub use values::VARIABLES;
 
 use std::io::Write;
 
 use crate::error::Error;
 
 /// Tells what a step did, to everybody who asked: warnings and the summary line on `console`, then the result files
-/// (all or none), GitHub's outputs and job summary, and stdout last, since its reader may act upon it at once.
+/// (all or none), the CI's outputs and summary, and stdout last, since its reader may act upon it at once.
 ///
 /// [`Progress::finish`] comes before it. What is in `outcome.warnings` is printed here and nowhere else.
 ///
@@ -55,7 +58,7 @@ use crate::error::Error;
 pub fn finish(
     outcome: &Outcome,
     results: &[ResultFile],
-    ci: &CiEnvironment,
+    ci: &Ci,
     format: OutputFormat,
     console: &Console,
 ) -> Result<(), Error> {
@@ -66,7 +69,7 @@ fn finish_on(
     stdout: &mut dyn Write,
     outcome: &Outcome,
     results: &[ResultFile],
-    ci: &CiEnvironment,
+    ci: &Ci,
     format: OutputFormat,
     console: &Console,
 ) -> Result<(), Error> {
@@ -86,13 +89,7 @@ fn finish_on(
 /// # Errors
 ///
 /// As [`finish`].
-pub fn answer(
-    outcome: &Outcome,
-    results: &[ResultFile],
-    ci: &CiEnvironment,
-    text: &str,
-    console: &Console,
-) -> Result<(), Error> {
+pub fn answer(outcome: &Outcome, results: &[ResultFile], ci: &Ci, text: &str, console: &Console) -> Result<(), Error> {
     answer_on(&mut std::io::stdout().lock(), outcome, results, ci, text, console)
 }
 
@@ -100,28 +97,21 @@ fn answer_on(
     stdout: &mut dyn Write,
     outcome: &Outcome,
     results: &[ResultFile],
-    ci: &CiEnvironment,
+    ci: &Ci,
     text: &str,
     console: &Console,
 ) -> Result<(), Error> {
+    let subject = ci::Subject::Image(outcome);
+    ci.check(&subject)?;
     results::write_all(results, outcome)?;
-    let told = tell_ci(outcome, ci, console).and_then(|()| stdout::print_on(stdout, text));
+    let told = ci.tell(&subject, console).and_then(|()| {
+        console.end_group();
+        stdout::print_on(stdout, text)
+    });
     if told.is_err() {
         results::withdraw(results, outcome.dry_run);
     }
     told
-}
-
-fn tell_ci(outcome: &Outcome, ci: &CiEnvironment, console: &Console) -> Result<(), Error> {
-    if let Some(file) = &ci.github_output {
-        github::append_outputs(file, outcome)?;
-    }
-    if let Some(file) = &ci.github_step_summary
-        && let Err(error) = github::append_summary(file, outcome)
-    {
-        console.warn(&format!("the job summary is missing: {error}"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -131,8 +121,8 @@ mod tests {
     use super::*;
 
     /// What came of [`finish_on`], what stdout holds, and what stderr holds.
-    fn run(outcome: &Outcome, results: &[ResultFile], ci: &CiEnvironment) -> (Result<(), Error>, String, String) {
-        let (console, said) = captured(Verbosity::Normal, false);
+    fn run(outcome: &Outcome, results: &[ResultFile], ci: &Ci) -> (Result<(), Error>, String, String) {
+        let (console, said) = captured(Verbosity::Normal, None);
         let mut stdout = Vec::new();
         let result = finish_on(&mut stdout, outcome, results, ci, OutputFormat::Text, &console);
         (result, String::from_utf8(stdout).unwrap(), said.text())
@@ -142,16 +132,21 @@ mod tests {
         [ResultFile { key: ResultKey::Digest, path: folder.path("digest") }]
     }
 
+    fn on_github(folder: &Folder, output: &str, summary: &str) -> Ci {
+        let variable = |name: &str| match name {
+            "GITHUB_OUTPUT" => Some(folder.path(output).into()),
+            "GITHUB_STEP_SUMMARY" => Some(folder.path(summary).into()),
+            _ => None,
+        };
+        Ci::new(ci::Choice::Auto, &variable).unwrap()
+    }
+
     #[test]
     fn everybody_is_told() {
         let folder = Folder::new();
         let mut outcome = sample::single();
         outcome.warnings.push("beware".into());
-        let ci = CiEnvironment {
-            github_output: Some(folder.path("output")),
-            github_step_summary: Some(folder.path("summary")),
-            github_actions: true,
-        };
+        let ci = on_github(&folder, "output", "summary");
         let (result, stdout, stderr) = run(&outcome, &digest_in(&folder), &ci);
         result.unwrap();
         assert_eq!(folder.names(), ["digest", "output", "summary"]);
@@ -162,7 +157,7 @@ mod tests {
     #[test]
     fn a_step_that_fails_at_its_end_leaves_no_results_and_no_answer() {
         let folder = Folder::new();
-        let ci = CiEnvironment { github_output: Some(folder.path("missing/output")), ..CiEnvironment::default() };
+        let ci = on_github(&folder, "missing/output", "summary");
         let (result, stdout, _) = run(&sample::promoted(), &digest_in(&folder), &ci);
         result.unwrap_err();
         assert_eq!(stdout, "");
@@ -170,12 +165,22 @@ mod tests {
     }
 
     #[test]
+    fn azure_reads_its_outputs_on_stderr() {
+        let ci = Ci::new(ci::Choice::System(ci::System::Azure), &|_| None).unwrap();
+        let (result, stdout, stderr) = run(&sample::single(), &[], &ci);
+        result.unwrap();
+        assert_eq!(stdout.lines().count(), 1);
+        let commands = stderr.lines().filter(|line| line.starts_with("##vso[task.setvariable variable="));
+        assert_eq!(commands.count(), 6, "{stderr}");
+    }
+
+    #[test]
     #[cfg(target_os = "linux")]
     fn a_lost_answer_is_a_failure() {
         let folder = Folder::new();
         let mut full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let (console, _) = captured(Verbosity::Quiet, false);
-        let (results, ci) = (digest_in(&folder), CiEnvironment::default());
+        let (console, _) = captured(Verbosity::Quiet, None);
+        let (results, ci) = (digest_in(&folder), Ci::default());
         finish_on(&mut full, &sample::single(), &results, &ci, OutputFormat::Json, &console).unwrap_err();
         assert!(folder.names().is_empty());
     }
@@ -183,7 +188,7 @@ mod tests {
     #[test]
     fn a_missing_job_summary_is_a_warning() {
         let folder = Folder::new();
-        let ci = CiEnvironment { github_step_summary: Some(folder.path("missing/x")), ..CiEnvironment::default() };
+        let ci = on_github(&folder, "output", "missing/x");
         let (result, stdout, stderr) = run(&sample::single(), &[], &ci);
         result.unwrap();
         assert_eq!(stdout.lines().count(), 1);

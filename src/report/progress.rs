@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_quiet_console_has_no_display() {
-        let (console, _) = captured(Verbosity::Quiet, false);
+        let (console, _) = captured(Verbosity::Quiet, None);
         let progress = Progress::new(console, true);
         drop(progress.start(&digest("x"), 1));
         let painter = lock(&progress.shared.painter);
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn nothing_is_drawn_after_the_end() {
-        let (console, captured) = captured(Verbosity::Normal, false);
+        let (console, captured) = captured(Verbosity::Normal, None);
         let progress = Progress::new(console, false);
         progress.finish();
         progress.expect(1, 10);

@@ -172,6 +172,7 @@ fn render_list(key: ResultKey, list: &ListOutcome) -> Result<String, Error> {
         ResultKey::Images => Ok(list.refs().join(",")),
         ResultKey::Tags => Ok(list.tags().join(",")),
         ResultKey::Json => list.json(),
+        ResultKey::Dotenv => dotenv(&values::list_variables(list)),
         _ => Err(Error::Other(format!("a list has no result `{}`", key.name()))),
     }
 }
@@ -187,25 +188,24 @@ fn render(key: ResultKey, outcome: &Outcome) -> Result<String, Error> {
         ResultKey::Source => values::input(outcome.source.as_ref().ok_or_else(missing)?),
         ResultKey::Base => values::input(outcome.base.as_ref().ok_or_else(missing)?),
         ResultKey::Json => values::report(outcome)?,
-        ResultKey::Dotenv => dotenv(outcome)?,
+        ResultKey::Dotenv => dotenv(&values::variables(outcome))?,
     })
 }
 
-/// Lines as GitLab reads them: no quotes, no empty lines, and a value ends where its line ends.
-fn dotenv(outcome: &Outcome) -> Result<String, Error> {
+/// Lines as GitLab reads them: no quotes, no empty lines; a value ends where its line ends, loses the blanks around it,
+/// and `$` in it begins the name of another variable.
+///
+/// # Errors
+///
+/// [`Error::Other`] for a value that can't be written so.
+pub(super) fn dotenv(variables: &[(&str, String)]) -> Result<String, Error> {
     let mut lines = String::new();
-    for (name, value) in [
-        ("DIGEST", outcome.digest.to_string()),
-        ("REF", values::pinned(outcome)),
-        ("URL", values::url(outcome)),
-        ("NAME", values::name(outcome).to_owned()),
-        ("IMAGES", values::images(outcome).join(",")),
-    ] {
+    for (name, value) in variables {
         // The path of a layout may hold anything.
-        if value.chars().any(char::is_control) {
+        if value.chars().any(char::is_control) || value.contains('$') || value.trim() != *value {
             return Err(Error::Other(format!("the result `dotenv` can't hold {value:?}: it has no way to write that")));
         }
-        let _ = writeln!(lines, "IMGSTEP_{name}={value}");
+        let _ = writeln!(lines, "{name}={value}");
     }
     Ok(lines)
 }
@@ -280,7 +280,7 @@ mod tests {
             rendered(ResultKey::Dotenv),
             format!(
                 "IMGSTEP_DIGEST={index}\nIMGSTEP_REF={name}@{index}\nIMGSTEP_URL={name}:v1\nIMGSTEP_NAME={name}\n\
-                 IMGSTEP_IMAGES={images}\n"
+                 IMGSTEP_IMAGE_REFS={images}\n"
             )
         );
         assert_eq!(rendered(ResultKey::Json), serde_json::to_string(&outcome).unwrap());

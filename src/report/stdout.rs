@@ -44,7 +44,13 @@ pub(super) fn print_on(stdout: &mut dyn Write, text: &str) -> Result<(), Error> 
 /// Never for our own types: all their keys are text.
 pub fn json(value: &impl serde::Serialize) -> Result<String, Error> {
     let text = serde_json::to_string(value).map_err(|error| Error::Other(format!("render JSON: {error}")))?;
-    Ok(text + "\n")
+    Ok(line(&text))
+}
+
+/// JSON as a line in which no reader of logs finds `##[command]` or `##vso[command]`, which count anywhere. A `#` stands
+/// between quotes always, where JSON has another way to write it.
+pub(super) fn line(json: &str) -> String {
+    json.replace("##", "#\\u0023") + "\n"
 }
 
 /// Writes `bytes` to stdout, whatever they are; a closed pipe is no error.
@@ -62,7 +68,7 @@ fn write_to(stdout: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
 /// What `outcome` is in `format`.
 pub(super) fn render(outcome: &Outcome, format: OutputFormat) -> Result<String, Error> {
     if format == OutputFormat::Json {
-        return values::report(outcome).map(|report| report + "\n");
+        return values::report(outcome).map(|report| line(&report));
     }
     Ok(lines(outcome))
 }
@@ -88,10 +94,10 @@ pub(super) struct Lines {
 impl Lines {
     /// Begins to print on stdout. Where that is a terminal, bars make room for each line.
     pub(super) fn begin(console: &Console) -> Self {
-        let bars = io::stdout().is_terminal().then(|| console.clone());
-        Self::begin_with(move |text| match &bars {
-            Some(console) => console.beside_bars(|| print(text)),
-            None => print(text),
+        let (console, is_terminal) = (console.clone(), io::stdout().is_terminal());
+        Self::begin_with(move |text| {
+            console.end_group();
+            if is_terminal { console.beside_bars(|| print(text)) } else { print(text) }
         })
     }
 
@@ -163,6 +169,14 @@ mod tests {
         assert!(text.ends_with("}\n"));
         let report: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(report["destinations"][0]["tags"][1], "latest");
+    }
+
+    #[test]
+    fn json_speaks_no_commands() {
+        let value = serde_json::json!({ "type": "###vso[task.complete]x ##[error]" });
+        let text = json(&value).unwrap();
+        assert!(!text.contains("##"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     /// Fails as the system does.

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::list::ListOutcome;
 use super::outcome::{Outcome, Source};
 use crate::error::Error;
 
@@ -42,6 +43,43 @@ pub(super) fn images(outcome: &Outcome) -> Vec<String> {
 pub(super) fn tags(outcome: &Outcome) -> Vec<String> {
     let full = outcome.destinations.iter().map(|place| place.tags.iter().map(|tag| format!("{}:{tag}", place.name)));
     full.flatten().collect()
+}
+
+/// The outputs of systems that know outputs by name, as one line each.
+pub(super) fn outputs(outcome: &Outcome) -> Vec<(&'static str, String)> {
+    vec![
+        ("digest", outcome.digest.to_string()),
+        ("name", name(outcome).to_owned()),
+        ("ref", pinned(outcome)),
+        ("url", url(outcome)),
+        ("images", images(outcome).join(",")),
+        ("tags", tags(outcome).join(",")),
+    ]
+}
+
+/// [`outputs`], of a list of images.
+pub(super) fn list_outputs(list: &ListOutcome) -> Vec<(&'static str, String)> {
+    vec![("images", list.refs().join(",")), ("tags", list.tags().join(","))]
+}
+
+/// The names of variables that a step hands on. None of them may be an option's: the next step would take it for its own.
+pub const VARIABLES: [&str; 5] = ["IMGSTEP_DIGEST", "IMGSTEP_REF", "IMGSTEP_URL", "IMGSTEP_NAME", "IMGSTEP_IMAGE_REFS"];
+
+/// The outputs of systems that hand on variables of the environment.
+pub(super) fn variables(outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let values = [
+        outcome.digest.to_string(),
+        pinned(outcome),
+        url(outcome),
+        name(outcome).to_owned(),
+        images(outcome).join(","),
+    ];
+    VARIABLES.into_iter().zip(values).collect()
+}
+
+/// [`variables`], of a list of images.
+pub(super) fn list_variables(list: &ListOutcome) -> Vec<(&'static str, String)> {
+    vec![(VARIABLES[4], list.refs().join(","))]
 }
 
 /// An input as Tekton Chains reads it from a result named `…ARTIFACT_INPUTS`.

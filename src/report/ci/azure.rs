@@ -1,0 +1,83 @@
+//! Azure Pipelines: logging commands, `##vso[area.action properties]data`.
+//!
+//! The agent reads them from all that a step prints; its script tasks join stderr to stdout. Ours go to stderr, since
+//! stdout holds the step's answer alone.
+
+use crate::error::Error;
+use crate::report::github::Level;
+
+/// What ends a property or a line, as the agent writes it.
+const ESCAPES: [(&str, &str); 4] = [(";", "%3B"), ("\r", "%0D"), ("\n", "%0A"), ("]", "%5D")];
+
+/// The commands that set the step's output variables.
+///
+/// # Errors
+///
+/// [`Error::Other`] for a value that would be another one behind the agent.
+pub(super) fn commands(outputs: &[(&str, String)]) -> Result<Vec<String>, Error> {
+    outputs.iter().map(|(name, value)| variable(name, value)).collect()
+}
+
+fn variable(name: &str, value: &str) -> Result<String, Error> {
+    let escaped = escape(value);
+    // A percent sign has no escape that every agent undoes; and `$(x)` is replaced where the variable is used.
+    if unescape(&escaped) != value || value.contains("%AZP25") || value.contains("$(") {
+        return Err(Error::Other(format!(
+            "the output `{name}` can't be handed to Azure Pipelines, which would change {value:?}; take --result \
+             KEY=FILE and no --ci"
+        )));
+    }
+    Ok(format!("##vso[task.setvariable variable={name};isoutput=true]{escaped}"))
+}
+
+/// A command that shows `message` at the run's page.
+pub(super) fn issue(level: Level, message: &str) -> String {
+    let kind = match level {
+        Level::Warning => "warning",
+        Level::Error => "error",
+    };
+    format!("##vso[task.logissue type={kind}]{}", escape(message))
+}
+
+fn escape(text: &str) -> String {
+    ESCAPES.iter().fold(text.to_owned(), |text, (token, written)| text.replace(token, written))
+}
+
+/// What the agent makes of it.
+fn unescape(text: &str) -> String {
+    ESCAPES.iter().fold(text.to_owned(), |text, (token, written)| text.replace(written, token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{sample, values};
+
+    #[test]
+    fn outputs_are_commands() {
+        let outcome = sample::promoted();
+        let lines = commands(&values::outputs(&outcome)).unwrap();
+        let index = sample::digest("index");
+        assert_eq!(lines[0], format!("##vso[task.setvariable variable=digest;isoutput=true]{index}"));
+        assert!(
+            lines.contains(&format!(
+                "##vso[task.setvariable variable=ref;isoutput=true]registry.example/team/app@{index}"
+            ))
+        );
+        let tags = "registry.example/team/app:v1,registry.example/team/app:latest,mirror.example/app:v1";
+        assert!(lines.contains(&format!("##vso[task.setvariable variable=tags;isoutput=true]{tags}")));
+    }
+
+    #[test]
+    fn a_value_comes_out_as_it_went_in_or_is_refused() {
+        let value = "oci:a b; c] ##vso[task.complete]x 100%\r\n";
+        let line = variable("name", value).unwrap();
+        let data = line.strip_prefix("##vso[task.setvariable variable=name;isoutput=true]").unwrap();
+        assert_eq!(unescape(data), value);
+        assert_eq!(line.lines().count(), 1);
+        for value in ["oci:%3B", "oci:%5D", "oci:%0a%0A", "oci:%AZP25", "oci:$(System.AccessToken)"] {
+            let error = variable("name", value).unwrap_err().to_string();
+            assert!(error.starts_with("the output `name` can't be handed to Azure Pipelines"), "{error}");
+        }
+    }
+}

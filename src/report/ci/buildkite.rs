@@ -1,0 +1,67 @@
+//! Buildkite: meta-data of the build and an annotation at its page, by the agent's own program.
+
+use std::io::{ErrorKind, Write as _};
+use std::process::{Command, Stdio};
+
+use crate::error::{Error, printable};
+use crate::image::digest::Digest;
+
+/// The most that Buildkite takes as one annotation, in bytes.
+pub(super) const SUMMARY_LIMIT: usize = 1024 * 1024;
+
+const AGENT: &str = "buildkite-agent";
+
+/// Sees whether the agent's program is here.
+///
+/// # Errors
+///
+/// [`Error::Usage`] if it is not.
+pub(super) fn preflight() -> Result<(), Error> {
+    run(&["--version"], "").map(drop)
+}
+
+/// Sets the outputs as `imgstep-<name>`. What was set stays, since meta-data can't be removed.
+///
+/// # Errors
+///
+/// [`Error::Other`] with what the agent said.
+pub(super) fn set_meta_data(outputs: &[(&str, String)]) -> Result<(), Error> {
+    let set = |(name, value): &(&str, String)| run(&["meta-data", "set", &format!("imgstep-{name}"), value], "");
+    // The agent refuses empty values: there are no tags of what was written by digest alone.
+    outputs.iter().filter(|(_, value)| !value.is_empty()).try_for_each(set)
+}
+
+/// Shows `markdown` at the build's page, in the place of what an earlier run showed of `subject`.
+///
+/// # Errors
+///
+/// [`Error::Other`] with what the agent said.
+pub(super) fn annotate(subject: &str, markdown: &str) -> Result<(), Error> {
+    let digest = Digest::of(subject.as_bytes());
+    let context = format!("imgstep-{}", &digest.as_str()["sha256:".len()..][..16]);
+    run(&["annotate", "--style", "info", "--context", &context], markdown)
+}
+
+fn run(words: &[&str], input: &str) -> Result<(), Error> {
+    let fail = |reason: String| Error::Other(format!("{AGENT} {}: {reason}", words[..words.len().min(3)].join(" ")));
+    let mut command = Command::new(AGENT);
+    command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::Usage(format!(
+            "--ci buildkite: no folder of PATH holds {AGENT}; run the step where the agent runs, or take --result \
+             KEY=FILE and no --ci"
+        )),
+        _ => fail(error.to_string()),
+    })?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // An agent that doesn't read its input to the end says by its status whether that is an error.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(|error| fail(error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.trim().lines().last().unwrap_or("it said nothing");
+    Err(fail(format!("{}: {}", output.status, printable(last, 500))))
+}
