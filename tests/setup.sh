@@ -52,16 +52,25 @@ have_pip() {
     python3 -m pip --version >/dev/null 2>&1
 }
 
+have_venv() {
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1
+}
+
 set --
 have docker-registry || set -- "$@" docker-registry
 have skopeo || set -- "$@" skopeo
 have umoci || set -- "$@" umoci
 have zstd || set -- "$@" zstd
+# What the examples of docs/ci are run with.
+have curl || set -- "$@" curl
+have busybox || set -- "$@" busybox
+have shellcheck || set -- "$@" shellcheck
 # What the examples are run with, and built with.
 have_engine || set -- "$@" docker.io
 have go || set -- "$@" golang-go
 have npm || set -- "$@" npm
 have_pip || set -- "$@" python3-pip
+have_venv || set -- "$@" python3-venv
 have javac || set -- "$@" default-jdk-headless
 have "$other-linux-gnu-gcc" || set -- "$@" "gcc-$other_package-linux-gnu" "libc6-dev-$other_debian-cross"
 if [ $# -gt 0 ] && install_packages "$@" && [ -d /run/systemd/system ]; then
@@ -87,6 +96,29 @@ if ! have crane && have_recent_go; then
     echo "setup: installing crane $crane into target/tools"
     quietly env GOBIN="$tools/bin" GOFLAGS=-buildvcs=false \
         go install "github.com/google/go-containerregistry/cmd/crane@$crane" || true
+fi
+
+# What checks YAML and Groovy against the schemas and grammars of CI systems, in an environment of its own.
+install_python_tools() {
+    have_venv || return 1
+    echo "setup: installing check-jsonschema and a grammar of Groovy into target/tools/python"
+    quietly python3 -m venv "$tools/python" &&
+        quietly "$tools/python/bin/pip" install --disable-pip-version-check \
+            check-jsonschema==0.39.0 tree-sitter==0.26.1 tree-sitter-groovy==0.1.2
+}
+have_python_tools() {
+    "$tools/python/bin/python" -c 'import check_jsonschema, tree_sitter_groovy' >/dev/null 2>&1
+}
+have_python_tools || install_python_tools || true
+
+# Argo's schema comes with its Go module, of which nothing is compiled.
+argo=v3.7.4
+if [ ! -f "$tools/argo/$argo.json" ] && have go; then
+    echo "setup: taking the schema of Argo Workflows $argo into target/tools"
+    mkdir -p "$tools/argo"
+    folder=$(cd "$tools/argo" && go mod download -json "github.com/argoproj/argo-workflows/v3@$argo" 2>/dev/null |
+        sed -n 's/.*"Dir": "\(.*\)".*/\1/p') || folder=
+    [ -z "$folder" ] || cp "$folder/api/jsonschema/schema.json" "$tools/argo/$argo.json" || true
 fi
 
 # Deno is in no Debian; npm has its binary.
@@ -151,5 +183,10 @@ have go || left_out go "left out is the example for Go"
 have_engine || left_out docker "left out are the containers of the examples"
 have npm || left_out npm "left out are the examples for Node and Deno"
 have_pip || left_out pip "left out is the example for Python"
+have_python_tools || left_out check-jsonschema "left out are the schemas of the CI systems' examples, and their runs"
+[ -f "$tools/argo/$argo.json" ] || left_out "the schema of Argo Workflows" "left out is the check of its example"
+have busybox || left_out busybox "left out is what the image with a shell has for one: sh stands in"
+have shellcheck || left_out shellcheck "left out are the checks of the scripts in docs/ci"
+have curl || left_out curl "left out are the examples that download imgstep"
 have javac || left_out javac "left out is the example for Java"
 have_other_std || [ -x "$tools/rust/rustc" ] || left_out "Rust's std for $other" "left out is the example for Rust"

@@ -1,6 +1,12 @@
 //! `--ci`, and the pages of `docs/ci`: what each CI system is told, and what its next step reads.
 
+mod containers;
+mod gitlab;
+mod hosted;
 mod outputs;
+mod pages;
+mod pipeline;
+mod scripts;
 mod texts;
 
 use std::fs;
@@ -30,6 +36,7 @@ case "$1 ${2:-}" in
     printf %s "$4" >"$folder/meta-data/$3"
     ;;
 "meta-data get") cat "$folder/meta-data/$3" ;;
+"secret get") cat "$folder/secrets/$3" ;;
 "annotate "*)
     while [ "$1" != --context ]; do shift; done
     cat >"$folder/annotations/$2"
