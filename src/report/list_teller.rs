@@ -85,12 +85,12 @@ impl ListTeller {
             ci.check(&subject)?;
             results::write_list(results, &list)?;
         }
-        let told = ci.tell(&subject, &console).and_then(|()| match stdout {
-            Some(lines) => lines.end(),
-            None => {
-                console.end_group();
-                stdout::print(&stdout::line(&list.json()?))
+        let told = ci.tell(&subject, &console).and_then(|()| {
+            if let Some(lines) = stdout {
+                return lines.end();
             }
+            console.end_group();
+            stdout::print(&stdout::line(&list.json()?))
         });
         if told.is_err() && is_done {
             results::withdraw(results, list.dry_run);
