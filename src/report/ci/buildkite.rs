@@ -26,7 +26,18 @@ pub(super) fn preflight() -> Result<(), Error> {
 ///
 /// [`Error::Other`] with what the agent said.
 pub(super) fn set_meta_data(outputs: &[(&str, String)]) -> Result<(), Error> {
-    let set = |(name, value): &(&str, String)| run(&["meta-data", "set", &format!("imgstep-{name}"), value], "");
+    let set = |(name, value): &(&str, String)| {
+        let key = format!("imgstep-{name}");
+        let said = run(&["meta-data", "set", &key, value], "")?;
+        // The agent ends well then, and another value is what a later step reads.
+        if said.contains("redacted") {
+            return Err(Error::Other(format!(
+                "{AGENT} changed the value of {key}: it holds what a variable of the environment keeps secret; see \
+                 BUILDKITE_REDACTED_VARS"
+            )));
+        }
+        Ok(())
+    };
     // The agent refuses empty values: there are no tags of what was written by digest alone.
     outputs.iter().filter(|(_, value)| !value.is_empty()).try_for_each(set)
 }
@@ -39,10 +50,11 @@ pub(super) fn set_meta_data(outputs: &[(&str, String)]) -> Result<(), Error> {
 pub(super) fn annotate(subject: &str, markdown: &str) -> Result<(), Error> {
     let digest = Digest::of(subject.as_bytes());
     let context = format!("imgstep-{}", &digest.as_str()["sha256:".len()..][..16]);
-    run(&["annotate", "--style", "info", "--context", &context], markdown)
+    run(&["annotate", "--style", "info", "--context", &context], markdown).map(drop)
 }
 
-fn run(words: &[&str], input: &str) -> Result<(), Error> {
+/// Runs the agent's program; what it said on stderr.
+fn run(words: &[&str], input: &str) -> Result<String, Error> {
     let fail = |reason: String| Error::Other(format!("{AGENT} {}: {reason}", words[..words.len().min(3)].join(" ")));
     let mut command = Command::new(AGENT);
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -58,10 +70,10 @@ fn run(words: &[&str], input: &str) -> Result<(), Error> {
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().map_err(|error| fail(error.to_string()))?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() {
-        return Ok(());
+        return Ok(said);
     }
-    let said = String::from_utf8_lossy(&output.stderr);
     let last = said.trim().lines().last().unwrap_or("it said nothing");
     Err(fail(format!("{}: {}", output.status, printable(last, 500))))
 }

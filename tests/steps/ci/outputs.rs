@@ -255,6 +255,12 @@ fn outputs_that_fail_leave_no_result() {
     let step = with_path(promote(&registry, &registry, "buildkite"), folder.path()).args(["--result", &result]);
     step.run().failed(1, &["buildkite-agent meta-data set imgstep-digest: exit status: 3: no such job"]);
     assert_eq!(folder.read("digest"), None);
+    // The agent ends well after it has changed a value.
+    let script = "#!/bin/sh\n[ \"$3\" != imgstep-ref ] || echo 'WARN Meta-data value contained secrets that have been redacted' >&2\n";
+    super::program(&folder, "buildkite-agent", script);
+    let step = with_path(promote(&registry, &registry, "buildkite"), folder.path()).args(["--result", &result]);
+    step.run().failed(1, &["buildkite-agent changed the value of imgstep-ref", "BUILDKITE_REDACTED_VARS"]);
+    assert_eq!(folder.read("digest"), None);
     let step = promote(&registry, &registry, "circleci").env("BASH_ENV", "/dev/full").args(["--result", &result]);
     step.run().failed(1, &["write /dev/full"]);
     assert_eq!(folder.read("digest"), None);
