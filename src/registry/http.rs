@@ -30,6 +30,9 @@ use tower_service::Service;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// A connection that was opened ahead and has waited longer is not used: servers hang up on silent ones.
 const AHEAD_TIMEOUT: Duration = Duration::from_secs(4);
+/// The most that a connection reads at once, in bytes. hyper's own limit is three times that, which makes nothing faster
+/// and is what most of a transfer's memory would be.
+const READ_SIZE: usize = 128 * 1024;
 /// So long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -82,6 +85,7 @@ impl Http {
         let pool = Pool::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(READ_SIZE)
             .build(connector.clone());
         Self { pool, connector }
     }
