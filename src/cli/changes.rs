@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::scope::{Scoped, scoped};
-use super::words::pair;
+use super::words::{annotation, pair};
 use crate::error::{Error, printable};
 use crate::image::changes::{Only, PlatformChanges};
 use crate::image::config::{Changes, port};
@@ -87,7 +87,7 @@ impl ChangeArgs {
             ("--unset-label", &self.unset_label, |own, word| add(&mut own.labels, Ok(gone(word)))),
             ("--label", &self.label, |own, word| add(&mut own.labels, set("--label", word))),
             ("--unset-annotation", &self.unset_annotation, |own, word| add(&mut own.annotations, Ok(gone(word)))),
-            ("--annotation", &self.annotation, |own, word| add(&mut own.annotations, set("--annotation", word))),
+            ("--annotation", &self.annotation, |own, word| add(&mut own.annotations, annotated(word))),
             ("--expose", &self.expose, |own, word| add(&mut own.expose, exposed(word))),
             ("--volume", &self.volume, |own, word| add(&mut own.volumes, Ok(word.trim().to_owned()))),
         ];
@@ -160,6 +160,10 @@ fn gone(word: &str) -> (String, Option<String>) {
 /// A name that is set to a value.
 fn set(option: &str, word: &str) -> Result<(String, Option<String>), Error> {
     pair(option, word).map(|(name, value)| (name, Some(value)))
+}
+
+fn annotated(word: &str) -> Result<(String, Option<String>), Error> {
+    annotation(word).map(|(name, value)| (name, Some(value)))
 }
 
 fn exposed(word: &str) -> Result<String, Error> {

@@ -57,6 +57,10 @@ pub struct WriteArgs {
     /// Say what would be mounted, sent and skipped; write nothing.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
+    /// On GitHub, declare what was written as artifacts of the job ($GITHUB_ARTIFACTS), which `actions/attest` finds by
+    /// itself. A job can declare one digest for each name: leave it to the step that writes the final image.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    pub github_artifacts: bool,
 }
 
 /// What to do with a destination's tag that names another image.

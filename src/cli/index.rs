@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
 use super::run::RESULT_KEYS;
-use super::words::{destinations, list, pair, parse_list};
+use super::words::{annotation, destinations, list, parse_list};
 use crate::error::{Error, printable};
 use crate::image::digest::Digest;
 use crate::image::format;
@@ -146,7 +146,7 @@ impl IndexArgs {
             return Err(Error::Usage("no destination: write `imgstep index IMAGE... --to DESTINATION`".to_owned()));
         }
         let annotations: Vec<(String, String)> =
-            list(&self.annotation).iter().map(|word| pair("--annotation", word)).collect::<Result<_, Error>>()?;
+            list(&self.annotation).iter().map(|word| annotation(word)).collect::<Result<_, Error>>()?;
         Ok(Request {
             images,
             from,

@@ -4,6 +4,7 @@ pub mod append;
 pub mod changes;
 pub mod ci_annotations;
 pub mod common;
+pub mod github_action;
 pub mod index;
 pub mod mutate;
 pub mod promote;

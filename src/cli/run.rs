@@ -1,13 +1,15 @@
 //! From words to an exit status: parses, sets the step up, runs it under the signals that may end it, and tells.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use super::common::{CommonArgs, OutputForm, ResultArgs, paths};
+use super::common::{CommonArgs, OutputForm, ResultArgs, WriteArgs, paths};
+use super::github_action::{self, Asked};
 use super::promote::{comma_separated, reference};
 use super::promote_list;
 use super::registry::RegistryCommand;
@@ -20,6 +22,7 @@ use crate::image::reference::is_tag;
 use crate::registry::client::{Client, Options};
 use crate::registry::tls::Trust;
 use crate::report::ci::{self, Ci};
+use crate::report::inspection::Inspection;
 use crate::report::results::{self, ResultFile, ResultKey};
 use crate::report::{self, Console, ListTeller, Outcome, OutputFormat, Progress, Verbosity};
 use crate::steps::context::Context;
@@ -45,16 +48,23 @@ pub(super) const RESULT_KEYS: [ResultKey; 8] = [
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let variable = |name: &str| std::env::var_os(name);
     let system = ci::detect(&variable);
+    let console = Console::new(Verbosity::Normal, system);
+    let words: Vec<OsString> = words.into_iter().collect();
+    let words = match if github_action::is_meant(&words) { of_github_action(&console) } else { Ok(Some(words)) } {
+        Ok(Some(words)) => words,
+        Ok(None) => return ExitCode::from(ExitStatus::Done as u8),
+        Err(error) => return failed(&console, &error),
+    };
     let cli = match parse(words) {
         Ok(cli) => cli,
-        Err(Wrong::Clap(error)) => {
-            // Help and version go to stdout with status 0, errors to stderr with status 2.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
-        Err(Wrong::Words(error)) => return failed(&Console::new(Verbosity::Normal, system), &error),
+        Err(Wrong::Clap(error)) => return wrong(&console, &error),
+        Err(Wrong::Words(error)) => return failed(&console, &error),
     };
+    // Whoever runs a workflow again with GitHub's debug logging wants to see more, whatever the step says.
+    let is_debugged =
+        system == Some(ci::System::GitHub) && std::env::var("RUNNER_DEBUG").is_ok_and(|value| value == "1");
     let verbosity = cli.step.common().map_or(Verbosity::Normal, |common| match (common.quiet, common.verbose) {
+        _ if is_debugged => Verbosity::Verbose,
         (_, true) => Verbosity::Verbose,
         (true, false) => Verbosity::Quiet,
         (false, false) => Verbosity::Normal,
@@ -74,6 +84,34 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn failed(console: &Console, error: &Error) -> ExitCode {
     console.error(&error.to_string());
     ExitCode::from(error.exit_status() as u8)
+}
+
+/// Help and version go to stdout with status 0, errors to stderr with status 2: like every other error, so that what they
+/// quote speaks no commands to a CI system.
+fn wrong(console: &Console, error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    match text.strip_prefix("error: ") {
+        Some(text) => console.error(text),
+        None => {
+            let _ = error.print();
+        }
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// The words of the step that the action's inputs ask for; none where they asked for what is done now.
+fn of_github_action(console: &Console) -> Result<Option<Vec<OsString>>> {
+    match github_action::asked(&Cli::command(), &|variable| std::env::var(variable).ok())? {
+        Asked::Step(words) => Ok(Some(words.into_iter().map(OsString::from).collect())),
+        Asked::Setup => {
+            let program = std::env::current_exe()
+                .map_err(|error| Error::Other(format!("the program's own path can't be found: {error}")))?;
+            let github_path = std::env::var_os("GITHUB_PATH").filter(|path| !path.is_empty());
+            github_action::set_up(&program, github_path.as_deref().map(Path::new))?;
+            console.note(concat!("imgstep ", env!("CARGO_PKG_VERSION"), " is on the PATH of the steps that follow"));
+            Ok(None)
+        }
+    }
 }
 
 enum Wrong {
@@ -127,6 +165,16 @@ impl Step {
         }
     }
 
+    fn writing(&self) -> Option<&WriteArgs> {
+        match self {
+            Self::Promote(args) => Some(&args.writing),
+            Self::Append(args) => Some(&args.writing),
+            Self::Index(args) => Some(&args.writing),
+            Self::Mutate(args) => Some(&args.writing),
+            Self::Tag(_) | Self::Digest(_) | Self::Inspect(_) | Self::Registry(_) => None,
+        }
+    }
+
     fn result_files(&self) -> Result<Vec<ResultFile>> {
         match (self, self.results()) {
             (Self::Append(args), _) => args.result_files(),
@@ -166,6 +214,7 @@ async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
     }
     // Before signals are listened to: one that comes while standard input is waited for ends the process.
     let lines = step.list()?;
+    let artifacts = step.writing().filter(|writing| writing.github_artifacts).map(|_| artifacts_file()).transpose()?;
     let context = context(common, console)?;
     let format = match common.output {
         OutputForm::Text => OutputFormat::Text,
@@ -183,21 +232,44 @@ async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
         context.client.cancel_open_uploads(CANCEL_LIMIT).await;
     }
     match told? {
-        Told::Outcome(outcome) => report::finish(&outcome, &files, ci, format, console)?,
+        Told::Outcome(outcome) => {
+            if let Some(file) = &artifacts {
+                report::github::append_artifacts(file, &outcome)?;
+            }
+            report::finish(&outcome, &files, ci, format, console)?;
+        }
         Told::Answer(outcome) if format == OutputFormat::Text => {
             report::answer(&outcome, &files, ci, &format!("{}\n", outcome.digest), console)?;
         }
         Told::Answer(outcome) => report::answer(&outcome, &files, ci, &report::stdout::json(&*outcome)?, console)?,
-        Told::Text(text) => {
+        Told::Inspection(inspection) => {
+            let text = match format {
+                OutputFormat::Text => report::tree::tree(&inspection),
+                OutputFormat::Json => report::stdout::json(&inspection)?,
+            };
             console.end_group();
-            report::stdout::print(&text)?;
+            report::inspected(&inspection, ci, &text)?;
         }
         Told::List(teller) => {
+            if let (Some(file), Some(outcomes)) = (&artifacts, teller.done()) {
+                outcomes.into_iter().try_for_each(|outcome| report::github::append_artifacts(file, outcome))?;
+            }
             let status = teller.finish(context.client.requests(), context.seconds(), &files, ci)?;
             return Ok(ExitCode::from(status));
         }
     }
     Ok(ExitCode::from(ExitStatus::Done as u8))
+}
+
+/// Where GitHub's runner takes declarations of artifacts from.
+fn artifacts_file() -> Result<PathBuf> {
+    std::env::var_os("GITHUB_ARTIFACTS").filter(|path| !path.is_empty()).map(PathBuf::from).ok_or_else(|| {
+        Error::Usage(
+            "--github-artifacts: GITHUB_ARTIFACTS is not set, this runner takes no declarations; leave the option out and \
+             give the outputs `name` and `digest` to what attests"
+                .to_owned(),
+        )
+    })
 }
 
 /// What a step has to tell.
@@ -206,8 +278,8 @@ enum Told {
     Outcome(Box<Outcome>),
     /// What it found out.
     Answer(Box<Outcome>),
-    /// A text for stdout.
-    Text(String),
+    /// What an image is made of.
+    Inspection(Box<Inspection>),
     /// What became of a list of images.
     List(Box<ListTeller>),
 }
@@ -271,11 +343,7 @@ async fn work(
         }
         Step::Inspect(args) => {
             let image = reference("IMAGE", &args.image)?;
-            let inspection = inspect::run(context, &image).await?;
-            Ok(Told::Text(match args.common.output {
-                OutputForm::Text => report::tree::tree(&inspection),
-                OutputForm::Json => report::stdout::json(&inspection)?,
-            }))
+            inspect::run(context, &image).await.map(|inspection| Told::Inspection(Box::new(inspection)))
         }
         Step::Registry(_) => Err(Error::Other("this step talks to no registry".to_owned())),
     }

@@ -32,7 +32,8 @@ pub fn with_environment(command: Command, value_of: &dyn Fn(&str) -> Option<Stri
             let lines: Vec<String> = value.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
             arg.default_values(lines)
         } else {
-            arg.default_value(value)
+            // A block of YAML ends with a newline.
+            arg.default_value(value.trim_end_matches(['\r', '\n']).to_owned())
         }
     });
     let names: Vec<String> = command.get_subcommands().map(|step| step.get_name().to_owned()).collect();
@@ -182,6 +183,27 @@ pub fn pair(option: &str, word: &str) -> Result<(String, String), Error> {
     }
 }
 
+/// A word `KEY=VALUE` of `--annotation`. A level in front, as buildx takes it and `docker/metadata-action` writes it
+/// (`manifest:KEY=VALUE`, `manifest,index:KEY=VALUE`), comes off: where annotations stand is the step's to say.
+///
+/// # Errors
+/// As [`pair`], and for a level that no step writes ([`Error::Usage`]).
+pub fn annotation(word: &str) -> Result<(String, String), Error> {
+    const LEVELS: [&str; 4] = ["manifest", "index", "manifest-descriptor", "index-descriptor"];
+    let (key, value) = pair("--annotation", word)?;
+    let Some((levels, rest)) = key.split_once(':') else { return Ok((key, value)) };
+    if !levels.split(',').all(|level| LEVELS.contains(&level)) {
+        return Ok((key, value));
+    }
+    if rest.is_empty() || levels.contains("descriptor") {
+        let word = crate::error::printable(word, 200);
+        return Err(Error::Usage(format!(
+            "--annotation: `{word}`: annotations stand on manifests and indexes; write KEY=VALUE"
+        )));
+    }
+    Ok((rest.to_owned(), value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +246,18 @@ mod tests {
         assert!(taken.contains(&"IMGSTEP_IMAGES".to_owned()) && taken.contains(&"IMGSTEP_CI".to_owned()));
         for name in crate::report::VARIABLES {
             assert!(!taken.contains(&name.to_owned()), "{name}");
+        }
+    }
+
+    #[test]
+    fn levels_of_annotations_come_off() {
+        let key = |word: &str| annotation(word).map(|(key, value)| format!("{key} is {value}"));
+        assert_eq!(key("org.example.a=b=c").unwrap(), "org.example.a is b=c");
+        assert_eq!(key("manifest:org.example.a=b").unwrap(), "org.example.a is b");
+        assert_eq!(key("manifest,index:org.example.a=x:y").unwrap(), "org.example.a is x:y");
+        assert_eq!(key("com.example:a=b").unwrap(), "com.example:a is b");
+        for bad in ["manifest:=b", "index-descriptor:a=b", "manifest,index-descriptor:a=b", "manifest:a"] {
+            assert!(key(bad).is_err(), "{bad}");
         }
     }
 

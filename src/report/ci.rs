@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use super::console::Console;
 use super::github::{self, CiEnvironment};
+use super::inspection::Inspection;
 use super::list::ListOutcome;
 use super::outcome::Outcome;
 use super::results::{ResultFile, ResultKey};
@@ -180,6 +181,16 @@ impl Ci {
                     console.warn(&format!("the build has no annotation: {error}"));
                 }
                 Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells GitHub what an image is made of; the others have no outputs for that.
+    pub(super) fn inspected(&self, inspection: &Inspection) -> Result<(), Error> {
+        match &self.outputs {
+            Outputs::GitHub(CiEnvironment { github_output: Some(file), .. }) => {
+                github::append_inspection(file, inspection)
             }
             _ => Ok(()),
         }

@@ -173,7 +173,7 @@ impl fmt::Debug for Console {
 }
 
 /// Each line of `text` in a form that neither a terminal nor a CI's log reader takes for a command.
-fn safe_lines(text: &str) -> String {
+pub(super) fn safe_lines(text: &str) -> String {
     let lines: Vec<String> = text.trim_end().lines().map(safe_line).collect();
     lines.join("\n")
 }

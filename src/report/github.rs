@@ -1,14 +1,16 @@
 //! GitHub Actions: outputs, the job summary and annotations.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::console::Console;
+use super::inspection::Inspection;
 use super::list::ListOutcome;
 use super::outcome::Outcome;
-use super::{markdown, values};
+use super::{markdown, stdout, values};
 use crate::error::Error;
 
 /// The most that GitHub takes as one step's summary, in bytes.
@@ -175,6 +177,43 @@ fn summary_room(file: &Path) -> usize {
     SUMMARY_LIMIT.saturating_sub(usize::try_from(there).unwrap_or(usize::MAX))
 }
 
+/// Appends the outputs `json`, `digest`, `name` and `ref` of what was looked at to `file`.
+///
+/// # Errors
+///
+/// [`Error::File`] if `file` can't be written.
+pub fn append_inspection(file: &Path, inspection: &Inspection) -> Result<(), Error> {
+    let mut delimiter = || format!("ghadelimiter_{:032x}", fastrand::u128(..));
+    let name = inspection.pinned.split_once('@').map_or("", |(name, _)| name);
+    let text: String = [
+        ("json", stdout::json(inspection)?.trim_end()),
+        ("digest", inspection.root.digest.as_str()),
+        ("name", name),
+        ("ref", &inspection.pinned),
+    ]
+    .into_iter()
+    .map(|(key, value)| output(key, value, &mut delimiter))
+    .collect();
+    append(file, &text)
+}
+
+/// Declares to GitHub's runner what was written, `oci://registry/repository@sha256:…` on a line each. What is in a layout
+/// on disk has no name that anybody could find it by.
+///
+/// # Errors
+///
+/// [`Error::File`] if `file` can't be written.
+pub fn append_artifacts(file: &Path, outcome: &Outcome) -> Result<(), Error> {
+    if outcome.dry_run {
+        return Ok(());
+    }
+    let mut lines = String::new();
+    for destination in outcome.destinations.iter().filter(|destination| !destination.pinned.starts_with("oci:")) {
+        let _ = writeln!(lines, "oci://{}", destination.pinned);
+    }
+    append(file, &lines)
+}
+
 fn outputs(outcome: &Outcome, mut delimiter: impl FnMut() -> String) -> Result<String, Error> {
     let mut outputs = vec![("json", values::report(outcome)?)];
     if !outcome.dry_run {
@@ -269,6 +308,23 @@ mod tests {
         assert_eq!(cut, [("tags", "is left out"), ("json", "has no `manifests` and `blobs`")]);
         let (text, cut) = fitting(forms(), 9, || "E".into());
         assert_eq!((text.as_str(), cut.len()), ("", 3));
+    }
+
+    #[test]
+    fn images_in_registries_are_declared_as_artifacts() {
+        let folder = Folder::new();
+        let file = folder.path("artifacts");
+        let mut outcome = sample::promoted();
+        let digest = outcome.digest.clone();
+        outcome.destinations.push(outcome.destinations[0].clone());
+        outcome.destinations[2].pinned = format!("oci:build@{digest}");
+        outcome.dry_run = true;
+        append_artifacts(&file, &outcome).unwrap();
+        assert!(folder.names().is_empty());
+        outcome.dry_run = false;
+        append_artifacts(&file, &outcome).unwrap();
+        let expected = format!("oci://registry.example/team/app@{digest}\noci://mirror.example/app@{digest}\n");
+        assert_eq!(fs::read_to_string(file).unwrap(), expected);
     }
 
     #[test]

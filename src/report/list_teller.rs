@@ -66,6 +66,11 @@ impl ListTeller {
         }
     }
 
+    /// What was done, if all lines were.
+    pub fn done(&self) -> Option<Vec<&Outcome>> {
+        self.ended.iter().map(|ended| ended.as_ref()?.as_ref().ok()).collect()
+    }
+
     /// Tells what all of it came to, to everybody who asked, as [`finish`](super::finish) does for one image. Results
     /// and outputs are for lists that were done whole; the job summary tells of any.
     ///

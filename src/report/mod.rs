@@ -114,6 +114,16 @@ fn answer_on(
     told
 }
 
+/// Tells what an image is made of: `text` on stdout, and GitHub's outputs.
+///
+/// # Errors
+///
+/// Outputs or stdout can't be written.
+pub fn inspected(inspection: &inspection::Inspection, ci: &Ci, text: &str) -> Result<(), Error> {
+    ci.inspected(inspection)?;
+    stdout::print(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::console::tests::captured;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::console::safe_lines;
 use super::human::{bytes, count};
 use super::inspection::{Inspection, Node, Part, Referrer};
 use crate::error::printable;
@@ -28,7 +29,7 @@ pub fn tree(inspection: &Inspection) -> String {
         });
     }
     write(&mut out, &branches, "");
-    out
+    safe_lines(&out) + "\n"
 }
 
 fn write(out: &mut String, branches: &[Branch], indent: &str) {

@@ -1,0 +1,202 @@
+//! `imgstep github-action`: what the action in `action.yml` starts. Its inputs stand in the environment, and no shell has
+//! touched them; here they become the words of a step.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+
+use clap::Command;
+
+use super::words::variable;
+use crate::error::{Error, Result, printable};
+
+/// The word that `action.yml` gives.
+const WORD: &str = "github-action";
+/// The step that puts imgstep on the path, for the job's own scripts.
+pub const SETUP: &str = "setup";
+
+/// Of each of these inputs a step needs one, which its command line can't say by itself. The first is what is told to
+/// whoever gave none.
+const NEEDED: [(&str, &[&str]); 10] = [
+    ("promote", &["source", "list"]),
+    ("promote", &["to", "destination", "tags", "list"]),
+    ("append", &["layer", "delete"]),
+    ("append", &["to", "tags"]),
+    ("index", &["images", "from"]),
+    ("index", &["to", "tags"]),
+    ("mutate", &["to", "tags"]),
+    ("tag", &["tags"]),
+    ("bundle", &["files"]),
+    ("bundle", &["to", "tags"]),
+];
+
+/// The options that are no inputs, and why.
+pub const NO_INPUTS: [(&str, &str); 3] = [
+    ("help", "is for people at a terminal"),
+    ("version", "is for people at a terminal"),
+    ("ci", "the action is GitHub's: it says `--ci github` itself"),
+];
+
+/// What the inputs ask for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A step, by the first words of its command line; the others stand in the environment.
+    Step(Vec<String>),
+    /// To put imgstep on the path.
+    Setup,
+}
+
+/// Whether these are the words of `action.yml`.
+pub fn is_meant(words: &[impl AsRef<std::ffi::OsStr>]) -> bool {
+    matches!(words, [_, word] if word.as_ref() == WORD)
+}
+
+/// The steps that the action has: what people see in the help, without what has commands of its own.
+pub fn steps(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|step| !step.has_subcommands() && !step.is_hide_set())
+}
+
+/// The names of a step's inputs: those of its options and positional words.
+pub fn inputs(step: &Command) -> impl Iterator<Item = String> {
+    let ids = step.get_arguments().map(|argument| argument.get_id().as_str());
+    ids.filter(|id| !NO_INPUTS.iter().any(|(no, _)| no == id)).map(|id| id.replace('_', "-"))
+}
+
+/// What is asked for, where every input that was given is one that the step has, and none is missing that it needs: the
+/// runner checks neither.
+///
+/// # Errors
+/// Names the input ([`Error::Usage`]).
+pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Result<Asked> {
+    let value = |input: &str| value_of(&variable(input)).filter(|value| !value.trim().is_empty());
+    let known = || {
+        let names: Vec<&str> = steps(command).map(Command::get_name).chain([SETUP]).collect();
+        names.join(", ")
+    };
+    let Some(name) = value("step") else {
+        return Err(Error::Usage(format!("no step: write `step:` under `with:`, and one of {}", known())));
+    };
+    let name = name.trim();
+    let step = steps(command).find(|step| step.get_name() == name);
+    if step.is_none() && name != SETUP {
+        let name = printable(name, 80);
+        return Err(Error::Usage(format!("step: there is no step `{name}`; there are {}", known())));
+    }
+    let own: Vec<String> = step.map(|step| inputs(step).collect()).unwrap_or_default();
+    for owner in steps(command) {
+        if let Some(stray) = inputs(owner).find(|input| !own.contains(input) && value(input).is_some()) {
+            let has = if own.is_empty() { String::new() } else { format!("; it has {}", own.join(", ")) };
+            let owner = owner.get_name();
+            return Err(Error::Usage(format!(
+                "{stray}: the step `{name}` has no such input, it is one of `{owner}`; take it out{has}"
+            )));
+        }
+    }
+    let Some(step) = step else { return Ok(Asked::Setup) };
+    let is_given = |input: &str| {
+        let lines = value(input).unwrap_or_default();
+        // Plain tags go where `to` says; a full reference says it itself.
+        if input == "tags" && name != "tag" { lines.contains('/') } else { !lines.is_empty() }
+    };
+    let required = step.get_arguments().filter(|argument| argument.is_required_set());
+    let required = required.map(|argument| argument.get_id().as_str()).find(|input| !is_given(input));
+    let needed = NEEDED.iter().filter(|(of, _)| *of == name).map(|(_, inputs)| *inputs);
+    let needed = needed.filter(|inputs| !inputs.iter().any(|input| is_given(input))).map(|inputs| inputs[0]).next();
+    if let Some(input) = required.or(needed) {
+        return Err(Error::Usage(format!(
+            "{input}: the step `{name}` needs this input; write `{input}:` under `with:`, beside `step: {name}`"
+        )));
+    }
+    // Above what the environment of the whole job says.
+    let ci = step.get_arguments().any(|argument| argument.get_id() == "ci").then_some("--ci=github");
+    Ok(Asked::Step(["imgstep", name].into_iter().chain(ci).map(str::to_owned).collect()))
+}
+
+/// Puts the folder of a program on the path of the steps that follow: a line of the file that `GITHUB_PATH` names.
+///
+/// # Errors
+/// There is no such file, it can't be written, or the program has another name than people will call it by.
+pub fn set_up(program: &Path, github_path: Option<&Path>) -> Result<()> {
+    let Some(file) = github_path else {
+        return Err(Error::Other("GITHUB_PATH is not set: `step: setup` is for GitHub's runners alone".to_owned()));
+    };
+    let folder = program.parent().and_then(Path::to_str).filter(|folder| !folder.contains(['\n', '\r']));
+    let stem = program.file_stem().and_then(std::ffi::OsStr::to_str);
+    let (Some(folder), Some("imgstep")) = (folder, stem) else {
+        let program = printable(&program.to_string_lossy(), 200);
+        return Err(Error::Other(format!("IMGSTEP_BIN: `{program}` can't be called as `imgstep`; give it this name")));
+    };
+    let write = || OpenOptions::new().append(true).create(true).open(file)?.write_all(format!("{folder}\n").as_bytes());
+    write().map_err(Error::file("write", file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn ask(inputs: &[(&str, &str)]) -> std::result::Result<Asked, String> {
+        let value = |name: &str| {
+            let (_, value) = inputs.iter().find(|(input, _)| variable(input) == name)?;
+            Some((*value).to_owned())
+        };
+        asked(&crate::cli::Cli::command(), &value).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_the_words_of_the_action_are_meant() {
+        assert!(is_meant(&["imgstep", "github-action"]));
+        assert!(!is_meant(&["imgstep", "digest"]) && !is_meant(&["imgstep", "github-action", "x"]));
+        assert!(!is_meant(&["github-action"]));
+    }
+
+    #[test]
+    fn a_step_with_what_it_needs() {
+        let begins = |name: &str, asked: &Asked| matches!(asked, Asked::Step(words) if words[1] == name);
+        let step =
+            |name: &'static str, given: &[(&str, &str)]| assert!(begins(name, &ask(given).unwrap()), "{given:?}");
+        step("promote", &[("step", "promote\n"), ("source", "a"), ("to", "b"), ("layer", " \n")]);
+        step("promote", &[("step", "promote"), ("source", "a"), ("tags", "v1\nghcr.io/org/app:v1")]);
+        step("index", &[("step", "index"), ("from", "a"), ("to", "b"), ("add", "c")]);
+        step("tag", &[("step", "tag"), ("image", "a"), ("tags", "v1")]);
+        assert_eq!(ask(&[("step", "setup"), ("source", "")]), Ok(Asked::Setup));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (inputs, missing) in [
+            (&[("step", "promote"), ("to", "b")][..], "source"),
+            (&[("step", "promote"), ("source", "a"), ("tags", "v1")], "to"),
+            (&[("step", "append"), ("base", "scratch"), ("to", "b")], "layer"),
+            (&[("step", "append"), ("base", "scratch"), ("layer", "x")], "to"),
+            (&[("step", "append"), ("layer", "x"), ("to", "b")], "base"),
+            (&[("step", "index"), ("to", "b"), ("add", "c")], "images"),
+            (&[("step", "mutate"), ("image", "a")], "to"),
+            (&[("step", "tag"), ("image", "a")], "tags"),
+            (&[("step", "digest")], "image"),
+            (&[("step", "inspect"), ("image", "\n")], "image"),
+        ] {
+            let error = ask(inputs).unwrap_err();
+            assert!(error.contains(&format!("write `{missing}:` under `with:`")), "{inputs:?}: {error}");
+        }
+        assert!(ask(&[]).unwrap_err().contains("write `step:` under `with:`"));
+        assert!(ask(&[("step", "registry")]).unwrap_err().contains("no step `registry`; there are promote, "));
+    }
+
+    #[test]
+    fn an_input_of_another_step_is_refused() {
+        let error = ask(&[("step", "tag"), ("image", "a"), ("tags", "v1"), ("layer", "x")]).unwrap_err();
+        assert!(error.contains("layer: the step `tag` has no such input, it is one of `append`"), "{error}");
+        let error = ask(&[("step", "setup"), ("to", "x")]).unwrap_err();
+        assert!(error.contains("to: the step `setup` has no such input"), "{error}");
+    }
+
+    #[test]
+    fn what_is_needed_are_inputs() {
+        let command = crate::cli::Cli::command();
+        for (name, needed) in NEEDED {
+            let Some(step) = steps(&command).find(|step| step.get_name() == name) else { continue };
+            assert!(inputs(step).any(|own| own == needed[0]), "{name}: {}", needed[0]);
+        }
+    }
+}
