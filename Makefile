@@ -6,7 +6,7 @@
 TOOLS = target/tools
 CARGO_DENY = 0.20.2
 
-.PHONY: help build demo test lint advisories bench clean
+.PHONY: help build demo test lint advisories bench action clean
 
 help:
 	@echo 'make build        the static release binary, at dist/imgstep'
@@ -15,6 +15,7 @@ help:
 	@echo 'make lint         formatting, clippy, rustdoc, dependencies'
 	@echo 'make advisories   known weaknesses of dependencies, from a database on the network'
 	@echo 'make bench        compares dist/imgstep with its peers: bench/RESULTS.md (JOB="promote mount" RUNS=3)'
+	@echo 'make action       writes action.yml and the pages that follow from the command line, out of its options'
 	@echo 'make clean        removes what the others made'
 
 build:
@@ -59,6 +60,9 @@ bench: dist/imgstep
 # Whatever was built last is measured: `make build bench` for what is in the tree now.
 dist/imgstep:
 	@sh scripts/build.sh
+
+action:
+	@cargo run --quiet --locked --example github-action
 
 clean:
 	cargo clean
