@@ -61,9 +61,10 @@ have docker-registry || set -- "$@" docker-registry
 have skopeo || set -- "$@" skopeo
 have umoci || set -- "$@" umoci
 have zstd || set -- "$@" zstd
-# What the examples of docs/ci are run with.
+# What the examples of docs/ci and the GitHub Action are run with.
 have curl || set -- "$@" curl
 have busybox || set -- "$@" busybox
+have git || set -- "$@" git
 have shellcheck || set -- "$@" shellcheck
 # What the examples are run with, and built with.
 have_engine || set -- "$@" docker.io
@@ -101,13 +102,13 @@ fi
 # What checks YAML and Groovy against the schemas and grammars of CI systems, in an environment of its own.
 install_python_tools() {
     have_venv || return 1
-    echo "setup: installing check-jsonschema and a grammar of Groovy into target/tools/python"
+    echo "setup: installing check-jsonschema, zizmor and a grammar of Groovy into target/tools/python"
     quietly python3 -m venv "$tools/python" &&
         quietly "$tools/python/bin/pip" install --disable-pip-version-check \
-            check-jsonschema==0.39.0 tree-sitter==0.26.1 tree-sitter-groovy==0.1.2
+            check-jsonschema==0.39.0 zizmor==1.32.0 tree-sitter==0.26.1 tree-sitter-groovy==0.1.2
 }
 have_python_tools() {
-    "$tools/python/bin/python" -c 'import check_jsonschema, tree_sitter_groovy' >/dev/null 2>&1
+    [ -x "$tools/python/bin/zizmor" ] && "$tools/python/bin/python" -c 'import check_jsonschema, tree_sitter_groovy' >/dev/null 2>&1
 }
 have_python_tools || install_python_tools || true
 
@@ -119,6 +120,21 @@ if [ ! -f "$tools/argo/$argo.json" ] && have go; then
     folder=$(cd "$tools/argo" && go mod download -json "github.com/argoproj/argo-workflows/v3@$argo" 2>/dev/null |
         sed -n 's/.*"Dir": "\(.*\)".*/\1/p') || folder=
     [ -z "$folder" ] || cp "$folder/api/jsonschema/schema.json" "$tools/argo/$argo.json" || true
+fi
+
+# What the GitHub Action is checked and run with.
+for program in github.com/nektos/act@v0.2.89 github.com/rhysd/actionlint/cmd/actionlint@v1.7.12; do
+    name=${program%@*}
+    if have_recent_go && [ ! -x "$tools/bin/${name##*/}" ]; then
+        echo "setup: installing $program into target/tools"
+        # Both ask for a newer Go than Debian's, which fetches it by itself.
+        quietly env GOBIN="$tools/bin" GOFLAGS=-buildvcs=false GOTOOLCHAIN=auto go install -ldflags='-s -w' "$program" || true
+    fi
+done
+if have npm && [ ! -e "$tools/node_modules/.bin/action-validator" ]; then
+    echo "setup: installing action-validator into target/tools"
+    quietly npm install --silent --no-save --no-audit --no-fund --prefix "$tools" \
+        @action-validator/core@0.6.0 @action-validator/cli@0.6.0 || true
 fi
 
 # Deno is in no Debian; npm has its binary.
@@ -183,10 +199,13 @@ have go || left_out go "left out is the example for Go"
 have_engine || left_out docker "left out are the containers of the examples"
 have npm || left_out npm "left out are the examples for Node and Deno"
 have_pip || left_out pip "left out is the example for Python"
-have_python_tools || left_out check-jsonschema "left out are the schemas of the CI systems' examples, and their runs"
+have_python_tools || left_out "check-jsonschema and zizmor" "left out are the schemas of the CI systems' examples, their runs, and the look at workflows"
 [ -f "$tools/argo/$argo.json" ] || left_out "the schema of Argo Workflows" "left out is the check of its example"
 have busybox || left_out busybox "left out is what the image with a shell has for one: sh stands in"
 have shellcheck || left_out shellcheck "left out are the checks of the scripts in docs/ci"
 have curl || left_out curl "left out are the examples that download imgstep"
 have javac || left_out javac "left out is the example for Java"
+[ -x "$tools/bin/act" ] || left_out act "left out are the runs of the GitHub Action and of its example workflows"
+[ -x "$tools/bin/actionlint" ] || left_out actionlint "left out is its look at the workflows"
+[ -e "$tools/node_modules/.bin/action-validator" ] || left_out action-validator "left out is its look at the workflows"
 have_other_std || [ -x "$tools/rust/rustc" ] || left_out "Rust's std for $other" "left out is the example for Rust"

@@ -7,6 +7,7 @@ mod append;
 mod ci;
 mod command_line;
 mod digest;
+mod github_action;
 mod index;
 mod inspect;
 mod mutate;
