@@ -1,0 +1,2 @@
+module k8schain
+go 1.24.0

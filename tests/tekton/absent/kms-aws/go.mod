@@ -1,0 +1,3 @@
+module absent/kms-aws
+
+go 1.24.0

@@ -1,0 +1,3 @@
+module absent/kms-azure
+
+go 1.24.0

@@ -1,0 +1,3 @@
+module absent/kms-gcp
+
+go 1.24.0

@@ -1,0 +1,3 @@
+module absent/kms-hashivault
+
+go 1.24.0
