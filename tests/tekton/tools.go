@@ -2,4 +2,7 @@
 
 package main
 
-import _ "github.com/tektoncd/pipeline/cmd/entrypoint"
+import (
+	_ "github.com/tektoncd/pipeline/cmd/entrypoint"
+	_ "github.com/tektoncd/pipeline/cmd/workingdirinit"
+)

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// contain is the subcommand by which this program becomes a container.
+const contain = "contain"
+
+// box is a container: a root of nothing but mounts, and a user without a name, without capabilities, without a way up.
+type box struct {
+	Root        string
+	ReadOnly    bool
+	Mounts      []mount
+	User        int
+	Folder      string
+	Environment []string
+	Words       []string
+}
+
+type mount struct {
+	Source   string
+	Target   string
+	ReadOnly bool
+}
+
+// Devices that every container has.
+var devices = []string{"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"}
+
+// run starts the box and waits for its end. Root makes a namespace of mounts; others need one of users around it, in which
+// they are the user of the box.
+func (b box) run(log io.Writer) (int, error) {
+	text, err := json.Marshal(b)
+	if err != nil {
+		return -1, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return -1, err
+	}
+	command := exec.Command(self, contain, string(text))
+	command.Stdout, command.Stderr = log, log
+	command.Env = []string{}
+	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	if os.Getuid() != 0 {
+		command.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: b.User, HostID: os.Getuid(), Size: 1}}
+		command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: b.User, HostID: os.Getgid(), Size: 1}}
+		// The capabilities to mount survive the way into this program.
+		command.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT}
+	}
+	err = command.Run()
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		return ended.ExitCode(), nil
+	}
+	if err != nil {
+		return -1, fmt.Errorf("a container can't be made on this machine: %w", err)
+	}
+	return 0, nil
+}
+
+// enter mounts what a box holds, goes in, and becomes its program.
+func enter(words []string) error {
+	runtime.LockOSThread()
+	var b box
+	if err := json.Unmarshal([]byte(words[0]), &b); err != nil {
+		return err
+	}
+	syscall.Umask(0)
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("mounts can't be made private: %w", err)
+	}
+	if err := unix.Mount("tmpfs", b.Root, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+		return fmt.Errorf("tmpfs on %s: %w", b.Root, err)
+	}
+	for _, folder := range []string{"proc", "tmp", strings.TrimPrefix(b.Folder, "/")} {
+		if err := os.MkdirAll(filepath.Join(b.Root, folder), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(filepath.Join(b.Root, "tmp"), 0o1777); err != nil {
+		return err
+	}
+	mounts := b.Mounts
+	for _, device := range devices {
+		mounts = append(mounts, mount{Source: device, Target: device})
+	}
+	for _, is := range mounts {
+		if err := is.make(b.Root); err != nil {
+			return fmt.Errorf("%s on %s: %w", is.Source, is.Target, err)
+		}
+	}
+	if err := unix.Mount("/proc", filepath.Join(b.Root, "proc"), "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("/proc: %w", err)
+	}
+	if b.ReadOnly {
+		// An image that is read only has no /tmp of its own either: nothing can be written but volumes.
+		if err := unix.Mount("", b.Root, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
+			return fmt.Errorf("the root can't be made read only: %w", err)
+		}
+	}
+	if err := unix.Chroot(b.Root); err != nil {
+		return err
+	}
+	folder := b.Folder
+	if folder == "" {
+		folder = "/"
+	}
+	if err := unix.Chdir(folder); err != nil {
+		return fmt.Errorf("%s: %w", folder, err)
+	}
+	if os.Getuid() == 0 {
+		if err := syscall.Setgroups(nil); err != nil {
+			return err
+		}
+		// As OpenShift has it: any user, in the group of root.
+		if err := syscall.Setresgid(0, 0, 0); err != nil {
+			return err
+		}
+		if err := syscall.Setresuid(b.User, b.User, b.User); err != nil {
+			return err
+		}
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	syscall.Umask(0o022)
+	return syscall.Exec(b.Words[0], b.Words, b.Environment)
+}
+
+// make binds a file or folder of the machine to its place below root.
+func (m mount) make(root string) error {
+	target := filepath.Join(root, m.Target)
+	info, err := os.Stat(m.Source)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		err = os.MkdirAll(target, 0o755)
+	} else if err = os.MkdirAll(filepath.Dir(target), 0o755); err == nil {
+		var file *os.File
+		if file, err = os.OpenFile(target, os.O_CREATE|os.O_WRONLY, 0o644); err == nil {
+			err = file.Close()
+		}
+	}
+	if err != nil && !os.IsExist(err) {
+		return err
+	}
+	if err := unix.Mount(m.Source, target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	if !m.ReadOnly {
+		return nil
+	}
+	// What is locked on the source must be said again.
+	var is unix.Statfs_t
+	if err := unix.Statfs(target, &is); err != nil {
+		return err
+	}
+	flags := uintptr(unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY)
+	flags |= uintptr(is.Flags) & (unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME)
+	if is.Flags&unix.ST_RELATIME != 0 {
+		flags |= unix.MS_RELATIME
+	}
+	return unix.Mount("", target, "", flags, "")
+}
