@@ -24,6 +24,7 @@ use crate::registry::tls::Trust;
 use crate::report::ci::{self, Ci};
 use crate::report::inspection::Inspection;
 use crate::report::results::{self, ResultFile, ResultKey};
+use crate::report::tekton;
 use crate::report::{self, Console, ListTeller, Outcome, OutputFormat, Progress, Verbosity};
 use crate::steps::context::Context;
 use crate::steps::promote_list::Line;
@@ -82,8 +83,10 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn failed(console: &Console, error: &Error) -> ExitCode {
-    console.error(&error.to_string());
-    ExitCode::from(error.exit_status() as u8)
+    let status = error.exit_status();
+    let logins = tekton::logins().filter(|_| status == ExitStatus::Credentials);
+    console.error(&logins.map_or_else(|| error.to_string(), |logins| format!("{error}; {logins}")));
+    ExitCode::from(status as u8)
 }
 
 /// Help and version go to stdout with status 0, errors to stderr with status 2: like every other error, so that what they

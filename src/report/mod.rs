@@ -27,7 +27,7 @@ mod sample;
 mod schema_test;
 pub mod stdout;
 mod summary;
-mod tekton;
+pub mod tekton;
 pub mod tree;
 mod values;
 

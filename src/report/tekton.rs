@@ -18,6 +18,14 @@ pub(super) const ROOT: &str = "/tekton";
 /// A start time at its longest: milliseconds, and an offset in place of `Z`.
 const STARTED_AT: (&str, &str) = ("StartedAt", "2006-01-02T15:04:05.000+07:00");
 
+/// What a step under Tekton sees of the cluster's logins, for whoever was refused.
+pub fn logins() -> Option<&'static str> {
+    Path::new(ROOT).is_dir().then_some(
+        "in a step of Tekton's, imagePullSecrets are not seen: what counts are the `secrets` of the TaskRun's \
+         ServiceAccount and the workspace `credentials`",
+    )
+}
+
 /// A result that is about to be written.
 pub(super) struct Bound<'a> {
     /// What the user calls it, such as `images`.

@@ -14,3 +14,4 @@ mod mutate;
 mod promote;
 mod support;
 mod tag;
+mod tekton;

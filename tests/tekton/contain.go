@@ -140,7 +140,16 @@ func enter(words []string) error {
 		return err
 	}
 	syscall.Umask(0o022)
-	return syscall.Exec(b.Words[0], b.Words, b.Environment)
+	for _, variable := range b.Environment {
+		if path, is := strings.CutPrefix(variable, "PATH="); is {
+			_ = os.Setenv("PATH", path)
+		}
+	}
+	program, err := exec.LookPath(b.Words[0])
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(program, b.Words, b.Environment)
 }
 
 // make binds a file or folder of the machine to its place below root.

@@ -15,6 +15,7 @@ pub mod registry;
 pub mod rules;
 pub mod schema1;
 pub mod step;
+pub mod tekton;
 pub mod token;
 pub mod tools;
 pub mod tree;

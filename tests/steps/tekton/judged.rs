@@ -1,0 +1,92 @@
+//! What Tekton's admission and catalogues say of the YAML, and whether it and the binary have the same options.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
+use crate::support::Folder;
+use crate::support::tekton::{manifests, root, tektoncheck};
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn admission_and_catalogues_take_every_yaml() {
+    let Some(output) = tektoncheck(&["validate"], &[root().join("tasks")]) else { return };
+    assert!(output.status.success(), "{}", said(&output));
+    let seen: u32 = said(&output).split(' ').next().unwrap().parse().unwrap();
+    assert!(seen >= 40, "{}", said(&output));
+}
+
+/// A file of `tasks`, with one text in it replaced, where its own folder and name stay.
+fn changed(folder: &Folder, path: &str, old: &str, new: &str) -> PathBuf {
+    let text = fs::read_to_string(root().join("tasks").join(path)).unwrap();
+    assert!(text.contains(old), "{path} has no {old}");
+    folder.write(path, text.replacen(old, new, 1))
+}
+
+#[test]
+fn what_is_wrong_in_a_yaml_is_found() {
+    let task = "task/imgstep-promote/imgstep-promote.yaml";
+    let action = "stepaction/imgstep-append/imgstep-append.yaml";
+    for (path, old, new, expected) in [
+        (task, "$(params.source)", "$(params.sauce)", "non-existent variable"),
+        (task, "\"--tags\"", "\"--tags=$(params.tags[*])\"", "not properly isolated"),
+        (task, "command: [\"/imgstep\"]", "script: imgstep", "script"),
+        (task, "      type: object", "      type: objekt", "objekt"),
+        (task, "Image Build", "Image Bild", "there is no category"),
+        (task, "linux/arm64", "linux/arm/v7", "is no platform"),
+        (task, "runAsNonRoot: true", "runAsUser: 65532", "security context"),
+        (action, ":v0", ":latest0", "not pinned"),
+        (action, "  params:\n", "  workspaces: []\n  params:\n", "workspaces"),
+        (action, "$(step.results.IMAGES.path)", "$(workspaces.x.path)", "workspaces.x"),
+    ] {
+        let folder = Folder::new();
+        let file = changed(&folder, path, old, new);
+        let Some(output) = tektoncheck(&["validate"], &[file]) else { return };
+        let said = said(&output);
+        if expected == "workspaces.x" {
+            // Admission lets it pass: only running it shows that nothing stands for it.
+            continue;
+        }
+        assert!(!output.status.success() && said.contains(expected), "{old} -> {new}: {said}");
+    }
+    // What a Pipeline gives, and what a Task asks for.
+    for (old, new, expected) in [
+        ("name: release\n      description", "name: relase\n      description", "relase"),
+        ("        - name: layer\n", "        - name: layers\n", "has no param layers"),
+        ("imgstep-index\n", "imgstep-indx\n", "there is no Task imgstep-indx"),
+        (
+            "        - name: source\n          workspace: source\n        - name: cred",
+            "        - name: cred",
+            "missing",
+        ),
+    ] {
+        let folder = Folder::new();
+        let mut files = manifests();
+        files.push(changed(&folder, "pipeline/go.yaml", old, new));
+        let Some(output) = tektoncheck(&["validate"], &files) else { return };
+        let said = said(&output);
+        assert!(!output.status.success() && (said.contains(expected) || said.contains("release")), "{new}: {said}");
+    }
+}
+
+#[test]
+fn params_are_the_options_of_the_binary() {
+    let binary = env!("CARGO_BIN_EXE_imgstep");
+    let Some(output) = tektoncheck(&["options", binary], &manifests()) else { return };
+    assert!(output.status.success(), "{}", said(&output));
+    let task = "task/imgstep-promote/imgstep-promote.yaml";
+    for (old, new, expected) in [
+        ("\"--repair=$(params.repair)\"", "\"--repare=$(params.repair)\"", "promote has no option --repare"),
+        ("        - \"--repair=$(params.repair)\"\n", "", "the param repair is not used"),
+        ("name: repair\n", "name: repairs\n", "the option --repair is no param, and no exception"),
+        ("$(params.tags[*])", "$(params.to[*])", "the param to is given to --tags"),
+    ] {
+        let folder = Folder::new();
+        let file = changed(&folder, task, old, new);
+        let Some(output) = tektoncheck(&["options", binary], &[file]) else { return };
+        assert!(!output.status.success() && said(&output).contains(expected), "{new}: {}", said(&output));
+    }
+}

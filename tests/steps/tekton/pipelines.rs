@@ -1,0 +1,87 @@
+//! Whole Pipelines: the machine's Go stands for the image that builds.
+
+use serde_json::{Value, json};
+
+use crate::support::tekton::{cluster, results};
+use crate::support::{Folder, Registry, Style, assert_complete, assert_image, images};
+
+const PROGRAM: &str = "package main\n\nfunc main() { println(\"hello\") }\n";
+
+fn pipeline_run(name: &str, params: &Value, workspaces: &Value) -> Value {
+    let params: Vec<Value> =
+        params.as_object().unwrap().iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    json!({
+        "apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": name},
+        "spec": {"pipelineRef": {"name": format!("imgstep-{name}")}, "params": params, "workspaces": workspaces},
+    })
+}
+
+/// Sources in a folder that everybody may write, as a volume is.
+fn sources() -> Folder {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    folder.write("source/go.mod", "module hello\n\ngo 1.21\n");
+    folder.write("source/main.go", PROGRAM);
+    std::fs::set_permissions(folder.join("source"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    folder
+}
+
+#[test]
+fn a_go_program_is_built_appended_joined_and_promoted() {
+    let registry = Registry::inside();
+    let folder = sources();
+    let params = json!({"repository": registry.at("staging"), "version": "v1", "release": registry.at("release")});
+    let source = json!([{"name": "source", "persistentVolumeClaim": {"claimName": "source"}}]);
+    let go = cluster()
+        .file("tasks/pipeline/go.yaml")
+        .object(pipeline_run("go", &params, &source))
+        .claim("source", &folder.join("source"))
+        .run_one();
+    let Some(report) = go else { return };
+    let release = results(&report);
+    let digest = release["IMAGE_DIGEST"].as_str().unwrap();
+    assert_eq!(release["IMAGE_URL"], registry.at("release:v1"));
+    assert_complete(&registry, "release", digest);
+    let index: Value = serde_json::from_slice(&registry.manifest_bytes("release", "latest")).unwrap();
+    let platforms: Vec<&Value> =
+        index["manifests"].as_array().unwrap().iter().map(|child| &child["platform"]).collect();
+    assert_eq!(platforms.len(), 2, "{index:#}");
+    assert_eq!(*platforms[1], json!({"os": "linux", "architecture": "arm64"}));
+
+    // The same by a TaskRun for each platform, with the StepAction beside what built: the same bytes.
+    let folder = sources();
+    let params = json!({"repository": registry.at("matrix"), "version": "v1"});
+    let report = cluster()
+        .file("tasks/pipeline/matrix.yaml")
+        .object(pipeline_run("matrix", &params, &source))
+        .claim("source", &folder.join("source"))
+        .run_one()
+        .unwrap();
+    let matrix = results(&report);
+    assert_complete(&registry, "matrix", matrix["IMAGE_DIGEST"].as_str().unwrap());
+    assert_eq!(matrix["IMAGES"].as_str().unwrap().split(',').count(), 2);
+}
+
+#[test]
+fn many_images_are_promoted_by_a_matrix() {
+    let (from, to) = (Registry::inside(), Registry::inside());
+    let names = ["app:v1", "team/web:v2", "base:3"];
+    let made: Vec<images::Image> = (1..).map(|seed| images::index(Style::Oci, seed, 2, 1, 100)).take(3).collect();
+    for (name, image) in names.iter().zip(&made) {
+        let (repository, tag) = name.split_once(':').unwrap();
+        image.push(&from, repository, tag);
+    }
+    let params = json!({"images": names, "from": from.host, "to": to.at("mirror")});
+    let run = pipeline_run("promote-many", &params, &json!([]));
+    let Some(report) = cluster().file("tasks/pipeline/promote-many.yaml").object(run).run_one() else { return };
+    let expected: Vec<String> = names
+        .iter()
+        .zip(&made)
+        .map(|(name, image)| to.at(&format!("mirror/{}@{}", name.split_once(':').unwrap().0, image.digest())))
+        .collect();
+    assert_eq!(results(&report)["IMAGES"], json!(expected));
+    for (name, image) in names.iter().zip(&made) {
+        let (repository, tag) = name.split_once(':').unwrap();
+        assert_image(&to, &format!("mirror/{repository}"), tag, image);
+    }
+}

@@ -1,0 +1,182 @@
+//! Each Task and StepAction at work in a Pod: under a user that nobody knows, in a root that nobody can write.
+
+use serde_json::{Value, json};
+
+use crate::support::tekton::{REGISTRY, cluster, results, task_run};
+use crate::support::{Folder, Registry, Style, assert_complete, assert_image, images, registries};
+
+/// What `tests/run.yaml` of a Task makes in a registry.
+fn run_yaml(registry: &Registry, step: &str) -> Option<Value> {
+    let report = cluster()
+        .file(&format!("tasks/task/imgstep-{step}/tests/run.yaml"))
+        .replace(REGISTRY, &registry.host)
+        .run_one()?;
+    assert_eq!(report["succeeded"], true, "{report:#}");
+    let runs = report["taskRuns"].as_array().unwrap();
+    for run in runs {
+        let step = &run["steps"][0];
+        assert!(step["user"].as_u64().unwrap() >= 1_000_000, "{step}");
+        assert!(!step["log"].as_str().unwrap().contains("error"), "{step}");
+    }
+    Some(runs.last().unwrap()["results"].clone())
+}
+
+#[test]
+fn the_run_of_every_task() {
+    for registry in registries() {
+        let Some(promoted) = run_yaml(&registry, "promote") else { return };
+        let digest = promoted["IMAGE_DIGEST"].as_str().unwrap();
+        for tag in ["v1.0.0", "v1.0", "v1"] {
+            assert_eq!(registry.manifest("release/app", tag).header("docker-content-digest"), Some(digest));
+        }
+        assert_complete(&registry, "release/app", digest);
+        assert_eq!(
+            promoted,
+            json!({
+                "IMAGE_URL": registry.at("release/app:v1.0.0"),
+                "IMAGE_DIGEST": digest,
+                "IMAGE_REF": registry.at(&format!("release/app@{digest}")),
+                "SOURCE_ARTIFACT_INPUTS": {"uri": registry.at("staging/app"), "digest": digest},
+            })
+        );
+
+        let appended = run_yaml(&registry, "append").unwrap();
+        let append = registry.at(&format!("staging/app@{digest}"));
+        assert_eq!(appended["IMAGE_REF"], append);
+        assert_eq!(appended["IMAGES"], append);
+        assert_eq!(appended.get("BASE_ARTIFACT_INPUTS"), None, "scratch is no input");
+
+        let index = run_yaml(&registry, "index").unwrap();
+        assert_complete(&registry, "staging/app", index["IMAGE_DIGEST"].as_str().unwrap());
+        let children: Vec<&str> = index["IMAGES"].as_str().unwrap().split(',').collect();
+        assert_eq!(children.len(), 2);
+        assert!(children.iter().all(|child| child.starts_with(&registry.at("staging/app@sha256:"))), "{children:?}");
+
+        let mutated = run_yaml(&registry, "mutate").unwrap();
+        assert_eq!(mutated["SOURCE_ARTIFACT_INPUTS"]["digest"], digest);
+        assert_ne!(mutated["IMAGE_DIGEST"], digest);
+        assert_complete(&registry, "staging/app", mutated["IMAGE_DIGEST"].as_str().unwrap());
+
+        let tagged = run_yaml(&registry, "tag").unwrap();
+        assert_eq!(tagged["IMAGE_DIGEST"], digest);
+        assert!(registry.has_manifest("staging/app", "stable"));
+    }
+}
+
+#[test]
+fn step_actions_hand_results_to_each_other() {
+    let registry = Registry::inside();
+    let step = |name: &str, params: &Value| {
+        let params: Vec<Value> =
+            params.as_object().unwrap().iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        json!({"name": name, "ref": {"name": format!("imgstep-{name}")}, "params": params})
+    };
+    let run = json!({
+        "apiVersion": "tekton.dev/v1", "kind": "TaskRun", "metadata": {"name": "all"},
+        "spec": {
+            "workspaces": [{"name": "files", "configMap": {"name": "files"}}],
+            "taskSpec": {
+                "workspaces": [{"name": "files"}],
+                "results": [
+                    {"name": "IMAGE_DIGEST", "value": "$(steps.promote.results.IMAGE_DIGEST)"},
+                    {"name": "SOURCE_ARTIFACT_INPUTS", "type": "object", "properties": {"uri": {}, "digest": {}},
+                     "value": "$(steps.promote.results.SOURCE_ARTIFACT_INPUTS)"},
+                    {"name": "IMAGES", "value": "$(steps.index.results.IMAGES)"},
+                ],
+                "steps": [
+                    step("append", &json!({
+                        "source-path": "$(workspaces.files.path)", "base": "scratch", "to": [registry.at("app:amd64")],
+                        "layer": ["hello.txt=/hello.txt,platform=linux/amd64"],
+                    })),
+                    step("mutate", &json!({
+                        "image": "$(steps.append.results.IMAGE_REF)", "to": [registry.at("app:labelled")],
+                        "label": ["a=b c"], "cmd": "[\"-v\",\"--\"]",
+                    })),
+                    step("index", &json!({
+                        "images": ["$(steps.mutate.results.IMAGE_REF)"], "to": [registry.at("app:v1")],
+                    })),
+                    step("promote", &json!({
+                        "source": "$(steps.index.results.IMAGE_REF)", "to": [registry.at("release:v1")],
+                    })),
+                    step("tag", &json!({
+                        "image": "$(steps.promote.results.IMAGE_REF)", "tags": ["stable"],
+                    })),
+                ],
+            },
+        },
+    });
+    let files = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "files"},
+                       "data": {"hello.txt": "hello"}});
+    let Some(report) = cluster().object(files).object(run).run_one() else { return };
+    let results = results(&report);
+    let digest = results["IMAGE_DIGEST"].as_str().unwrap();
+    assert_complete(&registry, "release", digest);
+    assert_eq!(registry.manifest("release", "stable").header("docker-content-digest"), Some(digest));
+    assert_eq!(results["SOURCE_ARTIFACT_INPUTS"], json!({"uri": registry.at("app"), "digest": digest}));
+    assert!(results["IMAGES"].as_str().unwrap().starts_with(&registry.at("app@sha256:")));
+}
+
+#[test]
+fn results_that_are_too_long_fail_the_step_with_a_word_about_the_limit() {
+    let registry = Registry::inside();
+    let image = images::index(Style::Oci, 1, 45, 1, 10);
+    image.push(&registry, "many", "v1");
+    let params = json!({"images": [registry.at("many:v1")], "to": [registry.at("index:v1")]});
+    let Some(report) = cluster().object(task_run("index", &params, &json!([]))).run_one() else { return };
+    assert_eq!(report["succeeded"], false);
+    assert_eq!(report.get("results"), None, "{report:#}");
+    let step = &report["steps"][0];
+    assert_eq!(step["exitCode"], 1, "{step:#}");
+    let log = step["log"].as_str().unwrap();
+    assert!(log.contains("too long for Tekton") && log.contains("the limit is 4096; the longest is `images`"), "{log}");
+
+    // The longest that fit are taken whole: the message that Tekton makes of them is that which was reckoned with.
+    let image = images::index(Style::Oci, 1, 38, 1, 10);
+    image.push(&registry, "many", "v2");
+    let params = json!({"images": [registry.at("many:v2")], "to": [registry.at("index:v2")]});
+    let report = cluster().object(task_run("index", &params, &json!([]))).run_one().unwrap();
+    let images = results(&report)["IMAGES"].as_str().unwrap();
+    assert_eq!(images.split(',').count(), 38);
+    assert!(report["steps"][0]["termination"].as_str().unwrap().len() > images.len());
+}
+
+#[test]
+fn a_value_is_a_value_whatever_is_in_it() {
+    let registry = Registry::inside();
+    let image = images::image(1, 1, 100);
+    image.push(&registry, "app", "v1");
+    for (source, expected) in [("--dry-run", "SOURCE"), ("$(cat /etc/passwd)", "SOURCE"), ("", "SOURCE")] {
+        let params = json!({"source": source, "to": [registry.at("copy:v1")]});
+        let Some(report) = cluster().object(task_run("promote", &params, &json!([]))).run_one() else { return };
+        let step = &report["steps"][0];
+        assert_eq!(step["exitCode"], 2, "{step:#}");
+        assert!(step["log"].as_str().unwrap().contains(expected), "{step:#}");
+    }
+    assert!(!registry.has_manifest("copy", "v1"));
+}
+
+#[test]
+fn a_layout_in_a_workspace_is_written_and_read() {
+    let registry = Registry::inside();
+    let image = images::index(Style::Oci, 1, 2, 2, 1000);
+    image.push(&registry, "app", "v1");
+    let folder = Folder::new();
+    let claim = folder.join("claim");
+    std::fs::create_dir(&claim).unwrap();
+    open(&claim);
+    let workspaces = json!([{"name": "layouts", "persistentVolumeClaim": {"claimName": "build"}}]);
+    let out = task_run("promote", &json!({"source": registry.at("app:v1"), "to": ["oci:image:v1"]}), &workspaces);
+    let back = task_run("promote", &json!({"source": "oci:image:v1", "to": [registry.at("copy:v1")]}), &workspaces);
+    for run in [out, back] {
+        let Some(report) = cluster().object(run).claim("build", &claim).run_one() else { return };
+        // The second run is another user, as it would be in another namespace.
+        assert_eq!(results(&report)["IMAGE_DIGEST"], image.digest());
+    }
+    assert_image(&registry, "copy", "v1", &image);
+}
+
+/// Lets everybody write, as a volume does for the group of its Pods.
+fn open(folder: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+}
