@@ -26,6 +26,8 @@ type kubelet struct {
 	// What a binary that isn't static needs from the machine.
 	libraries []string
 	pods      int
+	// As OpenShift does it: one user for a whole namespace, whom no image has heard of.
+	user int
 }
 
 // The machine's folders, which stand for the images that aren't ours.
@@ -36,7 +38,8 @@ func newKubelet(c *cluster, binary, tools string, claims []string) (*kubelet, er
 	if err != nil {
 		return nil, err
 	}
-	k := &kubelet{cluster: c, tools: tools, claims: map[string]string{}, folder: folder}
+	k := &kubelet{cluster: c, tools: tools, claims: map[string]string{}, folder: folder,
+		user: 1_000_000 + rand.IntN(1_000_000_000)}
 	// Anybody may pass: the steps' users own nothing.
 	if err := os.Chmod(folder, 0o755); err != nil {
 		return nil, err
@@ -74,11 +77,9 @@ func (k *kubelet) run(pod *corev1.Pod) ([]stepReport, error) {
 		}
 		volumes[volume.Name] = path
 	}
-	// As OpenShift does it: one user for the whole Pod, whom no image has heard of.
-	user := 1_000_000 + rand.IntN(1_000_000_000)
 	var reports []stepReport
 	for _, container := range pod.Spec.InitContainers {
-		report, err := k.start(folder, volumes, container, user)
+		report, err := k.start(folder, volumes, container)
 		if err != nil || report.ExitCode != 0 {
 			return append(reports, report), fmt.Errorf("init container %s: exit code %d: %v: %s", container.Name,
 				report.ExitCode, err, report.Log)
@@ -92,7 +93,7 @@ func (k *kubelet) run(pod *corev1.Pod) ([]stepReport, error) {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			reports[at], wrong[at] = k.start(folder, volumes, container, user)
+			reports[at], wrong[at] = k.start(folder, volumes, container)
 		}()
 	}
 	all.Wait()
@@ -184,13 +185,13 @@ func project(path string, data map[string][]byte) error {
 }
 
 // start runs one container to its end.
-func (k *kubelet) start(folder string, volumes map[string]string, container corev1.Container, user int) (stepReport, error) {
-	report := stepReport{Name: container.Name, User: user}
+func (k *kubelet) start(folder string, volumes map[string]string, container corev1.Container) (stepReport, error) {
+	report := stepReport{Name: container.Name, User: k.user}
 	own := filepath.Join(folder, "containers", container.Name)
 	if err := os.MkdirAll(filepath.Join(own, "root"), 0o755); err != nil {
 		return report, err
 	}
-	box := box{Root: filepath.Join(own, "root"), User: user, Folder: container.WorkingDir}
+	box := box{Root: filepath.Join(own, "root"), User: k.user, Folder: container.WorkingDir}
 	box.Mounts = append(box.Mounts, k.image(container.Image)...)
 	environment := map[string]string{"HOSTNAME": "pod", "PATH": "/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin"}
 	order := []string{"HOSTNAME", "PATH"}

@@ -116,14 +116,23 @@ fn step_actions_hand_results_to_each_other() {
     assert!(results["IMAGES"].as_str().unwrap().starts_with(&registry.at("app@sha256:")));
 }
 
+/// An index of as many platforms.
+fn many(count: u64) -> images::Image {
+    let children = (0..count).map(|number| {
+        let on = format!("linux/cpu{number}");
+        (images::image_of(Style::Oci, &on, images::layers(Style::Oci, number, 1, 10)), images::platform(&on))
+    });
+    images::index_of(Style::Oci, children.collect())
+}
+
 #[test]
 fn results_that_are_too_long_fail_the_step_with_a_word_about_the_limit() {
     let registry = Registry::inside();
-    let image = images::index(Style::Oci, 1, 45, 1, 10);
+    let image = many(45);
     image.push(&registry, "many", "v1");
     let params = json!({"images": [registry.at("many:v1")], "to": [registry.at("index:v1")]});
     let Some(report) = cluster().object(task_run("index", &params, &json!([]))).run_one() else { return };
-    assert_eq!(report["succeeded"], false);
+    assert_eq!(report["succeeded"], false, "{report:#}");
     assert_eq!(report.get("results"), None, "{report:#}");
     let step = &report["steps"][0];
     assert_eq!(step["exitCode"], 1, "{step:#}");
@@ -131,7 +140,7 @@ fn results_that_are_too_long_fail_the_step_with_a_word_about_the_limit() {
     assert!(log.contains("too long for Tekton") && log.contains("the limit is 4096; the longest is `images`"), "{log}");
 
     // The longest that fit are taken whole: the message that Tekton makes of them is that which was reckoned with.
-    let image = images::index(Style::Oci, 1, 38, 1, 10);
+    let image = many(38);
     image.push(&registry, "many", "v2");
     let params = json!({"images": [registry.at("many:v2")], "to": [registry.at("index:v2")]});
     let report = cluster().object(task_run("index", &params, &json!([]))).run_one().unwrap();
