@@ -6,12 +6,14 @@
 TOOLS = target/tools
 CARGO_DENY = 0.20.2
 
-.PHONY: help build demo test lint advisories bench action clean
+.PHONY: help build demo test tekton tasks lint advisories bench action clean
 
 help:
 	@echo 'make build        the static release binary, at dist/imgstep'
 	@echo 'make demo         appends a program for two platforms, joins and promotes it, with nothing but this repository'
 	@echo 'make test         every test, against real registries; sets up what they need'
+	@echo 'make tekton       of these, the Tekton Tasks: judged and run by what Tekton itself runs, without a cluster'
+	@echo 'make tasks        writes the Tekton Tasks anew out of the command line (IMAGE=registry/repository:vX.Y.Z@sha256:…)'
 	@echo 'make lint         formatting, clippy, rustdoc, dependencies'
 	@echo 'make advisories   known weaknesses of dependencies, from a database on the network'
 	@echo 'make bench        compares dist/imgstep with its peers: bench/RESULTS.md (JOB="promote mount" RUNS=3)'
@@ -27,6 +29,17 @@ demo: build
 test:
 	@sh tests/setup.sh
 	@PATH="$$PWD/$(TOOLS)/bin:$$PATH" cargo test --locked
+
+tekton:
+	@sh tests/setup.sh
+	@PATH="$$PWD/$(TOOLS)/bin:$$PATH" cargo test --locked --example tasks
+	@PATH="$$PWD/$(TOOLS)/bin:$$PATH" cargo test --locked --test steps tekton::
+
+# IMAGE is what the steps run; a release names its own by tag and digest. Without it, tasks/IMAGE stays as it is.
+IMAGE =
+tasks:
+	@[ -z '$(IMAGE)' ] || printf '%s\n' '$(IMAGE)' >tasks/IMAGE
+	@cargo run --quiet --locked --example tasks
 
 lint: $(TOOLS)/bin/cargo-deny
 	cargo fmt --check
