@@ -64,6 +64,45 @@ fn the_run_of_every_task() {
 }
 
 #[test]
+fn a_pod_here_is_as_narrow_as_a_cluster_would_have_it() {
+    let script = "#!/bin/sh
+        whoami || echo nobody knows me
+        grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status
+        for place in / /usr /tmp /workspace/in $(credentials.path) /tekton/home /tekton/results; do
+            touch $place/x 2>&1 && echo wrote $place
+        done
+        readlink /workspace/in/hello.txt
+        [ -e /root ] || echo no root";
+    let run = json!({
+        "apiVersion": "tekton.dev/v1", "kind": "TaskRun", "metadata": {"name": "narrow"},
+        "spec": {
+            "workspaces": [{"name": "in", "configMap": {"name": "files"}}],
+            "taskSpec": {
+                "workspaces": [{"name": "in", "readOnly": true}],
+                "steps": [{
+                    "name": "look", "image": "machine.example/any:v1", "script": script,
+                    "securityContext": {"readOnlyRootFilesystem": true, "runAsNonRoot": true},
+                }],
+            },
+        },
+    });
+    let files = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "files"},
+                       "data": {"hello.txt": "hello"}});
+    let Some(report) = cluster().object(files).object(run).run_one() else { return };
+    results(&report);
+    let log = report["steps"][0]["log"].as_str().unwrap();
+    let has = |text: &str| assert!(log.contains(text), "no {text} in {log}");
+    has("nobody knows me");
+    has("CapEff:\t0000000000000000");
+    has("NoNewPrivs:\t1");
+    has("no root");
+    has("..data/hello.txt");
+    let wrote: Vec<&str> = log.lines().filter_map(|line| line.strip_prefix("wrote ")).collect();
+    assert_eq!(wrote, ["/tekton/creds", "/tekton/home", "/tekton/results"], "{log}");
+    assert!(log.matches("Read-only file system").count() == 4, "{log}");
+}
+
+#[test]
 fn step_actions_hand_results_to_each_other() {
     let registry = Registry::inside();
     let step = |name: &str, params: &Value| {

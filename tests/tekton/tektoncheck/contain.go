@@ -18,6 +18,9 @@ import (
 // contain is the subcommand by which this program becomes a container.
 const contain = "contain"
 
+// forbidden is the exit code of a box that this machine doesn't allow: a container's own is never so high by chance here.
+const forbidden = 197
+
 // box is a container: a root of nothing but mounts, and a user without a name, without capabilities, without a way up.
 type box struct {
 	Root        string
@@ -62,7 +65,7 @@ func (b box) run(log io.Writer) (int, error) {
 	}
 	err = command.Run()
 	var ended *exec.ExitError
-	if errors.As(err, &ended) {
+	if errors.As(err, &ended) && ended.ExitCode() != forbidden {
 		return ended.ExitCode(), nil
 	}
 	if err != nil {
@@ -80,10 +83,12 @@ func enter(words []string) error {
 	}
 	syscall.Umask(0)
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("mounts can't be made private: %w", err)
+		fmt.Fprintf(os.Stderr, "mounts can't be made private: %v\n", err)
+		os.Exit(forbidden)
 	}
 	if err := unix.Mount("tmpfs", b.Root, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
-		return fmt.Errorf("tmpfs on %s: %w", b.Root, err)
+		fmt.Fprintf(os.Stderr, "tmpfs on %s: %v\n", b.Root, err)
+		os.Exit(forbidden)
 	}
 	for _, folder := range []string{"proc", "tmp", strings.TrimPrefix(b.Folder, "/")} {
 		if err := os.MkdirAll(filepath.Join(b.Root, folder), 0o755); err != nil {
