@@ -95,7 +95,7 @@ fn example(text: &mut String, kind: Kind, step: &Step) {
                 format!("    - name: {0}-path\n      value: $(workspaces.{0}.path)\n", step.folder.name)
             };
             let indented: String =
-                format!("{path}{params}").lines().fold(String::new(), |all, line| all + "    " + line + "\n");
+                format!("{path}{params}").lines().fold(String::new(), |all, line| all + "  " + line + "\n");
             let _ = write!(
                 text,
                 "```yaml\n# A step of a Task of yours.\nsteps:\n  - name: {name}\n    ref:\n      {}\n    params:\n{indented}```\n\n\

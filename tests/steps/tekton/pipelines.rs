@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::tekton::{cluster, results};
-use crate::support::{Folder, Registry, Style, assert_complete, assert_image, images};
+use crate::support::{Folder, Registry, Style, assert_complete, assert_image, client, images};
 
 const PROGRAM: &str = "package main\n\nfunc main() { println(\"hello\") }\n";
 
@@ -60,6 +60,58 @@ fn a_go_program_is_built_appended_joined_and_promoted() {
     let matrix = results(&report);
     assert_complete(&registry, "matrix", matrix["IMAGE_DIGEST"].as_str().unwrap());
     assert_eq!(matrix["IMAGES"].as_str().unwrap().split(',').count(), 2);
+}
+
+/// Runs the Pipeline for a language whose image isn't here: what it would build lies in the folder already.
+fn with_built(language: &str, build: &str, files: &[&str], params: &Value) -> Option<(Registry, Value)> {
+    let registry = Registry::inside();
+    images::index(Style::Oci, 1, 2, 1, 100).push(&registry, "base", "v1");
+    let folder = Folder::new();
+    for file in files {
+        folder.write(&format!("source/{file}"), format!("contents of {file}"));
+    }
+    let mut all = params.clone();
+    all["repository"] = json!(registry.at("staging"));
+    all["release"] = json!(registry.at("release"));
+    all["version"] = json!("v1");
+    all["base"] = json!(registry.at("base:v1"));
+    let source = json!([{"name": "source", "persistentVolumeClaim": {"claimName": "source"}}]);
+    let report = cluster()
+        .file(&format!("tasks/pipeline/{language}.yaml"))
+        .replace(build, &format!("exit 0; {build}"))
+        .object(pipeline_run(language, &all, &source))
+        .claim("source", &folder.join("source"))
+        .run_one()?;
+    let digest = results(&report)["IMAGE_DIGEST"].as_str().unwrap().to_owned();
+    assert_complete(&registry, "release", &digest);
+    assert_eq!(registry.manifest("staging", "v1").header("docker-content-digest"), Some(digest.as_str()));
+    let index: Value = serde_json::from_slice(&registry.manifest_bytes("release", "v1")).unwrap();
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
+    let child = index["manifests"][0]["digest"].as_str().unwrap();
+    let manifest: Value = serde_json::from_slice(&registry.manifest_bytes("release", child)).unwrap();
+    let digest = manifest["config"]["digest"].as_str().unwrap();
+    let url = registry.url(&format!("release/blobs/{digest}"));
+    let config = serde_json::from_slice(&client::request("GET", &url, &[], b"").body).unwrap();
+    Some((registry, config))
+}
+
+#[test]
+fn a_rust_program_that_was_built_is_appended_joined_and_promoted() {
+    let files = ["out/amd64/app", "out/arm64/app"];
+    let Some((_registry, config)) = with_built("rust", "cp -r /usr", &files, &json!({"program": "app"})) else {
+        return;
+    };
+    assert_eq!(config["config"]["Entrypoint"], json!(["/app"]));
+    assert_eq!(config["config"]["User"], "65532:65532");
+}
+
+#[test]
+fn a_node_program_whose_dependencies_are_there_is_appended_joined_and_promoted() {
+    let files = ["node_modules/a/index.js", "node_modules/.package-lock.json", "src/main.mjs"];
+    let Some((_registry, config)) = with_built("node", "npm ci", &files, &json!({"main": "main.mjs"})) else { return };
+    assert_eq!(config["config"]["Entrypoint"], json!(["node", "main.mjs"]));
+    assert_eq!(config["config"]["WorkingDir"], "/srv/app");
+    assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 3);
 }
 
 #[test]

@@ -177,6 +177,7 @@ fn results_that_are_too_long_fail_the_step_with_a_word_about_the_limit() {
     assert_eq!(step["exitCode"], 1, "{step:#}");
     let log = step["log"].as_str().unwrap();
     assert!(log.contains("too long for Tekton") && log.contains("the limit is 4096; the longest is `images`"), "{log}");
+    assert!(registry.has_manifest("index", "v1"), "what was written stays");
 
     // The longest that fit are taken whole: the message that Tekton makes of them is that which was reckoned with.
     let image = many(38);

@@ -65,7 +65,7 @@ func uses(resource resource) []use {
 	switch is := resource.object.(type) {
 	case *v1.TaskRun:
 		if is.Spec.TaskRef != nil {
-			use := use{where: where, task: is.Spec.TaskRef.Name, params: names(is.Spec.Params)}
+			use := use{where: where, task: called(is.Spec.TaskRef.Name, is.Spec.TaskRef.ResolverRef), params: names(is.Spec.Params)}
 			for _, workspace := range is.Spec.Workspaces {
 				use.workspaces = append(use.workspaces, workspace.Name)
 			}
@@ -92,7 +92,7 @@ func taskUses(where string, tasks []v1.PipelineTask) []use {
 			found = append(found, stepUses(where, task.TaskSpec.Steps)...)
 			continue
 		}
-		use := use{where: where, task: task.TaskRef.Name, params: names(task.Params)}
+		use := use{where: where, task: called(task.TaskRef.Name, task.TaskRef.ResolverRef), params: names(task.Params)}
 		if task.Matrix != nil {
 			use.params = append(use.params, names(task.Matrix.Params)...)
 		}
@@ -108,10 +108,21 @@ func stepUses(where string, steps []v1.Step) []use {
 	var found []use
 	for _, step := range steps {
 		if step.Ref != nil {
-			found = append(found, use{where: where + ": " + step.Name, action: step.Ref.Name, params: names(step.Params)})
+			found = append(found, use{where: where + ": " + step.Name, action: called(step.Ref.Name, step.Ref.ResolverRef),
+				params: names(step.Params)})
 		}
 	}
 	return found
+}
+
+// called is the name of what is called: its own, or that within a bundle.
+func called(name string, by v1.ResolverRef) string {
+	for _, param := range by.Params {
+		if param.Name == "name" {
+			return param.Value.StringVal
+		}
+	}
+	return name
 }
 
 func names(params v1.Params) []string {
