@@ -101,15 +101,15 @@ fn example(text: &mut String, kind: Kind, step: &Step) {
                 "```yaml\n# A step of a Task of yours.\nsteps:\n  - name: {name}\n    ref:\n      {}\n    params:\n{indented}```\n\n\
                  Installed in the namespace, it is called by its name: `ref: {{name: imgstep-{name}}}`. Results are read \
                  as `$(steps.{name}.results.IMAGE_DIGEST)`. ",
-                reference.replace("\n", "\n  ")
+                reference.replace('\n', "\n  ")
             );
         }
     }
     let path = format!("tasks/{kind_of}/imgstep-{name}/imgstep-{name}.yaml");
-    let _ = write!(
+    let _ = writeln!(
         text,
         "Other ways to name it: the `git` resolver (`url: {REPOSITORY}`, `revision: v{version}`, `pathInRepo: {path}`), the \
          `hub` resolver (`type: artifact`, `catalog: imgstep-{kind_of}s`, `kind: {kind_of}`, `name: imgstep-{name}`, \
-         `version: {version}`), and the `http` resolver (`url` of the file at the tag, with its `digest`).\n"
+         `version: {version}`), and the `http` resolver (`url` of the file at the tag, with its `digest`)."
     );
 }

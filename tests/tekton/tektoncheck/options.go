@@ -21,6 +21,7 @@ var noParam = map[string]string{
 	"ca-file":         "is the workspace ca-bundle",
 	"result":          "is the Task's results",
 	"output":          "stdout is the log",
+	"ci":              "is for other CI systems",
 }
 
 // Options of one step that its Task doesn't give.
