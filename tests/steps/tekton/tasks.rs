@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::support::images::ACCEPT;
 use crate::support::tekton::{REGISTRY, cluster, results, task_run};
-use crate::support::{Folder, Registry, Style, assert_complete, assert_image, images, registries};
+use crate::support::{Folder, Registry, Style, assert_complete, assert_image, client, images, registries};
 
 /// What `tests/run.yaml` of a Task makes in a registry.
 fn run_yaml(registry: &Registry, step: &str) -> Option<Value> {
@@ -228,4 +229,84 @@ fn a_layout_in_a_workspace_is_written_and_read() {
 fn open(folder: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+}
+
+#[test]
+fn every_sample_works_once_its_names_are_changed() {
+    let registry = Registry::inside();
+    let amd64 = images::image_of(Style::Oci, "linux/amd64", images::layers(Style::Oci, 1, 1, 100));
+    let arm64 = images::image_of(Style::Oci, "linux/arm64", images::layers(Style::Oci, 2, 1, 100));
+    amd64.push(&registry, "org/app", "v1-amd64");
+    arm64.push(&registry, "org/app", "v1-arm64");
+    let index = images::index_of(
+        Style::Oci,
+        vec![(amd64, images::platform("linux/amd64")), (arm64, images::platform("linux/arm64"))],
+    );
+    for tag in ["main", "v1", "v1.2.3"] {
+        index.push(&registry, "org/app", tag);
+    }
+    let build = Folder::new();
+    build.write("claim/build/amd64/app", "a program");
+    build.write("claim/build/arm64/app", "another");
+    let login = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "registry-login"},
+                       "stringData": {".dockerconfigjson": "{\"auths\": {}}"}});
+    for (sample, step) in [
+        ("append/samples/program", "append"),
+        ("index/samples/join", "index"),
+        ("mutate/samples/labels", "mutate"),
+        ("promote/samples/release", "promote"),
+        ("tag/samples/stable", "tag"),
+    ] {
+        let run = cluster()
+            .file(&format!("tasks/task/imgstep-{sample}.yaml"))
+            .object(login.clone())
+            .claim("build", &build.join("claim"))
+            .replace("ghcr.io/org", &registry.at("org"))
+            .replace("registry.example", &registry.host);
+        let Some(report) = run.run_one() else { return };
+        let digest = results(&report)["IMAGE_DIGEST"].as_str().unwrap_or_else(|| panic!("{step}: {report:#}"));
+        let repository = if step == "promote" { "app" } else { "org/app" };
+        assert_complete(&registry, repository, digest);
+    }
+    assert!(registry.has_manifest("app", "v1.2") && registry.has_manifest("org/app", "stable"));
+    // The param of several lines: one value for all platforms, one for some.
+    let index: Value = serde_json::from_slice(&registry.manifest_bytes("org/app", "v1-labelled")).unwrap();
+    let entrypoints: Vec<Value> = index["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|child| {
+            let get = |path: String| client::request("GET", &registry.url(&path), &[("Accept", ACCEPT)], b"").body;
+            let digest = child["digest"].as_str().unwrap();
+            let manifest: Value = serde_json::from_slice(&get(format!("org/app/manifests/{digest}"))).unwrap();
+            let digest = manifest["config"]["digest"].as_str().unwrap();
+            let config: Value = serde_json::from_slice(&get(format!("org/app/blobs/{digest}"))).unwrap();
+            config["config"]["Entrypoint"].clone()
+        })
+        .collect();
+    assert_eq!(entrypoints, [json!(["/app"]), json!(["/app", "--small"])]);
+}
+
+#[test]
+fn the_base_is_an_input_and_a_dry_run_has_no_results() {
+    let registry = Registry::inside();
+    let base = images::index(Style::Oci, 1, 2, 1, 100);
+    base.push(&registry, "base", "v1");
+    let files = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "files"},
+                       "data": {"hello.txt": "hello"}});
+    let workspaces = json!([{"name": "source", "configMap": {"name": "files"}}]);
+    let append = |dry_run: &str, to: &str| {
+        let params = json!({"base": registry.at("base:v1"), "to": [registry.at(to)], "dry-run": dry_run,
+                            "layer": ["hello.txt=/hello.txt"], "retries": ""});
+        cluster().object(files.clone()).object(task_run("append", &params, &workspaces)).run_one()
+    };
+    let Some(report) = append("false", "app:v1") else { return };
+    let done = results(&report);
+    assert_eq!(done["BASE_ARTIFACT_INPUTS"], json!({"uri": registry.at("base"), "digest": base.digest()}));
+    assert_eq!(done["IMAGES"].as_str().unwrap().split(',').count(), 2);
+    assert_complete(&registry, "app", done["IMAGE_DIGEST"].as_str().unwrap());
+    let report = append("true", "other:v1").unwrap();
+    assert_eq!(report["succeeded"], true, "{report:#}");
+    assert_eq!(report.get("results"), None, "{report:#}");
+    assert!(!registry.has_manifest("other", "v1"));
 }
