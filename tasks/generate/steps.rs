@@ -126,12 +126,13 @@ pub const RESULTS: [ResultOf; 6] = [
 ];
 
 /// Options that no Task has.
-pub const EXCEPTIONS: [(&str, &str); 7] = [
+pub const EXCEPTIONS: [(&str, &str); 8] = [
     ("auth-dir", "the workspace `credentials`, and `$(credentials.path)` behind it"),
     ("source-auth-dir", "the workspace `source-credentials`"),
     ("ca-dir", "the workspace `ca-bundle`"),
     ("ca-file", "the workspace `ca-bundle`: a folder does the same"),
     ("result", "the Task's results"),
+    ("github-artifacts", "for GitHub's attestations: Tekton Chains reads the results"),
     ("ci", "another CI system's way to hand on what the results hand on"),
     ("output", "stdout is the step's log; what it says is in the results"),
 ];

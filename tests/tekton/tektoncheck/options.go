@@ -14,14 +14,15 @@ import (
 // Options that no Task gives as params, each for a reason. They are listed here apart from where the Tasks are written,
 // so that none is lost by accident.
 var noParam = map[string]string{
-	"help":            "is for people",
-	"auth-dir":        "is the workspace credentials",
-	"source-auth-dir": "is the workspace source-credentials",
-	"ca-dir":          "is the workspace ca-bundle",
-	"ca-file":         "is the workspace ca-bundle",
-	"result":          "is the Task's results",
-	"output":          "stdout is the log",
-	"ci":              "is for other CI systems",
+	"help":             "is for people",
+	"auth-dir":         "is the workspace credentials",
+	"source-auth-dir":  "is the workspace source-credentials",
+	"ca-dir":           "is the workspace ca-bundle",
+	"ca-file":          "is the workspace ca-bundle",
+	"result":           "is the Task's results",
+	"output":           "stdout is the log",
+	"ci":               "is for other CI systems",
+	"github-artifacts": "is for GitHub",
 }
 
 // Options of one step that its Task doesn't give.
