@@ -59,16 +59,16 @@ $(TOOLS)/bin/cargo-deny:
 	CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=0 \
 		cargo install --quiet --locked --debug --version $(CARGO_DENY) --root $(TOOLS) cargo-deny
 
-# JOB names the jobs (all if empty, see bench/src/jobs.rs), TOOLS the tools, AT a part of the scenario's name ("50 ms"), RUNS
+# JOB names the jobs (all if empty, see bench/src/jobs.rs), WHO the tools, AT a part of the scenario's name ("50 ms"), RUNS
 # the number of runs. Only a run of everything writes bench/RESULTS.md; one of a few writes its own, below target/bench.
 JOB =
-TOOLS =
+WHO =
 AT =
 RUNS =
 bench: dist/imgstep
 	@sh bench/setup.sh
 	@cargo build --quiet --release --locked --manifest-path bench/Cargo.toml --target-dir target/bench-build
-	@JOB='$(JOB)' TOOLS='$(TOOLS)' AT='$(AT)' RUNS='$(RUNS)' PATH="$$PWD/$(TOOLS)/bin:$$PATH" target/bench-build/release/imgstep-bench
+	@JOB='$(JOB)' WHO='$(WHO)' AT='$(AT)' RUNS='$(RUNS)' PATH="$$PWD/$(TOOLS)/bin:$$PATH" target/bench-build/release/imgstep-bench
 
 # Whatever was built last is measured: `make build bench` for what is in the tree now.
 dist/imgstep:

@@ -67,8 +67,8 @@ fn bench() -> io::Result<()> {
     for tool in &missing {
         eprintln!("bench: {} is missing: it is in no table (bench/setup.sh says why)", tool.name());
     }
-    if !words("TOOLS").is_empty() {
-        tools.retain(|found| words("TOOLS").iter().any(|name| name == found.tool.name()));
+    if !words("WHO").is_empty() {
+        tools.retain(|found| words("WHO").iter().any(|name| name == found.tool.name()));
     }
     let with_folder = jobs.iter().any(|job| job.scenarios.iter().any(|one| matches!(one.work, Work::AppendFolder(_))));
     let files = Files::gather(&work, with_folder)?;
@@ -106,7 +106,7 @@ fn asked_for() -> io::Result<(Vec<Job>, bool)> {
         return Err(io::Error::other(format!("there is no job `{unknown}`; there are {}", names.join(", "))));
     }
     let at = env::var("AT").unwrap_or_default();
-    let whole = asked.is_empty() && words("TOOLS").is_empty() && at.is_empty();
+    let whole = asked.is_empty() && words("WHO").is_empty() && at.is_empty();
     if !asked.is_empty() {
         all.retain(|job| asked.iter().any(|name| name == job.name));
     }
