@@ -144,13 +144,13 @@ have_go_for_tekton() {
 }
 
 if have_go_for_tekton; then
-    echo "setup: building Tekton's admission, controller and entrypoint into target/tools/tekton"
+    echo "setup: building Tekton's admission, controller, resolver and entrypoint into target/tools/tekton"
     mkdir -p "$tools/tekton"
     (
         cd tests/tekton
         pipeline=github.com/tektoncd/pipeline/cmd
         quietly env CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build -tags disable_spire -ldflags='-s -w' \
-            -o "$tools/tekton/" ./tektoncheck "$pipeline/entrypoint" "$pipeline/workingdirinit"
+            -o "$tools/tekton/" ./tektoncheck ./readbundle "$pipeline/entrypoint" "$pipeline/workingdirinit"
     ) || true
 fi
 
@@ -212,7 +212,7 @@ have umoci || left_out umoci "left out is umoci as a reader of layers"
 have zstd || left_out zstd "left out is GNU tar as a reader of layers by zstd"
 have crane || left_out crane "left out are the comparisons with crane (Go 1.21 or newer installs it)"
 have_recent_go || left_out "Go 1.21 or newer" "left out is the conformance suite of the OCI distribution spec"
-have_go_for_tekton || left_out "Go 1.24 or newer" "left out are the runs of the Tekton Tasks, and what Tekton itself says of them"
+have_go_for_tekton || left_out "Go 1.24 or newer" "left out are the runs of the Tekton Tasks, Tekton as a reader of bundles, and what Tekton itself says of them"
 have go || left_out go "left out is the example for Go"
 have_engine || left_out docker "left out are the containers of the examples"
 have npm || left_out npm "left out are the examples for Node and Deno"

@@ -107,8 +107,8 @@ impl From<Format> for format::Format {
     }
 }
 
-/// The results of an index that was put together out of many images: none of them is its source.
-const KEYS: [ResultKey; 7] = [
+/// The results of a step that reads no one image, such as an index that is put together out of many.
+pub(super) const KEYS: [ResultKey; 7] = [
     ResultKey::Digest,
     ResultKey::Url,
     ResultKey::Ref,

@@ -1,6 +1,7 @@
 //! The command line: words and environment become a plain request. It knows nothing of HTTP.
 
 pub mod append;
+pub mod bundle;
 pub mod changes;
 pub mod ci_annotations;
 pub mod common;
@@ -44,6 +45,8 @@ pub enum Step {
     Mutate(Box<mutate::MutateArgs>),
     /// Put files on top of a base image as reproducible layers, and set its config, for every platform at once.
     Append(Box<append::AppendArgs>),
+    /// Write Tekton resources (Task, StepAction, Pipeline) as a Tekton bundle.
+    Bundle(bundle::BundleArgs),
     /// Let more tags name an image in its own repository.
     Tag(small_steps::TagArgs),
     /// Print the digest that a reference names.

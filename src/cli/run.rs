@@ -28,7 +28,7 @@ use crate::report::tekton;
 use crate::report::{self, Console, ListTeller, Outcome, OutputFormat, Progress, Verbosity};
 use crate::steps::context::Context;
 use crate::steps::promote_list::Line;
-use crate::steps::{append, digest, index, inspect, mutate, promote, tag};
+use crate::steps::{append, bundle, digest, index, inspect, mutate, promote, tag};
 use crate::transfer::copy::Bulk;
 
 /// When a signal ends a step, open uploads are cancelled for no longer than this.
@@ -140,6 +140,7 @@ impl Step {
             Self::Append(args) => Some(&args.common),
             Self::Index(args) => Some(&args.common),
             Self::Mutate(args) => Some(&args.common),
+            Self::Bundle(args) => Some(&args.common),
             Self::Tag(args) => Some(&args.common),
             Self::Digest(args) => Some(&args.common),
             Self::Inspect(args) => Some(&args.common),
@@ -162,6 +163,7 @@ impl Step {
             Self::Append(args) => Some(&args.results),
             Self::Index(args) => Some(&args.results),
             Self::Mutate(args) => Some(&args.results),
+            Self::Bundle(args) => Some(&args.results),
             Self::Tag(args) => Some(&args.results),
             Self::Digest(args) => Some(&args.results),
             Self::Inspect(_) | Self::Registry(_) => None,
@@ -174,6 +176,7 @@ impl Step {
             Self::Append(args) => Some(&args.writing),
             Self::Index(args) => Some(&args.writing),
             Self::Mutate(args) => Some(&args.writing),
+            Self::Bundle(args) => Some(&args.writing),
             Self::Tag(_) | Self::Digest(_) | Self::Inspect(_) | Self::Registry(_) => None,
         }
     }
@@ -183,6 +186,7 @@ impl Step {
             (Self::Append(args), _) => args.result_files(),
             (Self::Promote(args), _) => args.result_files(),
             (Self::Index(args), _) => results::parse(&list(&args.results.result), args.result_keys()),
+            (Self::Bundle(args), _) => results::parse(&list(&args.results.result), &super::index::KEYS),
             (_, Some(results)) => results::parse(&list(&results.result), &RESULT_KEYS),
             (_, None) => Ok(Vec::new()),
         }
@@ -319,6 +323,11 @@ async fn work(
             let request = args.request()?;
             results::preflight(files)?;
             append::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
+        }
+        Step::Bundle(args) => {
+            let request = args.request()?;
+            results::preflight(files)?;
+            bundle::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
         }
         Step::Tag(args) => {
             let image = reference("IMAGE", &args.image)?;

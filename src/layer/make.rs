@@ -307,7 +307,7 @@ impl Archive<'_> {
                 match &entry.content {
                     Content::Folder => {}
                     Content::Symlink(target) => names.link(&entry.path, target),
-                    Content::File(..) | Content::Empty | Content::Hardlink(_) => names.file(&entry.path),
+                    Content::File(..) | Content::Bytes(_) | Content::Hardlink(_) => names.file(&entry.path),
                 }
             }
             self.entry(&if windows { walk::for_windows(entry) } else { entry })
@@ -322,7 +322,7 @@ impl Archive<'_> {
         let (kind, size) = match &entry.content {
             Content::Folder => (Kind::Folder, 0),
             Content::File(_, size) => (Kind::File, *size),
-            Content::Empty => (Kind::File, 0),
+            Content::Bytes(bytes) => (Kind::File, bytes.len() as u64),
             Content::Symlink(target) => (Kind::Symlink(target), 0),
             Content::Hardlink(target) => (Kind::Hardlink(target), 0),
         };
@@ -336,6 +336,10 @@ impl Archive<'_> {
             windows: self.recipe.windows,
         };
         self.to.write_all(&tarball::header(&header)).map_err(|_| stopped())?;
+        if let Content::Bytes(bytes) = &entry.content {
+            let parts = [bytes.as_slice(), tarball::padding(size)];
+            return parts.into_iter().try_for_each(|part| self.to.write_all(part)).map_err(|_| stopped());
+        }
         let Content::File(from, size) = &entry.content else { return Ok(()) };
         // Windows runs a file by its name, whatever its mode.
         let name = (entry.mode & 0o111 != 0 || self.recipe.windows).then(|| from.to_string_lossy());

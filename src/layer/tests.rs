@@ -231,7 +231,7 @@ fn names_in(recipe: &Recipe) -> Vec<String> {
 #[test]
 fn deletions_and_windows() {
     let whiteouts = walk::whiteouts(&["etc/motd".to_owned(), "app".to_owned()]);
-    assert!(whiteouts.iter().all(|entry| entry.content == Content::Empty));
+    assert!(whiteouts.iter().all(|entry| entry.content == Content::Bytes(Vec::new())));
     let recipe = recipe(Source::Entries(whiteouts), 1);
     assert_eq!(names_in(&recipe), [".wh.app", "etc/.wh.motd"]);
     let windows = Recipe { windows: true, ..recipe };

@@ -35,8 +35,8 @@ pub enum Content {
     Folder,
     /// A file on disk, and its size in bytes when it was looked at.
     File(PathBuf, u64),
-    /// An empty file: a whiteout.
-    Empty,
+    /// A file that is in memory; a whiteout is an empty one.
+    Bytes(Vec<u8>),
     /// A symbolic link.
     Symlink(Vec<u8>),
     /// Another name of a path in this layer.
@@ -132,7 +132,7 @@ pub fn whiteouts(paths: &[String]) -> Vec<Entry> {
     let whiteout = |path: &String| {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let path = join(parent.as_bytes(), format!(".wh.{name}").as_bytes());
-        (path.clone(), Entry { path, content: Content::Empty, mode: 0o644, owner: (0, 0) })
+        (path.clone(), Entry { path, content: Content::Bytes(Vec::new()), mode: 0o644, owner: (0, 0) })
     };
     paths.iter().map(whiteout).collect::<BTreeMap<_, _>>().into_values().collect()
 }

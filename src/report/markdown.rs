@@ -18,6 +18,7 @@ pub(super) fn render(outcome: &Outcome, room: usize) -> String {
     let mut text = heading(outcome);
     destinations(&mut text, outcome);
     platforms(&mut text, outcome);
+    resources(&mut text, outcome);
     costs(&mut text, Tally::of(outcome), &outcome.totals, outcome.dry_run);
     warnings(&mut text, outcome);
     cut(text, room)
@@ -103,6 +104,18 @@ fn platforms(text: &mut String, outcome: &Outcome) {
     text.push_str("| Platform | Digest |\n|---|---|\n");
     for image in &outcome.platforms {
         let _ = writeln!(text, "| {} | {} |", code(&image.platform), code(image.digest.as_str()));
+    }
+    text.push('\n');
+}
+
+fn resources(text: &mut String, outcome: &Outcome) {
+    if outcome.resources.is_empty() {
+        return;
+    }
+    text.push_str("| Kind | Name | API version |\n|---|---|---|\n");
+    for resource in &outcome.resources {
+        let [kind, name, version] = [&resource.kind, &resource.name, &resource.api_version].map(|word| code(word));
+        let _ = writeln!(text, "| {kind} | {name} | {version} |");
     }
     text.push('\n');
 }
@@ -266,6 +279,15 @@ From `ghcr.io/org/build:main` (`{index}`)
         assert_eq!(render_list(&list, usize::MAX), expected);
         let short = render_list(&list, expected.len() - 1);
         assert!(short.ends_with(CUT) && short.contains("| unchanged |"), "{short}");
+    }
+
+    #[test]
+    fn what_a_bundle_holds_is_told() {
+        let text = render(&sample::bundled(), usize::MAX);
+        assert!(text.starts_with("### Bundled `registry.example/team/app:v1`\n"), "{text}");
+        let table = "| Kind | Name | API version |\n|---|---|---|\n| `Task` | `build` | `tekton.dev/v1` |\n\n";
+        assert!(text.contains(table), "{text}");
+        assert!(!text.contains("| Platform |"), "{text}");
     }
 
     #[test]

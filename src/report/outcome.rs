@@ -30,6 +30,9 @@ pub struct Outcome {
     pub platforms: Vec<PlatformImage>,
     /// The children of the result if it is an index, in its order, attestation manifests included.
     pub images: Vec<Digest>,
+    /// What a bundle holds, in the order of its layers; none for any other step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<BundledResource>,
     /// What was written where, in the order of the command line.
     pub destinations: Vec<Destination>,
     /// Sums over all destinations.
@@ -59,6 +62,20 @@ pub struct PlatformImage {
     /// The platform, `os/architecture[/variant]`.
     pub platform: String,
     /// The digest of its manifest.
+    pub digest: Digest,
+}
+
+/// A resource in a Tekton bundle.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BundledResource {
+    /// The version of the API that it is written by: `tekton.dev/v1`.
+    pub api_version: String,
+    /// The kind: `Task`.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+    /// The digest of its layer.
     pub digest: Digest,
 }
 

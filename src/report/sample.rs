@@ -2,13 +2,32 @@
 
 use super::list::{Failure, ListLine, ListOutcome};
 use super::outcome::{
-    Action, BlobTransfer, Destination, ManifestTransfer, Outcome, PlatformImage, Source, State, Totals,
+    Action, BlobTransfer, BundledResource, Destination, ManifestTransfer, Outcome, PlatformImage, Source, State, Totals,
 };
 use crate::image::digest::Digest;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// A bundle of one task.
+pub fn bundled() -> Outcome {
+    let task = BundledResource {
+        api_version: "tekton.dev/v1".into(),
+        kind: "Task".into(),
+        name: "build".into(),
+        digest: digest("task"),
+    };
+    Outcome {
+        step: "bundle",
+        source: None,
+        media_type: MANIFEST.into(),
+        platforms: Vec::new(),
+        images: Vec::new(),
+        resources: vec![task],
+        ..single()
+    }
+}
 
 /// A digest that is the same on every run.
 pub fn digest(seed: &str) -> Digest {
@@ -37,6 +56,7 @@ pub fn promoted() -> Outcome {
             PlatformImage { platform: "linux/arm64/v8".into(), digest: digest("arm64") },
         ],
         images: vec![digest("amd64"), digest("arm64"), digest("attestation")],
+        resources: Vec::new(),
         destinations: vec![destination("registry.example/team/app", &["v1", "latest"]), second],
         totals: Totals {
             requests: 42,

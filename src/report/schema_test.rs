@@ -53,6 +53,7 @@ fn what_is_written_is_valid() {
     let schema = Schema::load();
     schema.check(&sample::promoted());
     schema.check(&sample::single());
+    schema.check(&sample::bundled());
 
     let mut outcome = sample::promoted();
     outcome.source = None;
@@ -117,6 +118,7 @@ fn what_is_broken_is_refused() {
 fn the_schema_and_the_report_have_the_same_fields() {
     let mut outcome = sample::promoted();
     outcome.base = outcome.source.clone();
+    outcome.resources = sample::bundled().resources;
     let (report, schema) = (written(&outcome), text());
     let list: Value = serde_json::from_str(&sample::list().json().unwrap()).unwrap();
     let definition = |name: &str| schema["$defs"][name]["properties"].clone();
@@ -124,6 +126,7 @@ fn the_schema_and_the_report_have_the_same_fields() {
         (&report, definition("report")),
         (&report["source"], definition("source")),
         (&report["platforms"][0], definition("platformImage")),
+        (&report["resources"][0], definition("bundledResource")),
         (&report["destinations"][0], definition("destination")),
         (&report["destinations"][0]["manifests"][0], definition("manifestTransfer")),
         (&report["destinations"][0]["blobs"][0], definition("blobTransfer")),

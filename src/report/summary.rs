@@ -53,9 +53,10 @@ pub fn summary(outcome: &Outcome) -> String {
     if common_state(outcome) == Some(State::Skipped) {
         return format!("{} {subject}, which names another image already", headline(outcome));
     }
-    let platforms = match outcome.platforms.len() {
-        0 => String::new(),
-        number => format!(" ({})", human::count(number, "platform")),
+    let platforms = match (outcome.platforms.len(), outcome.resources.len()) {
+        (0, 0) => String::new(),
+        (0, number) => format!(" ({})", human::count(number, "resource")),
+        (number, _) => format!(" ({})", human::count(number, "platform")),
     };
     let seconds = human::seconds(outcome.totals.seconds);
     if outcome.dry_run {
@@ -101,6 +102,7 @@ pub(super) fn headline(outcome: &Outcome) -> String {
             "index" => "assembled",
             "rebase" => "rebased",
             "mutate" => "changed",
+            "bundle" => "bundled",
             "tag" => "tagged",
             "attach" => "attached to",
             other => other,

@@ -44,6 +44,7 @@ pub async fn run(context: &Context, image: &Reference, platform: Option<&Platfor
         size: found.size,
         platforms: Vec::new(),
         images: Vec::new(),
+        resources: Vec::new(),
         destinations: vec![Destination {
             reference,
             pinned: format!("{name}@{}", found.digest),

@@ -1,6 +1,7 @@
 //! The steps: one file each, a request in and an outcome out. They print nothing and read no environment.
 
 pub mod append;
+pub mod bundle;
 pub mod context;
 pub mod digest;
 pub mod goals;

@@ -46,6 +46,7 @@ pub fn outcome(context: &Context, terms: Terms, work: Work<'_>) -> Result<Outcom
         size: result.size(),
         platforms: work.platforms,
         images: source::children(result)?.into_iter().map(|child| child.digest).collect(),
+        resources: Vec::new(),
         destinations: Vec::new(),
         totals: Totals::default(),
         warnings: work.warnings,

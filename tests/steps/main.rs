@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::too_many_lines)]
 
 mod append;
+mod bundle;
 mod ci;
 mod command_line;
 mod digest;

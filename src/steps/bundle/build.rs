@@ -1,0 +1,121 @@
+//! The bundle itself: a layer for each resource, the config that an image must have, the manifest over them. Nothing in
+//! it depends on a machine, a time, or the order in which files were named.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::json;
+
+use super::resources::Resource;
+use crate::error::{Error, Result};
+use crate::image::descriptor::Descriptor;
+use crate::image::digest::Digest;
+use crate::image::format::Format;
+use crate::image::manifest::Manifest;
+use crate::layer::compress::Compression;
+use crate::layer::make::{self as layer, Making, Recipe, Source};
+use crate::layer::walk::{self, Entry};
+use crate::report::outcome::BundledResource;
+use crate::transfer::made::{Content, Made};
+
+/// The resolver's word for it: layers in gzip or plain, never zstd.
+const COMPRESSION: Compression = Compression::Gzip(9);
+/// Where a layer says what its resource is called.
+const NAME: &str = "dev.tekton.image.name";
+/// Where it says of which kind that is, in lower case.
+const KIND: &str = "dev.tekton.image.kind";
+/// Where it says by which version of the API that is written.
+const API_VERSION: &str = "dev.tekton.image.apiVersion";
+
+/// A bundle that is to be written.
+pub struct Bundle {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Its config and layers.
+    pub descriptors: Vec<Descriptor>,
+    /// Their bytes.
+    pub blobs: Made,
+    /// What it holds, in the order of its layers.
+    pub resources: Vec<BundledResource>,
+}
+
+/// Builds the bundle of these resources, which are in order.
+///
+/// # Errors
+/// None that is known: all was checked before.
+pub fn build(resources: &[Resource], annotations: &BTreeMap<String, String>) -> Result<Bundle> {
+    let mut blobs = Made::default();
+    let (mut layers, mut told) = (Vec::new(), Vec::new());
+    let mut diff_ids = Vec::new();
+    for resource in resources {
+        let made = layer(resource)?;
+        let layer = described(resource, &made);
+        diff_ids.push(made.diff_id);
+        told.push(BundledResource {
+            api_version: resource.identity.api_version.clone(),
+            kind: resource.identity.kind.clone(),
+            name: resource.identity.name.clone(),
+            digest: layer.digest.clone(),
+        });
+        blobs.add(made.digest, Content::Kept(made.kept.unwrap_or_default()));
+        layers.push(layer);
+    }
+    // It runs nowhere, and says so. There are registries that take no other config than that of an image.
+    let config = json!({
+        "architecture": "unknown",
+        "os": "unknown",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+    });
+    let bytes = Bytes::from(config.to_string());
+    let config = Descriptor::new(Format::Oci.config(), Digest::of(&bytes), bytes.len() as u64);
+    blobs.add(config.digest.clone(), Content::Kept(vec![bytes]));
+    let manifest = manifest(&config, &layers, annotations)?;
+    layers.push(config);
+    Ok(Bundle { manifest, descriptors: layers, blobs, resources: told })
+}
+
+/// The layer of a resource: one file that is called as the resource is.
+fn layer(resource: &Resource) -> Result<layer::Made> {
+    let entry = Entry {
+        path: resource.identity.name.clone().into_bytes(),
+        content: walk::Content::Bytes(resource.text.clone().into_bytes()),
+        mode: 0o644,
+        owner: (0, 0),
+    };
+    let source = Source::Entries(vec![entry]);
+    let recipe = Recipe { source, compression: COMPRESSION, mtime: 0, windows: false, threads: 1 };
+    recipe.make(&mut Making { keep: u64::MAX, with_names: false, overflow: &mut |_| false })
+}
+
+fn described(resource: &Resource, made: &layer::Made) -> Descriptor {
+    let identity = &resource.identity;
+    let media_type = Format::Oci.layer_of(made.packing).unwrap_or_default();
+    let mut layer = Descriptor::new(media_type, made.digest.clone(), made.size);
+    layer.annotations = BTreeMap::from([
+        (NAME.to_owned(), identity.name.clone()),
+        (KIND.to_owned(), identity.kind.to_ascii_lowercase()),
+        (API_VERSION.to_owned(), identity.api_version.clone()),
+    ]);
+    layer
+}
+
+/// An image manifest, in the order of its specification.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Image<'a> {
+    schema_version: u32,
+    media_type: &'static str,
+    config: &'a Descriptor,
+    layers: &'a [Descriptor],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: &'a BTreeMap<String, String>,
+}
+
+fn manifest(config: &Descriptor, layers: &[Descriptor], annotations: &BTreeMap<String, String>) -> Result<Manifest> {
+    let media_type = Format::Oci.manifest();
+    let image = Image { schema_version: 2, media_type, config, layers, annotations };
+    let bytes = serde_json::to_vec(&image).map_err(|error| Error::Other(error.to_string()))?;
+    Manifest::from_bytes(media_type, bytes.into())
+}

@@ -1,0 +1,169 @@
+//! The resources of a bundle: read from files, checked, and put in an order of their own.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::document::{self, Identity};
+use crate::error::{Error, Result, printable};
+
+/// Tekton's resolver refuses a bundle of more (`MaximumBundleObjects`).
+const LIMIT: usize = 20;
+/// The largest file that is read, in bytes. A cluster takes no resource larger than 1.5 MiB.
+const FILE_LIMIT: u64 = 32 * 1024 * 1024;
+/// The group of Tekton's own kinds.
+const TEKTON: &str = "tekton.dev/";
+
+/// A resource of a bundle.
+#[derive(Debug)]
+pub struct Resource {
+    /// What it is called.
+    pub identity: Identity,
+    /// Its document as it stands in the file, without the `---` before it, and with lines that end in `\n` alone.
+    pub text: String,
+    /// Where it was found, for people.
+    place: String,
+}
+
+/// Reads all that `words` name: files, folders, `-` for standard input.
+///
+/// # Errors
+/// A file that can't be read; anything that no bundle can hold ([`Error::Usage`]).
+pub fn read(words: &[PathBuf]) -> Result<Vec<Resource>> {
+    let mut resources: Vec<Resource> = Vec::new();
+    for file in files(words)? {
+        let (name, text) = text_of(&file)?;
+        let found = resources_of(&name, &text)?;
+        if found.is_empty() {
+            return Err(Error::Usage(format!("{name} holds no resource; leave it out")));
+        }
+        resources.extend(found);
+    }
+    // Each is found by its kind and name, so these order them, and not how files are called.
+    resources.sort_by_cached_key(key);
+    if let Some([first, second]) = resources.windows(2).find(|pair| key(&pair[0]) == key(&pair[1])) {
+        return Err(Error::Usage(format!(
+            "{} is in {} and in {}, and a bundle can hold one {} of a name; leave one out",
+            first.called(),
+            first.place,
+            second.place,
+            first.identity.kind
+        )));
+    }
+    if resources.len() > LIMIT {
+        return Err(Error::Usage(format!(
+            "these are {} resources, and Tekton reads at most {LIMIT} from a bundle; make several bundles of them",
+            resources.len()
+        )));
+    }
+    Ok(resources)
+}
+
+/// What a user should know of resources that are not wrong.
+pub fn warnings(resources: &[Resource]) -> Vec<String> {
+    let strange = resources.iter().filter(|resource| !resource.identity.api_version.starts_with(TEKTON));
+    let told = |resource: &Resource| {
+        format!(
+            "{} in {} is none of Tekton's kinds, which are all that a bundle is for",
+            resource.called(),
+            resource.place
+        )
+    };
+    strange.map(told).collect()
+}
+
+/// What Tekton finds a resource by; the version of the API is not part of it.
+fn key(resource: &Resource) -> (String, String) {
+    (resource.identity.kind.to_ascii_lowercase(), resource.identity.name.clone())
+}
+
+impl Resource {
+    fn called(&self) -> String {
+        format!("the {} `{}`", self.identity.kind, self.identity.name)
+    }
+}
+
+/// The files of `words`: for a folder, those of its files that are called `.yaml` or `.yml`.
+fn files(words: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for word in words {
+        if !word.is_dir() {
+            files.push(word.clone());
+            continue;
+        }
+        let before = files.len();
+        for entry in fs::read_dir(word).map_err(Error::file("read", word))? {
+            let path = entry.map_err(Error::file("read", word))?.path();
+            let is_yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+            if is_yaml && path.is_file() {
+                files.push(path);
+            }
+        }
+        if files.len() == before {
+            let name = shown(word);
+            return Err(Error::Usage(format!(
+                "the folder {name} has no .yaml or .yml file; name the files themselves"
+            )));
+        }
+        files[before..].sort();
+    }
+    if files.iter().filter(|file| is_stdin(file)).count() > 1 {
+        return Err(Error::Usage("`-` is named twice, and standard input can be read only once".to_owned()));
+    }
+    Ok(files)
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy(), 300)
+}
+
+/// What a file is called, and its text: without a byte order mark, and with lines as every system writes them, so that
+/// a checkout on Windows gives the same bundle. To YAML, these are the same.
+fn text_of(file: &Path) -> Result<(String, String)> {
+    let name = if is_stdin(file) { "standard input".to_owned() } else { shown(file) };
+    let mut bytes = Vec::new();
+    let read = if is_stdin(file) {
+        io::stdin().take(FILE_LIMIT + 1).read_to_end(&mut bytes)
+    } else {
+        fs::File::open(file).and_then(|open| open.take(FILE_LIMIT + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(Error::file("read", file))?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Err(Error::Usage(format!("{name} is larger than {FILE_LIMIT} bytes, as no file of resources is")));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Error::Usage(format!("{name} is no YAML: its text is not in UTF-8; convert it")))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    Ok((name, text.replace("\r\n", "\n")))
+}
+
+/// The resources in the text of one file.
+fn resources_of(name: &str, text: &str) -> Result<Vec<Resource>> {
+    let documents = document::documents(text).map_err(|error| {
+        Error::Usage(format!("{name}:{} is no YAML: {}; correct it there", error.line, error.reason))
+    })?;
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut resources = Vec::new();
+    for document in documents {
+        let place = format!("{name}:{}", document.line + 1);
+        let identity = document.identity.map_err(|reason| {
+            Error::Usage(format!("{place} can't be in a bundle: {reason}; correct it, or leave it out"))
+        })?;
+        let lines = lines.get(document.line..document.end).unwrap_or_default();
+        // The line that divides it from those before is none of its own: a file for each or one for all is the same.
+        let own = if lines.first().is_some_and(|line| line.trim_end() == "---") { &lines[1..] } else { lines };
+        let text = own.concat();
+        // It stands alone in its layer: what it needs from its neighbours, such as a directive, would be missing there.
+        let alone = document::documents(&text).ok().filter(|alone| alone.len() == 1);
+        let alone = alone.and_then(|mut alone| alone.remove(0).identity.ok());
+        if alone.as_ref() != Some(&identity) {
+            return Err(Error::Usage(format!("{place} can't be read without the rest; put it in a file of its own")));
+        }
+        resources.push(Resource { identity, text, place });
+    }
+    Ok(resources)
+}
