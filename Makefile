@@ -6,7 +6,7 @@
 TOOLS = target/tools
 CARGO_DENY = 0.20.2
 
-.PHONY: help build demo test tekton tasks lint advisories bench action clean
+.PHONY: help build demo test tekton tasks lint advisories bench action release-dry-run clean
 
 help:
 	@echo 'make build        the static release binary, at dist/imgstep'
@@ -18,6 +18,7 @@ help:
 	@echo 'make advisories   known weaknesses of dependencies, from a database on the network'
 	@echo 'make bench        compares dist/imgstep with its peers: bench/RESULTS.md (JOB="promote mount" RUNS=3)'
 	@echo 'make action       writes action.yml and the pages that follow from the command line, out of its options'
+	@echo 'make release-dry-run  all of a release but its signatures, in target/release-stage'
 	@echo 'make clean        removes what the others made'
 
 build:
@@ -76,6 +77,10 @@ dist/imgstep:
 
 action:
 	@cargo run --quiet --locked --example github-action
+
+# Not part of .ci/run: it builds the program three times.
+release-dry-run:
+	@sh scripts/release/dry-run.sh
 
 clean:
 	cargo clean

@@ -1,0 +1,21 @@
+#!/bin/sh
+# roots.sh FILE: the certificate authorities of Mozilla, as Debian (or Ubuntu) packages them, in one file. They come from
+# the package and not from /etc/ssl: a machine may trust others, which are no business of whoever runs the image.
+set -eu
+cd "$(dirname "$0")/../.."
+file=$1
+work=${WORK:-target/release-work}
+
+rm -rf "$work/roots"
+WORK=$work/packages sh examples/base/packages.sh "$(dpkg --print-architecture)" "$work/roots" \
+    '!ca-certificates' ca-certificates >&2
+mkdir -p "$(dirname "$file")"
+find "$work/roots/usr/share/ca-certificates/mozilla" -name '*.crt' | LC_ALL=C sort | while read -r certificate; do
+    cat "$certificate"
+    # Not all of them end with a line's end.
+    [ -z "$(tail -c 1 "$certificate")" ] || echo
+done >"$file"
+found=$(grep -c 'BEGIN CERTIFICATE' "$file") || found=0
+# Mozilla has about 140: far fewer would be a package that is built in another way.
+[ "$found" -ge 100 ] || { echo "roots.sh: only $found authorities in ca-certificates" >&2 && exit 1; }
+echo "$file: $found authorities, $(wc -c <"$file") bytes" >&2
