@@ -357,4 +357,16 @@ mod tests {
         let deep = "[".repeat(100_000);
         let _ = documents(&deep);
     }
+
+    proptest::proptest! {
+        /// Whatever a file holds: an answer, and no panic.
+        #[test]
+        fn no_text_is_too_strange(text in "(apiVersion|kind|metadata|name|Task|---|[.]{3}|[-:{}\\[\\],&*!|>%@?#'\"\\\\ \n\ta0~]|\\PC){0,60}") {
+            if let Ok(found) = documents(&text) {
+                for document in found {
+                    assert!(document.line < document.end && document.end <= text.lines().count());
+                }
+            }
+        }
+    }
 }
