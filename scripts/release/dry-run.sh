@@ -21,17 +21,35 @@ aarch64 | arm64) own=arm64 other=amd64 other_machine=x86_64 ;;
 *) own=amd64 other=arm64 other_machine=aarch64 ;;
 esac
 
-# The program for the other processor: by the std that rustup has, or by Debian's compiler, which tests/setup.sh unpacks.
+# Debian's compiler, which tests/setup.sh unpacks for the other processor's std: with that of this machine too, since
+# procedural macros run in the compiler and must be its own work.
+debian_rustc() {
+    rust=$PWD/target/tools/rust
+    [ -x "$rust/usr/bin/rustc" ] || return 1
+    own_lib=$rust/usr/lib/rustlib/$(uname -m)-unknown-linux-gnu/lib
+    if ! ls "$own_lib"/libstd-*.rlib >/dev/null 2>&1; then
+        std=$(basename "$(echo "$rust"/usr/share/doc/libstd-rust*-dev)")
+        WORK=target/tools/packages sh examples/base/packages.sh "$own" "$rust" '!libstd-rust-.*dev' "$std" >&2 || return 1
+    fi
+    cat >"$rust/rustc-for-all" <<END
+#!/bin/sh
+export LD_LIBRARY_PATH="$rust/usr/lib/$(uname -m)-linux-gnu:$rust/lib/$(uname -m)-linux-gnu"
+exec "$rust/usr/bin/rustc" "\$@"
+END
+    chmod +x "$rust/rustc-for-all"
+    echo "$rust/rustc-for-all"
+}
+
+# The program for the other processor: by the std that rustup has, or by Debian's compiler.
 build_other() {
     triple=$other_machine-unknown-linux-gnu
     rustc=rustc
     if ! ls "$(rustc --print target-libdir --target "$triple")"/libstd-*.rlib >/dev/null 2>&1; then
-        rustc=$PWD/target/tools/rust/rustc
-        [ -x "$rustc" ] || return 1
+        rustc=$(debian_rustc) || return 1
     fi
     command -v "$other_machine-linux-gnu-gcc" >/dev/null || return 1
     upper=$(echo "$triple" | tr a-z- A-Z_)
-    env RUSTC="$rustc" CARGO="cargo auditable" TARGET="$triple" "CC_$(echo "$triple" | tr - _)=$other_machine-linux-gnu-gcc" \
+    env RUSTC="$rustc" CARGO_TARGET_DIR=target/release-other CARGO="cargo auditable" TARGET="$triple" "CC_$(echo "$triple" | tr - _)=$other_machine-linux-gnu-gcc" \
         "CARGO_TARGET_${upper}_LINKER=$other_machine-linux-gnu-gcc" OUTPUT="$stage/binaries/linux-$other/imgstep" \
         sh scripts/build.sh
 }
