@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::pages::{block, yaml};
 use super::pipeline::{COMMIT, Pipeline, expanded, in_plain_image, lines, variables};
 
-const IMAGE: &str = "ghcr.io/org/imgstep:v0.1.0";
+const IMAGE: &str = "ghcr.io/org/imgstep:v1.0.0";
 
 fn named<'v>(list: &'v Value, name: &str) -> &'v Value {
     let found = list.as_array().unwrap().iter().find(|one| one["name"] == name);

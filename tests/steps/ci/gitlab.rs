@@ -37,7 +37,7 @@ fn job(document: &Value, name: &str) -> Map<String, Value> {
 
 /// Runs a job with the variables that earlier jobs handed on; what its dotenv report hands on.
 fn run(pipeline: &Pipeline, job: &Map<String, Value>, inherited: &[(String, String)]) -> (Run, Vec<(String, String)>) {
-    assert_eq!(job["image"]["name"], "ghcr.io/org/imgstep:v0.1.0-shell");
+    assert_eq!(job["image"]["name"], "ghcr.io/org/imgstep:v1.0.0-shell");
     assert_eq!(job["image"]["entrypoint"], serde_json::json!([""]), "the runner has to start a shell");
     let mut environment = predefined(pipeline);
     environment.extend(inherited.iter().cloned());
@@ -112,7 +112,7 @@ fn the_component_promotes_and_hands_on() {
     let pipeline = Pipeline::new();
     let Some(documents) = yaml(&pipeline.named(&block("gitlab", "component/.gitlab-ci.yml"))) else { return };
     let include = &documents[0]["include"][0];
-    assert_eq!(include["component"], "$CI_SERVER_FQDN/org/imgstep/promote@v0.1.0");
+    assert_eq!(include["component"], "$CI_SERVER_FQDN/org/imgstep/promote@v1.0.0");
     let component = component("promote", include["inputs"].as_object().unwrap()).unwrap();
     let promote = job(&component, "promote");
     assert!(documents[0]["stages"].as_array().unwrap().contains(&promote["stage"]));

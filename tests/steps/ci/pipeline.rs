@@ -52,17 +52,17 @@ impl Pipeline {
         program(&self.folder, "release/imgstep", &start);
         program(&self.folder, "image/imgstep", &start);
         let mut tar = Command::new("tar");
-        tar.args(["-czf", "imgstep-0.1.0-linux-amd64.tar.gz", "imgstep"]).current_dir(self.folder.join("release"));
+        tar.args(["-czf", "imgstep-1.0.0-linux-amd64.tar.gz", "imgstep"]).current_dir(self.folder.join("release"));
         assert!(tar.status().unwrap().success());
     }
 
     /// The text with other names, and nothing else changed: hosts, the release, and the checksum of its archive.
     pub fn named(&self, text: &str) -> String {
         let release = self.folder.join("release");
-        let archive = std::fs::read(release.join("imgstep-0.1.0-linux-amd64.tar.gz")).unwrap();
+        let archive = std::fs::read(release.join("imgstep-1.0.0-linux-amd64.tar.gz")).unwrap();
         let sum = images::sha256(&archive);
         text.replace(
-            "https://github.com/org/imgstep/releases/download/v0.1.0",
+            "https://github.com/org/imgstep/releases/download/v1.0.0",
             &format!("file://{}", release.display()),
         )
         .replace(&"0".repeat(64), sum.strip_prefix("sha256:").unwrap())

@@ -13,7 +13,7 @@ use crate::support::tools::{is_here, left_out};
 fn jenkins_takes_stdout() {
     let pipeline = Pipeline::new();
     let text = pipeline.named(&block("jenkins", "Jenkinsfile"));
-    assert!(text.contains("image 'ghcr.io/org/imgstep:v0.1.0-shell'") && text.contains("args '--entrypoint='"));
+    assert!(text.contains("image 'ghcr.io/org/imgstep:v1.0.0-shell'") && text.contains("args '--entrypoint='"));
     assert!(text.contains("DOCKER_AUTH_CONFIG = credentials("));
     let logins = pipeline.logins();
     let mut environment = variables([

@@ -34,7 +34,7 @@ class Container:
 
     async def stdout(self):
         # The image without a shell has this program and no other.
-        assert self._image == "ghcr.io/org/imgstep:v0.1.0" and self._words[0] == "/imgstep", (self._image, self._words)
+        assert self._image == "ghcr.io/org/imgstep:v1.0.0" and self._words[0] == "/imgstep", (self._image, self._words)
         program = os.environ["PROGRAM_UNDER_TEST"]
         done = subprocess.run(
             [program, *self._words[1:]], env=dict(self._environment), cwd="/", stdout=subprocess.PIPE, text=True, check=True
