@@ -39,7 +39,7 @@ fn what_is_wrong_in_a_yaml_is_found() {
         (task, "Image Build", "Image Bild", "there is no category"),
         (task, "linux/arm64", "linux/arm/v7", "is no platform"),
         (task, "runAsNonRoot: true", "runAsUser: 65532", "security context"),
-        (action, ":v0", ":latest0", "not pinned"),
+        (action, "org/imgstep:v", "org/imgstep:latest", "not pinned"),
         (action, "  params:\n", "  workspaces: []\n  params:\n", "workspaces"),
     ] {
         let folder = Folder::new();
