@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
@@ -19,6 +19,9 @@ use crate::image::digest::Digest;
 const PART: u64 = 8 * 1024 * 1024;
 /// Parts in memory at once, of all blobs: 96 MiB.
 pub(super) const PARTS_LIMIT: usize = 12;
+/// What of a part waits for its turn is kept in pieces of this size, in bytes. As it comes from a connection each piece
+/// would hold on to the whole buffer that it was read into.
+const KEPT_PIECE: usize = 512 * 1024;
 /// Parts of one blob that are being fetched at once.
 const CONNECTIONS: usize = 8;
 /// What is left of a blob must be worth it, in bytes.
@@ -199,15 +202,31 @@ async fn fetch(mut reader: BlobReader, pieces: mpsc::UnboundedSender<Result<Byte
         let _ = pieces.send(Err(error));
         return;
     }
+    let mut kept = BytesMut::new();
     loop {
-        let piece = match reader.next().await {
-            Ok(Some(piece)) => Ok(piece),
-            Ok(None) => return,
-            Err(error) => Err(error),
-        };
-        let failed = piece.is_err();
-        if pieces.send(piece).is_err() || failed {
-            return;
+        match reader.next().await {
+            Ok(Some(mut piece)) => {
+                while !piece.is_empty() {
+                    if kept.capacity() == 0 {
+                        kept.reserve(KEPT_PIECE);
+                    }
+                    let fitting = piece.split_to(piece.len().min(KEPT_PIECE - kept.len()));
+                    kept.extend_from_slice(&fitting);
+                    if kept.len() == KEPT_PIECE && pieces.send(Ok(std::mem::take(&mut kept).freeze())).is_err() {
+                        return;
+                    }
+                }
+            }
+            Ok(None) => {
+                if !kept.is_empty() {
+                    let _ = pieces.send(Ok(kept.freeze()));
+                }
+                return;
+            }
+            Err(error) => {
+                let _ = pieces.send(Err(error));
+                return;
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One large blob from a source that holds each connection to a rate.
 
+use std::time::Duration;
+
 use super::{line, promote};
 use crate::support::images::{Content, image_of, noise};
 use crate::support::step::Run;
@@ -81,4 +83,21 @@ fn wrong_bytes_in_a_part_are_never_complete_anywhere() {
     let (_reading, run) = copy(&image, &Registry::inside(), &destination, &[wrong]);
     run.failed(1, &["expected sha256:", "they were not passed on"]);
     assert!(!destination.has_manifest("copy", "v1"));
+}
+
+#[test]
+fn parts_that_wait_for_their_turn_have_a_bound_in_memory() {
+    let layer = Content::new("application/vnd.oci.image.layer.v1.tar", noise(1, 320_000_000));
+    let image = image_of(Style::Oci, "linux/amd64", vec![layer]);
+    let (source, destination) = (Registry::inside(), Registry::inside());
+    image.push(&source, "app", "v1");
+    // The first parts come last.
+    let reading = Proxy::before(&source).with(rule("GET", "/blobs/", Action::HoldAnswer(RATE)));
+    reading.add(rule("GET", "/blobs/", Action::StallAnswer(1_000_000, Duration::from_secs(2))).skip(4).times(1));
+    let step = promote(&reading.at("app:v1"), &destination.at("copy:v1")).start();
+    let peak = step.peak_memory();
+    step.wait().printed(&[line(&destination.at("copy"), &image)]);
+    let peak = peak.join().unwrap();
+    assert!(partial(&reading) >= 20, "{:#?}", reading.lines());
+    assert!(peak < 128_000_000, "{peak} bytes");
 }
