@@ -3,6 +3,7 @@
 
 mod contest;
 mod files;
+mod held;
 mod http;
 mod images;
 mod jobs;
@@ -17,6 +18,7 @@ mod rates;
 mod registries;
 mod report;
 mod targets;
+mod way;
 mod work;
 
 use std::io;

@@ -1,24 +1,17 @@
 //! Distance on one machine: a TCP proxy that delays each way, charges connections their handshake, may hold each
 //! connection to a bandwidth, and counts what passes.
 //!
-//! Threads that block, not an event loop: sleeping threads wake within some 60 µs, timers of event loops within a
-//! millisecond, and a millisecond each way would show at a round trip of 10 ms.
+//! It takes part of the processors that registries and clients share, so it has to be cheap: bytes stay in the kernel, and
+//! a connection has one thread.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Read at once, at most.
-const PIECE: usize = 64 * 1024;
-/// Pieces on their way in one direction of one connection: 64 MB, more than any window of TCP, so that the delay alone
-/// takes no throughput.
-const ON_THE_WAY: usize = 1024;
-/// How much a limited connection may make up for, when its thread woke late.
-const CREDIT: Duration = Duration::from_millis(5);
+use crate::way::{Way, carry};
 
 /// What all proxies do with the connections that are opened from now on.
 #[derive(Debug, Default)]
@@ -75,7 +68,7 @@ pub fn start(ip: IpAddr, target: SocketAddr, distance: Arc<Distance>) -> io::Res
             counted.connections.fetch_add(1, Relaxed);
             let (counted, distance) = (Arc::clone(&counted), Arc::clone(&distance));
             // A connection that can't be set up is closed, which its client will say.
-            let _ = spawn(move || open(client, target, &distance, &counted).unwrap_or_default());
+            let _ = spawn(move || open(&client, target, &distance, &counted).unwrap_or_default());
         }
     });
     Ok(Proxy { address, counters })
@@ -85,116 +78,120 @@ fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().stack_size(256 * 1024).spawn(work).map(drop)
 }
 
-fn open(client: TcpStream, target: SocketAddr, distance: &Distance, counters: &Arc<Counters>) -> io::Result<()> {
+fn open(client: &TcpStream, target: SocketAddr, distance: &Distance, counters: &Counters) -> io::Result<()> {
     let accepted = Instant::now();
     let delay = Duration::from_micros(distance.one_way_micros.load(Relaxed));
     let rate = Some(distance.bytes_per_second.load(Relaxed)).filter(|&rate| rate > 0);
-    let server = TcpStream::connect(target)?;
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
+    let server = &TcpStream::connect(target)?;
+    for end in [client, server] {
+        end.set_nodelay(true)?;
+        end.set_nonblocking(true)?;
+    }
     // On the loopback `connect` returns at once. Over a distance it would take a round trip, and only then could the
     // client send: so whatever it sends before counts as sent then.
-    let up = Way { delay, rate, opened: accepted + 2 * delay };
-    let down = Way { delay, rate, opened: accepted };
-    let (from_client, to_server) = (client.try_clone()?, server.try_clone()?);
-    let counted = Arc::clone(counters);
-    spawn(move || up.carry(from_client, to_server, &counted.up))?;
-    down.carry(server, client, &counters.down);
-    Ok(())
+    let up = Way::new(client, server, &counters.up, accepted + 2 * delay, delay, rate);
+    let down = Way::new(server, client, &counters.down, accepted, delay, rate);
+    let done = carry(&mut [up, down]);
+    if done.is_err() {
+        // A connection that is broken on one side is on the other.
+        for end in [client, server] {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+    done
 }
 
-/// One direction of one connection.
-#[derive(Debug, Clone, Copy)]
-struct Way {
-    delay: Duration,
-    rate: Option<u64>,
-    opened: Instant,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::Ipv4Addr;
 
-/// Bytes, and when they arrive. None are the end.
-struct Parcel {
-    bytes: Vec<u8>,
-    due: Instant,
-}
+    /// A connection through a proxy: the client's end and the server's.
+    fn connection(distance: Distance) -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let proxy = start(Ipv4Addr::LOCALHOST.into(), listener.local_addr().unwrap(), Arc::new(distance)).unwrap();
+        (TcpStream::connect(proxy.address).unwrap(), listener.accept().unwrap().0)
+    }
 
-impl Way {
-    fn carry(self, from: TcpStream, to: TcpStream, count: &AtomicU64) {
-        let ends = [from.try_clone(), to.try_clone()];
-        let done = if self.delay.is_zero() { self.pass(from, to, count) } else { self.queue(from, to, count) };
-        if done.is_err() {
-            // Both directions of a broken connection end, so that no thread stays behind.
-            for end in ends.iter().flatten() {
-                let _ = end.shutdown(Shutdown::Both);
-            }
+    fn distance(round_trip: u64, bytes_per_second: Option<u64>) -> Distance {
+        let distance = Distance::default();
+        distance.set(Duration::from_millis(round_trip), bytes_per_second);
+        distance
+    }
+
+    #[test]
+    fn many_small_segments_arrive_whole_however_few_bytes_fill_a_pipe() {
+        let (mut client, mut server) = connection(distance(200, None));
+        client.set_nodelay(true).unwrap();
+        let sent: Vec<u8> = (0..5000_u32).map(|number| number as u8).collect();
+        let begun = Instant::now();
+        for byte in sent.chunks(1) {
+            client.write_all(byte).unwrap();
+        }
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut received = vec![];
+        server.read_to_end(&mut received).unwrap();
+        assert!(received == sent);
+        // The handshake's round trip, and then the way.
+        assert!(begun.elapsed() >= Duration::from_millis(300));
+    }
+
+    #[test]
+    fn an_answer_comes_after_the_client_has_said_all() {
+        let (mut client, mut server) = connection(distance(20, None));
+        client.write_all(b"question").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut question = String::new();
+        server.read_to_string(&mut question).unwrap();
+        server.write_all(b"answer").unwrap();
+        drop(server);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!((question.as_str(), answer.as_str()), ("question", "answer"));
+    }
+
+    #[test]
+    fn much_arrives_whole_at_one_who_reads_late() {
+        for round_trip in [0, 50] {
+            let (mut client, mut server) = connection(distance(round_trip, None));
+            let sent: Vec<u8> = (0..100_000_000_u32).map(|number| (number % 251) as u8).collect();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    client.write_all(&sent).unwrap();
+                    client.shutdown(Shutdown::Write).unwrap();
+                });
+                thread::sleep(Duration::from_millis(300));
+                let mut received = vec![];
+                server.read_to_end(&mut received).unwrap();
+                assert!(received == sent);
+            });
         }
     }
 
-    /// Without a delay, from hand to hand.
-    fn pass(self, mut from: TcpStream, mut to: TcpStream, count: &AtomicU64) -> io::Result<()> {
-        let mut buffer = vec![0; if self.rate.is_some() { PIECE } else { 4 * PIECE }];
-        let mut free = self.opened;
-        loop {
-            let read = from.read(&mut buffer)?;
-            if read == 0 {
-                return to.shutdown(Shutdown::Write);
-            }
-            count.fetch_add(read as u64, Relaxed);
-            free = self.departure(free, read);
-            sleep_until(free);
-            to.write_all(&buffer[..read])?;
-        }
+    #[test]
+    fn a_limited_connection_passes_so_much_in_a_second() {
+        let (mut client, mut server) = connection(distance(0, Some(20_000_000)));
+        let begun = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                client.write_all(&vec![0; 10_000_000]).unwrap();
+                client.shutdown(Shutdown::Write).unwrap();
+            });
+            assert_eq!(server.read_to_end(&mut vec![]).unwrap(), 10_000_000);
+        });
+        let took = begun.elapsed().as_secs_f64();
+        assert!((0.49..0.8).contains(&took), "{took}");
     }
 
-    fn queue(self, mut from: TcpStream, to: TcpStream, count: &AtomicU64) -> io::Result<()> {
-        let (sender, receiver) = sync_channel(ON_THE_WAY);
-        spawn(move || deliver(to, &receiver))?;
-        self.collect(&mut from, &sender, count)
-    }
-
-    /// Takes what `from` sends, as fast as the connection may.
-    fn collect(self, from: &mut TcpStream, queue: &SyncSender<Parcel>, count: &AtomicU64) -> io::Result<()> {
-        let mut buffer = vec![0; PIECE];
-        let mut free = self.opened;
-        loop {
-            let read = from.read(&mut buffer)?;
-            count.fetch_add(read as u64, Relaxed);
-            free = self.departure(free, read);
-            let parcel = Parcel { bytes: buffer[..read].to_vec(), due: free.max(Instant::now()) + self.delay };
-            if queue.send(parcel).is_err() {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            if read == 0 {
-                return Ok(());
-            }
-            if self.rate.is_some() {
-                sleep_until(free);
-            }
-        }
-    }
-
-    /// When `bytes` that are there now have left, if the line was taken until `free`.
-    fn departure(self, free: Instant, bytes: usize) -> Instant {
-        let Some(rate) = self.rate else { return self.opened };
-        let now = Instant::now();
-        let earliest = now.checked_sub(CREDIT).unwrap_or(now).max(self.opened);
-        free.max(earliest) + Duration::from_secs_f64(bytes as f64 / rate as f64)
-    }
-}
-
-fn deliver(mut to: TcpStream, queue: &Receiver<Parcel>) {
-    for parcel in queue {
-        sleep_until(parcel.due);
-        let done = if parcel.bytes.is_empty() { to.shutdown(Shutdown::Write) } else { to.write_all(&parcel.bytes) };
-        if done.is_err() {
-            let _ = to.shutdown(Shutdown::Both);
-            return;
-        }
-    }
-}
-
-fn sleep_until(due: Instant) {
-    let left = due.saturating_duration_since(Instant::now());
-    if !left.is_zero() {
-        thread::sleep(left);
+    #[test]
+    fn a_connection_that_breaks_on_one_side_ends_on_the_other() {
+        let (client, mut server) = connection(distance(20, None));
+        server.write_all(b"never read").unwrap();
+        thread::sleep(Duration::from_millis(50));
+        // With bytes that it has not read, closing is a reset.
+        drop(client);
+        server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        assert_eq!(server.read(&mut [0; 8]).unwrap_or(0), 0);
     }
 }
