@@ -8,8 +8,9 @@ use crate::files::Files;
 use crate::jobs::{Job, Scenario};
 use crate::measure::{Run, Surroundings, median};
 use crate::peers::{Contender, Found, Tool, contenders};
+use crate::profile::{self, Profile};
 use crate::registries::{Lab, Seen};
-use crate::work::Work;
+use crate::work::{Places, Work};
 
 /// Runs of what takes a millisecond.
 const STARTS: usize = 100;
@@ -35,6 +36,8 @@ pub struct Measured {
     pub outcomes: Vec<Outcome>,
     /// Tools that can't do it, and why.
     pub unable: Vec<(&'static str, String)>,
+    /// Where imgstep's time goes, or why that is not known; not of every scenario.
+    pub profile: Option<Result<Profile, String>>,
 }
 
 #[derive(Debug)]
@@ -108,7 +111,12 @@ impl Bench<'_> {
                 continue;
             }
             eprintln!("bench: {}, {}", job.name, scenario.label);
-            let one = self.scenario(scenario, job.budget, &measured);
+            let mut one = self.scenario(scenario, job.budget, &measured);
+            if job.profiled(scenario)
+                && let Some(ours) = one.of_tool("imgstep")
+            {
+                one.profile = Some(self.profile(scenario, ours).map_err(|error| error.to_string()));
+            }
             measured.push(one);
         }
         JobResult { job: job.clone(), measured, left_out }
@@ -142,7 +150,7 @@ impl Bench<'_> {
             });
             eprintln!("    {}: {said}", outcome.contender.label);
         }
-        Measured { scenario: scenario.clone(), outcomes, unable }
+        Measured { scenario: scenario.clone(), outcomes, unable, profile: None }
     }
 
     /// The run that is counted and checked. It is timed too, unless the clock shall run without the proxy.
@@ -188,19 +196,38 @@ impl Bench<'_> {
     }
 
     fn timed(&self, scenario: &Scenario, outcome: &Outcome) -> io::Result<Run> {
-        let Contender { tool, label, .. } = &outcome.contender;
+        let contender = &outcome.contender;
         if scenario.work == Work::Version {
-            return self.surroundings.run_bare(&outcome.contender.words);
+            return self.surroundings.run_bare(&contender.words);
         }
-        scenario.work.prepare(self.lab, *tool)?;
-        // Not those of the first run: without the proxy the registries have other addresses.
-        let places = scenario.work.places(self.lab, self.files, *tool, scenario.link, false);
-        let found = self.tools.iter().find(|found| found.tool == *tool);
-        let all = found.and_then(|found| contenders(found, scenario.work, &places).ok()).unwrap_or_default();
-        let contender = all.into_iter().find(|contender| contender.label == *label);
-        let run = self.surroundings.run(&contender.map(|contender| contender.words).unwrap_or_default())?;
+        scenario.work.prepare(self.lab, contender.tool)?;
+        let (_, words) = self.by_its_link(scenario, contender);
+        let run = self.surroundings.run(&words)?;
         self.settle()?;
         Ok(run)
+    }
+
+    /// Where a contender reads and writes while the clock runs, and its words. Not those of the first run: without the
+    /// proxy the registries have other addresses.
+    fn by_its_link(&self, scenario: &Scenario, contender: &Contender) -> (Places<'_>, Vec<String>) {
+        let places = scenario.work.places(self.lab, self.files, contender.tool, scenario.link, false);
+        let found = self.tools.iter().find(|found| found.tool == contender.tool);
+        let all = found.and_then(|found| contenders(found, scenario.work, &places).ok()).unwrap_or_default();
+        let same = all.into_iter().find(|one| one.label == contender.label);
+        (places, same.map(|one| one.words).unwrap_or_default())
+    }
+
+    /// More runs, after those that count.
+    fn profile(&self, scenario: &Scenario, ours: &Outcome) -> io::Result<Profile> {
+        let (places, words) = self.by_its_link(scenario, &ours.contender);
+        let words = profile::telling(&words);
+        let prepare = || {
+            self.settle()?;
+            scenario.work.prepare(self.lab, ours.contender.tool)
+        };
+        let profile = Profile::measure(self.lab, &places, prepare, || self.surroundings.run_told(&words))?;
+        self.settle()?;
+        Ok(profile)
     }
 
     /// Waits until nothing happens any more: the log has a request when it has been answered, and connections take

@@ -28,6 +28,19 @@ pub struct Job {
     pub budget: f64,
 }
 
+impl Job {
+    /// Whether it is also told where the time of a scenario goes: those that have targets.
+    pub fn profiled(&self, scenario: &Scenario) -> bool {
+        match self.name {
+            "promote" | "mount" | "nothing" | "single" | "append-program" => {
+                scenario.link.round_trip == Duration::from_millis(50)
+            }
+            "bulk" | "append-folder" => scenario.link.direct,
+            _ => false,
+        }
+    }
+}
+
 const ROUND_TRIPS: [u64; 4] = [0, 10, 50, 150];
 const PER_CONNECTION: u64 = 50_000_000;
 /// The base of the folder that is appended, one of the small images.

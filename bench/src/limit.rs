@@ -6,6 +6,7 @@ use crate::contest::{JobResult, Measured};
 use crate::images::Image;
 use crate::machine;
 use crate::rates::Rates;
+use crate::registries::Link;
 use crate::work::Work;
 
 /// What a work takes at least.
@@ -59,11 +60,15 @@ impl Least {
         Some(least)
     }
 
+    /// How many round trips at a link, with the handshake of TLS.
+    pub fn trips(&self, link: Link) -> usize {
+        self.trips.len() * self.times + usize::from(link.tls)
+    }
+
     /// In seconds, at a link: trips, then what processors and bandwidth take in no less time.
     fn seconds(&self, measured: &Measured, rates: &Rates) -> f64 {
         let link = measured.scenario.link;
-        let handshake = usize::from(link.tls);
-        let trips = (self.trips.len() * self.times + handshake) as f64 * link.round_trip.as_secs_f64();
+        let trips = self.trips(link) as f64 * link.round_trip.as_secs_f64();
         let work =
             self.moved as f64 * (rates.hash + rates.serve + rates.receive) + self.requests as f64 * rates.request;
         let work = work / machine::cores() as f64;

@@ -13,6 +13,8 @@ mod measure;
 mod nginx;
 mod peers;
 mod plot;
+mod profile;
+mod profile_report;
 mod proxy;
 mod rates;
 mod registries;
@@ -171,6 +173,12 @@ fn write_all(folder: &Path, text: &str, results: &[JobResult], rates: &Rates) ->
     fs::create_dir_all(folder.join("plots"))?;
     fs::write(folder.join("RESULTS.md"), text)?;
     fs::write(folder.join("LIMIT.md"), limit::write(results, rates, &report::head()))?;
+    let profiles = folder.join("PROFILE.md");
+    match profile_report::write(results, rates, &report::head()) {
+        Some(text) => fs::write(profiles, text)?,
+        // That of an earlier run would be taken for this one's.
+        None => drop(fs::remove_file(profiles)),
+    }
     for result in results {
         fs::write(folder.join("plots").join(format!("{}.svg", result.job.name)), plot::draw(result))?;
     }

@@ -1,15 +1,18 @@
 //! Runs one command and says what it took: wall time, processor time, peak memory.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
 
 /// No run takes longer.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -22,6 +25,26 @@ pub struct Run {
     pub cpu: f64,
     /// Of the largest process; `None` without GNU time.
     pub memory: Option<u64>,
+}
+
+/// What one run took and said, with the time of each line since the start of the process.
+#[derive(Debug)]
+pub struct Told {
+    pub wall: f64,
+    pub lines: Vec<(f64, String)>,
+}
+
+/// Seconds of processors.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Times {
+    pub user: f64,
+    pub system: f64,
+}
+
+impl Times {
+    pub fn sum(self) -> f64 {
+        self.user + self.system
+    }
 }
 
 /// The surroundings of every command: no settings, logins or caches of whoever runs the bench.
@@ -44,10 +67,7 @@ impl Surroundings {
 
     /// Runs `words`. An exit status other than 0 is an error with the end of what it said.
     pub fn run(&self, words: &[String]) -> io::Result<Run> {
-        // skopeo remembers in its data folder where it has seen which blob: each run is its first.
-        let data = self.home.join("data");
-        let _ = fs::remove_dir_all(&data);
-        fs::create_dir_all(&data)?;
+        let data = self.fresh_data()?;
         let (said, peak) = (self.home.join("said"), self.home.join("peak"));
         // By GNU time, since the peak of a child of this process would begin at the memory of this process.
         let mut command = Command::new(self.gnu_time.unwrap_or(&words[0]));
@@ -61,18 +81,10 @@ impl Surroundings {
         let before = children_cpu()?;
         let begun = Instant::now();
         let mut child = command.spawn()?;
-        let group = child.id();
-        let (done, watched) = channel::<()>();
-        let watch = thread::spawn(move || {
-            if watched.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
-                let _ = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
-            }
-        });
-        let status = child.wait()?;
-        let wall = begun.elapsed().as_secs_f64();
-        let cpu = children_cpu()? - before;
-        drop(done);
-        let _ = watch.join();
+        let (status, wall, cpu) = within_limit(&mut child, |child| {
+            let status = child.wait()?;
+            Ok((status, begun.elapsed().as_secs_f64(), children_cpu()? - before))
+        })?;
         if !status.success() {
             let text = fs::read_to_string(&said)?;
             let end: Vec<&str> = text.lines().rev().take(3).collect();
@@ -83,6 +95,37 @@ impl Surroundings {
         }
         let memory = fs::read_to_string(&peak).ok().and_then(|text| text.trim().parse::<u64>().ok());
         Ok(Run { wall, cpu, memory: memory.map(|kilobytes| kilobytes * 1024) })
+    }
+
+    /// Runs `words` with nothing between, and reads what it says.
+    pub fn run_told(&self, words: &[String]) -> io::Result<Told> {
+        let data = self.fresh_data()?;
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        self.surround(&mut command, &data);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        let begun = Instant::now();
+        let mut child = command.spawn()?;
+        let (status, told) = within_limit(&mut child, |child| {
+            let mut lines = vec![];
+            for line in child.stderr.take().map(BufReader::new).into_iter().flat_map(BufReader::lines) {
+                lines.push((begun.elapsed().as_secs_f64(), line?));
+            }
+            Ok((child.wait()?, Told { wall: begun.elapsed().as_secs_f64(), lines }))
+        })?;
+        if status.success() {
+            return Ok(told);
+        }
+        let last = told.lines.last().map(|(_, line)| line.as_str()).unwrap_or_default();
+        Err(io::Error::other(format!("{status}: {last}")))
+    }
+
+    /// skopeo remembers in its data folder where it has seen which blob: each run is its first.
+    fn fresh_data(&self) -> io::Result<PathBuf> {
+        let data = self.home.join("data");
+        let _ = fs::remove_dir_all(&data);
+        fs::create_dir_all(&data)?;
+        Ok(data)
     }
 
     /// Runs `words` with nothing between: for what takes a millisecond.
@@ -121,11 +164,37 @@ impl Surroundings {
     }
 }
 
+/// Does `work` with a child, which is ended with all that it started when it takes too long.
+fn within_limit<T>(child: &mut Child, work: impl FnOnce(&mut Child) -> io::Result<T>) -> io::Result<T> {
+    let group = child.id();
+    let (done, watched) = channel::<()>();
+    let watch = thread::spawn(move || {
+        if watched.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
+        }
+    });
+    let worked = work(child);
+    drop(done);
+    let _ = watch.join();
+    worked
+}
+
 /// Processor time of all children that have ended.
 fn children_cpu() -> io::Result<f64> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+    Ok(times_of(UsageWho::RUSAGE_CHILDREN)?.sum())
+}
+
+pub fn times_of(who: UsageWho) -> io::Result<Times> {
+    let usage = getrusage(who)?;
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Ok(Times { user: seconds(usage.user_time()), system: seconds(usage.system_time()) })
+}
+
+/// Processor time of a process, its threads that have ended among it. By its clock: /proc has it in hundredths of
+/// seconds, or loses those threads.
+pub fn cpu_of(process: u32) -> io::Result<f64> {
+    let clock = clock_getcpuclockid(Pid::from_raw(process.cast_signed()))?;
+    Ok(Duration::from(clock.now()?).as_secs_f64())
 }
 
 /// The middle of `values`; of an even number the mean of the two in the middle.

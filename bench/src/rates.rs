@@ -12,14 +12,12 @@ use sha2::{Digest, Sha256};
 use crate::http::{self, Session};
 use crate::images::{Image, put_blob};
 use crate::machine;
-use crate::measure::median;
+use crate::measure::{cpu_of, median};
 use crate::registries::{Lab, Link};
 
 /// A blob to measure the registry with.
 const PROBE: Image = Image { repository: "bench/probe", count: 1, indexed: false, layers: 1, layer_bytes: 500_000_000 };
 const SMALL_REQUESTS: usize = 300;
-/// Of /proc/<pid>/stat, on every Linux that Rust runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 #[derive(Debug, Default)]
 pub struct Rates {
@@ -106,15 +104,6 @@ fn hash() -> f64 {
         .collect();
     // The best: what disturbs can only make it slower.
     times.into_iter().fold(f64::MAX, f64::min) / (rounds * piece.len()) as f64
-}
-
-/// User and system time of a process.
-fn cpu_of(process: u32) -> io::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // Behind the name, which may hold anything: state is the first word, utime and stime the 12th and 13th.
-    let words: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| words.get(at).and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
-    Ok((ticks(11) + ticks(12)) / TICKS_PER_SECOND)
 }
 
 /// The time of a request through the proxy, with its connection.

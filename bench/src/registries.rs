@@ -63,6 +63,8 @@ pub struct Lab {
     /// The name under which TLS is spoken.
     pub name: String,
     pub nginx_log: PathBuf,
+    /// Its process, where it is here.
+    pub nginx: Option<u32>,
     children: Vec<Child>,
     folders: Vec<PathBuf>,
 }
@@ -98,10 +100,11 @@ impl Lab {
             Ok(Side { address, process, storage: storage.join(which), log: log_of(work, which), distance, plain, tls })
         };
         let (source, destination) = (side(0, "source")?, side(1, "destination")?);
+        let process = nginx.as_ref().map(Child::id);
         children.extend(nginx);
         let folders = vec![storage.to_owned()];
         let nginx_log = work.join("nginx-access.log");
-        Ok(Self { source, destination, authorities, name, nginx_log, children, folders })
+        Ok(Self { source, destination, authorities, name, nginx_log, nginx: process, children, folders })
     }
 
     pub fn has_tls(&self) -> bool {

@@ -31,6 +31,11 @@ pub fn write(results: &[JobResult], judged: &[Judged], with: &Circumstances) -> 
     let mut text = format!("# Results\n\n{}\n\n", head());
     text.push_str(&versions(with));
     text.push_str(&how(with));
+    if results.iter().flat_map(|result| &result.measured).any(|measured| measured.profile.is_some()) {
+        text.push_str(
+            "\nWhere the time of imgstep goes, request by request and by processes, is in [PROFILE.md](PROFILE.md).\n",
+        );
+    }
     text.push_str("\n## Targets\n\n| target | measured | met |\n|---|---|---|\n");
     for Judged { target, measured, met } in judged {
         let met = met.map_or("–", |met| if met { "yes" } else { "**no**" });

@@ -44,6 +44,15 @@ pub struct Places<'a> {
     to: String,
 }
 
+#[cfg(test)]
+impl<'a> Places<'a> {
+    /// Of plain HTTP, by host and repository.
+    pub fn of(source: &str, from: &str, destination: &str, to: &str, files: &'a Files) -> Self {
+        let [source, from, destination, to] = [source, from, destination, to].map(str::to_owned);
+        Self { source, destination, tls: false, files, from, to }
+    }
+}
+
 impl Places<'_> {
     /// `tag` of the image that is read.
     pub fn from(&self, tag: &str) -> String {
@@ -76,7 +85,7 @@ impl Work {
         }
     }
 
-    fn within_one_registry(self) -> bool {
+    pub fn within_one_registry(self) -> bool {
         matches!(self, Self::Mount(_) | Self::Index(_) | Self::Many { .. })
     }
 

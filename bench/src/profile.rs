@@ -1,0 +1,268 @@
+//! Where the time of a scenario goes: imgstep is run again, after the timed rounds, and says every request with `-v`;
+//! the processor time of all that take part is read before and after.
+
+use std::io;
+
+use nix::sys::resource::UsageWho;
+
+use crate::measure::{Times, Told, cpu_of, median, times_of};
+use crate::registries::Lab;
+use crate::work::Places;
+
+/// Runs, of which the one with the median time is shown request by request.
+pub const RUNS: usize = 5;
+
+#[derive(Debug)]
+pub struct Profile {
+    /// Mean of all runs.
+    pub wall: f64,
+    /// Of the run that is shown.
+    pub shown: f64,
+    /// Its requests, by when the first of each kind was sent.
+    pub groups: Vec<Group>,
+    /// Means of all runs.
+    pub spent: Spent,
+}
+
+/// Seconds of processors, by who took them.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Spent {
+    pub imgstep: Times,
+    pub source: f64,
+    pub destination: f64,
+    pub nginx: Option<f64>,
+    /// The bench itself, which is the proxy and reads what imgstep says.
+    pub bench: f64,
+}
+
+/// Requests of one kind to one place. Times are seconds from the start of the process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    pub place: &'static str,
+    pub kind: &'static str,
+    pub count: usize,
+    pub first_sent: f64,
+    pub last_sent: f64,
+    pub first_answered: f64,
+    pub last_answered: f64,
+}
+
+/// One request, as a line of `-v` says it.
+#[derive(Debug, PartialEq)]
+struct Said<'a> {
+    method: &'a str,
+    /// Without its scheme.
+    address: &'a str,
+    /// A status, or why there was none.
+    answer: &'a str,
+    milliseconds: f64,
+}
+
+/// The same command, but it says its requests.
+pub fn telling(words: &[String]) -> Vec<String> {
+    words.iter().map(|word| if word == "-q" { "-v".to_owned() } else { word.clone() }).collect()
+}
+
+impl Profile {
+    /// Runs `run` some times, each after `prepare`.
+    pub fn measure(
+        lab: &Lab,
+        places: &Places,
+        prepare: impl Fn() -> io::Result<()>,
+        run: impl Fn() -> io::Result<Told>,
+    ) -> io::Result<Self> {
+        let (mut runs, mut spent) = (vec![], vec![]);
+        for _ in 0..RUNS {
+            prepare()?;
+            let before = Spent::until_now(lab, places.tls)?;
+            runs.push(run()?);
+            spent.push(Spent::until_now(lab, places.tls)?.since(before));
+        }
+        let walls: Vec<f64> = runs.iter().map(|run| run.wall).collect();
+        let middle = median(&walls);
+        // RUNS is odd, so that the median is one of them.
+        let shown = runs.iter().min_by(|a, b| (a.wall - middle).abs().total_cmp(&(b.wall - middle).abs()));
+        let shown = shown.ok_or_else(|| io::Error::other("no run"))?;
+        let wall = walls.iter().sum::<f64>() / walls.len() as f64;
+        let groups = group(&shown.lines, places);
+        if groups.is_empty() {
+            return Err(io::Error::other("imgstep said no request"));
+        }
+        Ok(Self { wall, shown: shown.wall, groups, spent: Spent::mean(&spent) })
+    }
+}
+
+impl Spent {
+    fn until_now(lab: &Lab, tls: bool) -> io::Result<Self> {
+        Ok(Self {
+            imgstep: times_of(UsageWho::RUSAGE_CHILDREN)?,
+            source: cpu_of(lab.source.process)?,
+            destination: cpu_of(lab.destination.process)?,
+            nginx: lab.nginx.filter(|_| tls).map(cpu_of).transpose()?,
+            bench: cpu_of(std::process::id())?,
+        })
+    }
+
+    /// A figure for each, of two readings.
+    fn with(self, other: Self, each: impl Fn(f64, f64) -> f64) -> Self {
+        Self {
+            imgstep: Times {
+                user: each(self.imgstep.user, other.imgstep.user),
+                system: each(self.imgstep.system, other.imgstep.system),
+            },
+            source: each(self.source, other.source),
+            destination: each(self.destination, other.destination),
+            nginx: self.nginx.zip(other.nginx).map(|(one, two)| each(one, two)),
+            bench: each(self.bench, other.bench),
+        }
+    }
+
+    fn since(self, before: Self) -> Self {
+        self.with(before, |now, then| now - then)
+    }
+
+    fn mean(all: &[Self]) -> Self {
+        let sum = all.iter().copied().reduce(|sum, one| sum.with(one, |sum, one| sum + one)).unwrap_or_default();
+        sum.with(sum, |sum, _| sum / all.len() as f64)
+    }
+
+    pub fn sum(&self) -> f64 {
+        self.imgstep.sum() + self.source + self.destination + self.nginx.unwrap_or(0.0) + self.bench
+    }
+}
+
+/// `None` for lines that say something else.
+fn said(line: &str) -> Option<Said<'_>> {
+    let (request, answer) = line.split_once(" → ")?;
+    let (method, url) = request.split_once(' ')?;
+    let (_, address) = url.split_once("://")?;
+    let (answer, took) = answer.rsplit_once(" (")?;
+    let milliseconds = took.strip_suffix(" ms)")?.parse().ok()?;
+    Some(Said { method, address, answer, milliseconds })
+}
+
+/// The requests among `lines`, by place and kind.
+fn group(lines: &[(f64, String)], places: &Places) -> Vec<Group> {
+    let (from, to) = places.repositories();
+    let (from, to) = (address_of(&from), address_of(&to));
+    let mut groups: Vec<Group> = vec![];
+    for (answered, line) in lines {
+        let Some(request) = said(line) else { continue };
+        let (place, rest) = if let Some(rest) = request.address.strip_prefix(&to) {
+            ("destination", rest)
+        } else if let Some(rest) = request.address.strip_prefix(&from) {
+            ("source", rest)
+        } else {
+            ("elsewhere", "")
+        };
+        let (answered, sent) = (*answered, answered - request.milliseconds / 1e3);
+        let kind = kind(request.method, rest, request.answer);
+        match groups.iter_mut().find(|group| group.place == place && group.kind == kind) {
+            Some(group) => {
+                group.count += 1;
+                group.first_sent = group.first_sent.min(sent);
+                group.last_sent = group.last_sent.max(sent);
+                group.first_answered = group.first_answered.min(answered);
+                group.last_answered = group.last_answered.max(answered);
+            }
+            None => groups.push(Group {
+                place,
+                kind,
+                count: 1,
+                first_sent: sent,
+                last_sent: sent,
+                first_answered: answered,
+                last_answered: answered,
+            }),
+        }
+    }
+    groups.sort_by(|a, b| a.first_sent.total_cmp(&b.first_sent));
+    groups
+}
+
+/// `HOST:PORT/REPOSITORY` as the beginning of an address.
+fn address_of(repository: &str) -> String {
+    let (host, name) = repository.split_once('/').unwrap_or((repository, ""));
+    format!("{host}/v2/{name}/")
+}
+
+/// `rest` is what follows the repository.
+fn kind(method: &str, rest: &str, answer: &str) -> &'static str {
+    let by_digest = rest.starts_with("manifests/sha256:");
+    let what = rest.split(['/', '?']).next().unwrap_or_default();
+    let upload = rest.starts_with("blobs/uploads/");
+    match (method, what) {
+        ("GET", "manifests") if by_digest => "manifests read, by digest",
+        ("GET", "manifests") => "manifests read, by tag",
+        ("HEAD", "manifests") if by_digest => "manifests asked for, by digest",
+        ("HEAD", "manifests") => "manifests asked for, by tag",
+        ("PUT", "manifests") if by_digest => "manifests written, by digest",
+        ("PUT", "manifests") => "manifests written, by tag",
+        ("GET", "blobs") if !upload => "blobs opened",
+        ("HEAD", "blobs") => "blobs asked for",
+        ("POST", "blobs") if answer == "201" => "blobs mounted",
+        ("POST", "blobs") => "uploads begun",
+        ("PATCH", "blobs") => "blobs sent, in parts",
+        ("PUT", "blobs") if upload => "blobs sent",
+        ("GET", "tags") => "tags listed",
+        _ => "something else",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_request_or_something_else() {
+        let line = "PUT http://127.0.0.1:5931/v2/a/base/blobs/uploads/d232?_state=…&digest=sha256:cbea → 201 (4 ms)";
+        let address = "127.0.0.1:5931/v2/a/base/blobs/uploads/d232?_state=…&digest=sha256:cbea";
+        assert_eq!(said(line), Some(Said { method: "PUT", address, answer: "201", milliseconds: 4.0 }));
+        let failed = said("GET https://vm:443/v2/a/manifests/v1 → connection reset (by peer) (12 ms)");
+        assert_eq!(failed.map(|failed| failed.answer), Some("connection reset (by peer)"));
+        assert_eq!(said("promoted 127.0.0.1:5931/b/base:v2 (2 platforms): 3 blobs mounted, in 0.02 s"), None);
+        assert_eq!(said("error: a → b"), None);
+    }
+
+    #[test]
+    fn a_kind_is_told_by_method_address_and_answer() {
+        assert_eq!(kind("GET", "manifests/v1", "200"), "manifests read, by tag");
+        assert_eq!(kind("GET", "manifests/sha256:1", "200"), "manifests read, by digest");
+        assert_eq!(kind("HEAD", "manifests/sha256:1", "404"), "manifests asked for, by digest");
+        assert_eq!(kind("POST", "blobs/uploads/?mount=sha256:1&from=a", "201"), "blobs mounted");
+        assert_eq!(kind("POST", "blobs/uploads/", "202"), "uploads begun");
+        assert_eq!(kind("PATCH", "blobs/uploads/1", "202"), "blobs sent, in parts");
+        assert_eq!(kind("PUT", "blobs/uploads/1?digest=sha256:1", "201"), "blobs sent");
+        assert_eq!(kind("GET", "blobs/sha256:1", "200"), "blobs opened");
+        assert_eq!(kind("DELETE", "blobs/uploads/1", "204"), "something else");
+        assert_eq!(kind("GET", "", "200"), "something else");
+    }
+
+    #[test]
+    fn requests_are_grouped_by_place_and_kind_in_the_order_of_being_sent() {
+        let files = crate::files::Files::default();
+        let places = Places::of("one:5000", "a/base", "two:5001", "out/imgstep", &files);
+        let lines = [
+            (0.110, "GET http://one:5000/v2/a/base/manifests/sha256:1 → 200 (50 ms)"),
+            (0.130, "GET http://one:5000/v2/a/base/manifests/sha256:2 → 200 (60 ms)"),
+            (0.050, "GET http://one:5000/v2/a/base/manifests/v1 → 200 (40 ms)"),
+            (0.055, "HEAD http://two:5001/v2/out/imgstep/manifests/v1 → 404 (41 ms)"),
+            (0.060, "GET http://three/token → 200 (1 ms)"),
+            (0.200, "promoted it"),
+        ];
+        let lines = lines.map(|(at, line)| (at, line.to_owned()));
+        let groups = group(&lines, &places);
+        let told: Vec<_> = groups.iter().map(|group| (group.place, group.kind, group.count)).collect();
+        let expected = [
+            ("source", "manifests read, by tag", 1),
+            ("destination", "manifests asked for, by tag", 1),
+            ("elsewhere", "something else", 1),
+            ("source", "manifests read, by digest", 2),
+        ];
+        assert_eq!(told, expected);
+        let Group { first_sent, last_sent, first_answered, last_answered, .. } = groups[3];
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(close(first_sent, 0.060) && close(last_sent, 0.070), "{first_sent} {last_sent}");
+        assert!(close(first_answered, 0.110) && close(last_answered, 0.130), "{first_answered} {last_answered}");
+    }
+}
