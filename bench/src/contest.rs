@@ -163,11 +163,11 @@ impl Bench<'_> {
     }
 
     fn try_first(&self, scenario: &Scenario, outcome: &mut Outcome) -> io::Result<()> {
-        let (work, tool) = (scenario.work, outcome.contender.tool);
+        let work = scenario.work;
         if work == Work::Version {
             return self.surroundings.run_bare(&outcome.contender.words).map(drop);
         }
-        work.prepare(self.lab, tool)?;
+        work.prepare(self.lab, &outcome.contender)?;
         if work.once_before() {
             self.surroundings.run(&outcome.contender.words)?;
             self.settle()?;
@@ -175,7 +175,7 @@ impl Bench<'_> {
         let before = self.lab.seen()?;
         let run = self.surroundings.run(&outcome.contender.words)?;
         outcome.seen = self.settle()?.since(&before);
-        outcome.layer = work.check(self.lab, self.files, tool)?;
+        outcome.layer = work.check(self.lab, self.files, &outcome.contender)?;
         if !scenario.link.direct {
             outcome.runs.push(run);
         }
@@ -200,7 +200,7 @@ impl Bench<'_> {
         if scenario.work == Work::Version {
             return self.surroundings.run_bare(&contender.words);
         }
-        scenario.work.prepare(self.lab, contender.tool)?;
+        scenario.work.prepare(self.lab, contender)?;
         let (_, words) = self.by_its_link(scenario, contender);
         let run = self.surroundings.run(&words)?;
         self.settle()?;
@@ -223,7 +223,7 @@ impl Bench<'_> {
         let words = profile::telling(&words);
         let prepare = || {
             self.settle()?;
-            scenario.work.prepare(self.lab, ours.contender.tool)
+            scenario.work.prepare(self.lab, &ours.contender)
         };
         let profile = Profile::measure(self.lab, &places, prepare, || self.surroundings.run_told(&words))?;
         self.settle()?;

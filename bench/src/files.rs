@@ -15,6 +15,8 @@ const FILE_LIMIT: u64 = 60_000_000;
 pub struct Files {
     pub folder: PathBuf,
     pub tar: PathBuf,
+    /// Where one may put an image beside the tar, as compressors put their results.
+    pub layout: PathBuf,
     pub bytes: u64,
     pub count: usize,
     pub program: PathBuf,
@@ -31,7 +33,8 @@ impl Files {
         }
         // Mixed: libraries, programs, texts, sources. The same machine gives the same files in the same order.
         found.sort_by_key(|(path, _)| mixed(path));
-        let mut files = Self { folder: work.join("folder"), tar: work.join("folder.tar"), ..Self::default() };
+        let [folder, tar_path, layout] = ["folder", "folder.tar", "layout"].map(|name| work.join(name));
+        let mut files = Self { folder, tar: tar_path, layout, ..Self::default() };
         fresh(&files.folder)?;
         if with_folder {
             files.copy_folder(&found)?;

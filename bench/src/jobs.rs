@@ -168,9 +168,10 @@ fn making() -> Vec<Job> {
         Job {
             name: "append-folder",
             title: "700 MB of mixed files on a small base in another registry",
-            words: "Files from this machine's /usr. imgstep is given the folder (and, in a row of its own, a tar of it), \
-                    crane and regctl a tar that was made before; in a row of its own, crane reads from tar through a \
-                    pipe. Timed without the proxy.",
+            words: "Files from this machine's /usr. imgstep is given the folder (and, in rows of their own, a tar of it, and \
+                    that tar into an OCI layout beside it instead of a registry, which is what a compressor does), crane \
+                    and regctl a tar that was made before; in a row of its own, crane reads from tar through a pipe. Timed \
+                    without the proxy.",
             scenarios: vec![scenario("no limit", Work::AppendFolder(SMALL_BASE), direct())],
             budget: 25.0,
         },

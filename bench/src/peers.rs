@@ -31,6 +31,17 @@ pub struct Contender {
     pub tool: Tool,
     pub label: String,
     pub words: Vec<String>,
+    /// The OCI layout that it writes to instead of the destination.
+    pub layout: Option<PathBuf>,
+}
+
+/// The row that does what a compressor does: a tar in, a layer of it in a file out.
+pub const INTO_LAYOUT: &str = "imgstep, into a layout";
+
+impl Contender {
+    fn new(tool: Tool, label: &str, words: Vec<String>) -> Self {
+        Self { tool, label: label.to_owned(), words, layout: None }
+    }
 }
 
 impl Tool {
@@ -81,7 +92,7 @@ pub fn first_version_line(program: &Path, words: &[&str]) -> Option<String> {
 
 /// The ways of `found` to do `work`, or the reason why there is none.
 pub fn contenders(found: &Found, work: Work, places: &Places) -> Result<Vec<Contender>, &'static str> {
-    let say = |label: &str, words: Vec<String>| Contender { tool: found.tool, label: label.to_owned(), words };
+    let say = |label: &str, words| Contender::new(found.tool, label, words);
     let name = found.tool.name();
     let program = found.program.as_str();
     match work {
@@ -181,7 +192,7 @@ fn index(found: &Found, children: usize, places: &Places) -> Result<Vec<String>,
 
 /// One program on every platform of an index.
 fn append_program(found: &Found, base: Image, places: &Places) -> Result<Vec<Contender>, &'static str> {
-    let say = |label: &str, words: Vec<String>| vec![Contender { tool: found.tool, label: label.to_owned(), words }];
+    let say = |label: &str, words| vec![Contender::new(found.tool, label, words)];
     let (from, to) = (places.from("v1"), places.to("v1"));
     let program = found.program.as_str();
     let tar = places.files.program_tar.display();
@@ -215,18 +226,25 @@ fn append_program(found: &Found, base: Image, places: &Places) -> Result<Vec<Con
 
 /// Hundreds of megabytes of files, on a small base.
 fn append_folder(found: &Found, places: &Places) -> Result<Vec<Contender>, &'static str> {
-    let say = |label: &str, words: Vec<String>| Contender { tool: found.tool, label: label.to_owned(), words };
+    let say = |label: &str, words| Contender::new(found.tool, label, words);
     let (from, to) = (places.from("v1"), places.to("v1"));
     let program = found.program.as_str();
     let (tar, folder) = (places.files.tar.display().to_string(), places.files.folder.display().to_string());
     match found.tool {
         Tool::Imgstep => {
             // Among a system's files are programs for other processors, which it would refuse.
-            let options = ["append", "-q", "--allow-foreign-binaries", &from, "--to", &to, "--layer"];
-            let append = |layer: &str| [words(program, &options), vec![layer.to_owned()]].concat();
+            let options = ["append", "-q", "--allow-foreign-binaries", &from];
+            let into =
+                |to: &str, layer: &str| [words(program, &options), words("--to", &[to, "--layer", layer])].concat();
+            let append = |layer: &str| into(&to, layer);
+            let layout = &places.files.layout;
             Ok(vec![
                 say("imgstep", append(&format!("{folder}=/data"))),
                 say("imgstep, from a tar", append(&tar)),
+                Contender {
+                    layout: Some(layout.clone()),
+                    ..say(INTO_LAYOUT, into(&format!("oci:{}:v1", layout.display()), &tar))
+                },
                 say("imgstep, one core", [words("taskset", &["-c", "0"]), append(&format!("{folder}=/data"))].concat()),
                 say("imgstep, zstd", [append(&format!("{folder}=/data")), words("--compression", &["zstd"])].concat()),
             ])

@@ -95,7 +95,8 @@ fn spent(profile: &Profile, measured: &Measured, rates: &Rates) -> Vec<(String, 
     lines.push(("**together**".to_owned(), spent.sum()));
     lines.push((format!("together ÷ {cores} cores"), spent.sum() / cores as f64));
     lines.push(("**wall**".to_owned(), profile.wall));
-    if let Some(least) = Least::of(work) {
+    // Without a distance all of it is left to explain.
+    if let Some(least) = Least::of(work).filter(|_| !link.round_trip.is_zero()) {
         let trips = least.trips(link);
         let seconds = trips as f64 * link.round_trip.as_secs_f64();
         lines.push((format!("{trips} round trips of {} ms", link.round_trip.as_millis()), seconds));

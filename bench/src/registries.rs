@@ -215,7 +215,8 @@ impl Side {
     }
 }
 
-fn remove(folder: &Path) -> io::Result<()> {
+/// Removes a folder that may not be there.
+pub fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -1,8 +1,8 @@
 //! What is to be done in a scenario, between which places, from which state; and that it has been done.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::files::Files;
 use crate::http;
 use crate::images::{INDEX, Image, MANIFEST, sha256};
-use crate::peers::Tool;
-use crate::registries::{Lab, Link, Side};
+use crate::peers::{Contender, Tool};
+use crate::registries::{Lab, Link, Side, remove};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
@@ -121,7 +121,11 @@ impl Work {
     }
 
     /// Before each run: the destination has nothing, unless it should have all.
-    pub fn prepare(self, lab: &Lab, tool: Tool) -> io::Result<()> {
+    pub fn prepare(self, lab: &Lab, contender: &Contender) -> io::Result<()> {
+        if let Some(layout) = &contender.layout {
+            return remove(layout);
+        }
+        let tool = contender.tool;
         match self {
             Self::Version => Ok(()),
             _ if self.is_there() => Ok(()),
@@ -137,8 +141,8 @@ impl Work {
     }
 
     /// That it has been done, by looking into the destination; the size of the layer that was made, if one was.
-    pub fn check(self, lab: &Lab, files: &Files, tool: Tool) -> io::Result<Option<u64>> {
-        let (side, repository) = (self.side(lab), self.repository(tool));
+    pub fn check(self, lab: &Lab, files: &Files, contender: &Contender) -> io::Result<Option<u64>> {
+        let (side, repository) = (self.side(lab), self.repository(contender.tool));
         match self {
             Self::Copy(_) | Self::Mount(_) | Self::Again(_) | Self::Many { .. } => {
                 for tag in self.image().map(|image| image.tags()).unwrap_or_default() {
@@ -161,9 +165,12 @@ impl Work {
                 complete(side, &repository, &index).map(|()| None)
             }
             Self::Append(base) | Self::AppendFolder(base) => {
+                let content = if matches!(self, Self::Append(_)) { files.program_bytes } else { files.bytes };
+                if let Some(layout) = &contender.layout {
+                    return appended_in(layout, base, content).map(Some);
+                }
                 let (_, made) = manifest(side, &repository, "v1")?;
                 complete(side, &repository, &made)?;
-                let content = if matches!(self, Self::Append(_)) { files.program_bytes } else { files.bytes };
                 appended(side, &repository, &made, base, content).map(Some)
             }
             Self::Version => Ok(None),
@@ -221,16 +228,40 @@ fn appended(side: &Side, repository: &str, made: &Value, base: Image, content: u
     }
     let mut layer_bytes = 0;
     for image in images {
-        let layers = list(&image, "layers");
-        let last = layers.last().filter(|_| layers.len() == base.layers + 1);
-        let last = last.ok_or_else(|| io::Error::other(format!("{} layers", layers.len())))?;
-        let bytes = content_bytes(&side.blob(text(last, "digest")))?;
-        if bytes != content {
-            return Err(io::Error::other(format!("the files have {bytes} bytes and not {content}")));
-        }
-        layer_bytes = last["size"].as_u64().unwrap_or(0);
+        layer_bytes = one_more_layer(&image, base, content, |digest| side.blob(digest))?;
     }
     Ok(layer_bytes)
+}
+
+/// The same of an image in an OCI layout, whose blobs must all be there.
+fn appended_in(layout: &Path, base: Image, content: u64) -> io::Result<u64> {
+    let blob = |digest: &str| layout.join("blobs/sha256").join(digest.trim_start_matches("sha256:"));
+    let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json"))?)?;
+    let digest = text(&index["manifests"][0], "digest");
+    let body = fs::read(blob(digest))?;
+    if sha256(&body) != digest {
+        return Err(io::Error::other(format!("{digest} in the layout is {}", sha256(&body))));
+    }
+    let image: Value = serde_json::from_slice(&body)?;
+    for one in list(&image, "layers").iter().chain([&image["config"]]) {
+        let path = blob(text(one, "digest"));
+        if one["size"].as_u64() != Some(fs::metadata(&path)?.len()) {
+            return Err(io::Error::other(format!("{} has another size", path.display())));
+        }
+    }
+    one_more_layer(&image, base, content, blob)
+}
+
+/// That an image has one layer more than the base, whose files have `content` bytes; the layer's size.
+fn one_more_layer(image: &Value, base: Image, content: u64, blob: impl Fn(&str) -> PathBuf) -> io::Result<u64> {
+    let layers = list(image, "layers");
+    let last = layers.last().filter(|_| layers.len() == base.layers + 1);
+    let last = last.ok_or_else(|| io::Error::other(format!("{} layers", layers.len())))?;
+    let bytes = content_bytes(&blob(text(last, "digest")))?;
+    if bytes != content {
+        return Err(io::Error::other(format!("the files have {bytes} bytes and not {content}")));
+    }
+    Ok(last["size"].as_u64().unwrap_or(0))
 }
 
 /// The bytes of all files in a layer.
