@@ -9,6 +9,7 @@ use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, RANGE};
 use url::Url;
 
+use super::http::Load;
 use super::ranges::{Ahead, Next, Pace};
 use super::repository::{Call, Repository, Room};
 use super::retry;
@@ -51,7 +52,7 @@ impl Repository {
     /// # Errors
     /// An answer other than "there" and "not there".
     pub async fn head_blob(&self, digest: &Digest, room: Room) -> Result<Option<BlobPresence>, Error> {
-        let answer = self.ask_blob(Method::HEAD, digest, (0, None), room).await?;
+        let answer = self.ask_blob(Method::HEAD, digest, (0, None), Load::Light, room).await?;
         match answer.status().as_u16() {
             200 => {
                 let size = answer.header(CONTENT_LENGTH).and_then(|size| size.parse().ok());
@@ -83,9 +84,16 @@ impl Repository {
         Err(error)
     }
 
-    async fn ask_blob(&self, method: Method, digest: &Digest, range: Range, room: Room) -> Result<Answer, Error> {
+    async fn ask_blob(
+        &self,
+        method: Method,
+        digest: &Digest,
+        range: Range,
+        load: Load,
+        room: Room,
+    ) -> Result<Answer, Error> {
         let url = self.url(&format!("blobs/{digest}")).await?;
-        self.ask_blob_at(url, method, digest, range, room).await
+        self.ask_blob_at(url, method, digest, range, load, room).await
     }
 
     async fn ask_blob_at(
@@ -94,6 +102,7 @@ impl Repository {
         method: Method,
         digest: &Digest,
         (offset, until): Range,
+        load: Load,
         room: Room,
     ) -> Result<Answer, Error> {
         let end = until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
@@ -106,6 +115,7 @@ impl Repository {
             url,
             headers: range.as_slice(),
             body: None,
+            load,
             room,
             origin: self.origin().await?,
         };
@@ -165,9 +175,10 @@ impl BlobReader {
         // A redirect's target may live for minutes only: each try begins at the registry again.
         let repository = &self.repository;
         let range = (self.offset, self.until);
+        let load = Load::of_answer(self.size.saturating_sub(self.offset));
         let answer = match self.elsewhere.clone() {
-            Some(url) => repository.ask_blob_at(url, Method::GET, &self.digest, range, Room::Held).await?,
-            None => repository.ask_blob(Method::GET, &self.digest, range, Room::Held).await?,
+            Some(url) => repository.ask_blob_at(url, Method::GET, &self.digest, range, load, Room::Held).await?,
+            None => repository.ask_blob(Method::GET, &self.digest, range, load, Room::Held).await?,
         };
         self.skip = match answer.status().as_u16() {
             206 if starts_at(&answer, self.offset) => 0,

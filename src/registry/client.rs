@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use super::host::{Host, is_loopback};
-use super::http::Http;
+use super::http::{Http, Load};
 use super::ranges;
 use super::repository::Repository;
 use super::tls::{self, Trust, Verification};
@@ -146,10 +146,11 @@ impl Client {
         })
     }
 
-    /// Opens connections to `url`'s host for `count` requests that are about to come. A failure is told by those.
-    pub(super) fn open_ahead(&self, url: &Url, count: usize) {
+    /// Opens connections to `url`'s host for so many `load` requests as `lacking` says that are about to come, if each will
+    /// want one of its own. A failure is told by those requests.
+    pub(super) fn open_ahead(&self, url: &Url, load: Load, lacking: impl FnOnce() -> usize) {
         if let (Ok(http), Ok(uri)) = (self.http(url), super::transport::uri(url)) {
-            http.open_ahead(&uri, count);
+            http.open_ahead(&uri, load, lacking);
         }
     }
 

@@ -1,5 +1,5 @@
-//! HTTP/1.1 itself: connections over TCP and TLS, through a proxy where the environment names one, kept for the next
-//! request, and opened ahead of requests that are known to come.
+//! HTTP itself: connections over TCP and TLS, through a proxy where the environment names one, kept for the next request,
+//! shared by light requests where the server speaks HTTP/2, and opened ahead of requests that are known to come.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -36,6 +36,37 @@ const READ_SIZE: usize = 128 * 1024;
 /// So long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What a shared connection holds for requests that don't read on, in bytes: of one, and of all together. A manifest is
+/// read at once, and of blobs only such pass here as are lighter.
+const SHARED_WINDOW: u32 = 1024 * 1024;
+const SHARED_WINDOWS: u32 = 8 * 1024 * 1024;
+/// A shared connection on which nothing comes is asked for a sign of life, and given up after as long again: requests
+/// would otherwise be sent on it, one try after the other, into nothing.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+/// What a request and its answer carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// Questions, manifests, small blobs: many share one connection, where the server speaks HTTP/2.
+    Light,
+    /// A blob: it has a connection for itself as long as it takes. HTTP/2's windows would hold an upload to some 64 kB for
+    /// each round trip, and one connection all of them to what one is given.
+    Heavy,
+}
+
+impl Load {
+    /// Of a request with a body of so many bytes, `None` if nobody knows how many. All that are sent at once shall fit into
+    /// the window of 64 KiB that HTTP/2 gives a connection to begin with (RFC 9113, section 6.9.2).
+    pub fn of_request(bytes: Option<u64>) -> Self {
+        if bytes.is_some_and(|bytes| bytes <= 8 * 1024) { Self::Light } else { Self::Heavy }
+    }
+
+    /// Of an answer with a body of so many bytes.
+    pub fn of_answer(bytes: u64) -> Self {
+        if bytes <= 64 * 1024 { Self::Light } else { Self::Heavy }
+    }
+}
+
 /// A request's body.
 pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
@@ -59,7 +90,10 @@ type Connecting = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>
 
 /// An HTTP client with one kind of trust.
 pub struct Http {
-    pool: Pool<Connector, Body>,
+    /// One request at a time on each connection, HTTP/1.1: heavy requests to servers that speak HTTP/2.
+    single: Pool<Connector, Body>,
+    /// All other requests.
+    shared: Pool<Connector, Body>,
     connector: Connector,
 }
 
@@ -76,18 +110,27 @@ impl Http {
         tcp.set_tcp_user_timeout(Some(stall_timeout));
         #[cfg(not(target_os = "linux"))]
         let _ = stall_timeout;
+        let mut offering = tls.clone();
+        offering.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let connector = Connector {
             tcp,
             tls: Arc::new(tls),
+            offering: None,
             proxies: proxied.then(|| Arc::new(Matcher::from_env())),
-            ahead: Arc::default(),
+            hosts: Arc::default(),
         };
-        let pool = Pool::builder(TokioExecutor::new())
+        let sharing = Connector { offering: Some(Arc::new(offering)), ..connector.clone() };
+        let mut builder = Pool::builder(TokioExecutor::new());
+        builder
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
             .http1_max_buf_size(READ_SIZE)
-            .build(connector.clone());
-        Self { pool, connector }
+            .http2_initial_stream_window_size(SHARED_WINDOW)
+            .http2_initial_connection_window_size(SHARED_WINDOWS)
+            .http2_keep_alive_interval(ALIVE_INTERVAL)
+            .http2_keep_alive_timeout(ALIVE_INTERVAL);
+        Self { single: builder.build(connector.clone()), shared: builder.build(sharing), connector }
     }
 
     /// Sends a request; the head of its answer.
@@ -97,6 +140,7 @@ impl Http {
     pub async fn send(
         &self,
         mut request: Request<Body>,
+        load: Load,
     ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
         let agent = HeaderValue::from_static(concat!("imgstep/", env!("CARGO_PKG_VERSION")));
         let headers = request.headers_mut();
@@ -108,21 +152,18 @@ impl Http {
         {
             request.headers_mut().insert(PROXY_AUTHORIZATION, login);
         }
-        self.pool.request(request).await
+        let shares = load == Load::Light || self.connector.is_one_at_a_time(request.uri());
+        let pool = if shares { &self.shared } else { &self.single };
+        pool.request(request).await
     }
 
-    /// Opens `count` connections to the host of `uri`, for requests that are about to come.
-    pub fn open_ahead(&self, uri: &Uri, count: usize) {
-        for _ in 0..count {
-            let (sender, receiver) = oneshot::channel();
-            self.connector.ahead().entry(host_of(uri)).or_default().push_back((Instant::now(), receiver));
-            let connecting = self.connector.connect(uri.clone());
-            tokio::spawn(async move {
-                // A failure is told by the request that tries again.
-                if let Ok(stream) = connecting.await {
-                    let _ = sender.send(stream);
-                }
-            });
+    /// Opens connections to the host of `uri` for as many requests that are about to come as `lacking` says, if each will
+    /// want one of its own. While that is not known of light ones, it is done as soon as it is.
+    pub fn open_ahead(&self, uri: &Uri, load: Load, lacking: impl FnOnce() -> usize) {
+        if load == Load::Heavy || self.connector.is_one_at_a_time(uri) {
+            self.connector.open_ahead(uri, lacking());
+        } else if self.connector.speaks_http2(uri).is_none() {
+            self.connector.hosts().entry(host_of(uri)).or_default().expected += lacking();
         }
     }
 }
@@ -131,30 +172,92 @@ fn host_of(uri: &Uri) -> String {
     format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |host| host.as_str()))
 }
 
-type Ahead = HashMap<String, VecDeque<(Instant, oneshot::Receiver<Stream>)>>;
+/// What is known of a host, and kept for it.
+#[derive(Default)]
+struct Place {
+    /// What it chose when it was offered HTTP/2.
+    speaks_http2: Option<bool>,
+    /// Light requests that are about to come, and may want a connection each.
+    expected: usize,
+    /// The connections that are open, or being opened, and have no request yet. None of them speaks HTTP/2.
+    ahead: VecDeque<(Instant, oneshot::Receiver<Stream>)>,
+}
 
-/// What the pool gets its connections from.
+/// What a pool gets its connections from.
 #[derive(Clone)]
 struct Connector {
     tcp: HttpConnector,
     tls: Arc<ClientConfig>,
+    /// The same, offering HTTP/2: of the pool that shares connections.
+    offering: Option<Arc<ClientConfig>>,
     proxies: Option<Arc<Matcher>>,
-    /// By host: the connections that are open, or being opened, and have no request yet.
-    ahead: Arc<Mutex<Ahead>>,
+    hosts: Arc<Mutex<HashMap<String, Place>>>,
 }
 
 impl Connector {
-    fn ahead(&self) -> std::sync::MutexGuard<'_, Ahead> {
-        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hosts(&self) -> std::sync::MutexGuard<'_, HashMap<String, Place>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn speaks_http2(&self, uri: &Uri) -> Option<bool> {
+        self.hosts().get(&host_of(uri)).and_then(|place| place.speaks_http2)
+    }
+
+    /// Whether each connection to a host is known to carry one request at a time. HTTP/2 is spoken over TLS alone, where the
+    /// server chooses it (RFC 9113, section 3.2).
+    fn is_one_at_a_time(&self, uri: &Uri) -> bool {
+        uri.scheme_str() == Some("http") || self.speaks_http2(uri) == Some(false)
+    }
+
+    fn open_ahead(&self, uri: &Uri, count: usize) {
+        for _ in 0..count {
+            let (sender, receiver) = oneshot::channel();
+            self.hosts().entry(host_of(uri)).or_default().ahead.push_back((Instant::now(), receiver));
+            let connecting = self.connect(uri.clone());
+            tokio::spawn(async move {
+                // A failure is told by the request that tries again.
+                if let Ok(stream) = connecting.await {
+                    let _ = sender.send(stream);
+                }
+            });
+        }
+    }
+
+    /// What became of the offer of HTTP/2.
+    fn learn(&self, uri: &Uri, speaks_http2: bool) {
+        let expected = {
+            let mut hosts = self.hosts();
+            let place = hosts.entry(host_of(uri)).or_default();
+            place.speaks_http2 = Some(speaks_http2);
+            std::mem::take(&mut place.expected)
+        };
+        if !speaks_http2 {
+            self.open_ahead(uri, expected);
+        }
     }
 
     fn proxy_of(&self, uri: &Uri) -> Option<Intercept> {
         self.proxies.as_ref()?.intercept(uri)
     }
 
-    /// A new connection.
+    /// A new connection, on which HTTP/2 is offered; what becomes of the offer is remembered.
+    fn connect_offering(&self, uri: Uri, tls: &Arc<ClientConfig>) -> Connecting {
+        let connecting = self.connect_with(uri.clone(), tls);
+        let connector = self.clone();
+        Box::pin(async move {
+            let stream = connecting.await?;
+            connector.learn(&uri, stream.connected().is_negotiated_h2());
+            Ok(stream)
+        })
+    }
+
+    /// A new connection for one request at a time.
     fn connect(&self, uri: Uri) -> Connecting {
-        let tls = Arc::clone(&self.tls);
+        self.connect_with(uri, &self.tls)
+    }
+
+    fn connect_with(&self, uri: Uri, tls: &Arc<ClientConfig>) -> Connecting {
+        let tls = Arc::clone(tls);
         let mut direct = HttpsConnector::from((self.tcp.clone(), Arc::clone(&tls)));
         let connecting: Connecting = match self.proxy_of(&uri) {
             None => Box::pin(async move { Ok(Stream::new(direct.call(uri).await?, false)) }),
@@ -177,9 +280,9 @@ impl Connector {
     }
 
     fn next_ahead(&self, uri: &Uri) -> Option<oneshot::Receiver<Stream>> {
-        let mut ahead = self.ahead();
-        let waiting = ahead.get_mut(&host_of(uri))?;
-        while let Some((begun, stream)) = waiting.pop_front() {
+        let mut hosts = self.hosts();
+        let place = hosts.get_mut(&host_of(uri))?;
+        while let Some((begun, stream)) = place.ahead.pop_front() {
             if begun.elapsed() < AHEAD_TIMEOUT {
                 return Some(stream);
             }
@@ -198,6 +301,9 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Connecting {
+        if let Some(tls) = self.offering.as_ref().filter(|_| !self.is_one_at_a_time(&uri)) {
+            return self.connect_offering(uri, tls);
+        }
         let Some(ahead) = self.next_ahead(&uri) else { return self.connect(uri) };
         let connector = self.clone();
         Box::pin(async move {

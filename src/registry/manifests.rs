@@ -5,6 +5,7 @@
 use http::Method;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 
+use super::http::Load;
 use super::repository::{Call, Repository, Room};
 use super::transport::Answer;
 use crate::error::Error;
@@ -105,6 +106,7 @@ impl Repository {
             operation: operation.clone(),
             headers: &headers,
             body: Some(manifest.bytes.clone()),
+            load: Load::of_request(Some(manifest.size())),
             room: Room::Wait,
             origin: self.origin().await?,
         };
@@ -130,6 +132,7 @@ impl Repository {
             url: self.url(&format!("manifests/{reference}")).await?,
             headers: &headers,
             body: None,
+            load: Load::Light,
             room: Room::Wait,
             origin: self.origin().await?,
         };

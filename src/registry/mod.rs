@@ -21,5 +21,5 @@ mod token;
 mod transport;
 pub mod uploads;
 
-pub use http::{Body, stream_body};
+pub use http::{Body, Load, stream_body};
 pub use transport::Pulled;

@@ -5,6 +5,7 @@
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
+use super::http::Load;
 use super::repository::{Call, Repository, Room};
 use crate::error::Error;
 use crate::image::descriptor::Descriptor;
@@ -25,6 +26,7 @@ impl Repository {
             operation: format!("GET referrers of {}", subject.short()),
             headers: &headers,
             body: None,
+            load: Load::Light,
             room: Room::Wait,
             origin: self.origin().await?,
         };

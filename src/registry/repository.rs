@@ -14,7 +14,7 @@ use url::Url;
 use super::challenge::{self, Challenge};
 use super::client::Client;
 use super::host::{Host, Scheme, is_loopback};
-use super::http::Body;
+use super::http::{Body, Load};
 use super::retry;
 use super::token::TokenKey;
 use super::transport::{self, Answer, Outgoing, Pulled};
@@ -151,9 +151,9 @@ impl Repository {
 
     /// Opens connections for about so many requests, which are known to be sent at once when the answers that are awaited
     /// now have come: each would otherwise begin with the round trip that opens its own.
-    pub async fn expect_requests(&self, count: usize) {
+    pub async fn expect_requests(&self, count: usize, load: Load) {
         if let Ok(origin) = self.origin().await {
-            self.client.open_ahead(&origin, self.host.lacks_connections(count));
+            self.client.open_ahead(&origin, load, || self.host.lacks_connections(count));
         }
     }
 
@@ -176,7 +176,7 @@ impl Repository {
     }
 
     async fn answers(&self, url: Url) -> Result<(), Error> {
-        let probe = Outgoing { method: Method::GET, url, headers: HeaderMap::new(), body: None };
+        let probe = Outgoing { method: Method::GET, url, headers: HeaderMap::new(), body: None, load: Load::Light };
         transport::send(&self.client, &probe, None).await?.discard().await;
         Ok(())
     }
@@ -292,7 +292,7 @@ impl Repository {
 
     async fn challenge_of_base(&self) -> Option<Challenge> {
         let url = self.origin().await.ok()?.join("/v2/").ok()?;
-        let outgoing = Outgoing { method: Method::GET, url, headers: HeaderMap::new(), body: None };
+        let outgoing = Outgoing { method: Method::GET, url, headers: HeaderMap::new(), body: None, load: Load::Light };
         let answer = transport::send(&self.client, &outgoing, None).await.ok()?;
         let found = challenge::from_headers(answer.headers());
         answer.discard().await;
@@ -421,6 +421,7 @@ pub(super) struct Call<'a> {
     pub(super) operation: String,
     pub(super) headers: &'a [(HeaderName, HeaderValue)],
     pub(super) body: Option<Bytes>,
+    pub(super) load: Load,
     pub(super) room: Room,
     /// The origin that credentials may go to: the registry's own.
     pub(super) origin: Url,
@@ -445,6 +446,7 @@ impl Call<'_> {
         {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        Outgoing { method: self.method.clone(), url: self.url.clone(), headers, body: self.body.clone() }
+        let (method, url, body) = (self.method.clone(), self.url.clone(), self.body.clone());
+        Outgoing { method, url, headers, body, load: self.load }
     }
 }

@@ -5,6 +5,7 @@
 use http::Method;
 use serde::Deserialize;
 
+use super::http::Load;
 use super::repository::{Call, Repository, Room};
 use crate::error::Error;
 use crate::image::reference::is_tag;
@@ -28,6 +29,7 @@ impl Repository {
             operation: operation.clone(),
             headers: &[],
             body: None,
+            load: Load::Light,
             room: Room::Wait,
             origin: self.origin().await?,
         };

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::error::RegistryError;
+use super::http::Load;
 use super::repository::{Repository, basic};
 use super::transport::{self, Answer, Outgoing};
 use crate::credentials::Login;
@@ -156,14 +157,15 @@ impl Repository {
         if let Login::Basic { username, password } = &key.login {
             headers.insert(AUTHORIZATION, basic(username, password)?);
         }
-        self.ask_token_service(&Outgoing { method: Method::GET, url, headers, body: None }).await
+        self.ask_token_service(&Outgoing { method: Method::GET, url, headers, body: None, load: Load::Light }).await
     }
 
     async fn post_token(&self, key: &TokenKey, realm: &Url, form: &[(&str, &str)]) -> Result<Answer, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         let body = Some(Bytes::from(encoded(key, form)));
-        self.ask_token_service(&Outgoing { method: Method::POST, url: realm.clone(), headers, body }).await
+        self.ask_token_service(&Outgoing { method: Method::POST, url: realm.clone(), headers, body, load: Load::Light })
+            .await
     }
 
     /// One question to the token service, asked again while it fails for a passing reason.

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::client::Client;
 use super::error::{RegistryError, parse_details};
-use super::http::{Body, empty_body, whole_body};
+use super::http::{Body, Load, empty_body, whole_body};
 use super::location::{redacted, resolve, same_origin};
 use crate::error::Error;
 
@@ -27,6 +27,10 @@ pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(900);
 /// No chain of redirects is longer.
 const REDIRECT_LIMIT: usize = 6;
+/// So often a request that the server did not take is sent again at once.
+const UNTAKEN_LIMIT: usize = 10;
+/// So much of the body of an answer that carries little is read with its head, in bytes.
+const HELD_LIMIT: usize = 1024 * 1024;
 /// Of an error body no more is read.
 const ERROR_BODY_LIMIT: usize = 8 * 1024;
 
@@ -37,6 +41,7 @@ pub struct Outgoing {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
+    pub(super) load: Load,
 }
 
 /// An answer whose body has not been read.
@@ -44,6 +49,8 @@ pub struct Answer {
     /// The URL that answered, behind redirects.
     pub(super) url: Url,
     response: Response<Incoming>,
+    /// The beginning of the body, where it has been read.
+    held: Option<Bytes>,
     /// Held until the body has been read or dropped, so that a host's limit counts bodies too.
     permit: Option<OwnedSemaphorePermit>,
     /// Whether a redirect led to it.
@@ -55,7 +62,9 @@ pub fn is_temporary(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// Sends `outgoing` and follows redirects of GET and HEAD. `Authorization` is sent to the origin of `outgoing` alone.
+/// Sends `outgoing` and follows redirects of GET and HEAD. `Authorization` is sent to the origin of `outgoing` alone. What
+/// an answer to GET carries, if it is little, is read before it counts as an answer: so one that breaks off is asked for
+/// again as one that never came.
 ///
 /// # Errors
 /// [`Error::Network`] when no answer came; [`Error::Protocol`] for a redirect that may not be followed.
@@ -67,17 +76,28 @@ pub(super) async fn send(
     let mut url = outgoing.url.clone();
     let mut headers = outgoing.headers.clone();
     let mut redirects = 0;
+    let mut untaken = 0;
     loop {
         let body = outgoing.body.clone().map_or_else(empty_body, whole_body);
         let silence = async {
             tokio::time::sleep(ANSWER_TIMEOUT).await;
             format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())
         };
-        let response = exchange(client, &outgoing.method, &url, headers.clone(), body, silence).await?;
+        let response = match exchange(client, outgoing, &url, headers.clone(), body, silence).await {
+            Err(Failure { is_untaken: true, .. }) if untaken < UNTAKEN_LIMIT => {
+                untaken += 1;
+                continue;
+            }
+            result => result?,
+        };
         let follow = matches!(outgoing.method, Method::GET | Method::HEAD)
             && matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
         let Some(location) = response.headers().get(LOCATION).filter(|_| follow) else {
-            return Ok(Answer { url, response, permit, redirected: redirects > 0 });
+            let mut answer = Answer { url, response, held: None, permit, redirected: redirects > 0 };
+            if outgoing.load == Load::Light && outgoing.method == Method::GET {
+                answer.hold().await?;
+            }
+            return Ok(answer);
         };
         redirects += 1;
         let operation = || format!("{} {}", outgoing.method, redacted(&outgoing.url));
@@ -100,12 +120,12 @@ pub(super) async fn send(
 /// One request and the head of its answer.
 async fn exchange(
     client: &Client,
-    method: &Method,
+    Outgoing { method, load, .. }: &Outgoing,
     url: &Url,
     headers: HeaderMap,
     body: Body,
     silence: impl Future<Output = String>,
-) -> Result<Response<Incoming>, Error> {
+) -> Result<Response<Incoming>, Failure> {
     let http = client.http(url)?;
     let mut request = Request::new(body);
     *request.method_mut() = method.clone();
@@ -114,15 +134,53 @@ async fn exchange(
     client.count_request();
     let start = Instant::now();
     let result = tokio::select! {
-        result = http.send(request) => result.map_err(|error| reason_of(&error)),
-        reason = silence => Err(reason),
+        result = http.send(request, *load) => result.map_err(|error| (reason_of(&error), is_untaken(&error))),
+        reason = silence => Err((reason, false)),
     };
     let said = || match &result {
         Ok(response) => response.status().as_u16().to_string(),
-        Err(reason) => reason.clone(),
+        Err((reason, _)) => reason.clone(),
     };
     client.trace(|| format!("{method} {} → {} ({} ms)", redacted(url), said(), start.elapsed().as_millis()));
-    result.map_err(|reason| Error::Network { operation: format!("{method} {}", redacted(url)), reason })
+    result.map_err(|(reason, is_untaken)| {
+        let error = Error::Network { operation: format!("{method} {}", redacted(url)), reason };
+        Failure { error, is_untaken }
+    })
+}
+
+/// Why no answer came.
+struct Failure {
+    error: Error,
+    /// The server did not begin with it.
+    is_untaken: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, is_untaken: false }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+/// Whether the server says that it took no notice of a request: it had enough of the connection, as many have after a
+/// thousand requests, or of requests at once. Such are sent again whatever they ask for (RFC 9113, section 8.7).
+fn is_untaken(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut source = Some(error);
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            let reason = error.reason();
+            return error.is_remote()
+                && (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR)
+                    || error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM));
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// An address as the HTTP library wants it.
@@ -171,8 +229,8 @@ pub(super) async fn stream(
         }
     };
     let headers = outgoing.headers.clone();
-    let response = exchange(client, &outgoing.method, &outgoing.url, headers, body, silence).await?;
-    Ok(Answer { url: outgoing.url.clone(), response, permit: None, redirected: false })
+    let response = exchange(client, outgoing, &outgoing.url, headers, body, silence).await?;
+    Ok(Answer { url: outgoing.url.clone(), response, held: None, permit: None, redirected: false })
 }
 
 /// What a failed exchange says.
@@ -225,8 +283,24 @@ impl Answer {
         self.response.headers().get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Reads the body, or the beginning of a large one.
+    async fn hold(&mut self) -> Result<(), Error> {
+        let mut held = BytesMut::new();
+        while held.len() < HELD_LIMIT {
+            match self.chunk().await? {
+                Some(chunk) => held.extend_from_slice(&chunk),
+                None => break,
+            }
+        }
+        self.held = Some(held.freeze()).filter(|held| !held.is_empty());
+        Ok(())
+    }
+
     /// The next piece of the body; `None` at its end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        if let Some(held) = self.held.take() {
+            return Ok(Some(held));
+        }
         let operation = || format!("GET {}", redacted(&self.url));
         match tokio::time::timeout(IDLE_TIMEOUT, next_data(self.response.body_mut())).await {
             Ok(Ok(chunk)) => Ok(chunk),
@@ -244,7 +318,8 @@ impl Answer {
             what: what.to_owned(),
             reason: format!("it is larger than the limit of {limit} bytes"),
         };
-        if self.response.body().size_hint().exact().is_some_and(|length| length > limit) {
+        let held = self.held.as_ref().map_or(0, Bytes::len) as u64;
+        if self.response.body().size_hint().exact().is_some_and(|length| length.saturating_add(held) > limit) {
             return Err(too_large());
         }
         let mut body = BytesMut::new();

@@ -8,7 +8,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, Head
 use url::Url;
 
 use super::host::SelfMount;
-use super::http::Body;
+use super::http::{Body, Load};
 use super::location::resolve;
 use super::manifests::content_digest;
 use super::repository::{Call, Repository, Room};
@@ -116,6 +116,7 @@ impl Repository {
             operation: format!("POST upload of {name}"),
             headers: &headers,
             body: None,
+            load: Load::Light,
             room,
             origin: self.origin().await?,
         };
@@ -157,7 +158,9 @@ impl Repository {
             (CONTENT_LENGTH, HeaderValue::from(size)),
         ];
         let operation = format!("PUT blob {}", digest.short());
-        let call = self.upload_call(Method::PUT, with_digest(&session.url, digest), &operation, &headers).await?;
+        let url = with_digest(&session.url, digest);
+        let load = Load::of_request(Some(size));
+        let call = self.upload_call(Method::PUT, url, &operation, &headers, load).await?;
         let answer = self.call_with_stream(call, body, pulled, Some(size)).await?;
         self.completed(session, digest, answer, &operation).await
     }
@@ -182,7 +185,8 @@ impl Repository {
             (CONTENT_RANGE, range),
         ];
         let operation = format!("PATCH blob {}", digest.short());
-        let call = self.upload_call(Method::PATCH, session.url.clone(), &operation, &headers).await?;
+        let load = Load::of_request(Some(part.end - part.start));
+        let call = self.upload_call(Method::PATCH, session.url.clone(), &operation, &headers, load).await?;
         let answer = self.call_with_stream(call, body, pulled, Some(part.end - part.start)).await?;
         self.part_stored(session, answer, part.end, &operation).await
     }
@@ -195,7 +199,8 @@ impl Repository {
     pub async fn upload_stream(&self, session: &Session, body: Body, pulled: &Pulled) -> Result<Session, Error> {
         let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))];
         let operation = format!("PATCH {UNNAMED}");
-        let call = self.upload_call(Method::PATCH, session.url.clone(), &operation, &headers).await?;
+        let load = Load::of_request(None);
+        let call = self.upload_call(Method::PATCH, session.url.clone(), &operation, &headers, load).await?;
         let answer = self.call_with_stream(call, body, pulled, None).await?;
         self.part_stored(session, answer, pulled.get(), &operation).await
     }
@@ -235,7 +240,8 @@ impl Repository {
     pub async fn complete_upload(&self, session: &Session, digest: &Digest) -> Result<(), Error> {
         let headers = [(CONTENT_LENGTH, HeaderValue::from_static("0"))];
         let operation = format!("PUT blob {}", digest.short());
-        let call = self.upload_call(Method::PUT, with_digest(&session.url, digest), &operation, &headers).await?;
+        let url = with_digest(&session.url, digest);
+        let call = self.upload_call(Method::PUT, url, &operation, &headers, Load::Light).await?;
         let answer = self.call(call).await?;
         self.completed(session, digest, answer, &operation).await
     }
@@ -264,7 +270,7 @@ impl Repository {
 
     /// How many bytes of an upload the registry has, and where to go on; `None` if the session is of no more use.
     pub async fn upload_offset(&self, session: &Session) -> Option<(u64, Session)> {
-        let call = self.upload_call(Method::GET, session.url.clone(), "GET upload", &[]).await.ok()?;
+        let call = self.upload_call(Method::GET, session.url.clone(), "GET upload", &[], Load::Light).await.ok()?;
         let answer = self.call(call).await.ok()?;
         if !matches!(answer.status().as_u16(), 202 | 204) {
             answer.discard().await;
@@ -289,7 +295,7 @@ impl Repository {
 
     /// Asks the registry to forget an upload. Its answer is of no account.
     pub(super) async fn cancel_upload(&self, session: &Url) {
-        if let Ok(call) = self.upload_call(Method::DELETE, session.clone(), "DELETE upload", &[]).await
+        if let Ok(call) = self.upload_call(Method::DELETE, session.clone(), "DELETE upload", &[], Load::Light).await
             && let Ok(answer) = self.call(call).await
         {
             answer.discard().await;
@@ -302,9 +308,10 @@ impl Repository {
         url: Url,
         operation: &str,
         headers: &'a [(HeaderName, HeaderValue)],
+        load: Load,
     ) -> Result<Call<'a>, Error> {
         let origin = self.origin().await?;
-        Ok(Call { method, url, operation: operation.to_owned(), headers, body: None, room: Room::Held, origin })
+        Ok(Call { method, url, operation: operation.to_owned(), headers, body: None, load, room: Room::Held, origin })
     }
 }
 

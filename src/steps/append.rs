@@ -29,6 +29,7 @@ use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::layer::compress::Compression;
 use crate::layer::spec::LayerSpec;
+use crate::registry::Load;
 use crate::registry::manifests::Presence;
 use crate::report::outcome::{Action, Outcome, PlatformImage};
 use crate::transfer::copy::{Bulk, Copy, CopyOptions};
@@ -132,10 +133,11 @@ async fn expect_transfers(base: &Base, destinations: &[Destination], dry_run: bo
     let blobs = base.blobs()?;
     for destination in destinations.iter().filter(|destination| destination.is_new) {
         let inherits = if destination.is_source { 0 } else { blobs };
-        destination.store.expect_requests(inherits + 2 * base.images.len()).await;
         let mounts = destination.store.repository().is_some_and(|repository| repository.mount_from().is_some());
+        let load = if mounts { Load::Light } else { Load::Heavy };
+        destination.store.expect_requests(inherits + 2 * base.images.len(), load).await;
         if inherits > 0 && !mounts {
-            source.expect_requests(blobs).await;
+            source.expect_requests(blobs, Load::Heavy).await;
         }
     }
     Ok(())

@@ -24,6 +24,7 @@ use crate::image::manifest::{Content, Manifest, describe};
 use crate::image::media_type::{self, Kind};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
+use crate::registry::Load;
 use crate::report::outcome::{Outcome, PlatformImage};
 use crate::transfer::copy::Copy;
 use crate::transfer::ledger::Ledger;
@@ -132,7 +133,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let store = context.source(&request.image).await?;
     let mut goals = goals::goals(&request.destinations, &request.tags);
     let stores = goals::open(context, &goals, &request.image, request.dry_run).await?;
-    source::expect_first_wave([&store]).await;
+    source::expect_first_wave([&store], Load::Light).await;
     let (found, root) = tokio::try_join!(goals::ask(&goals, &stores, None), source::read(&request.image, &store))?;
     for (goal, found) in goals.iter_mut().zip(found) {
         goal.found = found;

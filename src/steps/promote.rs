@@ -17,6 +17,7 @@ use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
+use crate::registry::Load;
 use crate::registry::manifests::Presence;
 use crate::report::outcome::{Outcome, PlatformImage};
 use crate::transfer::copy::{Copy, CopyOptions};
@@ -59,7 +60,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let terms = Terms { if_exists: request.if_exists, dry_run: request.dry_run };
     let mut goals = goals::goals(&request.destinations, &request.tags);
     let stores = goals::open(context, &goals, &request.source, request.dry_run).await?;
-    source::expect_first_wave(stores.iter().filter(|_| !request.dry_run).chain([&store])).await;
+    source::expect_first_wave(stores.iter().filter(|_| !request.dry_run).chain([&store]), Load::Heavy).await;
     let root = read_and_ask(request, &store, &stores, &mut goals).await?;
     let described = source::described(&request.source, &root);
     check_source(request, &store, &root).await?;

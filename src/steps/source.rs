@@ -8,6 +8,7 @@ use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
+use crate::registry::Load;
 use crate::registry::manifests::Presence;
 use crate::registry::repository::Repository;
 use crate::report::outcome::{PlatformImage, Source};
@@ -36,9 +37,10 @@ fn missing(reference: &Reference, store: &Store) -> Error {
     Error::SourceMissing { reference: reference.to_string(), answer }
 }
 
-/// Opens connections to the places that will be asked most, while the first answers are on their way. Those of a step
-/// that finds nothing to do are opened in vain: a few, against a round trip (with TLS two) of every other step.
-pub async fn expect_first_wave(stores: impl IntoIterator<Item = &Store>) {
+/// Opens connections to the places that will be asked most, while the first answers are on their way, for what is `load`
+/// mostly; within one registry blobs are mounted, which is light. Those of a step that finds nothing to do are opened in
+/// vain: a few, against a round trip (with TLS two) of every other step.
+pub async fn expect_first_wave(stores: impl IntoIterator<Item = &Store>, load: Load) {
     let mut hosts: Vec<(&Repository, usize)> = Vec::new();
     for repository in stores.into_iter().filter_map(Store::repository) {
         let authority = repository.host().authority();
@@ -47,7 +49,11 @@ pub async fn expect_first_wave(stores: impl IntoIterator<Item = &Store>) {
             None => hosts.push((repository, FIRST_WAVE)),
         }
     }
-    join_all(hosts.into_iter().map(|(repository, count)| repository.expect_requests(count))).await;
+    let opening = hosts.into_iter().map(|(repository, count)| {
+        let load = if count > FIRST_WAVE { Load::Light } else { load };
+        repository.expect_requests(count, load)
+    });
+    join_all(opening).await;
 }
 
 /// The manifest that `reference` names.

@@ -19,6 +19,7 @@ use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
+use crate::registry::Load;
 use crate::registry::host::Host;
 use crate::registry::manifests::Presence;
 use crate::registry::repository::Room;
@@ -223,10 +224,15 @@ impl<'a> Copy<'a> {
             return;
         }
         let new = wanting.iter().map(|&position| &self.destinations[position]).filter(|place| place.is_new);
-        let stores: Vec<&Store> = new.map(|place| &place.store).collect();
-        let needs_source = stores.iter().any(|store| store.repository().is_none_or(|one| one.mount_from().is_none()));
-        for store in stores.into_iter().chain(needs_source.then_some(self.source)) {
-            store.expect_requests(children.saturating_mul(BLOBS_OF_AN_IMAGE)).await;
+        let mut needs_source = false;
+        let blobs = children.saturating_mul(BLOBS_OF_AN_IMAGE);
+        for store in new.map(|place| &place.store) {
+            let mounts = store.repository().is_some_and(|repository| repository.mount_from().is_some());
+            needs_source |= !mounts;
+            store.expect_requests(blobs, if mounts { Load::Light } else { Load::Heavy }).await;
+        }
+        if needs_source {
+            self.source.expect_requests(blobs, Load::Heavy).await;
         }
     }
 

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
+use crate::registry::Load;
 use crate::registry::blobs::BlobReader;
 use crate::registry::manifests::Presence;
 use crate::registry::repository::{Repository, Room};
@@ -45,9 +46,9 @@ impl Store {
     }
 
     /// Opens connections for about so many requests that are about to be sent at once.
-    pub async fn expect_requests(&self, count: usize) {
+    pub async fn expect_requests(&self, count: usize, load: Load) {
         if let Self::Registry(repository) = self {
-            repository.expect_requests(count).await;
+            repository.expect_requests(count, load).await;
         }
     }
 

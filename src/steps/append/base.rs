@@ -15,6 +15,7 @@ use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type;
 use crate::image::platform::{Match, Platform};
 use crate::image::reference::Reference;
+use crate::registry::Load;
 use crate::report::outcome::Source;
 use crate::steps::context::Context;
 use crate::steps::{platforms, source};
@@ -72,7 +73,7 @@ impl Base {
 
     async fn read(context: &Context, reference: &Reference, request: &Request) -> Result<Self> {
         let store = context.source(reference).await?;
-        source::expect_first_wave([&store]).await;
+        source::expect_first_wave([&store], Load::Light).await;
         let root = source::read(reference, &store).await?;
         let described = source::described(reference, &root);
         let mut base = Self {

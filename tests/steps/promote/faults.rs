@@ -34,6 +34,12 @@ fn server_errors_while_reading_are_repeated() {
 }
 
 #[test]
+fn manifests_that_break_off_in_the_middle_are_read_again() {
+    let broken = |path: &str| rule("GET", path, Action::CutAnswer(40)).times(1);
+    is_got_over(&small(), &[broken("/manifests/v1"), broken("/manifests/sha256:")], &[]);
+}
+
+#[test]
 fn server_errors_while_asking_what_is_there_are_repeated() {
     is_got_over(&small(), &[], &[rule("HEAD", "/manifests/v1", Action::answer(503)).times(2)]);
 }

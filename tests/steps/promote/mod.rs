@@ -8,6 +8,7 @@ mod exit_status;
 mod faults;
 mod growth;
 mod guards;
+mod http2;
 mod kinds_of_images;
 mod layouts;
 mod lies;

@@ -39,6 +39,17 @@ pub struct Options {
     pub read_only: bool,
     pub auth: Auth,
     pub tls: Option<Certificate>,
+    /// With TLS: it does not speak HTTP/2.
+    pub only_http_1: bool,
+}
+
+/// A line of a registry's access log.
+#[derive(Debug, Clone)]
+pub struct Logged {
+    pub method: String,
+    pub target: String,
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub protocol: String,
 }
 
 /// User, password, and the line of a htpasswd file (bcrypt with a cost of 4: this is a test).
@@ -206,6 +217,16 @@ impl Registry {
     }
 
     /// `host/name`, to print and to compare.
+    /// What a registry of distribution's with TLS was asked at its front door, in the order of the answers.
+    pub fn access_log(&self) -> Vec<Logged> {
+        let text = std::fs::read_to_string(self.folder.join("guarded.log")).unwrap_or_default();
+        let requests = text.lines().filter(|line| line.starts_with("127.0.0.1 - ")).filter_map(|line| {
+            let mut words = line.split('"').nth(1)?.split(' ').map(str::to_owned);
+            Some(Logged { method: words.next()?, target: words.next()?, protocol: words.next()? })
+        });
+        requests.collect()
+    }
+
     pub fn at(&self, name: &str) -> String {
         format!("{}/{name}", self.host)
     }
@@ -272,7 +293,7 @@ fn distribution_config(folder: &Folder, name: &str, options: &Options) -> String
     let read_only = options.read_only;
     let mut text = format!(
         "version: 0.1
-log: {{level: info, accesslog: {{disabled: true}}}}
+log: {{level: info, accesslog: {{disabled: {quiet}}}}}
 storage:
   filesystem: {{rootdirectory: {data}}}
   delete: {{enabled: true}}
@@ -286,10 +307,12 @@ http:
   secret: the-same-for-both-doors
 ",
         data = data.display(),
+        quiet = options.tls.is_none(),
     );
     if let Some(certificate) = &options.tls {
         let (cert, key) = certificate_files(folder, name, certificate);
         writeln!(text, "  tls: {{certificate: {}, key: {}}}", cert.display(), key.display()).unwrap();
+        writeln!(text, "  http2: {{disabled: {}}}", options.only_http_1).unwrap();
     }
     match &options.auth {
         Auth::None => {}

@@ -1,0 +1,147 @@
+//! HTTP/2, where a registry speaks it: one connection for all that is light, and blobs on connections of their own.
+
+use super::{line, promote};
+use crate::support::certificates::Certificate;
+use crate::support::http2_door::{Door, Manner};
+use crate::support::registry::Logged;
+use crate::support::relay::Relay;
+use crate::support::step::Step;
+use crate::support::{Folder, Image, Options, Registry, Style, assert_image, distribution, images};
+
+/// More than is light.
+const LAYER: usize = 200_000;
+
+struct Secure {
+    registry: Registry,
+    /// With its authority.
+    folder: Folder,
+}
+
+fn secure(only_http_1: bool) -> Option<Secure> {
+    let certificate = Certificate::new();
+    let options = Options { tls: Some(certificate.clone()), only_http_1, ..Options::default() };
+    let registry = distribution(&options)?;
+    let folder = Folder::new();
+    folder.write("ca.pem", &certificate.authority_pem);
+    Some(Secure { registry, folder })
+}
+
+fn pair(only_http_1: bool) -> Option<(Secure, Secure)> {
+    Some((secure(only_http_1)?, secure(only_http_1)?))
+}
+
+fn trusting(step: Step, registries: &[&Secure]) -> Step {
+    registries.iter().fold(step, |step, secure| step.args(["--ca-dir"]).args([secure.folder.path()]))
+}
+
+fn image() -> Image {
+    images::index(Style::Oci, 1, 4, 3, LAYER)
+}
+
+/// Whether a request carried a layer: read, or sent.
+fn carried_layer(request: &Logged, image: &Image) -> bool {
+    let layers = image.blobs.iter().filter(|blob| blob.bytes.len() >= LAYER);
+    match request.method.as_str() {
+        "GET" => layers.into_iter().any(|layer| request.target.ends_with(&layer.digest)),
+        "PUT" => layers
+            .into_iter()
+            .any(|layer| request.target.replace("%3A", ":").contains(&format!("digest={}", layer.digest))),
+        _ => false,
+    }
+}
+
+#[test]
+fn what_is_light_goes_by_http_2_and_layers_by_connections_of_their_own() {
+    let Some((source, destination)) = pair(false) else { return };
+    let image = image();
+    image.push(&source.registry, "app", "v1");
+    trusting(promote(&source.registry.at("app:v1"), &destination.registry.at("copy:v1")), &[&source, &destination])
+        .run()
+        .printed(&[line(&destination.registry.at("copy"), &image)]);
+    assert_image(&destination.registry, "copy", "v1", &image);
+    for (secure, layers) in [(&source, "GET"), (&destination, "PUT")] {
+        let log = secure.registry.access_log();
+        let (heavy, light): (Vec<&Logged>, Vec<_>) = log.iter().partition(|request| carried_layer(request, &image));
+        assert_eq!(heavy.len(), 12, "{log:#?}");
+        assert!(heavy.iter().all(|request| request.method == layers && request.protocol == "HTTP/1.1"), "{heavy:#?}");
+        assert!(light.len() > 8 && light.iter().all(|request| request.protocol == "HTTP/2.0"), "{light:#?}");
+    }
+}
+
+#[test]
+fn within_one_registry_a_promotion_takes_a_connection_or_two() {
+    let Some(one) = secure(false) else { return };
+    let image = image();
+    image.push(&one.registry, "team/app", "v1");
+    let relay = Relay::before(&one.registry);
+    trusting(promote(&relay.at("team/app:v1"), &relay.at("prod/app:v1")), &[&one])
+        .run()
+        .printed(&[line(&relay.at("prod/app"), &image)]);
+    assert_image(&one.registry, "prod/app", "v1", &image);
+    // The first two requests are sent at once, when nobody knows yet what the registry speaks, after the one that found
+    // out that it speaks TLS.
+    assert!((1..=3).contains(&relay.connections()), "{}", relay.connections());
+}
+
+#[test]
+fn a_registry_that_speaks_http_1_alone_over_tls_is_spoken_to_by_that() {
+    let Some((source, destination)) = pair(true) else { return };
+    let image = image();
+    image.push(&source.registry, "app", "v1");
+    trusting(promote(&source.registry.at("app:v1"), &destination.registry.at("copy:v1")), &[&source, &destination])
+        .run()
+        .printed(&[line(&destination.registry.at("copy"), &image)]);
+    assert_image(&destination.registry, "copy", "v1", &image);
+    for secure in [&source, &destination] {
+        let log = secure.registry.access_log();
+        assert!(log.iter().all(|request| request.protocol == "HTTP/1.1"), "{log:#?}");
+    }
+}
+
+#[test]
+fn a_shared_connection_that_breaks_is_opened_anew_and_nothing_is_lost() {
+    let Some(one) = secure(false) else { return };
+    let image = images::index(Style::Oci, 2, 6, 3, 1000);
+    image.push(&one.registry, "team/app", "v1");
+    let mut broken = 0;
+    for limit in [2500, 3000, 3500, 4000, 5000, 6000, 7000, 9000] {
+        let relay = Relay::breaking(&one.registry, limit);
+        let repository = format!("prod/after-{limit}");
+        trusting(promote(&relay.at("team/app:v1"), &relay.at(&format!("{repository}:v1"))), &[&one])
+            .run()
+            .printed(&[line(&relay.at(&repository), &image)]);
+        assert_image(&one.registry, &repository, "v1", &image);
+        broken += usize::from(relay.broke());
+    }
+    assert!(broken >= 6, "only {broken} connections were broken off");
+}
+
+/// A promotion through a door that speaks nothing but HTTP/2: of an image all of which is light.
+fn through(manner: Manner) -> Option<Door> {
+    let registry = distribution(&Options::default())?;
+    let image = images::index(Style::Oci, 3, 6, 3, 1000);
+    image.push(&registry, "team/app", "v1");
+    let certificate = Certificate::new();
+    let folder = Folder::new();
+    folder.write("ca.pem", &certificate.authority_pem);
+    let door = Door::before(&registry, &certificate, manner);
+    promote(&door.at("team/app:v1"), &door.at("prod/app:v1"))
+        .args(["--retries", "0", "--ca-dir"])
+        .args([folder.path()])
+        .run()
+        .printed(&[line(&door.at("prod/app"), &image)]);
+    assert_image(&registry, "prod/app", "v1", &image);
+    Some(door)
+}
+
+#[test]
+fn a_request_that_a_server_did_not_take_is_sent_again_and_is_no_failure() {
+    let Some(door) = through(Manner::RefusesFirst) else { return };
+    assert!(door.refused() > 30, "{}", door.refused());
+}
+
+#[test]
+fn a_server_that_has_enough_of_a_connection_gets_another() {
+    let Some(door) = through(Manner::Leaves(7)) else { return };
+    assert!(door.connections() > 3, "{}", door.connections());
+}
