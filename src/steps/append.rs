@@ -2,11 +2,13 @@
 //!
 //! The base is read and the destinations are asked at once. Layers are made; a large one is sent while it is made, to
 //! destinations that most likely lack it. When all is made the guards are asked, and only then anything gets a name. Base
-//! layers are mounted or copied. Children are written before their index, tags last.
+//! layers are mounted or copied, to where they are certain to be needed before all else is known. Children are written
+//! before their index, tags last.
 
 mod base;
 mod build;
 mod entrypoint;
+mod inherited;
 mod layers;
 mod likely;
 
@@ -16,7 +18,8 @@ use futures_util::future::try_join_all;
 
 use self::base::Base;
 use self::build::Built;
-use self::layers::Route;
+use self::inherited::Inherited;
+use self::layers::{Layer, Route};
 use super::context::Context;
 use super::goals::{self, IfExists, Terms};
 use super::telling::{self, Work};
@@ -95,18 +98,17 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let destinations = goals::destinations(&goals, stores, source, &ledgers);
     expect_transfers(&base, &destinations, request.dry_run).await?;
     let route = Route { context, request, goals: &goals, destinations: &destinations };
-    let mut made = layers::make(&route, &base, first_layer).await?;
+    let made = layers::make(&route, &base, first_layer).await?;
     if !request.allow_foreign_binaries {
         layers::check_programs(request, &base, &made)?;
     }
-    let built = build::build(request, &base, &made)?;
-    base.warnings.extend(entrypoint::check(request, &base, &built, &made).await?);
-    goals::check(terms, &goals, &built.root)?;
-    let pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(terms, &built.root)).collect();
-    let wanting: Vec<usize> = (0..goals.len()).filter(|&position| !pending[position].is_empty()).collect();
-    let placed = layers::commit(&route, &mut made, &built, &wanting).await?;
-    let made = Store::Made(layers::into_store(made, &built));
-    deliver(&route, &base, &built, &made, &placed, &wanting).await?;
+    let inherited = Inherited::new(&route, &base)?;
+    let early = inherited::certain(&route);
+    let ((), Ready { built, pending, warnings }) =
+        tokio::try_join!(inherited.bring(&early), complete(&route, &base, made, &inherited, &early))?;
+    base.warnings.extend(warnings);
+    let wanting = wanting(&pending);
+    write_children(&route, &built, &wanting).await?;
     if !request.dry_run {
         goals::write_tags(&destinations, &pending, &built.root).await?;
     }
@@ -130,7 +132,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
 /// Opens connections for the blobs of the base, while the layers are made.
 async fn expect_transfers(base: &Base, destinations: &[Destination], dry_run: bool) -> Result<()> {
     let Some(source) = base.store.as_ref().filter(|_| !dry_run) else { return Ok(()) };
-    let blobs = base.blobs()?;
+    let blobs = base.layers()?.len();
     for destination in destinations.iter().filter(|destination| destination.is_new) {
         let inherits = if destination.is_source { 0 } else { blobs };
         let mounts = destination.store.repository().is_some_and(|repository| repository.mount_from().is_some());
@@ -143,39 +145,48 @@ async fn expect_transfers(base: &Base, destinations: &[Destination], dry_run: bo
     Ok(())
 }
 
-/// Brings all content but what was `placed` before, and the children of an index, to those of the destinations that want
-/// them.
-async fn deliver(
-    route: &Route<'_>,
+/// A result whose content is at the destinations that want it.
+struct Ready<'a> {
+    built: Built,
+    /// The tags to be written, for each destination.
+    pending: Vec<Vec<Option<&'a str>>>,
+    warnings: Vec<String>,
+}
+
+/// The positions of the destinations that have something to be written.
+fn wanting(pending: &[Vec<Option<&str>>]) -> Vec<usize> {
+    (0..pending.len()).filter(|&position| !pending[position].is_empty()).collect()
+}
+
+/// Builds the images, asks the guards, and brings all blobs to the destinations that want the result, but for the base's
+/// layers where they were brought `early`.
+async fn complete<'a>(
+    route: &Route<'a>,
     base: &Base,
-    built: &Built,
-    made: &Store,
-    placed: &[(Digest, usize)],
-    wanting: &[usize],
-) -> Result<()> {
-    if wanting.is_empty() {
-        return Ok(());
-    }
-    let Route { context, request, destinations, .. } = route;
-    let options = context.copy_options(request.dry_run);
+    mut made: Vec<Layer>,
+    inherited: &Inherited<'_>,
+    early: &[usize],
+) -> Result<Ready<'a>> {
+    let Route { context, request, goals, destinations } = *route;
+    let terms = Terms { if_exists: request.if_exists, dry_run: request.dry_run };
+    let built = build::build(request, base, &base.configs().await?, &made)?;
+    let warnings = entrypoint::check(request, base, &built, &made).await?;
+    goals::check(terms, goals, &built.root)?;
+    let pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(terms, &built.root)).collect();
+    let wanting = wanting(&pending);
+    let placed = layers::commit(route, &mut made, &built, &wanting).await?;
+    let made = Store::Made(layers::into_store(made, &built));
     // A layer that is made while it is sent takes all cores already: no more than two large ones at once.
-    let own =
-        Copy::new(made, destinations, CopyOptions { bulk: Bulk::at_once(2), ..options.clone() }, &context.progress)
-            .with_placed(placed);
-    let inherited = async {
-        let Some(store) = &base.store else { return Ok(()) };
-        let (at_home, away): (Vec<usize>, Vec<usize>) =
-            wanting.iter().partition(|position| destinations[**position].is_source);
-        for layer in &built.inherited {
-            let action = if layer.is_foreign() { Action::Foreign } else { Action::Present };
-            for position in &at_home {
-                destinations[*position].ledger.blob(layer, action, std::time::Duration::ZERO);
-            }
-        }
-        let copy = Copy::new(store, destinations, options, &context.progress);
-        copy.blobs(built.inherited.clone(), &away).await
-    };
-    tokio::try_join!(inherited, own.blobs(built.own(), wanting))?;
+    let options = CopyOptions { bulk: Bulk::at_once(2), ..context.copy_options(request.dry_run) };
+    let own = Copy::new(&made, destinations, options, &context.progress).with_placed(&placed);
+    let late: Vec<usize> = wanting.iter().copied().filter(|position| !early.contains(position)).collect();
+    tokio::try_join!(inherited.bring(&late), own.blobs(built.own(), &wanting))?;
+    Ok(Ready { built, pending, warnings })
+}
+
+/// Writes the children of an index, by digest, to the destinations at `wanting`.
+async fn write_children(route: &Route<'_>, built: &Built, wanting: &[usize]) -> Result<()> {
+    let Route { request, destinations, .. } = *route;
     let children = wanting.iter().flat_map(|&position| built.children.iter().map(move |child| (position, child)));
     try_join_all(children.map(|(position, child)| async move {
         let destination = &destinations[position];

@@ -45,8 +45,8 @@ pub struct BaseImage {
     pub entry: Value,
     /// The manifest.
     pub manifest: Manifest,
-    /// The config.
-    pub config: Config,
+    /// The config, where it had to be read to know the platform.
+    config: Option<Config>,
     /// The positions of the layers, in the request, that go on it.
     pub layers: Vec<usize>,
     /// What changes in its config and manifest.
@@ -98,15 +98,34 @@ impl Base {
         Ok(base)
     }
 
-    /// How many blobs its images have, those that they share counted once.
-    pub fn blobs(&self) -> Result<usize> {
-        let mut blobs = HashSet::new();
-        for image in &self.images {
+    /// The layers of its images, those that they share once.
+    ///
+    /// # Errors
+    /// A manifest that is not well formed.
+    pub fn layers(&self) -> Result<Vec<Descriptor>> {
+        let (mut seen, mut all) = (HashSet::new(), Vec::new());
+        for image in self.images.iter().filter(|_| self.store.is_some()) {
             if let Content::Image { layers, .. } = image.manifest.content()? {
-                blobs.extend(layers.into_iter().map(|layer| layer.digest));
+                all.extend(layers.into_iter().filter(|layer| seen.insert(layer.digest.clone())));
             }
         }
-        Ok(blobs.len())
+        Ok(all)
+    }
+
+    /// The configs of its images, in their order.
+    ///
+    /// # Errors
+    /// One can't be read, or is none.
+    pub async fn configs(&self) -> Result<Vec<Config>> {
+        let reading = self.images.iter().map(|image| async move {
+            match (&image.config, &self.store) {
+                (None, Some(store)) => read_config(store, &image.manifest).await,
+                (known, _) => {
+                    known.clone().ok_or_else(|| Error::Other("an image of an empty base has no config".to_owned()))
+                }
+            }
+        });
+        try_join_all(reading).await
     }
 
     /// The name and digest by which a result says what it is built on: not a path of this machine.
@@ -216,11 +235,18 @@ async fn read_image(
     if !media_type::is_image_config(&config.media_type) {
         return Err(malformed("it is an artifact, and no image that files can be put on"));
     }
-    let config = Config::parse(&source::read_config(store, &config).await?)?;
+    let config = if platform.is_none() { Some(read_config(store, &manifest).await?) } else { None };
     let platform = platform
-        .or_else(|| config.platform())
+        .or_else(|| config.as_ref().and_then(Config::platform))
         .ok_or_else(|| Error::Guard(format!("the config of {} names no platform", store.name())))?;
     Ok(BaseImage { platform, entry, manifest, config, layers, changes: Changes::default() })
+}
+
+async fn read_config(store: &Store, image: &Manifest) -> Result<Config> {
+    match image.content()? {
+        Content::Image { config, .. } => Config::parse(&source::read_config(store, &config).await?),
+        _ => Err(Error::Other(format!("{} is no image", image.digest))),
+    }
 }
 
 /// Empty images for the platforms that are named.
@@ -247,7 +273,7 @@ fn scratch(request: &Request) -> Result<Base> {
         let layers = layers.filter(|(_, layer)| goes_on(&layer.platform)).map(|(number, _)| number).collect();
         let empty = json!({"schemaVersion": 2, "mediaType": format.manifest(), "config": {}, "layers": []});
         let manifest = Manifest::from_bytes("", empty.to_string().into_bytes().into())?;
-        let config = Config::scratch(&platform);
+        let config = Some(Config::scratch(&platform));
         Ok(BaseImage { entry: json!({}), manifest, config, layers, platform, changes: Changes::default() })
     });
     let images: Vec<BaseImage> = images.collect::<Result<_>>()?;

@@ -7,7 +7,7 @@ use super::base::{BASE_DIGEST, BASE_NAME, Base, BaseImage};
 use super::layers::{self, Layer};
 use super::{Request, descriptor_of};
 use crate::error::{Error, Result};
-use crate::image::config::Changes;
+use crate::image::config::{Changes, Config};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::format::{Format, throughout};
@@ -24,8 +24,6 @@ pub struct Built {
     pub platforms: Vec<(Platform, Digest)>,
     /// The configs and their bytes.
     pub configs: Vec<(Descriptor, Bytes)>,
-    /// The layers of the base.
-    pub inherited: Vec<Descriptor>,
     /// The layers that are new.
     pub layers: Vec<Descriptor>,
 }
@@ -37,23 +35,21 @@ impl Built {
     }
 }
 
-/// Builds every image, and the index over them.
+/// Builds every image, and the index over them. `configs` are those of the base's images.
 ///
 /// # Errors
 /// A base that is not well formed, or that the wanted vocabulary has no words for.
-pub fn build(request: &Request, base: &Base, layers: &[Layer]) -> Result<Built> {
+pub fn build(request: &Request, base: &Base, configs: &[Config], layers: &[Layer]) -> Result<Built> {
     let format = request.format.unwrap_or(base.format);
     if format == Format::Docker && base.images.iter().any(|image| image.changes.sets_annotations()) {
         return Err(Error::Usage(
             "Docker's manifests have no annotations, and the result is to be Docker's; add --format oci".to_owned(),
         ));
     }
-    let (mut configs, mut inherited, mut new) = (Vec::new(), Vec::new(), Vec::new());
-    let mut children = Vec::new();
-    for image in &base.images {
-        let child = one(request, base, image, layers, format)?;
-        configs.push(child.config);
-        inherited.extend(child.inherited);
+    let (mut changed, mut new, mut children) = (Vec::new(), Vec::new(), Vec::new());
+    for (image, config) in base.images.iter().zip(configs) {
+        let child = one(request, base, (image, config), layers, format)?;
+        changed.push(child.config);
         new.extend(child.layers);
         children.push(child.manifest);
     }
@@ -63,18 +59,23 @@ pub fn build(request: &Request, base: &Base, layers: &[Layer]) -> Result<Built> 
         Some(index) => over(request, base, index, &children, format)?,
         None => children.pop().ok_or_else(|| Error::Other("the base has no image".to_owned()))?,
     };
-    Ok(Built { root, children, platforms, configs, inherited, layers: new })
+    Ok(Built { root, children, platforms, configs: changed, layers: new })
 }
 
 struct Child {
     manifest: Manifest,
     config: (Descriptor, Bytes),
-    inherited: Vec<Descriptor>,
     layers: Vec<Descriptor>,
 }
 
-fn one(request: &Request, base: &Base, image: &BaseImage, layers: &[Layer], format: Format) -> Result<Child> {
-    let mut config = image.config.clone();
+fn one(
+    request: &Request,
+    base: &Base,
+    (image, config): (&BaseImage, &Config),
+    layers: &[Layer],
+    format: Format,
+) -> Result<Child> {
+    let mut config = config.clone();
     let mut new = Vec::new();
     let base_layers = match (&base.store, image.manifest.content()) {
         (Some(_), content) => match content? {
@@ -109,12 +110,7 @@ fn one(request: &Request, base: &Base, image: &BaseImage, layers: &[Layer], form
     if format == Format::Oci {
         manifest = manifest.with_annotations(&annotations(&image.changes, base, Some(&image.manifest.digest)))?;
     }
-    Ok(Child {
-        manifest: throughout(&spoken(&manifest, format)?, format)?,
-        config: (config, bytes),
-        inherited: base_layers,
-        layers: new,
-    })
+    Ok(Child { manifest: throughout(&spoken(&manifest, format)?, format)?, config: (config, bytes), layers: new })
 }
 
 fn annotations(changes: &Changes, base: &Base, digest: Option<&Digest>) -> Vec<(String, Option<String>)> {

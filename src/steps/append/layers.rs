@@ -248,6 +248,13 @@ async fn send_overflow(
 }
 
 impl Route<'_> {
+    /// Whether it is certain that a destination's tags will be written, whatever comes out.
+    pub fn is_written(&self, position: usize) -> bool {
+        let goal = &self.goals[position];
+        let overwrites = self.request.if_exists == IfExists::Overwrite;
+        goal.pinned.is_empty() && (overwrites || goal.found.iter().all(|found| *found == Presence::Absent))
+    }
+
     /// A layer did not get to a destination while it was made: it will be made again for that, if it can be.
     fn failed(&self, recipe: &Recipe, error: Error) -> Result<()> {
         if recipe.is_repeatable() {
@@ -296,11 +303,8 @@ async fn lacking(route: &Route<'_>, recipe: &Arc<Recipe>, platform: &Platform) -
 
 /// Whether it is certain that a destination's tags will be written, and nothing speaks against one long request.
 fn may_be_sent(route: &Route<'_>, position: usize) -> bool {
-    let goal = &route.goals[position];
-    let overwrites = route.request.if_exists == IfExists::Overwrite;
-    let is_free = goal.pinned.is_empty() && (overwrites || goal.found.iter().all(|found| *found == Presence::Absent));
     let takes_one = |store: &Store| store.repository().is_none_or(|found| found.host().chunk_size().is_none());
-    is_free && takes_one(&route.destinations[position].store)
+    route.is_written(position) && takes_one(&route.destinations[position].store)
 }
 
 /// Gives the layers that were sent while they were made their names, where they are `wanting`; the digests that are there

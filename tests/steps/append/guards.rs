@@ -1,7 +1,9 @@
 //! What is refused, and with which status; nothing is written then.
 
+use std::time::Duration;
+
 use super::{AMD64, append, program, programs};
-use crate::support::{Folder, Proxy, Style, images, imgstep_under, is_root, registries};
+use crate::support::{Action, Folder, Proxy, Style, images, imgstep_under, is_root, pairs, registries, rule};
 
 #[test]
 fn a_program_for_another_architecture_ends_with_3() {
@@ -33,6 +35,32 @@ fn a_platform_that_the_base_lacks_ends_with_3() {
             .failed(3, &["has no image for linux/arm64; there are: linux/amd64"]);
         append(&registry.at("nobase:v1"), &registry.at("app:v1")).args(&layers).run().failed(5, &["nobase:v1"]);
         assert!(!registry.has_manifest("app", "v1"));
+    }
+}
+
+#[test]
+fn a_base_that_turns_out_broken_leaves_no_tag_and_nothing_is_sent_while_a_guard_may_say_no() {
+    let base = images::index(Style::Oci, 1, 2, 3, 5000);
+    let (_folder, layers) = programs();
+    for (source, destination) in pairs() {
+        base.push(&source, "base", "v1");
+        let (layers_of_base, configs): (Vec<_>, Vec<_>) =
+            base.blobs.iter().partition(|blob| !blob.media_type.contains("config"));
+        for config in &configs {
+            source.delete_blob("base", &config.digest);
+        }
+        // Long enough for the layers to be sent while the configs are awaited.
+        let stalls = configs.iter().map(|config| rule("GET", &config.digest, Action::Stall(Duration::from_secs(1))));
+        let (reading, writing) = (Proxy::before(&source), Proxy::before(&destination));
+        reading.add_all(&stalls.collect::<Vec<_>>());
+        let step = || append(&reading.at("base:v1"), &writing.at("app:v1")).args(&layers);
+        // What a guard may still say no to moves nothing before it is asked.
+        step().arg("--check-entrypoint").run().failed(1, &["404 Not Found"]);
+        assert!(writing.writes().is_empty(), "{:#?}", writing.lines());
+        step().run().failed(1, &["404 Not Found"]);
+        assert_eq!(writing.uploaded().len(), layers_of_base.len(), "{:#?}", writing.lines());
+        assert_eq!(writing.count("PUT", "/manifests/"), 0, "{:#?}", writing.lines());
+        assert!(!destination.has_manifest("app", "v1"));
     }
 }
 
