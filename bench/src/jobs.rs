@@ -32,7 +32,7 @@ impl Job {
     /// Whether it is also told where the time of a scenario goes: those that have targets.
     pub fn profiled(&self, scenario: &Scenario) -> bool {
         match self.name {
-            "promote" | "mount" | "nothing" | "single" | "append-program" => {
+            "promote" | "mount" | "nothing" | "single" | "append-program" | "index" => {
                 scenario.link.round_trip == Duration::from_millis(50)
             }
             "bulk" | "append-folder" => scenario.link.direct,

@@ -29,7 +29,7 @@ use crate::report::{self, Console, ListTeller, Outcome, OutputFormat, Progress, 
 use crate::steps::context::Context;
 use crate::steps::promote_list::Line;
 use crate::steps::{append, bundle, digest, index, inspect, mutate, promote, tag};
-use crate::transfer::copy::Bulk;
+use crate::transfer::options::Bulk;
 
 /// When a signal ends a step, open uploads are cancelled for no longer than this.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);

@@ -35,9 +35,10 @@ use crate::layer::spec::LayerSpec;
 use crate::registry::Load;
 use crate::registry::manifests::Presence;
 use crate::report::outcome::{Action, Outcome, PlatformImage};
-use crate::transfer::copy::{Bulk, Copy, CopyOptions};
+use crate::transfer::copy::Copy;
 use crate::transfer::destination::Destination;
 use crate::transfer::ledger::Ledger;
+use crate::transfer::options::{Bulk, CopyOptions};
 use crate::transfer::store::Store;
 
 /// What to put on what, where to, and under which conditions.

@@ -9,8 +9,8 @@ use crate::registry::client::Client;
 use crate::registry::repository::Access;
 use crate::report::console::Console;
 use crate::report::progress::Progress;
-use crate::transfer::copy::{Bulk, CopyOptions};
 use crate::transfer::layout::Layout;
+use crate::transfer::options::{Bulk, CopyOptions};
 use crate::transfer::store::Store;
 
 /// What all steps need.

@@ -141,7 +141,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         .map(|(stores, place)| goals::destinations(&goals, stores, &place.reference, &ledgers))
         .collect();
     let pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(terms, result)).collect();
-    bring(context, request, &places, &sets, &pending, &assembly).await?;
+    bring(context, request, &places, &sets, &pending, (&inputs, &assembly)).await?;
     let destinations = sets.first().map_or(&[][..], Vec::as_slice);
     if !request.dry_run {
         goals::write_tags(destinations, &pending, result).await?;
@@ -304,14 +304,16 @@ async fn bring(
     places: &[Place],
     sets: &[Vec<Destination>],
     pending: &[Vec<Option<&str>>],
-    assembly: &Assembly,
+    (inputs, assembly): (&[Input], &Assembly),
 ) -> Result<()> {
     let options = context.copy_options(request.dry_run);
     let wanting: Vec<usize> = (0..pending.len()).filter(|&position| !pending[position].is_empty()).collect();
     let mut copies: Vec<(Copy<'_>, &Manifest)> = Vec::new();
     for (place, part) in &assembly.parts {
+        let read = inputs.iter().filter(|input| input.place == *place).map(|input| input.root.digest.clone());
         let mut copy = Copy::new(&places[*place].store, &sets[*place], options.clone(), &context.progress)
-            .knowing(assembly.known.values().cloned());
+            .knowing(assembly.known.values().cloned())
+            .having_read(read);
         if let Some((first, _)) = copies.first() {
             copy = copy.beside(first);
         }

@@ -20,8 +20,9 @@ use crate::image::reference::Reference;
 use crate::registry::Load;
 use crate::registry::manifests::Presence;
 use crate::report::outcome::{Outcome, PlatformImage};
-use crate::transfer::copy::{Copy, CopyOptions};
+use crate::transfer::copy::Copy;
 use crate::transfer::ledger::Ledger;
+use crate::transfer::options::CopyOptions;
 use crate::transfer::store::Store;
 
 /// What to promote, where to, and under which conditions.

@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::destination::{Destination, Prepared};
+use super::options::CopyOptions;
 use super::relay::{Cargo, Target, relay};
 use super::store::Store;
 use crate::error::{Error, Result};
@@ -28,49 +29,11 @@ use crate::report::progress::Progress;
 
 /// Indexes in indexes deeper than this are refused: nobody builds them, and a hostile one would never end.
 const DEPTH_LIMIT: usize = 8;
-/// Blobs larger than this are bulk.
-const BULK_SIZE: u64 = 4 * 1024 * 1024;
-/// So much bulk is under way at once: enough to fill a wire, and a bound on the memory that buffers take.
-const BULK_JOBS: usize = 12;
-
 /// About so many blobs an image has, its config among them.
 const BLOBS_OF_AN_IMAGE: usize = 7;
 
 /// A blob that is kept in memory as it passes by is no larger, in bytes.
 const KEEP_LIMIT: u64 = 1024 * 1024;
-
-/// Room for bulk, shared by all copies that have a clone of it.
-#[derive(Debug, Clone)]
-pub struct Bulk(Arc<Semaphore>);
-
-impl Bulk {
-    /// Room for a step that has so many requests under way at once.
-    pub fn of_step(jobs: usize) -> Self {
-        Self::at_once(BULK_JOBS.min(jobs))
-    }
-
-    /// Room for so many at once.
-    pub fn at_once(jobs: usize) -> Self {
-        Self(Arc::new(Semaphore::new(jobs.max(1))))
-    }
-}
-
-/// How to copy.
-#[derive(Debug, Clone)]
-pub struct CopyOptions {
-    /// Foreign layers are moved as well, instead of left where their URLs point.
-    pub include_foreign: bool,
-    /// What is present is not trusted to be complete.
-    pub repair: bool,
-    /// Nothing is written; the ledgers say what would be.
-    pub dry_run: bool,
-    /// How often a transfer may fail for a passing reason.
-    pub retries: u32,
-    /// Manifests of one index that are worked on at once.
-    pub jobs: usize,
-    /// Room for large blobs.
-    pub bulk: Bulk,
-}
 
 /// A copy under way.
 pub struct Copy<'a> {
@@ -82,6 +45,8 @@ pub struct Copy<'a> {
     keep: Option<(Digest, Mutex<Vec<u8>>)>,
     /// Manifests that need not be read: the step has read them, or made them.
     known: HashMap<Digest, Manifest>,
+    /// Manifests that the step has read from the source, so that they are certainly there.
+    read: HashSet<Digest>,
     /// Blobs that the step made.
     made: HashMap<Digest, Bytes>,
     /// For each content that was met: which destinations have it now. The same bytes may be a manifest and a blob,
@@ -109,8 +74,8 @@ impl<'a> Copy<'a> {
         options: CopyOptions,
         progress: &'a Progress,
     ) -> Self {
-        let (known, made, placed) = (HashMap::new(), HashMap::new(), Arc::default());
-        Self { source, destinations, options, progress, keep: None, known, made, placed }
+        let (known, read, made, placed) = (HashMap::new(), HashSet::new(), HashMap::new(), Arc::default());
+        Self { source, destinations, options, progress, keep: None, known, read, made, placed }
     }
 
     /// Works beside `other`, which brings parts of the same result from another source to the same places in the same
@@ -125,6 +90,13 @@ impl<'a> Copy<'a> {
     #[must_use]
     pub fn knowing(mut self, manifests: impl IntoIterator<Item = Manifest>) -> Self {
         self.known.extend(manifests.into_iter().map(|manifest| (manifest.digest.clone(), manifest)));
+        self
+    }
+
+    /// Takes it that these manifests are in the source, and so in a destination that is the same place.
+    #[must_use]
+    pub fn having_read(mut self, manifests: impl IntoIterator<Item = Digest>) -> Self {
+        self.read.extend(manifests);
         self
     }
 
@@ -179,8 +151,13 @@ impl<'a> Copy<'a> {
         if self.options.repair {
             return Ok(wanting.to_vec());
         }
+        let is_read = self.read.contains(digest);
         let asked = wanting.iter().map(|&position| async move {
-            let presence = self.destinations[position].store.head(digest.as_str()).await?;
+            let destination = &self.destinations[position];
+            if destination.is_source && is_read {
+                return Ok(None);
+            }
+            let presence = destination.store.head(digest.as_str()).await?;
             Ok::<_, Error>((!matches!(presence, Presence::Present(_))).then_some(position))
         });
         Ok(try_join_all(asked).await?.into_iter().flatten().collect())
@@ -404,7 +381,7 @@ impl<'a> Copy<'a> {
         let start = Instant::now();
         self.progress.expect(1, blob.size);
         let item = self.progress.start(&blob.digest, blob.size);
-        let _bulk = self.room_for_bulk(blob).await;
+        let _bulk = self.options.bulk.room_for(blob).await;
         // To a new place, the source is opened while the destinations are asked: what is fetched for nothing, when one
         // has the blob after all, is a buffer's worth.
         let made = self.made.get(&blob.digest);
@@ -459,10 +436,6 @@ impl<'a> Copy<'a> {
 
     async fn prepare(&self, position: usize, blob: &Descriptor, room: Room) -> Result<Prepared<'_>> {
         self.destinations[position].prepare(blob, self.options.repair, room).await
-    }
-
-    async fn room_for_bulk(&self, blob: &Descriptor) -> Option<SemaphorePermit<'_>> {
-        if blob.size > BULK_SIZE { self.options.bulk.0.acquire().await.ok() } else { None }
     }
 
     /// Room for one request to the source and one to each destination, taken host by host in one order, and all of a

@@ -7,6 +7,7 @@ mod feed;
 pub mod layout;
 pub mod ledger;
 pub mod made;
+pub mod options;
 pub mod relay;
 pub mod store;
 pub mod stream;

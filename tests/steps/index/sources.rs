@@ -26,6 +26,20 @@ fn within_one_registry_every_child_is_mounted_from_its_own_repository() {
 }
 
 #[test]
+fn what_was_read_in_the_destination_itself_is_not_asked_for_again() {
+    let two = [image_for(Style::Oci, "linux/amd64", 1), image_for(Style::Oci, "linux/arm64", 2)];
+    for registry in registries() {
+        two[0].push(&registry, "app", "amd64");
+        two[1].push(&registry, "app", "arm64");
+        let proxy = Proxy::before(&registry);
+        let run = index(&[proxy.at("app:amd64"), proxy.at("app:arm64")], &proxy.at("app:v1")).run().ended(0);
+        written(&run, &registry, "app", "v1");
+        // Each image and its config, the tag asked for and written.
+        assert_eq!(proxy.log().len(), 2 * 2 + 2, "{:#?}", proxy.lines());
+    }
+}
+
+#[test]
 fn two_registries_a_layout_and_the_destination_itself() {
     let all = ["linux/386", "linux/amd64", "linux/arm64"].iter().enumerate();
     let all: Vec<_> = all.map(|(number, on)| image_for(Style::Oci, on, number as u64 + 1)).collect();
