@@ -144,11 +144,7 @@ fn bulk() -> Vec<Job> {
                     specification: were the destination held as well, nobody could be faster than 40 s.)",
             scenarios: vec![
                 scenario("no limit", Work::Copy(HUGE), direct()),
-                Scenario {
-                    // 40 s for each that reads by one connection: one such peer is enough.
-                    tools: &[Tool::Imgstep, Tool::Crane],
-                    ..scenario("50 MB/s per connection to the source", Work::Copy(HUGE), limited(true))
-                },
+                scenario("50 MB/s per connection to the source", Work::Copy(HUGE), limited(true)),
             ],
             budget: 10.0,
         },
