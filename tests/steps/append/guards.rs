@@ -50,7 +50,7 @@ fn a_base_that_turns_out_broken_leaves_no_tag_and_nothing_is_sent_while_a_guard_
             source.delete_blob("base", &config.digest);
         }
         // Long enough for the layers to be sent while the configs are awaited.
-        let stalls = configs.iter().map(|config| rule("GET", &config.digest, Action::Stall(Duration::from_secs(1))));
+        let stalls = configs.iter().map(|config| rule("GET", &config.digest, Action::Stall(Duration::from_secs(3))));
         let (reading, writing) = (Proxy::before(&source), Proxy::before(&destination));
         reading.add_all(&stalls.collect::<Vec<_>>());
         let step = || append(&reading.at("base:v1"), &writing.at("app:v1")).args(&layers);

@@ -26,16 +26,24 @@ fn secure(only_http_1: bool) -> Option<Secure> {
     Some(Secure { registry, folder })
 }
 
-fn pair(only_http_1: bool) -> Option<(Secure, Secure)> {
-    Some((secure(only_http_1)?, secure(only_http_1)?))
-}
-
 fn trusting(step: Step, registries: &[&Secure]) -> Step {
     registries.iter().fold(step, |step, secure| step.args(["--ca-dir"]).args([secure.folder.path()]))
 }
 
 fn image() -> Image {
     images::index(Style::Oci, 1, 4, 3, LAYER)
+}
+
+/// A promotion from one registry to another.
+fn copied(only_http_1: bool) -> Option<(Secure, Secure, Image)> {
+    let (source, destination) = (secure(only_http_1)?, secure(only_http_1)?);
+    let image = image();
+    image.push(&source.registry, "app", "v1");
+    trusting(promote(&source.registry.at("app:v1"), &destination.registry.at("copy:v1")), &[&source, &destination])
+        .run()
+        .printed(&[line(&destination.registry.at("copy"), &image)]);
+    assert_image(&destination.registry, "copy", "v1", &image);
+    Some((source, destination, image))
 }
 
 /// Whether a request carried a layer: read, or sent.
@@ -52,13 +60,7 @@ fn carried_layer(request: &Logged, image: &Image) -> bool {
 
 #[test]
 fn what_is_light_goes_by_http_2_and_layers_by_connections_of_their_own() {
-    let Some((source, destination)) = pair(false) else { return };
-    let image = image();
-    image.push(&source.registry, "app", "v1");
-    trusting(promote(&source.registry.at("app:v1"), &destination.registry.at("copy:v1")), &[&source, &destination])
-        .run()
-        .printed(&[line(&destination.registry.at("copy"), &image)]);
-    assert_image(&destination.registry, "copy", "v1", &image);
+    let Some((source, destination, image)) = copied(false) else { return };
     for (secure, layers) in [(&source, "GET"), (&destination, "PUT")] {
         let log = secure.registry.access_log();
         let (heavy, light): (Vec<&Logged>, Vec<_>) = log.iter().partition(|request| carried_layer(request, &image));
@@ -85,13 +87,7 @@ fn within_one_registry_a_promotion_takes_a_connection_or_two() {
 
 #[test]
 fn a_registry_that_speaks_http_1_alone_over_tls_is_spoken_to_by_that() {
-    let Some((source, destination)) = pair(true) else { return };
-    let image = image();
-    image.push(&source.registry, "app", "v1");
-    trusting(promote(&source.registry.at("app:v1"), &destination.registry.at("copy:v1")), &[&source, &destination])
-        .run()
-        .printed(&[line(&destination.registry.at("copy"), &image)]);
-    assert_image(&destination.registry, "copy", "v1", &image);
+    let Some((source, destination, _)) = copied(true) else { return };
     for secure in [&source, &destination] {
         let log = secure.registry.access_log();
         assert!(log.iter().all(|request| request.protocol == "HTTP/1.1"), "{log:#?}");
