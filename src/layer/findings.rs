@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::binary::{self, Binary};
-use super::names::Names;
+use super::names::{Names, Room};
 
 /// What was seen of a layer.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,11 @@ impl Findings {
     /// Nothing yet; names are to be noted if they are wanted.
     pub fn new(with_names: bool) -> Self {
         Self { programs: BTreeMap::new(), names: with_names.then(Names::default) }
+    }
+
+    /// Nothing yet; names are to be noted while there is room.
+    pub fn with_room(room: Room) -> Self {
+        Self { names: Some(Names::with_room(room)), ..Self::default() }
     }
 
     /// Notes a file that can be executed, by its first bytes.

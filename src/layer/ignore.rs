@@ -81,18 +81,30 @@ fn has_open_bracket(word: &[u8]) -> bool {
     false
 }
 
+/// Matches the words of a path; as with stars in a word, only the last `**` needs to be tried again, with one word more.
 fn matches(pattern: &[Vec<u8>], path: &[&[u8]]) -> bool {
-    match pattern.split_first() {
-        None => path.is_empty(),
-        Some((first, rest)) if first == b"**" => {
+    let (mut p, mut w) = (0, 0);
+    let mut any: Option<(usize, usize)> = None;
+    loop {
+        let goes_on = match pattern.get(p) {
             // At the end it means all that is below, not the folder itself.
-            if rest.is_empty() {
-                return !path.is_empty();
+            Some(word) if word == b"**" && p + 1 == pattern.len() => return w < path.len(),
+            Some(word) if word == b"**" => {
+                any = Some((p + 1, w));
+                p += 1;
+                continue;
             }
-            (0..=path.len()).any(|skip| matches(rest, &path[skip..]))
-        }
-        Some((first, rest)) => {
-            path.split_first().is_some_and(|(word, below)| word_matches(first, word) && matches(rest, below))
+            None if w == path.len() => return true,
+            Some(word) => path.get(w).is_some_and(|part| word_matches(word, part)),
+            None => false,
+        };
+        match any {
+            _ if goes_on => (p, w) = (p + 1, w + 1),
+            Some((after, from)) if from < path.len() => {
+                any = Some((after, from + 1));
+                (p, w) = (after, from + 1);
+            }
+            _ => return false,
         }
     }
 }
@@ -183,6 +195,12 @@ mod tests {
             ("a/**", "a/", false),
             ("a/**", "a/x", true),
             ("**/t", "x/y/t", true),
+            ("**/a/**", "a", false),
+            ("**/a/**", "b/a/a", true),
+            ("a/**/**/b", "a/b", true),
+            ("a/**/b/**/c", "a/b/x/b/y/c", true),
+            ("a/**/b/**/c", "a/x/c/y/b", false),
+            ("**/b/c/**/d", "b/b/c/c/d", true),
             ("?a[0-9].[!x]", "ba7.y", true),
             ("?a[0-9].[!x]", "ba7.x", false),
             ("a*b*c", "aXbYbZc", true),
@@ -196,5 +214,13 @@ mod tests {
             assert_eq!(excluded(patterns, path), expected, "{patterns:?} {path}");
         }
         assert!(Patterns::parse("a[b").is_err());
+    }
+
+    #[test]
+    fn many_stars_take_no_time() {
+        let (stars, deep) = ("**/a/".repeat(40), "a/".repeat(1000));
+        assert!(!excluded(&format!("{stars}b"), &format!("{deep}c")));
+        assert!(excluded(&format!("{stars}c"), &format!("{deep}c")));
+        assert!(!excluded(&"*a".repeat(100), &format!("{}b", "a".repeat(255))));
     }
 }

@@ -1,11 +1,31 @@
 //! Which files an image holds, as far as it was looked at: enough to tell whether its entrypoint is there. Of a file only
-//! a hash of its path is kept, so that many files take little memory.
+//! a hash of its path is kept, so that many files take little memory; and there is an end to what is kept, since a base is
+//! somebody else's.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Links that lead on to further links are followed no further, as in Linux.
 const LINKS_LIMIT: usize = 40;
+
+/// A path or a link's target of so many bytes is none that a system could follow (`PATH_MAX` of Linux).
+const PATH_LIMIT: usize = 4096;
+/// What a link or a whiteout takes beside its bytes, about.
+const OVERHEAD: usize = 128;
+
+/// How much is still noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    files: usize,
+    bytes: usize,
+}
+
+impl Default for Room {
+    /// Two million files, and 64 MiB of links and whiteouts: images of many platforms have less.
+    fn default() -> Self {
+        Self { files: 2_000_000, bytes: 64 << 20 }
+    }
+}
 
 /// The names in a layer, or in layers on top of each other.
 #[derive(Debug, Clone, Default)]
@@ -14,29 +34,73 @@ pub struct Names {
     links: HashMap<Vec<u8>, Vec<u8>>,
     /// Paths of the layers below that whiteouts let disappear.
     gone: Vec<Vec<u8>>,
+    room: Room,
+    /// There were more names than there was room for.
+    is_cut: bool,
 }
 
 impl Names {
+    /// None yet, and room for so many.
+    pub fn with_room(room: Room) -> Self {
+        Self { room, ..Self::default() }
+    }
+
+    /// The room that is left.
+    pub fn room(&self) -> Room {
+        self.room
+    }
+
+    /// Whether all names were noted. Otherwise nothing is certain of what was not found.
+    pub fn are_whole(&self) -> bool {
+        !self.is_cut
+    }
+
+    /// Whether there is room for a file, or for this many bytes; then it is taken.
+    fn take_room(&mut self, files: usize, bytes: usize) -> bool {
+        let left = (self.room.files.checked_sub(files), self.room.bytes.checked_sub(bytes));
+        let (Some(files), Some(bytes)) = left else {
+            self.is_cut = true;
+            return false;
+        };
+        self.room = Room { files, bytes };
+        true
+    }
+
     /// Notes a file, in a tar's words for its path. A whiteout (image specification, layer.md) is noted as such.
     pub fn file(&mut self, path: &[u8]) {
+        if path.len() >= PATH_LIMIT {
+            return;
+        }
         let path = normal(path);
         let (folder, name) = split(&path);
         match name.strip_prefix(b".wh.") {
             // Of a folder whose old content disappears, nothing is known any more that could be wanted.
             Some(b".wh..opq") => {}
-            Some(gone) => self.gone.push(join(folder, gone)),
+            Some(gone) => {
+                let gone = join(folder, gone);
+                if self.take_room(0, gone.len() + OVERHEAD) {
+                    self.gone.push(gone);
+                }
+            }
             None => {
                 self.links.remove(&path);
-                self.files.insert(hash(&path));
+                if self.take_room(1, 0) {
+                    self.files.insert(hash(&path));
+                }
             }
         }
     }
 
     /// Notes a symbolic link.
     pub fn link(&mut self, path: &[u8], target: &[u8]) {
+        if path.len() >= PATH_LIMIT || target.len() >= PATH_LIMIT {
+            return;
+        }
         let path = normal(path);
         self.files.remove(&hash(&path));
-        self.links.insert(path, target.to_vec());
+        if self.take_room(0, path.len() + target.len() + OVERHEAD) {
+            self.links.insert(path, target.to_vec());
+        }
     }
 
     /// Puts a layer on top.
@@ -45,9 +109,12 @@ impl Names {
             self.files.remove(&hash(path));
             self.links.remove(path);
         }
+        // Room was taken when they were noted first.
         for (path, target) in &layer.links {
-            self.link(path, target);
+            self.files.remove(&hash(path));
+            self.links.insert(path.clone(), target.clone());
         }
+        self.is_cut |= layer.is_cut;
         self.links.retain(|path, _| !layer.files.contains(&hash(path)));
         self.files.extend(&layer.files);
     }
@@ -126,6 +193,27 @@ mod tests {
         for path in ["/usr/bin/python", "/loop", "/dangling", "/usr/bin", "/", ""] {
             assert!(!names.have(path.as_bytes()), "{path}");
         }
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_is_kept() {
+        let mut names = Names::with_room(Room { files: 2, bytes: 300 });
+        names.file(b"a");
+        names.link(b"l", b"a");
+        assert!(names.have(b"/l") && names.are_whole());
+        names.link(b"far", &vec![b'x'; PATH_LIMIT]);
+        names.file(&vec![b'y'; 1 << 20]);
+        assert!(names.are_whole(), "no system could follow these");
+        names.link(b"m", &[b'z'; 200]);
+        assert!(!names.are_whole());
+        let mut below = Names::default();
+        below.put_on(&names);
+        assert!(!below.are_whole() && below.have(b"/l") && !below.have(b"/m"));
+        let mut many = Names::with_room(Room { files: 1, bytes: 0 });
+        many.file(b"a");
+        assert!(many.are_whole());
+        many.file(b"b");
+        assert!(!many.are_whole());
     }
 
     #[test]

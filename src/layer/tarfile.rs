@@ -9,6 +9,8 @@ use crate::error::{Error, Result, printable};
 
 /// Long names and PAX records are no larger, in bytes.
 const RECORDS_LIMIT: u64 = 1024 * 1024;
+/// No file system has a file of more bytes, and sums of sizes stay numbers.
+const SIZE_LIMIT: u64 = i64::MAX as u64 - BLOCK as u64;
 /// Where GNU's header of a sparse file says that its map goes on in a block of its own, and where such a block does
 /// (GNU tar's manual, "Old GNU format").
 const MAP_FOLLOWS: usize = 482;
@@ -137,6 +139,9 @@ impl<'a> Inspector<'a> {
         let is_records = matches!(flag, b'x' | b'g' | b'L' | b'K');
         let said = number(&block[124..136]).ok_or_else(|| self.malformed("a size in it is no number"))?;
         let size = if is_records { said } else { self.size.take().unwrap_or(said) };
+        if size > SIZE_LIMIT {
+            return Err(self.malformed("a size in it is no number"));
+        }
         if is_records && size > RECORDS_LIMIT {
             return Err(self.malformed("it has a record of more than a megabyte"));
         }
@@ -257,7 +262,8 @@ fn name_of(block: &[u8]) -> Vec<u8> {
 /// A number in octal digits, or as GNU writes large ones: in base 256, marked by the first bit.
 fn number(field: &[u8]) -> Option<u64> {
     if field[0] & 0x80 != 0 {
-        let high = field.len().saturating_sub(8);
+        // The first byte is the mark itself, however short the field.
+        let high = field.len().saturating_sub(8).max(1);
         if field[0] != 0x80 || field[1..high].iter().any(|byte| *byte != 0) {
             return None;
         }
@@ -265,4 +271,28 @@ fn number(field: &[u8]) -> Option<u64> {
     }
     let digits = std::str::from_utf8(text(field)).ok()?.trim();
     if digits.is_empty() { Some(0) } else { u64::from_str_radix(digits, 8).ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_octal_and_in_base_256() {
+        for (field, expected) in [
+            (&b"0000644\0"[..], Some(0o644)),
+            (b"  644 \0\0", Some(0o644)),
+            (b"\0\0\0\0\0\0\0\0", Some(0)),
+            (b"\x80\0\0\0\0\0\x01\x02", Some(0x102)),
+            (b"\x80\x01\0\0\0\0\0\0", Some(1 << 48)),
+            (b"\x80\xff\xff\xff\xff\xff\xff\xff", Some((1 << 56) - 1)),
+            (b"\x80\0\0\0\0\0\0\0\0\0\0\x07", Some(7)),
+            (b"\x80\0\0\x01\0\0\0\0\0\0\0\x07", None),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xff", None),
+            (b"9\0\0\0\0\0\0\0", None),
+            (b"\xc3\xa9\0\0\0\0\0\0", None),
+        ] {
+            assert_eq!(number(field), expected, "{field:?}");
+        }
+    }
 }

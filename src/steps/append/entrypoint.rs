@@ -13,7 +13,7 @@ use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::Content;
 use crate::layer::findings::Findings;
-use crate::layer::names::Names;
+use crate::layer::names::{Names, Room};
 use crate::layer::tarfile::Inspector;
 use crate::layer::unpack::{Unpacker, packing};
 use crate::transfer::store::Store;
@@ -38,7 +38,7 @@ pub async fn check(request: &Request, base: &Base, built: &Built, layers: &[Laye
     if !request.looks_for_entrypoint() {
         return Ok(warnings);
     }
-    let mut read = HashMap::new();
+    let (mut read, mut room) = (HashMap::new(), Room::default());
     for (image, (_, config)) in base.images.iter().zip(&built.configs) {
         // Windows has rules of its own for finding a program.
         if image.platform.os == "windows" {
@@ -54,7 +54,7 @@ pub async fn check(request: &Request, base: &Base, built: &Built, layers: &[Laye
         }
         let mut looked_at = String::new();
         if let Some(store) = &base.store {
-            let Some(mut names) = of_base(store, image, &mut read).await? else {
+            let Some(mut names) = of_base(store, image, &mut read, &mut room).await? else {
                 warnings.push(format!(
                     "the base of {} has layers that are not in the registry: whether it holds {} is not known",
                     image.platform,
@@ -66,7 +66,14 @@ pub async fn check(request: &Request, base: &Base, built: &Built, layers: &[Laye
             if places.iter().any(|place| names.have(place.as_bytes())) {
                 continue;
             }
+            if !names.are_whole() {
+                warnings.push(not_known(image, &program, "the base"));
+                continue;
+            }
             " and not in the base".clone_into(&mut looked_at);
+        } else if !names.are_whole() {
+            warnings.push(not_known(image, &program, "what was given"));
+            continue;
         }
         return Err(Error::Guard(format!(
             "{} starts with {}, which is in no layer given{looked_at} (looked for: {}); --check-entrypoint=false lets it pass",
@@ -76,6 +83,15 @@ pub async fn check(request: &Request, base: &Base, built: &Built, layers: &[Laye
         )));
     }
     Ok(warnings)
+}
+
+/// Where there are more names than are kept.
+fn not_known(image: &BaseImage, program: &str, which: &str) -> String {
+    format!(
+        "{which} of {} holds more files or links than are looked through: whether it holds {} is not known",
+        image.platform,
+        printable(program, 200)
+    )
 }
 
 fn put_own(names: &mut Names, layers: &[Layer], image: &BaseImage) {
@@ -108,7 +124,12 @@ fn places(program: &str, config: &Value) -> Vec<String> {
 }
 
 /// The names in a base's image; `None` if it has layers that only their URLs know.
-async fn of_base(store: &Store, image: &BaseImage, read: &mut HashMap<Digest, Names>) -> Result<Option<Names>> {
+async fn of_base(
+    store: &Store,
+    image: &BaseImage,
+    read: &mut HashMap<Digest, Names>,
+    room: &mut Room,
+) -> Result<Option<Names>> {
     let Content::Image { layers, .. } = image.manifest.content()? else { return Ok(None) };
     let mut names = Names::default();
     for layer in &layers {
@@ -116,7 +137,10 @@ async fn of_base(store: &Store, image: &BaseImage, read: &mut HashMap<Digest, Na
             return Ok(None);
         }
         if !read.contains_key(&layer.digest) {
-            read.insert(layer.digest.clone(), of_layer(store, layer).await?);
+            // All layers of the base, of whatever platforms, share one room.
+            let own = of_layer(store, layer, *room).await?;
+            *room = own.room();
+            read.insert(layer.digest.clone(), own);
         }
         if let Some(own) = read.get(&layer.digest) {
             names.put_on(own);
@@ -126,7 +150,7 @@ async fn of_base(store: &Store, image: &BaseImage, read: &mut HashMap<Digest, Na
 }
 
 /// The names in a layer of the base, which is read for them from its first byte to its last.
-async fn of_layer(store: &Store, layer: &Descriptor) -> Result<Names> {
+async fn of_layer(store: &Store, layer: &Descriptor, room: Room) -> Result<Names> {
     let what = format!("layer {} of {}", layer.digest, store.name());
     let _room = match store {
         Store::Registry(repository) => Some(repository.host().permits(1).await?),
@@ -134,7 +158,7 @@ async fn of_layer(store: &Store, layer: &Descriptor) -> Result<Names> {
     };
     let checkpoints = Checkpoints::default();
     let mut verified = Verified::open(store, layer, 0, None, &checkpoints).await?;
-    let mut findings = Findings::new(true);
+    let mut findings = Findings::with_room(room);
     let mut inspector = Inspector::new(&what, &mut findings);
     let mut unpacker: Option<Unpacker> = None;
     while let Some(piece) = verified.next().await? {

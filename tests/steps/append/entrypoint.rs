@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::symlink;
 
+use imgstep::layer::tarball::{self, Header, Kind};
+
 use super::append;
 use crate::support::{Folder, registries};
 
@@ -68,5 +70,42 @@ fn the_base_is_looked_at_on_request() {
             // Nobody asked: the base may hold it.
             step("/bin/other").run().ended(0);
         }
+    }
+}
+
+/// A tar of symbolic links whose names and targets are as long as they can be.
+fn links(count: usize) -> Vec<u8> {
+    let mut tar = Vec::new();
+    for number in 0..count {
+        let path = format!("{number:04000}");
+        let kind = Kind::Symlink(path.as_bytes());
+        let header =
+            Header { path: path.as_bytes(), kind, mode: 0o777, owner: (0, 0), size: 0, mtime: 0, windows: false };
+        tar.extend(tarball::header(&header));
+    }
+    tar.extend(tarball::END);
+    tar
+}
+
+#[test]
+fn a_base_of_more_links_than_memory_should_hold_makes_the_answer_not_known() {
+    let folder = Folder::new();
+    let hostile = folder.write("hostile.tar", links(10_000)).display().to_string();
+    let more = folder.write("more", "x").display().to_string();
+    for registry in registries() {
+        append("scratch", &registry.at("base:v1"))
+            .args(["--layer", &hostile, "--platform", "linux/amd64"])
+            .run()
+            .ended(0);
+        let step = append(&registry.at("base:v1"), &registry.at("app:v1")).args([
+            "--layer",
+            &format!("{more}=/opt/more"),
+            "--check-entrypoint",
+            "--entrypoint",
+            r#"["/bin/app"]"#,
+        ]);
+        let run = step.run().ended(0);
+        let told = "holds more files or links than are looked through: whether it holds /bin/app is not known";
+        assert!(run.stderr.contains(told), "{}", run.stderr);
     }
 }

@@ -178,6 +178,11 @@ fn broken_tars_are_refused_and_nothing_is_tagged() {
     let large = std::fs::read(large_tar(&folder)).unwrap();
     for registry in registries() {
         refused(&registry, &folder, b"no tar at all", "it is not a tar");
+        for field in [100, 124, 148] {
+            let mut marked = plain.clone();
+            marked[field] = 0x80;
+            refused(&registry, &folder, &marked, "it is not a tar");
+        }
         refused(&registry, &folder, b"", "it is not a tar");
         refused(&registry, &folder, &plain[..50_000], "ends in the middle of");
         refused(&registry, &folder, &gzip[..gzip.len() - 20], "gzip: ");
