@@ -6,12 +6,13 @@
 TOOLS = target/tools
 CARGO_DENY = 0.20.2
 
-.PHONY: help build demo test tekton tasks lint advisories bench action release-dry-run clean
+.PHONY: help build demo test soak tekton tasks lint advisories bench action release-dry-run clean
 
 help:
 	@echo 'make build        the static release binary, at dist/imgstep'
 	@echo 'make demo         appends a program for two platforms, joins and promotes it, with nothing but this repository'
 	@echo 'make test         every test, against real registries; sets up what they need'
+	@echo 'make soak         ten thousand steps under faults, kills and races (SEED=1 RUNS=10000 RATE= KIND= JOBS=)'
 	@echo 'make tekton       of these, the Tekton Tasks: judged and run by what Tekton itself runs, without a cluster'
 	@echo 'make tasks        writes the Tekton Tasks anew out of the command line (IMAGE=registry/repository:vX.Y.Z@sha256:…)'
 	@echo 'make lint         formatting, clippy, rustdoc, dependencies'
@@ -30,6 +31,15 @@ demo: build
 test:
 	@sh tests/setup.sh
 	@PATH="$$PWD/$(TOOLS)/bin:$$PATH" cargo test --locked
+
+# tests/soak/README.md says what it does, and how to run one of its runs again.
+SEED = 1
+RATE =
+KIND =
+JOBS =
+soak:
+	@runs='$(RUNS)'; PATH="$$PWD/$(TOOLS)/bin:$$PATH" SEED='$(SEED)' RUNS="$${runs:-10000}" RATE='$(RATE)' KIND='$(KIND)' \
+		JOBS='$(JOBS)' cargo test --quiet --locked --test soak
 
 tekton:
 	@sh tests/setup.sh

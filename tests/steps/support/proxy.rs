@@ -58,9 +58,13 @@ struct Shared {
     stopped: AtomicBool,
 }
 
+type Decide = Box<dyn FnMut(&str, &str) -> Vec<Action> + Send>;
+
 #[derive(Default)]
 struct State {
     rules: Vec<Rule>,
+    /// What else is done to a request by this method for this target.
+    decide: Option<Decide>,
     log: Vec<Exchange>,
     /// The requests that are under way, and the most that were at once.
     now: usize,
@@ -110,6 +114,12 @@ impl Proxy {
 
     pub fn add_all(&self, rules: &[Rule]) {
         self.shared.state().rules.extend_from_slice(rules);
+    }
+
+    /// What is done to each request is decided when it comes: for the soak.
+    #[allow(dead_code)]
+    pub fn decide_by(&self, decide: impl FnMut(&str, &str) -> Vec<Action> + Send + 'static) {
+        self.shared.state().decide = Some(Box::new(decide));
     }
 
     /// Everything that was asked so far, in the order of arrival. A client may have its answer a moment before the
@@ -207,7 +217,8 @@ impl Shared {
         let mut state = self.state();
         let method = head.word(0);
         let target = head.word(1).replace("%3A", ":").replace("%3a", ":").replace("%2F", "/").replace("%2f", "/");
-        let actions: Vec<Action> = state.rules.iter_mut().filter_map(|rule| rule.meet(method, &target)).collect();
+        let mut actions: Vec<Action> = state.rules.iter_mut().filter_map(|rule| rule.meet(method, &target)).collect();
+        actions.extend(state.decide.iter_mut().flat_map(|decide| decide(method, &target)));
         state.log.push(Exchange {
             method: method.to_owned(),
             target,

@@ -209,6 +209,12 @@ impl Registry {
         assert!(!self.has_manifest(repository, digest));
     }
 
+    /// The folder that it keeps everything in: for the soak.
+    #[allow(dead_code)]
+    pub fn storage(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     fn end(&mut self) {
         for mut process in self.processes.drain(..) {
             let _ = process.kill();

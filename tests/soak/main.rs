@@ -1,0 +1,86 @@
+//! The soak: thousands of steps under seeded faults, kills and races, each judged from the storage of the registry.
+//! `make soak` runs it at length, `cargo test` for a minute; `tests/soak/README.md` says how to read it.
+
+// What it says is said on stdout, as by any program.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+mod cases;
+mod faults;
+mod judge;
+mod plan;
+mod run;
+mod settings;
+mod storage;
+mod table;
+mod wanted;
+mod world;
+
+// The proxy, the registries and the images are those of the stories, which use all of them.
+#[allow(dead_code, unused_imports, clippy::too_many_lines)]
+#[path = "../steps/support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use crate::judge::Verdict;
+use crate::plan::Plan;
+use crate::settings::Settings;
+use crate::table::Table;
+use crate::world::{Desk, World};
+
+fn main() -> ExitCode {
+    let settings = match Settings::read() {
+        Ok(Some(settings)) => settings,
+        // Another test's name was asked for.
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            return ExitCode::from(2);
+        }
+    };
+    let begun = Instant::now();
+    let world = World::make();
+    let table = soak(&settings, &world, begun);
+    let text = table.text(&settings, begun.elapsed());
+    println!("{text}");
+    table::write(&text);
+    if table.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// All runs, several at a time.
+fn soak(settings: &Settings, world: &World, begun: Instant) -> Table {
+    let next = AtomicU64::new(0);
+    let table = Mutex::new(Table::default());
+    thread::scope(|scope| {
+        for _ in 0..settings.jobs {
+            scope.spawn(|| {
+                let desk = Desk::default();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= settings.runs || settings.limit.is_some_and(|limit| begun.elapsed() > limit) {
+                        return;
+                    }
+                    let plan = Plan::of(settings.seed.wrapping_add(number), settings.rate, settings.kind);
+                    let started = Instant::now();
+                    let verdict = run::run(&plan, world, &desk);
+                    tell(&plan, &verdict, settings);
+                    table.lock().unwrap().add(&plan, &verdict, started.elapsed());
+                }
+            });
+        }
+    });
+    table.into_inner().unwrap()
+}
+
+/// What a person should look at is said at once, and kept with all that was seen.
+fn tell(plan: &Plan, verdict: &Verdict, settings: &Settings) {
+    let serious = verdict.outcome.is_wrong() || plan.must_succeed() && !verdict.outcome.is_right();
+    if serious || settings.runs <= 3 {
+        println!("seed {} ({plan}): {}: {}", plan.seed, verdict.outcome.name(), verdict.reason);
+        println!("    {}", table::keep(plan, verdict).display());
+    }
+}

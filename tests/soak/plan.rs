@@ -1,0 +1,114 @@
+//! What one run does: everything follows from its seed.
+
+use std::fmt;
+
+use crate::cases::Case;
+use crate::faults::{Kind, PASSING};
+use crate::storage::Layout;
+
+/// What happens to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Faults of every kind that passes.
+    Passing,
+    /// The same, and bytes and answers that are wrong.
+    Everything,
+    /// Faults of one kind.
+    One(Kind),
+    /// The step is ended by a signal at some moment.
+    Kill(Signal),
+    /// Another promotion writes the same tags at the same time.
+    Race,
+}
+
+/// What ends a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    Kill,
+    Terminate,
+    Interrupt,
+}
+
+/// One run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub seed: u64,
+    pub case: Case,
+    pub trouble: Trouble,
+    /// The share of requests that a fault meets.
+    pub rate: f64,
+    /// What the result is called.
+    pub tags: Vec<&'static str>,
+    pub layout: Layout,
+    /// Whether the step reads from the registry that it writes to.
+    pub within: bool,
+    /// When the signal comes, as a share of the time that the step takes.
+    pub moment: f64,
+}
+
+impl Plan {
+    pub fn of(seed: u64, rate: Option<f64>, kind: Option<Kind>) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed ^ 0x736f_616b);
+        let case = Case::chosen(&mut random);
+        let trouble = match random.u8(0..100) {
+            0..52 => Trouble::Passing,
+            52..67 => Trouble::Everything,
+            67..80 => Trouble::One(Kind::chosen(&mut random, &PASSING)),
+            80..92 => Trouble::Kill([Signal::Kill, Signal::Terminate, Signal::Interrupt][random.usize(0..3)]),
+            _ => Trouble::Race,
+        };
+        let trouble = kind.map_or(trouble, Trouble::One);
+        let own = match trouble {
+            Trouble::Passing | Trouble::Everything => [0.02, 0.1, 0.1, 0.1, 0.3][random.usize(0..5)],
+            Trouble::One(_) => 0.2,
+            Trouble::Kill(_) | Trouble::Race => [0.0, 0.05][random.usize(0..2)],
+        };
+        let tags = if random.u8(0..100) < 40 { vec!["v1", "v2", "latest"] } else { vec!["v1"] };
+        let case = if trouble == Trouble::Race { Case::Promote } else { case };
+        let within = case == Case::PromoteWithin || case == Case::Append && random.bool();
+        Self {
+            seed,
+            case,
+            within,
+            trouble,
+            rate: rate.unwrap_or(own),
+            tags,
+            layout: if random.bool() { Layout::Inside } else { Layout::Distribution },
+            moment: random.f64() * 1.3,
+        }
+    }
+
+    /// Whether the step has to get through: its faults pass, and are no more than one in ten.
+    pub fn must_succeed(&self) -> bool {
+        matches!(self.trouble, Trouble::Passing | Trouble::Race) && self.rate <= 0.1
+    }
+
+    /// The line of the table that counts it.
+    pub fn line(&self) -> String {
+        let percent = (self.rate * 100.0).round();
+        match self.trouble {
+            Trouble::Passing => format!("faults that pass, {percent} %"),
+            Trouble::Everything => format!("wrong bytes and answers too, {percent} %"),
+            Trouble::One(kind) => format!("one kind, {percent} %: {}", kind.name()),
+            Trouble::Kill(signal) => format!("ended by {}", signal.name()),
+            Trouble::Race => "two promotions to the same tags".to_owned(),
+        }
+    }
+}
+
+impl Signal {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "SIGKILL",
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tags = self.tags.len();
+        write!(to, "{}; {}; {tags} tag(s); {:?}", self.case.name(), self.line(), self.layout)
+    }
+}

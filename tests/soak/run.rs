@@ -1,0 +1,207 @@
+//! One run: a destination, proxies that inject the faults, the step, perhaps a signal, and the verdict.
+
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, kill_process};
+
+use crate::cases::Case;
+use crate::faults::{Faults, Kind, PASSING, WRONG};
+use crate::judge::{Scene, Verdict, judge};
+use crate::plan::{Plan, Signal, Trouble};
+use crate::storage::{Layout, Storage};
+use crate::support::{Folder, Proxy};
+use crate::wanted::Wanted;
+use crate::world::{Desk, Destination, PARTS, SOURCE, World};
+
+/// A step that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(120);
+/// So long a signal may take to end a step, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A step that came to its end.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit status; 128 and the signal's number where one ended it; none where it had to be stopped.
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    /// The result files.
+    pub digest: Option<String>,
+    pub json: Option<String>,
+    /// Whether our signal was sent before the end.
+    pub signalled: Option<Signal>,
+}
+
+/// A step that runs.
+struct Started {
+    child: Child,
+    folder: Folder,
+    signalled: Option<Signal>,
+}
+
+/// Carries out a plan.
+pub fn run(plan: &Plan, world: &World, desk: &Desk) -> Verdict {
+    let repository = format!("to/s{}", plan.seed);
+    let destination = desk.destination(plan, &repository, world);
+    let source = world.source(destination.storage.layout);
+    let to = proxy(plan, 1, &destination.host, &repository);
+    let from = (!plan.within).then(|| proxy(plan, 2, &source.host, &repository));
+    let host = from.as_ref().map_or(&to.host, |from| &from.host);
+    let name = format!("{}/{repository}", to.host);
+
+    let mut wanted = vec![world.wanted(plan.case).clone()];
+    let mut steps = vec![start(plan.case, host, &name, &plan.tags, world)];
+    if plan.trouble == Trouble::Race {
+        wanted.push(Wanted::image(&world.images.other));
+        steps.push(promotion(&format!("{host}/from/other:v1"), &name, &plan.tags));
+    }
+    if let Trouble::Kill(signal) = plan.trouble {
+        thread::sleep(world.time(plan.case).mul_f64(plan.moment));
+        steps[0].signal(signal);
+    }
+    let ended: Vec<Ended> = steps.into_iter().map(Started::wait).collect();
+    let scene = Scene {
+        plan,
+        wanted: &wanted,
+        old: world.images.old.digest(),
+        storage: &destination.storage,
+        repository: &repository,
+        log: to.log(),
+        source_log: from.map(|from| from.log()).unwrap_or_default(),
+    };
+    judge(&scene, &ended)
+}
+
+/// A run without faults: what it gives, how long it takes, and where it lies.
+pub fn reference(case: Case, world: &World, desk: &Desk) -> (String, Duration, Kept) {
+    let mut plan = Plan::of(0, Some(0.0), None);
+    plan.case = case;
+    plan.within = case == Case::PromoteWithin;
+    plan.tags = vec!["v1"];
+    plan.layout = Layout::Inside;
+    let destination = desk.destination(&plan, "to/reference", world);
+    let source = world.source(plan.layout);
+    let host = if plan.within { &destination.host } else { &source.host };
+    let begun = Instant::now();
+    let ended = start(case, host, &format!("{}/to/reference", destination.host), &plan.tags, world).wait();
+    let time = begun.elapsed();
+    assert_eq!(ended.status, Some(0), "{case:?} without any fault: {}", ended.stderr);
+    (ended.digest.unwrap(), time, Kept { repository: "to/reference".to_owned(), destination })
+}
+
+/// What a run left.
+pub struct Kept {
+    pub repository: String,
+    destination: Destination,
+}
+
+impl Kept {
+    pub fn storage(&self) -> &Storage {
+        &self.destination.storage
+    }
+}
+
+/// A proxy that does to the requests to a registry what the plan says.
+fn proxy(plan: &Plan, salt: u64, registry: &str, repository: &str) -> Proxy {
+    let kinds: Vec<Kind> = match plan.trouble {
+        Trouble::Everything => PASSING.into_iter().chain(WRONG).collect(),
+        Trouble::One(kind) => vec![kind],
+        _ => PASSING.to_vec(),
+    };
+    let mut faults = Faults {
+        seed: plan.seed.wrapping_mul(4).wrapping_add(salt),
+        rate: plan.rate,
+        kinds,
+        repository: repository.to_owned(),
+        registry: registry.to_owned(),
+        seen: std::collections::HashMap::new(),
+    };
+    let proxy = Proxy::to(registry);
+    proxy.decide_by(move |method, target| faults.decide(method, target));
+    proxy
+}
+
+/// Begins a step that reads at `host` and writes to `name`.
+fn start(case: Case, host: &str, name: &str, tags: &[&str], world: &World) -> Started {
+    let mut words: Vec<String> = match case {
+        Case::Promote | Case::PromoteWithin => return promotion(&format!("{host}/{SOURCE}:v1"), name, tags),
+        Case::PromoteLarge => return promotion(&format!("{host}/from/large:v1"), name, tags),
+        Case::Append | Case::AppendStreamed => {
+            let layer = format!("{}=/srv/app", world.layer(case).display());
+            // The base has another port in each run, and the digest must not.
+            let annotation = "org.opencontainers.image.base.name=registry.example/base:v1";
+            ["append", &format!("{host}/{SOURCE}:v1"), "--layer", &layer, "--annotation", annotation]
+                .map(str::to_owned)
+                .into()
+        }
+        Case::Index => {
+            let parts = PARTS.map(|tag| format!("{host}/from/part:{tag}"));
+            ["index".to_owned()].into_iter().chain(parts).collect()
+        }
+    };
+    words.extend(["--to".to_owned(), format!("{name}:{}", tags[0])]);
+    begin(words, tags)
+}
+
+fn promotion(from: &str, name: &str, tags: &[&str]) -> Started {
+    begin(vec!["promote".to_owned(), from.to_owned(), format!("{name}:{}", tags[0])], tags)
+}
+
+fn begin(mut words: Vec<String>, tags: &[&str]) -> Started {
+    let folder = Folder::new();
+    if tags.len() > 1 {
+        words.push("--tags".to_owned());
+        words.extend(tags[1..].iter().map(|tag| (*tag).to_owned()));
+    }
+    for key in ["digest", "json"] {
+        words.extend(["--result".to_owned(), format!("{key}={}", folder.join(key).display())]);
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imgstep"));
+    command.args(words).env_clear().env("HOME", folder.path()).stdin(Stdio::null());
+    command.stdout(File::create(folder.join("stdout")).unwrap());
+    command.stderr(File::create(folder.join("stderr")).unwrap());
+    Started { child: command.spawn().unwrap(), folder, signalled: None }
+}
+
+impl Started {
+    fn signal(&mut self, signal: Signal) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let word = match signal {
+                Signal::Kill => rustix::process::Signal::KILL,
+                Signal::Terminate => rustix::process::Signal::TERM,
+                Signal::Interrupt => rustix::process::Signal::INT,
+            };
+            kill_process(Pid::from_child(&self.child), word).unwrap();
+            self.signalled = Some(signal);
+        }
+    }
+
+    fn wait(mut self) -> Ended {
+        let limit = Instant::now() + if self.signalled.is_some() { PATIENCE } else { LIMIT };
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if Instant::now() > limit {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                break None;
+            }
+            thread::sleep(Duration::from_millis(4));
+        };
+        let read = |name| fs::read(self.folder.join(name)).ok();
+        let text = |name| read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ended {
+            status: status.map(|status| status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(255)),
+            stdout: text("stdout").unwrap_or_default(),
+            stderr: text("stderr").unwrap_or_default(),
+            digest: text("digest"),
+            json: text("json"),
+            signalled: self.signalled,
+        }
+    }
+}
