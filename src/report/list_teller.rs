@@ -49,6 +49,9 @@ impl ListTeller {
             for warning in &outcome.warnings {
                 self.console.warn(&format!("line {}: {warning}", line.line));
             }
+            for moved in summary::moved(outcome) {
+                self.console.note(&format!("line {}: {moved}", line.line));
+            }
             if self.dry_run {
                 self.console.note(&summary(outcome));
             }

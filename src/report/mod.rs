@@ -76,7 +76,7 @@ fn finish_on(
     for warning in &outcome.warnings {
         console.warn(warning);
     }
-    for line in summary::plan(outcome) {
+    for line in summary::plan(outcome).into_iter().chain(summary::moved(outcome)) {
         console.note(&line);
     }
     console.note(&summary(outcome));

@@ -96,10 +96,23 @@ pub struct Destination {
     pub pinned: String,
     /// What was done.
     pub state: State,
+    /// What its tags named before, of those that named something else: the way back. (In a plan: what they name now.)
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<Previous>,
     /// Every manifest that was looked at, children before parents.
     pub manifests: Vec<ManifestTransfer>,
     /// Every blob that was looked at, each once.
     pub blobs: Vec<BlobTransfer>,
+}
+
+/// A tag that was moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Previous {
+    /// The tag.
+    pub tag: String,
+    /// The digest that it named before.
+    pub digest: Digest,
 }
 
 /// What was done at a destination.

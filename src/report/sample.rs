@@ -2,7 +2,8 @@
 
 use super::list::{Failure, ListLine, ListOutcome};
 use super::outcome::{
-    Action, BlobTransfer, BundledResource, Destination, ManifestTransfer, Outcome, PlatformImage, Source, State, Totals,
+    Action, BlobTransfer, BundledResource, Destination, ManifestTransfer, Outcome, PlatformImage, Previous, Source,
+    State, Totals,
 };
 use crate::image::digest::Digest;
 
@@ -109,6 +110,7 @@ fn destination(name: &str, tags: &[&str]) -> Destination {
         digest: digest("index"),
         pinned: format!("{name}@{}", digest("index")),
         state: State::Written,
+        previous: Vec::new(),
         manifests: vec![
             ManifestTransfer { digest: digest("amd64"), media_type: MANIFEST.into(), size: 1234, action: Action::Sent },
             ManifestTransfer { digest: digest("index"), media_type: INDEX.into(), size: 1234, action: Action::Sent },
@@ -120,6 +122,11 @@ fn destination(name: &str, tags: &[&str]) -> Destination {
             blob("layer 4", 300_000, Action::Present),
         ],
     }
+}
+
+/// A tag that named another image before.
+pub fn previous(tag: &str) -> Previous {
+    Previous { tag: tag.into(), digest: digest("old") }
 }
 
 /// A layer of which `action` became.

@@ -119,6 +119,7 @@ fn the_schema_and_the_report_have_the_same_fields() {
     let mut outcome = sample::promoted();
     outcome.base = outcome.source.clone();
     outcome.resources = sample::bundled().resources;
+    outcome.destinations[0].previous = vec![sample::previous("v1")];
     let (report, schema) = (written(&outcome), text());
     let list: Value = serde_json::from_str(&sample::list().json().unwrap()).unwrap();
     let definition = |name: &str| schema["$defs"][name]["properties"].clone();
@@ -128,6 +129,7 @@ fn the_schema_and_the_report_have_the_same_fields() {
         (&report["platforms"][0], definition("platformImage")),
         (&report["resources"][0], definition("bundledResource")),
         (&report["destinations"][0], definition("destination")),
+        (&report["destinations"][0]["previous"][0], definition("previous")),
         (&report["destinations"][0]["manifests"][0], definition("manifestTransfer")),
         (&report["destinations"][0]["blobs"][0], definition("blobTransfer")),
         (&report["totals"], definition("totals")),

@@ -1,7 +1,11 @@
 //! The last line of a step: what was done, to what, at which cost.
 
 use super::human;
-use super::outcome::{Action, Destination, Outcome, State};
+use super::outcome::{Action, Destination, Outcome, Previous, State};
+use crate::image::digest::Digest;
+
+/// So many tags are named; the report has them all.
+const NAMED_TAGS: usize = 5;
 
 /// Blobs of all destinations by what was done with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -117,17 +121,56 @@ pub(super) fn spoken_of(outcome: &Outcome) -> Option<&Destination> {
     outcome.destinations.iter().find(written).or(outcome.destinations.first())
 }
 
-/// A reference, and how many more there are.
+/// The tags that were moved, a line for all that named the same: `registry.example/app:v1, v1.2 was sha256:…`. The digest is
+/// there in full, since it is the way back.
+pub(super) fn moved(outcome: &Outcome) -> Vec<String> {
+    let verb = if outcome.dry_run { "is" } else { "was" };
+    let mut lines = Vec::new();
+    for destination in &outcome.destinations {
+        let mut told: Vec<&Digest> = Vec::new();
+        for Previous { digest, .. } in &destination.previous {
+            if told.contains(&digest) {
+                continue;
+            }
+            told.push(digest);
+            let same = destination.previous.iter().filter(|other| other.digest == *digest);
+            let tags: Vec<&str> = same.map(|moved| moved.tag.as_str()).collect();
+            lines.push(format!("{}:{} {verb} {digest}", destination.name, named(&tags)));
+        }
+    }
+    lines
+}
+
+/// Some tags by name, and how many more there are.
+fn named(tags: &[&str]) -> String {
+    let first = tags.iter().take(NAMED_TAGS).copied().collect::<Vec<_>>().join(", ");
+    match tags.len().saturating_sub(NAMED_TAGS) {
+        0 => first,
+        more => format!("{first} and {}", human::count(more, "more tag")),
+    }
+}
+
+/// A reference with all tags, and how many more destinations there are.
 fn subject(outcome: &Outcome) -> String {
     let first = match (spoken_of(outcome), &outcome.source) {
-        (Some(destination), _) => destination.reference.as_str(),
-        (None, Some(source)) => source.reference.as_str(),
-        (None, None) => outcome.digest.as_str(),
+        (Some(destination), _) => in_full(destination),
+        (None, Some(source)) => source.reference.clone(),
+        (None, None) => outcome.digest.to_string(),
     };
     match outcome.destinations.len() {
-        0 | 1 => first.to_owned(),
+        0 | 1 => first,
         number => format!("{first} and {}", human::count(number - 1, "other destination")),
     }
+}
+
+fn in_full(destination: &Destination) -> String {
+    let tags: Vec<&str> = destination.tags.iter().map(String::as_str).collect();
+    // One that was written by digest too is known by that.
+    if tags.is_empty() || !destination.reference.ends_with(&format!(":{}", tags[0])) {
+        let tags = if tags.is_empty() { String::new() } else { format!(", {}", named(&tags)) };
+        return format!("{}{tags}", destination.reference);
+    }
+    format!("{}:{}", destination.name, named(&tags))
 }
 
 /// The state of the destinations if it is the same for all.
@@ -179,13 +222,13 @@ mod tests {
         let mut outcome = sample::promoted();
         assert_eq!(
             summary(&outcome),
-            "promoted registry.example/team/app:v1 and 1 other destination (2 platforms): 2 blobs sent (120.5 MB), \
+            "promoted registry.example/team/app:v1, latest and 1 other destination (2 platforms): 2 blobs sent (120.5 MB), \
              1 mounted, 2 already there, in 3.2 s"
         );
         outcome.destinations.truncate(1);
         assert_eq!(
             summary(&outcome),
-            "promoted registry.example/team/app:v1 (2 platforms): 2 blobs sent (120.5 MB), 1 mounted, 1 already there, \
+            "promoted registry.example/team/app:v1, latest (2 platforms): 2 blobs sent (120.5 MB), 1 mounted, 1 already there, \
              in 3.2 s"
         );
     }
@@ -197,7 +240,7 @@ mod tests {
         outcome.dry_run = true;
         assert_eq!(
             summary(&outcome),
-            "would promote registry.example/team/app:v1 (1 platform): 2 blobs to send (120.5 MB), 1 to mount (2.0 MB), \
+            "would promote registry.example/team/app:v1, latest (1 platform): 2 blobs to send (120.5 MB), 1 to mount (2.0 MB), \
              1 already there (300.0 kB), about 42 requests; nothing was written"
         );
 
@@ -206,15 +249,45 @@ mod tests {
         outcome.destinations[0].blobs.retain(|blob| blob.action == Action::Present);
         assert_eq!(
             summary(&outcome),
-            "unchanged: registry.example/team/app:v1 (1 platform): 1 blob already there, in 3.2 s"
+            "unchanged: registry.example/team/app:v1, latest (1 platform): 1 blob already there, in 3.2 s"
         );
 
         outcome.destinations[0].blobs.clear();
         outcome.platforms.clear();
-        assert_eq!(summary(&outcome), "unchanged: registry.example/team/app:v1: no blobs to send, in 3.2 s");
+        assert_eq!(summary(&outcome), "unchanged: registry.example/team/app:v1, latest: no blobs to send, in 3.2 s");
 
         outcome.destinations[0].state = State::Skipped;
-        assert_eq!(summary(&outcome), "left alone: registry.example/team/app:v1, which names another image already");
+        assert_eq!(
+            summary(&outcome),
+            "left alone: registry.example/team/app:v1, latest, which names another image already"
+        );
+    }
+
+    #[test]
+    fn moved_tags_are_told_with_what_they_named() {
+        let mut outcome = sample::promoted();
+        let other = Previous { tag: "latest".into(), digest: sample::digest("older") };
+        outcome.destinations[0].previous = vec![sample::previous("v1"), other, sample::previous("v1.2")];
+        let (old, older) = (sample::digest("old"), sample::digest("older"));
+        let name = "registry.example/team/app";
+        assert_eq!(moved(&outcome), [format!("{name}:v1, v1.2 was {old}"), format!("{name}:latest was {older}")]);
+        outcome.dry_run = true;
+        outcome.destinations[0].previous.truncate(1);
+        assert_eq!(moved(&outcome), [format!("{name}:v1 is {old}")]);
+    }
+
+    #[test]
+    fn many_tags_are_counted_behind_the_first_five() {
+        let mut outcome = sample::single();
+        outcome.destinations[0].tags = (1..=6).map(|number| format!("t{number}")).collect();
+        outcome.destinations[0].reference = "registry.example/team/app:t1".into();
+        assert!(
+            summary(&outcome).starts_with("promoted registry.example/team/app:t1, t2, t3, t4, t5 and 1 more tag (1")
+        );
+        let pinned = outcome.destinations[0].pinned.clone();
+        outcome.destinations[0].reference.clone_from(&pinned);
+        outcome.destinations[0].tags.truncate(2);
+        assert!(summary(&outcome).starts_with(&format!("promoted {pinned}, t1, t2 (1 platform)")));
     }
 
     #[test]

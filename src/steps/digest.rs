@@ -52,6 +52,7 @@ pub async fn run(context: &Context, image: &Reference, platform: Option<&Platfor
             tags: image.tag().map(str::to_owned).into_iter().collect(),
             digest: found.digest,
             state: State::Unchanged,
+            previous: Vec::new(),
             manifests: Vec::new(),
             blobs: Vec::new(),
         }],

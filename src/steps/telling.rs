@@ -6,7 +6,7 @@ use super::source;
 use crate::error::Result;
 use crate::image::manifest::Manifest;
 use crate::registry::manifests::Presence;
-use crate::report::outcome::{self, Action, Outcome, PlatformImage, Source, State, Totals};
+use crate::report::outcome::{self, Action, Outcome, PlatformImage, Previous, Source, State, Totals};
 use crate::transfer::destination::Destination;
 
 /// What a step did, as far as all steps that write tell it.
@@ -101,9 +101,22 @@ fn told(
         pinned: format!("{}@{digest}", goal.reference.name()),
         digest,
         state,
+        previous: previous(goal, pending, result),
         manifests,
         blobs,
     }
+}
+
+/// What the tags that had to be written named when they were asked for the guards, where that was something else.
+fn previous(goal: &Goal, pending: &[Option<&str>], result: &Manifest) -> Vec<Previous> {
+    let tags = goal.tags.iter().zip(&goal.found).filter(|(tag, _)| pending.contains(&tag.as_deref()));
+    tags.filter_map(|(tag, found)| match found {
+        Presence::Present(other) if !result.is(&other.digest) => {
+            Some(Previous { tag: tag.clone()?, digest: other.digest.clone() })
+        }
+        _ => None,
+    })
+    .collect()
 }
 
 /// The requests that a plan's content would take: to send a blob three, to find or link it one.

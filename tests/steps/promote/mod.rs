@@ -15,6 +15,7 @@ mod lies;
 mod list;
 mod mounts;
 mod platforms;
+mod previous;
 mod ranges;
 mod results;
 mod signals;
