@@ -11,7 +11,7 @@ CARGO_DENY = 0.20.2
 help:
 	@echo 'make build        the static release binary, at dist/imgstep'
 	@echo 'make demo         appends a program for two platforms, joins and promotes it, with nothing but this repository'
-	@echo 'make test         every test, against real registries; sets up what they need'
+	@echo 'make test         every test, against real registries; installs what they need, with sudo where that asks no password'
 	@echo 'make soak         ten thousand steps under faults, kills and races (SEED=1 RUNS=10000 RATE= KIND= JOBS=)'
 	@echo 'make tekton       of these, the Tekton Tasks: judged and run by what Tekton itself runs, without a cluster'
 	@echo 'make tasks        writes the Tekton Tasks anew out of the command line (IMAGE=registry/repository:vX.Y.Z@sha256:…)'
@@ -30,7 +30,7 @@ demo: build
 
 test:
 	@sh tests/setup.sh
-	@PATH="$$PWD/$(TOOLS)/bin:$$PATH" cargo test --locked
+	@sh tests/run.sh
 
 # tests/soak/README.md says what it does, and how to run one of its runs again.
 SEED = 1
@@ -43,8 +43,8 @@ soak:
 
 tekton:
 	@sh tests/setup.sh
-	@PATH="$$PWD/$(TOOLS)/bin:$$PATH" cargo test --locked --example tasks
-	@PATH="$$PWD/$(TOOLS)/bin:$$PATH" cargo test --locked --test steps tekton::
+	@sh tests/run.sh --example tasks
+	@sh tests/run.sh --test steps tekton::
 
 # IMAGE is what the steps run; a release names its own by tag and digest. Without it, tasks/IMAGE stays as it is.
 IMAGE =

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 #[path = "steps/support/folder.rs"]
 mod folder;
+#[path = "steps/support/left_out.rs"]
+mod left_out;
 
 use folder::Folder;
 
@@ -202,8 +204,7 @@ fn tag(folder: &Folder, checkout: &str, what: &str) -> Result<String, String> {
 #[test]
 fn the_release_commit_is_the_same_twice_and_changes_nothing_that_was_built() {
     if Command::new("git").arg("--version").output().is_err() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "git is not installed");
-        return eprintln!("git is not installed: the release commit is not tried");
+        return left_out::left_out("git", "the release commit is not tried");
     }
     let (stage, folder) = (stage(), repository());
     let (stage_path, path) = (stage.path().to_str().unwrap(), folder.path().to_str().unwrap());

@@ -31,11 +31,31 @@ quietly() {
     fi
 }
 
+# patient_apt WORDS...: where another apt is at work, it waits for its end.
+patient_apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 -o DPkg::Lock::Timeout=600 "$@"
+}
+
+# The lists have a lock of their own, which no option waits for.
+update_lists() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        if said=$(patient_apt update </dev/null 2>&1); then
+            return 0
+        fi
+        case $said in
+        *"Could not get lock"*) sleep 15 ;;
+        *) break ;;
+        esac
+    done
+    printf '%s\n' "$said" | tail -n 5 >&2
+    return 1
+}
+
 install_packages() {
     have apt-get && as_root true || return 1
-    echo "setup: installing $*"
-    quietly as_root apt-get -o Acquire::Retries=3 update || return 1
-    quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 install -y --no-install-recommends "$@"
+    echo "setup: installing with root's rights: $*"
+    update_lists || return 1
+    quietly patient_apt install -y --no-install-recommends "$@"
 }
 
 # The processor that this machine is not: the examples are built for both.

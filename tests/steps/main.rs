@@ -8,6 +8,7 @@ mod bundle;
 mod ci;
 mod command_line;
 mod digest;
+mod documents;
 mod github_action;
 mod index;
 mod inspect;

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::support::registry::Registry;
 use crate::support::step::{Run, Step};
+use crate::support::tools::told;
 use crate::support::{Folder, client, imgstep};
 
 /// `imgstep append BASE --to DESTINATION`.
@@ -92,7 +93,7 @@ fn accepted_by_others(registry: &Registry, name: &str) {
             Ok(output) if output.status.code() != Some(127) => {
                 assert!(output.status.success(), "{program} {reference}: {}", String::from_utf8_lossy(&output.stderr));
             }
-            _ => eprintln!("{program} is not installed: {reference} was not shown to it"),
+            _ => told(program, "images are not shown to it"),
         }
     }
 }

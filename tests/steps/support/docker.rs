@@ -22,23 +22,22 @@ pub struct Docker {
 /// The engine, which all tests share; `None`, and a word on stderr, where there is none.
 pub fn docker() -> Option<&'static Docker> {
     static DOCKER: OnceLock<Option<Docker>> = OnceLock::new();
-    DOCKER.get_or_init(find).as_ref()
+    let engine = DOCKER.get_or_init(find).as_ref();
+    if engine.is_none() {
+        left_out("docker, an engine, or the means to start one (dockerd, and root or sudo)", "no image is run");
+    }
+    engine
 }
 
 fn find() -> Option<Docker> {
     if !is_here("docker") {
-        left_out("docker", "no image is run");
         return None;
     }
     let running = Docker { host: None };
     if running.answers() {
         return Some(running);
     }
-    let engine = start();
-    if engine.is_none() {
-        left_out("a Docker engine, or the means to start one (dockerd, and root or sudo)", "no image is run");
-    }
-    engine
+    start()
 }
 
 /// Runs an engine until its stdin ends, and takes everything away that it has made.

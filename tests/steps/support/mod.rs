@@ -10,6 +10,7 @@ pub mod http2_door;
 pub mod images;
 pub mod json_schema;
 pub mod layout;
+pub mod left_out;
 pub mod logins;
 pub mod proxy;
 pub mod registry;

@@ -12,6 +12,7 @@ use super::certificates::Certificate;
 use super::client::{self, Answer};
 use super::folder::Folder;
 use super::images::{ACCEPT, Content};
+use super::left_out::told;
 
 /// Who serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,26 +74,23 @@ pub struct Registry {
     folder: Folder,
 }
 
-/// The kinds that can be had on this machine. What is missing is said once; under `CI=true` it is a failure.
+/// The kinds that can be had on this machine. What is missing is said by each test; under `CI=true` it is a failure.
 pub fn kinds() -> Vec<Kind> {
     static KINDS: OnceLock<Vec<Kind>> = OnceLock::new();
-    let look = || {
-        let mut kinds = vec![];
-        if Command::new("docker-registry").arg("--version").stdout(Stdio::null()).status().is_ok() {
-            kinds.push(Kind::Distribution);
-        } else {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "docker-registry is not installed");
-            eprintln!("docker-registry is not installed: the tests run without it, against the registry inside alone");
-        }
-        if inside_is_there() {
-            kinds.push(Kind::Inside);
-        } else {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "`imgstep registry serve` does not exist");
-            eprintln!("`imgstep registry serve` does not exist yet: the tests run without it");
-        }
-        kinds
-    };
-    KINDS.get_or_init(look).clone()
+    let kinds = KINDS.get_or_init(found);
+    if !kinds.contains(&Kind::Distribution) {
+        told("docker-registry", "tried against the registry inside alone");
+    }
+    kinds.clone()
+}
+
+fn found() -> Vec<Kind> {
+    assert!(inside_is_there(), "`imgstep registry serve` does not exist");
+    if Command::new("docker-registry").arg("--version").stdout(Stdio::null()).status().is_ok() {
+        return vec![Kind::Distribution, Kind::Inside];
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "docker-registry is not installed");
+    vec![Kind::Inside]
 }
 
 fn inside_is_there() -> bool {

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use super::folder::Folder;
-use super::tools::left_out;
+use super::tools::{left_out, told};
 
 /// The host of the registry in `tests/run.yaml` of each Task.
 pub const REGISTRY: &str = "imgstep-registry:5000";
@@ -23,7 +23,7 @@ fn tools() -> Option<PathBuf> {
     if builds_tekton() {
         left_out(what, why);
     } else {
-        eprintln!("{what}: not here, since Go 1.24 is not: {why}");
+        told(&format!("{what}, since Go 1.24 is not"), why);
     }
     None
 }
@@ -112,7 +112,7 @@ impl Run {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         if said.contains("a container can't be made on this machine") {
-            eprintln!("containers: not allowed on this machine: the Tasks are not run");
+            told("the right to make containers", "the Tasks are not run");
             return None;
         }
         assert!(output.status.success(), "{}{said}", String::from_utf8_lossy(&output.stderr));

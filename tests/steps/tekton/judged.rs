@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::support::Folder;
 use crate::support::tekton::{manifests, root, tektoncheck};
-use crate::support::tools::is_here;
+use crate::support::tools::{is_here, told};
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -138,8 +138,7 @@ fn categories() -> String {
 #[test]
 fn catlin_has_nothing_to_say() {
     if !is_here("catlin") {
-        eprintln!("catlin: not here: left out; its rules are also those of `tektoncheck validate`");
-        return;
+        return told("catlin", "its rules are also those of `tektoncheck validate`");
     }
     let folder = Folder::new();
     folder.write(".env", format!("CONFIG_FILE_URL={}\n", categories()));

@@ -1,0 +1,95 @@
+//! The documents of this repository: each link to a file or a heading leads somewhere.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every page, apart from what is built or brought here.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    let mut folders = vec![root().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_symlink() || ["target", "node_modules", "dist", "vendor", ".git"].contains(&name.as_str()) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    assert!(pages.len() > 20, "{pages:?}");
+    pages
+}
+
+/// The lines of a page that are prose: no blocks of code, and no code in a line.
+fn prose(text: &str) -> impl Iterator<Item = String> {
+    let mut fenced = false;
+    text.lines().filter_map(move |line| {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+            return None;
+        }
+        let is_code = fenced || line.starts_with("    ");
+        (!is_code).then(|| line.split('`').step_by(2).collect::<Vec<_>>().join("`"))
+    })
+}
+
+/// The targets of a line's links.
+fn links(line: &str) -> Vec<String> {
+    let ends = line.match_indices("](").map(|(position, mark)| &line[position + mark.len()..]);
+    ends.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target.to_owned()).collect()
+}
+
+/// The names by which GitHub knows a page's headings.
+fn anchors(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut fenced = false;
+    let mut anchors = Vec::new();
+    for line in text.lines() {
+        fenced ^= line.trim_start().starts_with("```");
+        let Some(heading) = line.strip_prefix('#').filter(|_| !fenced) else { continue };
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        let slug: String = kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect();
+        let number = seen.entry(slug.clone()).or_default();
+        anchors.push(if *number == 0 { slug } else { format!("{slug}-{number}") });
+        *number += 1;
+    }
+    anchors
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    let mut wrong = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for target in prose(&text).flat_map(|line| links(&line)) {
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            let (path, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let file = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            let leads = file.exists() && (anchor.is_empty() || anchors(&file).iter().any(|own| own == anchor));
+            if !leads {
+                wrong.push(format!("{}: {target}", page.strip_prefix(root()).unwrap().display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_is_said_of_tekton_leads_to_its_tasks() {
+    let text = fs::read_to_string(root().join("docs/ci/README.md")).unwrap();
+    assert!(text.contains("Tekton has [Tasks](../../tasks/README.md)"), "{text}");
+}
