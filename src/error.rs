@@ -44,6 +44,16 @@ pub enum Error {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// A registry answered with what is no manifest of any kind.
+    #[error("{reference} answered with {answer}, which is no manifest: {reason}")]
+    NoManifest {
+        /// What was asked for.
+        reference: String,
+        /// The type and size of the answer.
+        answer: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Bytes do not have the digest by which they were asked for.
     #[error("{what}: expected {expected}, the bytes are {actual}; they were not passed on")]
     DigestMismatch {
@@ -146,6 +156,7 @@ impl Error {
             Self::Interrupted(Signal::Interrupt) => ExitStatus::Interrupted,
             Self::Interrupted(Signal::Terminate) => ExitStatus::Terminated,
             Self::Protocol { .. }
+            | Self::NoManifest { .. }
             | Self::DigestMismatch { .. }
             | Self::Malformed { .. }
             | Self::Credentials(_)

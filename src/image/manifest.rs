@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::descriptor::{Descriptor, null_is_default};
 use super::digest::Digest;
 use super::media_type::{self, Kind};
+use super::reading::{self, Look, Shape};
 use super::schema1;
 use crate::error::Error;
 
@@ -51,10 +52,7 @@ pub enum Content {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct View {
-    #[serde(default)]
-    media_type: Option<String>,
     #[serde(default)]
     manifests: Option<Vec<Descriptor>>,
     #[serde(default)]
@@ -73,14 +71,12 @@ impl Manifest {
     /// where neither says, the shape decides.
     ///
     /// # Errors
-    /// A schema 1 signature that can't be read. Any other bytes are a manifest of an unknown kind.
+    /// Bytes that are no JSON object with `schemaVersion` or `mediaType`, so that they are a manifest of no kind; a
+    /// `mediaType` in them that is not the type they came with; a schema 1 signature that does not fit.
     pub fn from_bytes(content_type: &str, bytes: Bytes) -> Result<Self, Error> {
+        let none = |reason: String| Error::Malformed { what: "this is no manifest".to_owned(), reason };
         let said = media_type::essence(content_type);
-        let view: Option<Shape> = serde_json::from_slice(&bytes).ok();
-        let media_type = match view {
-            Some(shape) => shape.media_type(&said),
-            None => said,
-        };
+        let media_type = type_of(&Shape::of(&bytes).map_err(none)?, &said)?;
         let digest = if media_type::kind(&media_type) == Kind::Schema1 {
             Digest::of(&schema1::payload(&bytes)?)
         } else {
@@ -105,6 +101,11 @@ impl Manifest {
         self.digest == *digest || digest.same_algorithm_of(&self.bytes) == *digest
     }
 
+    /// Whether its type is one that we know, so that we know what belongs to it.
+    pub fn is_known(&self) -> bool {
+        !matches!(media_type::kind(&self.media_type), Kind::Unknown | Kind::Blob)
+    }
+
     /// What the manifest points at.
     ///
     /// # Errors
@@ -117,18 +118,13 @@ impl Manifest {
         if kind == Kind::Schema1 {
             return Ok(Content::Schema1 { layers: schema1::layers(&self.bytes)? });
         }
-        let view: View = serde_json::from_slice(&self.bytes).map_err(|error| self.malformed(&error.to_string()))?;
+        reading::check_descriptors(&self.bytes).map_err(|reason| self.malformed(&reason))?;
+        let view: View = serde_json::from_slice(&self.bytes).map_err(|error| self.broken(&error))?;
         // A manifest that is an index to one reader and an image to another is refused
         // (OCI image specification, advisory GHSA-77vh-xpmg-72qh).
         let ambiguous = view.manifests.is_some() && (view.layers.is_some() || view.config.is_some());
         if ambiguous {
             return Err(self.malformed("it has both `manifests` and `layers` or `config`, so that it is an index to one reader and an image to another"));
-        }
-        if let Some(said) = &view.media_type
-            && !said.is_empty()
-            && media_type::essence(said) != self.media_type
-        {
-            return Err(self.malformed("its `mediaType` is not the type it came with"));
         }
         match kind {
             Kind::Index => Ok(Content::Index {
@@ -158,8 +154,7 @@ impl Manifest {
     /// # Errors
     /// This is not an index.
     pub fn raw_children(&self) -> Result<Vec<Value>, Error> {
-        let mut value: Value =
-            serde_json::from_slice(&self.bytes).map_err(|error| self.malformed(&error.to_string()))?;
+        let mut value: Value = serde_json::from_slice(&self.bytes).map_err(|error| self.broken(&error))?;
         match value.get_mut("manifests").map(Value::take) {
             Some(Value::Array(children)) => Ok(children),
             _ => Err(self.malformed("an index without `manifests`")),
@@ -171,11 +166,10 @@ impl Manifest {
     /// # Errors
     /// This is not an index.
     pub fn with_children(&self, children: Vec<Value>) -> Result<Self, Error> {
-        let mut value: Value =
-            serde_json::from_slice(&self.bytes).map_err(|error| self.malformed(&error.to_string()))?;
+        let mut value: Value = serde_json::from_slice(&self.bytes).map_err(|error| self.broken(&error))?;
         let own = value.get_mut("manifests").filter(|own| own.is_array());
         *own.ok_or_else(|| self.malformed("an index without `manifests`"))? = Value::Array(children);
-        let bytes = serde_json::to_vec(&value).map_err(|error| self.malformed(&error.to_string()))?;
+        let bytes = serde_json::to_vec(&value).map_err(|error| self.broken(&error))?;
         Ok(Self { media_type: self.media_type.clone(), digest: Digest::of(&bytes), bytes: bytes.into() })
     }
 
@@ -195,7 +189,7 @@ impl Manifest {
             }
             let list = list.as_array_mut().ok_or_else(|| self.malformed("`layers` is not a list"))?;
             for layer in layers {
-                list.push(serde_json::to_value(layer).map_err(|error| self.malformed(&error.to_string()))?);
+                list.push(serde_json::to_value(layer).map_err(|error| self.broken(&error))?);
             }
             Ok(())
         })
@@ -234,15 +228,18 @@ impl Manifest {
         &self,
         edit: impl FnOnce(&mut Map<String, Value>) -> Result<(), Error>,
     ) -> Result<Self, Error> {
-        let before: Map<String, Value> =
-            serde_json::from_slice(&self.bytes).map_err(|error| self.malformed(&error.to_string()))?;
+        let before: Map<String, Value> = serde_json::from_slice(&self.bytes).map_err(|error| self.broken(&error))?;
         let mut after = before.clone();
         edit(&mut after)?;
         if after == before {
             return Ok(self.clone());
         }
-        let bytes = serde_json::to_vec(&after).map_err(|error| self.malformed(&error.to_string()))?;
+        let bytes = serde_json::to_vec(&after).map_err(|error| self.broken(&error))?;
         Ok(Self { media_type: self.media_type.clone(), digest: Digest::of(&bytes), bytes: bytes.into() })
+    }
+
+    fn broken(&self, error: &serde_json::Error) -> Error {
+        self.malformed(&reading::words(error, &self.bytes))
     }
 
     fn malformed(&self, reason: &str) -> Error {
@@ -261,46 +258,35 @@ pub fn describe(fields: &mut Map<String, Value>, content: &Descriptor) {
     }
 }
 
-/// Just enough of any manifest to see what kind it is; nothing in it can fail on strange contents.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Shape {
-    #[serde(default)]
-    media_type: Value,
-    #[serde(default)]
-    schema_version: Value,
-    #[serde(default)]
-    manifests: Value,
-    #[serde(default)]
-    config: Value,
-    #[serde(default)]
-    layers: Value,
-    #[serde(default)]
-    fs_layers: Value,
-    #[serde(default)]
-    signatures: Value,
-}
-
-impl Shape {
-    fn media_type(&self, said: &str) -> String {
-        if self.schema_version == 1 && self.fs_layers.is_array() {
-            let signed = self.signatures.is_array();
-            return (if signed { media_type::DOCKER_SCHEMA1_SIGNED } else { media_type::DOCKER_SCHEMA1 }).to_owned();
-        }
-        if let Some(own) = self.media_type.as_str().filter(|own| !own.is_empty() && own.is_ascii()) {
-            return media_type::essence(own);
-        }
-        if !VAGUE.contains(&said) {
-            return said.to_owned();
-        }
-        if self.schema_version == 2 && self.manifests.is_array() {
-            return media_type::OCI_INDEX.to_owned();
-        }
-        if self.schema_version == 2 && (self.layers.is_array() || self.config.is_object()) {
-            return media_type::OCI_MANIFEST.to_owned();
-        }
-        if said.is_empty() { "application/octet-stream".to_owned() } else { said.to_owned() }
+/// The type of a manifest of this shape that came as `said`.
+fn type_of(shape: &Shape, said: &str) -> Result<String, Error> {
+    if shape.schema_version == Look::Number(1) && shape.fs_layers == Look::List {
+        let is_signed = shape.signatures == Look::List;
+        return Ok((if is_signed { media_type::DOCKER_SCHEMA1_SIGNED } else { media_type::DOCKER_SCHEMA1 }).to_owned());
     }
+    let is_vague = VAGUE.contains(&said);
+    if let Look::Text(own) = &shape.media_type
+        && !own.is_empty()
+        && own.is_ascii()
+    {
+        let own = media_type::essence(own);
+        if own == said || is_vague {
+            return Ok(own);
+        }
+        let (own, said) = (crate::error::printable(&own, 120), crate::error::printable(said, 120));
+        let what = "this manifest has two faces".to_owned();
+        return Err(Error::Malformed { what, reason: format!("it came as `{said}`, but its `mediaType` is `{own}`") });
+    }
+    if !is_vague {
+        return Ok(said.to_owned());
+    }
+    if shape.schema_version == Look::Number(2) && shape.manifests == Look::List {
+        return Ok(media_type::OCI_INDEX.to_owned());
+    }
+    if shape.schema_version == Look::Number(2) && (shape.layers == Look::List || shape.config == Look::Object) {
+        return Ok(media_type::OCI_MANIFEST.to_owned());
+    }
+    Ok(if said.is_empty() { "application/octet-stream".to_owned() } else { said.to_owned() })
 }
 
 #[cfg(test)]
@@ -327,9 +313,21 @@ mod tests {
             manifest("text/plain", r#"{"schemaVersion":2,"config":{},"layers":[]}"#).media_type,
             media_type::OCI_MANIFEST
         );
-        let unknown = manifest("application/vnd.example", "not json at all");
+        let unknown = manifest("application/vnd.example", r#"{"schemaVersion":7}"#);
         assert_eq!(unknown.content().unwrap(), Content::Unknown);
-        assert_eq!(unknown.digest, Digest::of(b"not json at all"));
+        assert_eq!(unknown.digest, Digest::of(br#"{"schemaVersion":7}"#));
+    }
+
+    #[test]
+    fn a_type_that_the_bytes_contradict_is_refused() {
+        let index = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#, media_type::OCI_INDEX);
+        let came_as = |said: &str| Manifest::from_bytes(said, Bytes::copy_from_slice(index.as_bytes()));
+        for said in ["", "text/plain; charset=utf-8", media_type::OCI_INDEX] {
+            assert_eq!(came_as(said).unwrap().media_type, media_type::OCI_INDEX);
+        }
+        for said in [media_type::OCI_MANIFEST, media_type::DOCKER_LIST, "text/html"] {
+            assert!(came_as(said).unwrap_err().to_string().contains("two faces"), "{said}");
+        }
     }
 
     #[test]

@@ -9,5 +9,6 @@ pub mod index;
 pub mod manifest;
 pub mod media_type;
 pub mod platform;
+pub mod reading;
 pub mod reference;
 pub mod schema1;

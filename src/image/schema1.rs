@@ -3,9 +3,13 @@
 //! Source: Docker's "Image Manifest Version 2, Schema 1". A signed manifest's digest is that of its payload: the bytes
 //! without the signatures, put together from the first signature's protected header.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::digest::Digest;
 use crate::error::Error;
@@ -13,10 +17,10 @@ use crate::error::Error;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Schema1 {
-    #[serde(default)]
+    schema_version: u64,
     fs_layers: Vec<FsLayer>,
     #[serde(default)]
-    signatures: Vec<Signature>,
+    signatures: Option<Vec<Signature>>,
 }
 
 #[derive(Deserialize)]
@@ -30,68 +34,161 @@ struct Signature {
     protected: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 struct Protected {
     format_length: usize,
     format_tail: String,
 }
 
+/// What JSON allows between its words.
+const BLANKS: [u8; 4] = *b" \t\r\n";
+
 fn malformed(reason: &str) -> Error {
     Error::Malformed { what: "Docker schema 1 manifest".to_owned(), reason: crate::error::printable(reason, 200) }
 }
 
 fn parse(bytes: &[u8]) -> Result<Schema1, Error> {
-    serde_json::from_slice(bytes).map_err(|error| malformed(&error.to_string()))
+    let manifest: Schema1 = serde_json::from_slice(bytes).map_err(|error| malformed(&error.to_string()))?;
+    if manifest.schema_version == 1 { Ok(manifest) } else { Err(malformed("its `schemaVersion` is not 1")) }
+}
+
+fn decoded(text: &str) -> Result<Vec<u8>, Error> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed("its signature is not base64"))
 }
 
 /// The bytes that the digest of a schema 1 manifest is computed over.
 ///
+/// Nobody has verified the protected header that says which these are. So they count only where they are a schema 1
+/// manifest themselves, and all that the signed one has beside them is its signatures: then both say the same.
+///
 /// # Errors
-/// A signature whose protected header does not fit the bytes.
-pub fn payload(bytes: &[u8]) -> Result<Vec<u8>, Error> {
-    let Some(signature) = parse(bytes)?.signatures.into_iter().next() else {
-        return Ok(bytes.to_vec());
-    };
-    let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed("its signature is not base64"));
-    let protected: Protected =
-        serde_json::from_slice(&decode(&signature.protected)?).map_err(|error| malformed(&error.to_string()))?;
-    let head = bytes
-        .get(..protected.format_length)
-        .ok_or_else(|| malformed("its signature speaks of more bytes than there are"))?;
-    let mut payload = head.to_vec();
-    payload.extend(decode(&protected.format_tail)?);
-    Ok(payload)
+/// Bytes that are not a schema 1 manifest, or a signature whose protected header does not fit them.
+pub fn payload(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
+    read(bytes).map(|(payload, _)| payload)
 }
 
 /// The digests of the layers, each once.
 ///
 /// # Errors
-/// Bytes that are not a schema 1 manifest.
+/// As [`payload`], out of which they are read.
 pub fn layers(bytes: &[u8]) -> Result<Vec<Digest>, Error> {
-    let mut layers: Vec<Digest> = Vec::new();
-    for layer in parse(bytes)?.fs_layers {
-        if !layers.contains(&layer.blob_sum) {
-            layers.push(layer.blob_sum);
+    let mut seen = HashSet::new();
+    let (_, payload) = read(bytes)?;
+    Ok(payload.fs_layers.into_iter().map(|layer| layer.blob_sum).filter(|layer| seen.insert(layer.clone())).collect())
+}
+
+/// The payload, as bytes and as what they say.
+fn read(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, Schema1), Error> {
+    let whole = parse(bytes)?;
+    let Some(signatures) = whole.signatures.as_deref() else { return Ok((bytes.into(), whole)) };
+    let protected = protected(signatures)?;
+    let tail = decoded(&protected.format_tail)?;
+    let (head, rest) = bytes
+        .split_at_checked(protected.format_length)
+        .ok_or_else(|| malformed("its signature speaks of more bytes than there are"))?;
+    let payload = [head, &tail].concat();
+    let signed = parse(&payload)?;
+    if signed.signatures.is_some() || !is_end(&tail) || !is_signatures(rest) {
+        return Err(malformed("it holds more than what was signed and the signatures"));
+    }
+    Ok((payload.into(), signed))
+}
+
+/// What all signatures say of the bytes that were signed.
+fn protected(signatures: &[Signature]) -> Result<Protected, Error> {
+    let read = |signature: &Signature| -> Result<Protected, Error> {
+        serde_json::from_slice(&decoded(&signature.protected)?).map_err(|error| malformed(&error.to_string()))
+    };
+    let mut all = signatures.iter().map(read);
+    let first = all.next().unwrap_or_else(|| Err(malformed("its list of signatures is empty")))?;
+    for other in all {
+        if other? != first {
+            return Err(malformed("its signatures speak of different bytes"));
         }
     }
-    Ok(layers)
+    Ok(first)
+}
+
+fn is_blank(byte: u8) -> bool {
+    BLANKS.contains(&byte)
+}
+
+fn without_blanks(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|byte| !is_blank(*byte)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|byte| !is_blank(*byte)).map_or(start, |last| last + 1);
+    &bytes[start..end]
+}
+
+/// Whether this is the end of an object and no more.
+fn is_end(bytes: &[u8]) -> bool {
+    without_blanks(bytes) == b"}"
+}
+
+/// Whether this is one more member, `signatures`, and the end of an object.
+fn is_signatures(rest: &[u8]) -> bool {
+    let Some(member) = without_blanks(rest).strip_prefix(b",") else { return false };
+    let Some(value) = without_blanks(member).strip_prefix(b"\"signatures\"") else { return false };
+    let Some(value) = without_blanks(value).strip_prefix(b":") else { return false };
+    let mut values = serde_json::Deserializer::from_slice(value).into_iter::<Vec<IgnoredAny>>();
+    matches!(values.next(), Some(Ok(_))) && value.get(values.byte_offset()..).is_some_and(is_end)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What `payload` becomes when it is signed: `head` bytes of it, the signatures, and its tail.
+    fn signed(payload: &str, head: usize) -> String {
+        let tail = URL_SAFE_NO_PAD.encode(&payload[head..]);
+        let protected = URL_SAFE_NO_PAD.encode(format!(r#"{{"formatLength":{head},"formatTail":"{tail}"}}"#));
+        format!("{},\n   \"signatures\": [{{\"protected\":\"{protected}\"}}]\n}}", &payload[..head])
+    }
+
+    const UNSIGNED: &str = "{\n   \"schemaVersion\": 1,\n   \"fsLayers\": []\n}";
+
     #[test]
     fn the_payload_is_the_manifest_before_it_was_signed() {
-        let unsigned = "{\n   \"schemaVersion\": 1,\n   \"fsLayers\": []\n}";
-        let length = unsigned.len() - 2;
-        let protected = URL_SAFE_NO_PAD
-            .encode(format!(r#"{{"formatLength":{length},"formatTail":"{}"}}"#, URL_SAFE_NO_PAD.encode("\n}")));
-        let signed = format!("{},\n   \"signatures\": [{{\"protected\":\"{protected}\"}}]\n}}", &unsigned[..length]);
-        assert_eq!(payload(signed.as_bytes()).unwrap(), unsigned.as_bytes());
-        assert_eq!(payload(unsigned.as_bytes()).unwrap(), unsigned.as_bytes());
-        let lying = signed.replace(&protected, &URL_SAFE_NO_PAD.encode(r#"{"formatLength":999999,"formatTail":""}"#));
-        assert!(payload(lying.as_bytes()).is_err());
+        let signed = signed(UNSIGNED, UNSIGNED.len() - 2);
+        assert_eq!(*payload(signed.as_bytes()).unwrap(), *UNSIGNED.as_bytes());
+        assert_eq!(*payload(UNSIGNED.as_bytes()).unwrap(), *UNSIGNED.as_bytes());
+    }
+
+    #[test]
+    fn what_the_signatures_do_not_cover_is_refused() {
+        let right = signed(UNSIGNED, UNSIGNED.len() - 2);
+        let evil = format!(r#"{{"blobSum":"{}"}}"#, Digest::of(b"evil"));
+        let forged = |payload: &str, head: usize| {
+            let tail = URL_SAFE_NO_PAD.encode(&payload[head..]);
+            let protected = URL_SAFE_NO_PAD.encode(format!(r#"{{"formatLength":{head},"formatTail":"{tail}"}}"#));
+            format!(r#"{{"schemaVersion":1,"fsLayers":[{evil}],"signatures":[{{"protected":"{protected}"}}]}}"#)
+        };
+        let other = r#"{"schemaVersion":2,"layers":[]}"#;
+        let twice = format!("{},\"signatures\":[]}}", right.trim_end_matches("\n}"));
+        let wrong = [
+            // The payload is the image that was asked for, the layers are not.
+            forged(other, 1),
+            forged(UNSIGNED, 1),
+            forged(UNSIGNED, UNSIGNED.len() - 2),
+            // More than one member, members behind the signatures, signatures in the payload.
+            twice,
+            right.replace("\n}", ", \"fsLayers\": []\n}"),
+            right.replace("]\n}", "], \"name\": \"x\"\n}"),
+            right.replace(",\n   \"signatures\"", ", \"name\": \"x\", \"signatures\""),
+            signed(&right, right.len() - 2),
+            signed(UNSIGNED, 1),
+            format!("{right} {{}}"),
+            signed(UNSIGNED, UNSIGNED.len()),
+            UNSIGNED.replace(": 1", ": 2"),
+            UNSIGNED.replace("fsLayers", "layers"),
+            UNSIGNED.replace("[]", "[],\"signatures\":[]"),
+        ];
+        for text in wrong {
+            assert!(payload(text.as_bytes()).is_err(), "{text}");
+            assert!(layers(text.as_bytes()).is_err(), "{text}");
+        }
+        let long = URL_SAFE_NO_PAD.encode(r#"{"formatLength":999999,"formatTail":""}"#);
+        let long = format!(r#"{{"schemaVersion":1,"fsLayers":[],"signatures":[{{"protected":"{long}"}}]}}"#);
+        assert!(payload(long.as_bytes()).unwrap_err().to_string().contains("more bytes than there are"));
     }
 }

@@ -115,6 +115,16 @@ impl RegistryError {
     }
 }
 
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.code.is_empty(), self.message.is_empty()) {
+            (false, false) => write!(f, "{}: {}", self.code, self.message),
+            (false, true) => f.write_str(&self.code),
+            (true, _) => f.write_str(&self.message),
+        }
+    }
+}
+
 impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} answered {}", self.operation, self.host, self.status)?;
@@ -122,13 +132,8 @@ impl fmt::Display for RegistryError {
         {
             write!(f, " {reason}")?;
         }
-        for detail in &self.details {
-            match (detail.code.is_empty(), detail.message.is_empty()) {
-                (false, false) => write!(f, ": {}: {}", detail.code, detail.message)?,
-                (false, true) => write!(f, ": {}", detail.code)?,
-                (true, false) => write!(f, ": {}", detail.message)?,
-                (true, true) => {}
-            }
+        for detail in self.details.iter().filter(|detail| !(detail.code.is_empty() && detail.message.is_empty())) {
+            write!(f, ": {detail}")?;
         }
         if let Some(advice) = self.advice.as_deref().or_else(|| self.general_advice()) {
             write!(f, "; {advice}")?;

@@ -2,17 +2,20 @@
 //!
 //! Distribution specification, "Pulling manifests" and "Pushing Manifests".
 
+use bytes::Bytes;
 use http::Method;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 
+use super::error::parse_details;
 use super::http::Load;
 use super::repository::{Call, Repository, Room};
 use super::transport::Answer;
-use crate::error::Error;
+use crate::error::{Error, printable};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::Manifest;
 use crate::image::media_type::{self, ACCEPT_MANIFEST};
+use crate::image::reading::Shape;
 
 /// The header that names the digest of what an answer holds.
 const CONTENT_DIGEST: &str = "docker-content-digest";
@@ -26,6 +29,15 @@ pub enum Presence {
     Absent,
     /// The registry would not say (403: Artifactory answers so for a tag that is missing).
     Unknown,
+}
+
+/// What is known of a manifest before it is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// The digest that it must have in the end, for whoever asks.
+    pub expected: Option<&'a Digest>,
+    /// Its size in bytes, by the word of its index.
+    pub size: Option<u64>,
 }
 
 impl Repository {
@@ -46,10 +58,10 @@ impl Repository {
         let Some(digest) = reference.parse::<Digest>().ok().or(said) else {
             // A registry that doesn't say it leaves us to read the bytes.
             answer.discard().await;
-            return Ok(match self.get_manifest(reference).await? {
-                Some(manifest) => Presence::Present(Box::new(manifest.descriptor())),
-                None => Presence::Absent,
-            });
+            let read = self.read_manifest(reference, Asked::default()).await?;
+            return Ok(
+                read.map_or(Presence::Absent, |(manifest, _)| Presence::Present(Box::new(manifest.descriptor())))
+            );
         };
         let size = answer.header(CONTENT_LENGTH).and_then(|size| size.parse().ok()).unwrap_or_default();
         let media_type = media_type::essence(answer.header(CONTENT_TYPE).unwrap_or_default());
@@ -59,9 +71,27 @@ impl Repository {
     /// The manifest that `reference`, a tag or digest, names; `None` if there is none.
     ///
     /// # Errors
-    /// Bytes that don't have the digest that was asked for or that the registry says they have; a manifest over the
-    /// size limit; an answer other than "there" and "not there".
-    pub async fn get_manifest(&self, reference: &str) -> Result<Option<Manifest>, Error> {
+    /// Bytes that don't have the digest that was asked for or that the registry says they have, or that are no manifest;
+    /// one of an unknown type that nothing vouches for; a manifest over the size limit; an answer other than "there" and
+    /// "not there".
+    pub async fn get_manifest(&self, reference: &str, asked: Asked<'_>) -> Result<Option<Manifest>, Error> {
+        let Some((manifest, is_vouched_for)) = self.read_manifest(reference, asked).await? else { return Ok(None) };
+        if is_vouched_for || manifest.is_known() || asked.expected.is_some_and(|expected| manifest.is(expected)) {
+            return Ok(Some(manifest));
+        }
+        Err(Error::NoManifest {
+            reference: self.named(reference),
+            answer: answered(&manifest.media_type, manifest.bytes.len()),
+            reason: format!(
+                "imgstep does not know that type, and no digest vouches for it; if it is what you mean, name it as {}@{}",
+                self.name(),
+                manifest.digest
+            ),
+        })
+    }
+
+    /// A manifest, and whether a digest vouches for its bytes: the one that was asked for, or that the registry names.
+    async fn read_manifest(&self, reference: &str, asked: Asked<'_>) -> Result<Option<(Manifest, bool)>, Error> {
         let operation = format!("GET manifest {reference}");
         let answer = self.ask_manifest(Method::GET, reference).await?;
         match answer.status().as_u16() {
@@ -73,20 +103,56 @@ impl Repository {
         let content_type = answer.header(CONTENT_TYPE).unwrap_or_default().to_owned();
         let what = format!("manifest {reference} of {}", self.name());
         let limit = self.client.options().manifest_limit;
-        let bytes = answer.bytes(limit, &what).await.map_err(|error| match error {
-            Error::Malformed { what, reason } => {
+        let size = asked.size.filter(|size| *size < limit);
+        let bytes = answer.bytes(size.unwrap_or(limit), &what).await.map_err(|error| match (error, size) {
+            (Error::Malformed { what, .. }, Some(size)) => {
+                Error::Malformed { what, reason: format!("it has more than the {size} bytes that its index says") }
+            }
+            (Error::Malformed { what, reason }, None) => {
                 Error::Malformed { what, reason: format!("{reason}; --max-manifest-size allows more") }
             }
-            other => other,
+            (other, _) => other,
         })?;
-        let manifest = Manifest::from_bytes(&content_type, bytes)?;
         // The digest that was asked for must hold; so must the one that the registry names by itself.
-        for expected in reference.parse::<Digest>().ok().into_iter().chain(said) {
-            if !manifest.is(&expected) {
-                return Err(Error::DigestMismatch { what, expected, actual: manifest.digest });
-            }
+        let expected: Vec<Digest> = reference.parse().ok().into_iter().chain(said).collect();
+        let mismatch = |wrong: &Digest, actual| Err(Error::DigestMismatch { what, expected: wrong.clone(), actual });
+        let manifest = match self.manifest_of(reference, &content_type, bytes.clone()) {
+            Ok(manifest) => manifest,
+            // Bytes that are not those that were meant say nothing of these.
+            Err(error) => match expected.iter().find(|expected| expected.same_algorithm_of(&bytes) != **expected) {
+                Some(wrong) => return mismatch(wrong, wrong.same_algorithm_of(&bytes)),
+                None => return Err(error),
+            },
+        };
+        if let Some(wrong) = expected.iter().find(|expected| !manifest.is(expected)) {
+            return mismatch(wrong, manifest.digest);
         }
-        Ok(Some(manifest))
+        Ok(Some((manifest, !expected.is_empty())))
+    }
+
+    /// The manifest that an answer's bytes are.
+    fn manifest_of(&self, reference: &str, content_type: &str, bytes: Bytes) -> Result<Manifest, Error> {
+        if let Err(reason) = Shape::of(&bytes) {
+            let reason = match (bytes.trim_ascii_start().first(), parse_details(&bytes).first()) {
+                (Some(b'{'), Some(error)) if !error.code.is_empty() => format!("it is an error, {error}"),
+                (Some(b'{'), _) => reason,
+                _ => "is this a registry?".to_owned(),
+            };
+            let answer = answered(content_type, bytes.len());
+            return Err(Error::NoManifest { reference: self.named(reference), answer, reason });
+        }
+        Manifest::from_bytes(content_type, bytes).map_err(|error| match error {
+            Error::Malformed { what, reason } => {
+                Error::Malformed { what: self.named(reference), reason: format!("{what}: {reason}") }
+            }
+            other => other,
+        })
+    }
+
+    /// A tag or digest of this repository in full.
+    fn named(&self, reference: &str) -> String {
+        let mark = if reference.contains(':') { '@' } else { ':' };
+        format!("{}{mark}{reference}", self.name())
     }
 
     /// Writes `manifest` under `reference`, a tag or its digest.
@@ -137,6 +203,15 @@ impl Repository {
             origin: self.origin().await?,
         };
         self.call(call).await
+    }
+}
+
+/// What came, for a message: its type and its size.
+fn answered(content_type: &str, size: usize) -> String {
+    match (media_type::essence(content_type), size) {
+        (_, 0) => "nothing".to_owned(),
+        (none, _) if none.is_empty() => format!("{size} bytes"),
+        (said, _) => format!("{}, {size} bytes", printable(&said, 120)),
     }
 }
 

@@ -6,6 +6,7 @@ use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
 use super::http::Load;
+use super::manifests::Asked;
 use super::repository::{Call, Repository, Room};
 use crate::error::Error;
 use crate::image::descriptor::Descriptor;
@@ -44,7 +45,7 @@ impl Repository {
 
     async fn referrers_by_tag(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
         let tag = format!("{}-{}", subject.algorithm().name(), subject.hex());
-        match self.get_manifest(&tag).await? {
+        match self.get_manifest(&tag, Asked::default()).await? {
             Some(index) if media_type::kind(&index.media_type) == media_type::Kind::Index => children(&index, subject),
             _ => Ok(Vec::new()),
         }

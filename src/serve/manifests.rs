@@ -248,7 +248,8 @@ mod tests {
     #[test]
     fn a_type_that_contradicts_the_bytes_is_refused() {
         let index = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#, media_type::OCI_INDEX);
-        let index = manifest(media_type::OCI_MANIFEST, &index);
+        assert!(Manifest::from_bytes(media_type::OCI_MANIFEST, index.clone().into()).is_err());
+        let index = manifest("application/json", &index);
         assert!(record(&index, media_type::OCI_MANIFEST).is_err());
         assert_eq!(record(&index, "application/json").unwrap().media_type, media_type::OCI_INDEX);
     }

@@ -137,7 +137,8 @@ async fn read_and_ask(request: &Request, store: &Store, stores: &[Store], goals:
         )
     } else {
         // Both are waited for: that there is no source is worth more than what a destination has to say.
-        let (found, root) = tokio::join!(questions, source::read(&request.source, store));
+        let (found, root) =
+            tokio::join!(questions, source::read_expecting(&request.source, store, request.expect_digest.as_ref()));
         let root = root?;
         (found?, root)
     };

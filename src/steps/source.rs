@@ -9,7 +9,7 @@ use crate::image::manifest::{Content, Manifest};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::registry::Load;
-use crate::registry::manifests::Presence;
+use crate::registry::manifests::{Asked, Presence};
 use crate::registry::repository::Repository;
 use crate::report::outcome::{PlatformImage, Source};
 use crate::transfer::store::Store;
@@ -61,7 +61,16 @@ pub async fn expect_first_wave(stores: impl IntoIterator<Item = &Store>, load: L
 /// # Errors
 /// There is none ([`Error::SourceMissing`]), or it can't be read.
 pub async fn read(reference: &Reference, store: &Store) -> Result<Manifest> {
-    let mut manifest = store.manifest(asked(reference)).await?.ok_or_else(|| missing(reference, store))?;
+    read_expecting(reference, store, None).await
+}
+
+/// As [`read`]; the `expected` digest vouches for a manifest of an unknown type, if it is that.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_expecting(reference: &Reference, store: &Store, expected: Option<&Digest>) -> Result<Manifest> {
+    let known = Asked { expected, size: None };
+    let mut manifest = store.manifest_as(asked(reference), known).await?.ok_or_else(|| missing(reference, store))?;
     if let Some(digest) = reference.digest() {
         // Called by the digest by which the user knows it, whatever its algorithm.
         manifest.digest = digest.clone();

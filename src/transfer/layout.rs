@@ -104,13 +104,19 @@ impl Layout {
             index["manifests"].as_array()?.iter().find(|entry| entry["digest"] == digest.as_str())?["mediaType"]
                 .as_str()
         });
-        let manifest = Manifest::from_bytes(entry.unwrap_or_default(), bytes)?;
+        let mismatch =
+            |actual| Err(Error::DigestMismatch { what: path.display().to_string(), expected: digest.clone(), actual });
+        let manifest = match Manifest::from_bytes(entry.unwrap_or_default(), bytes.clone()) {
+            Ok(manifest) => manifest,
+            Err(_) if digest.same_algorithm_of(&bytes) != *digest => return mismatch(digest.same_algorithm_of(&bytes)),
+            Err(Error::Malformed { what, reason }) => {
+                let reason = format!("{what}: {reason}");
+                return Err(Error::Malformed { what: path.display().to_string(), reason });
+            }
+            Err(other) => return Err(other),
+        };
         if !manifest.is(digest) {
-            return Err(Error::DigestMismatch {
-                what: path.display().to_string(),
-                expected: digest.clone(),
-                actual: manifest.digest,
-            });
+            return mismatch(manifest.digest);
         }
         Ok(Some(manifest))
     }

@@ -10,7 +10,7 @@ use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
 use crate::registry::Load;
 use crate::registry::blobs::BlobReader;
-use crate::registry::manifests::Presence;
+use crate::registry::manifests::{Asked, Presence};
 use crate::registry::repository::{Repository, Room};
 
 /// A source or a destination.
@@ -75,9 +75,17 @@ impl Store {
     /// # Errors
     /// It can't be read, or is not what it should be.
     pub async fn manifest(&self, reference: Option<&str>) -> Result<Option<Manifest>> {
+        self.manifest_as(reference, Asked::default()).await
+    }
+
+    /// As [`Self::manifest`], with what is known of it before.
+    ///
+    /// # Errors
+    /// As [`Self::manifest`].
+    pub async fn manifest_as(&self, reference: Option<&str>, asked: Asked<'_>) -> Result<Option<Manifest>> {
         match self {
             Self::Registry(repository) => {
-                repository.get_manifest(reference.unwrap_or(crate::image::reference::DEFAULT_TAG)).await
+                repository.get_manifest(reference.unwrap_or(crate::image::reference::DEFAULT_TAG), asked).await
             }
             Self::Layout(layout, limit) => {
                 let digest = match reference.map(str::parse::<Digest>) {

@@ -135,7 +135,7 @@ fn another_image_than_the_digest_asked_for_is_refused() {
 
 #[test]
 fn a_manifest_over_4_mib_is_refused_and_the_limit_can_be_raised() {
-    let text = format!("{{\"note\":\"{}\"}}", "x".repeat(5 << 20));
+    let text = format!("{{\"schemaVersion\":7,\"note\":\"{}\"}}", "x".repeat(5 << 20));
     let large = images::Content::new("application/vnd.example.large+json", text.into_bytes());
     let folder = crate::support::Folder::new();
     let image = Image { manifests: vec![large], ..Image::default() };

@@ -13,6 +13,7 @@ mod kinds_of_images;
 mod layouts;
 mod lies;
 mod list;
+mod manifests;
 mod mounts;
 mod platforms;
 mod previous;

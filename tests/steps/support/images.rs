@@ -317,7 +317,7 @@ pub fn artifact(seed: u64) -> Image {
 
 /// A manifest of a kind that nobody knows.
 pub fn unknown_manifest(seed: u64) -> Image {
-    let text = format!("this is no JSON at all, and {seed} is its number\n");
+    let text = format!("{{ \"schemaVersion\": 7, \"number\": {seed} }}\n");
     Image { manifests: vec![Content::new("application/vnd.example.strange", text.into_bytes())], ..Image::default() }
 }
 
