@@ -6,13 +6,14 @@
 TOOLS = target/tools
 CARGO_DENY = 0.20.2
 
-.PHONY: help build demo test soak tekton tasks lint advisories bench action release-dry-run clean
+.PHONY: help build demo test soak fuzz tekton tasks lint advisories bench action release-dry-run clean
 
 help:
 	@echo 'make build        the static release binary, at dist/imgstep'
 	@echo 'make demo         appends a program for two platforms, joins and promotes it, with nothing but this repository'
 	@echo 'make test         every test, against real registries; installs what they need, with sudo where that asks no password'
 	@echo 'make soak         ten thousand steps under faults, kills and races (SEED=1 RUNS=10000 RATE= KIND= JOBS=)'
+	@echo 'make fuzz         every reader of what others write, tried with any bytes (SECONDS=60 TARGET="tar serve")'
 	@echo 'make tekton       of these, the Tekton Tasks: judged and run by what Tekton itself runs, without a cluster'
 	@echo 'make tasks        writes the Tekton Tasks anew out of the command line (IMAGE=registry/repository:vX.Y.Z@sha256:…)'
 	@echo 'make lint         formatting, clippy, rustdoc, dependencies'
@@ -41,6 +42,12 @@ soak:
 	@runs='$(RUNS)'; PATH="$$PWD/$(TOOLS)/bin:$$PATH" SEED='$(SEED)' RUNS="$${runs:-10000}" RATE='$(RATE)' KIND='$(KIND)' \
 		JOBS='$(JOBS)' cargo test --quiet --locked --test soak
 
+# fuzz/README.md says what to do with what it finds.
+SECONDS = 60
+TARGET =
+fuzz:
+	@SECONDS_EACH='$(SECONDS)' sh fuzz/run.sh $(TARGET)
+
 tekton:
 	@sh tests/setup.sh
 	@sh tests/run.sh --example tasks
@@ -56,6 +63,7 @@ lint: $(TOOLS)/bin/cargo-deny
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo fmt --check --manifest-path bench/Cargo.toml
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets --manifest-path bench/Cargo.toml --target-dir target/bench-build -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	$(TOOLS)/bin/cargo-deny --locked --log-level error check bans licenses sources

@@ -12,6 +12,9 @@
 pub mod cli;
 pub mod credentials;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod image;
 pub mod layer;
 pub mod registry;

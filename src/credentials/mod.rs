@@ -18,10 +18,10 @@
 //!
 //! Formats: Docker's `config.json` and the older `.dockercfg`, containers-auth.json(5).
 
-mod config_file;
+pub(crate) mod config_file;
 mod helper;
 mod places;
-mod scope;
+pub(crate) mod scope;
 mod secret;
 #[cfg(test)]
 mod testing;

@@ -335,7 +335,7 @@ fn with_digest(url: &Url, digest: &Digest) -> Url {
 
 /// One past the last byte of a `Range: 0-1023` (also `bytes=0-1023`). `0-0` is what registries say of an empty upload;
 /// that it could mean one byte makes no difference worth a request.
-fn end_of_range(range: &str) -> Option<u64> {
+pub(crate) fn end_of_range(range: &str) -> Option<u64> {
     let range = range.trim();
     let range = range.strip_prefix("bytes=").unwrap_or(range);
     let (start, end) = range.split_once('-')?;

@@ -8,6 +8,8 @@ mod blobs;
 mod body;
 mod command;
 mod dispatch;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 mod listings;
 mod manifests;
 mod range;

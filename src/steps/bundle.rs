@@ -5,9 +5,9 @@
 //!
 //! Tekton, "Tekton Bundle Contract v0.1" (docs/tekton-bundle-contracts.md), and what its resolver reads.
 
-mod build;
+pub(crate) mod build;
 mod document;
-mod resources;
+pub(crate) mod resources;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -19,16 +19,27 @@ pub enum Outcome {
     Ambiguous,
     /// A failure, and some of several tags were moved, each by a request that was answered.
     Partly,
-    /// Ended by a signal; each tag names what it did, or the right image, which is whole.
+    /// Ended by a signal; each tag names what it did.
     Ended,
+    /// Ended by a signal; a tag names the right image, which is whole.
+    EndedLate,
     Wrong,
     Hang,
     Crash,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 8] =
-        [Self::Right, Self::Failed, Self::Ambiguous, Self::Partly, Self::Ended, Self::Wrong, Self::Hang, Self::Crash];
+    pub const ALL: [Self; 9] = [
+        Self::Right,
+        Self::Failed,
+        Self::Ambiguous,
+        Self::Partly,
+        Self::Ended,
+        Self::EndedLate,
+        Self::Wrong,
+        Self::Hang,
+        Self::Crash,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -37,6 +48,7 @@ impl Outcome {
             Self::Ambiguous => "tag moved, answer lost",
             Self::Partly => "some of the tags",
             Self::Ended => "ended by signal",
+            Self::EndedLate => "the same, tag moved",
             Self::Wrong => "WRONG",
             Self::Hang => "HANG",
             Self::Crash => "CRASH",
@@ -116,7 +128,7 @@ impl Scene<'_> {
             }
         }
         if step.signalled.is_some() {
-            return Ok(Outcome::Ended);
+            return Ok(if moved.contains(&true) { Outcome::EndedLate } else { Outcome::Ended });
         }
         let errors = step.stderr.lines().filter(|line| line.starts_with("error: ")).count();
         if errors != 1 {

@@ -74,7 +74,7 @@ impl Plan {
             rate: rate.unwrap_or(own),
             tags,
             layout: if random.bool() { Layout::Inside } else { Layout::Distribution },
-            moment: random.f64() * 1.3,
+            moment: random.f64() * 2.5,
         }
     }
 

@@ -73,6 +73,12 @@ impl Catalog {
         self.repositories.entry(name.to_owned()).or_default()
     }
 
+    /// All content that any repository holds.
+    #[cfg(any(test, fuzzing))]
+    pub fn held(&self) -> impl Iterator<Item = &Digest> {
+        self.holders.keys()
+    }
+
     /// Whether any repository holds this content, as a blob or as a manifest.
     pub fn is_held(&self, digest: &Digest) -> bool {
         self.holders.contains_key(digest)

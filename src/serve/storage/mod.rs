@@ -117,6 +117,14 @@ impl Storage {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// All content that somebody holds.
+    #[cfg(any(test, fuzzing))]
+    pub fn everything(&self) -> Vec<(Digest, Content)> {
+        let inner = self.state();
+        let held = inner.catalog.held().cloned();
+        held.filter_map(|digest| Some((digest.clone(), inner.place.content(&digest)?))).collect()
+    }
+
     /// Looks at the catalog.
     pub fn look<T>(&self, look: impl FnOnce(&Catalog) -> T) -> T {
         look(&self.state().catalog)

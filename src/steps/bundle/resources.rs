@@ -142,7 +142,7 @@ fn text_of(file: &Path) -> Result<(String, String)> {
 }
 
 /// The resources in the text of one file.
-fn resources_of(name: &str, text: &str) -> Result<Vec<Resource>> {
+pub fn resources_of(name: &str, text: &str) -> Result<Vec<Resource>> {
     let documents = document::documents(text).map_err(|error| {
         Error::Usage(format!("{name}:{} is no YAML: {}; correct it there", error.line, error.reason))
     })?;

@@ -1,0 +1,37 @@
+//! Files of logins: Docker's `config.json`, its old form, and `auth.json`.
+
+use super::{assert_harmless, first_line};
+use crate::credentials::config_file::{Candidate, ConfigFile};
+use crate::credentials::scope::{Scope, Target};
+
+/// The first line is `registry repository`, the rest a file. A login that is found for a host is one whose key names it.
+pub fn run(bytes: &[u8]) {
+    let (wanted, file) = first_line(bytes);
+    let Ok(wanted) = std::str::from_utf8(wanted) else { return };
+    let (registry, repository) = wanted.split_once(' ').unwrap_or((wanted, "library/app"));
+    let target = Target::new(registry, repository);
+    key(registry, wanted);
+    let config = match ConfigFile::parse(file) {
+        Ok(config) => config,
+        Err(reason) => return assert_harmless(&reason),
+    };
+    for candidate in config.candidates(&target) {
+        if let Candidate::Broken(reason) = candidate {
+            assert_harmless(&reason);
+        }
+    }
+    // In JSON a backslash can write any letter otherwise.
+    let text = String::from_utf8_lossy(file).to_ascii_lowercase();
+    let other = Target::new("ghcr.io", "org/app");
+    let has_login = config.candidates(&other).iter().any(|candidate| matches!(candidate, Candidate::Login(_)));
+    assert!(!has_login || text.contains("ghcr.io") || text.contains('\\'), "{text}");
+}
+
+/// A key that covers a host names it.
+fn key(key: &str, wanted: &str) {
+    let scope = Scope::parse(key);
+    assert_harmless(&scope.printable());
+    if scope.covers(&Target::new("ghcr.io", "org/app")).is_some() {
+        assert!(key.to_ascii_lowercase().contains("ghcr.io"), "{wanted:?}");
+    }
+}

@@ -1,0 +1,21 @@
+//! Ignore patterns, and the paths that they are asked of.
+
+use super::assert_one_line;
+use crate::layer::ignore::Patterns;
+
+/// Up to the first NUL stand patterns, then paths, one a line. It must not take long: the fuzzer and the tests watch the
+/// time.
+pub fn run(bytes: &[u8]) {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let Ok(text) = std::str::from_utf8(&bytes[..end]) else { return };
+    let patterns = match Patterns::parse(text) {
+        Ok(patterns) => patterns,
+        Err(error) => return assert_one_line(&error),
+    };
+    for path in bytes.get(end + 1..).unwrap_or_default().split(|byte| *byte == b'\n').take(16) {
+        let folder = patterns.exclude(path, true);
+        let file = patterns.exclude(path, false);
+        // Only patterns that end in a slash tell them apart.
+        assert!(folder == file || text.contains('/'), "{text:?}");
+    }
+}

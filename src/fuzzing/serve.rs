@@ -1,0 +1,36 @@
+//! The registry inside, as any client may speak to it.
+
+use crate::serve::fuzzed::connection;
+
+/// The bytes are connections, one behind the other, divided by `\n#\n`. `@ID` in one becomes what the last answer called an
+/// upload.
+pub fn run(bytes: &[u8]) {
+    crate::serve::fuzzed::registry(|registry| {
+        let mut id = String::new();
+        let mut rest = bytes;
+        for _ in 0..4 {
+            let divider = rest.windows(3).position(|window| window == b"\n#\n");
+            let (this, next) = divider.map_or((rest, &[][..]), |at| (&rest[..at], &rest[at + 3..]));
+            let answers = connection(registry, &replaced(this, b"@ID", id.as_bytes()));
+            if let Some((_, after)) = answers.rsplit_once("/blobs/uploads/") {
+                id = after.chars().take_while(char::is_ascii_alphanumeric).collect();
+            }
+            rest = next;
+            if rest.is_empty() {
+                break;
+            }
+        }
+    });
+}
+
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(from.len()).position(|window| window == from) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(to);
+        rest = &rest[at + from.len()..];
+    }
+    out.extend_from_slice(rest);
+    out
+}

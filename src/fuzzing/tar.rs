@@ -1,0 +1,60 @@
+//! Layers that others made: packed and plain, and the tars in them.
+
+use super::assert_one_line;
+use crate::error::{Error, Result};
+use crate::layer::findings::Findings;
+use crate::layer::tarfile::Inspector;
+use crate::layer::unpack::{Unpacker, packing};
+
+const BLOCK: usize = 512;
+/// A layer that unpacks to more is not looked at any further, in bytes.
+const ENOUGH: usize = 4 * 1024 * 1024;
+
+/// The first byte says how: its low bit whether checksums are repaired, so that what stands behind them is reached, the
+/// others in pieces of which size the bytes come. In pieces of another size they are the same tar.
+pub fn run(bytes: &[u8]) {
+    let Some((how, bytes)) = bytes.split_first() else { return };
+    let mut bytes = bytes.to_vec();
+    if how & 1 == 1 {
+        repair(&mut bytes);
+    }
+    let piece = usize::from(how >> 1) * 16 + 1;
+    let whole = look(&bytes, bytes.len().max(1));
+    let pieces = look(&bytes, piece);
+    match (whole, pieces) {
+        (Err(error), Err(_)) => assert_one_line(&error),
+        (Ok(whole), Ok(pieces)) => assert_eq!(whole, pieces),
+        (whole, pieces) => panic!("whole: {whole:?}; in pieces of {piece}: {pieces:?}"),
+    }
+}
+
+/// The programs that are found.
+fn look(bytes: &[u8], piece: usize) -> Result<Vec<String>> {
+    let mut findings = Findings::new(true);
+    let mut inspector = Inspector::new("the layer", &mut findings);
+    let mut unpacker = Unpacker::new(packing(bytes), "the layer".to_owned())?;
+    let mut seen = 0;
+    let mut out = |bytes: &[u8]| {
+        seen += bytes.len();
+        if seen > ENOUGH { Err(Error::Other("that is enough".to_owned())) } else { inspector.push(bytes) }
+    };
+    for piece in bytes.chunks(piece) {
+        unpacker.push(piece, &mut out)?;
+    }
+    unpacker.finish(&mut out)?;
+    inspector.finish()?;
+    Ok(findings.programs().map(|(name, _)| name.clone()).collect())
+}
+
+/// Gives each block that may be a header its checksum.
+fn repair(bytes: &mut [u8]) {
+    for block in bytes.chunks_exact_mut(BLOCK) {
+        if block[257] != b'u' {
+            continue;
+        }
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
+        block[154] = 0;
+    }
+}
