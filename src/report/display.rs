@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use super::console::{Console, lock};
 use super::human;
 use super::progress::Shared;
+use super::screen::Screen;
+use crate::error::printable;
 use crate::image::digest::Digest;
 
 /// How often bars are painted.
@@ -23,6 +23,9 @@ const LINE_PERIOD: Duration = Duration::from_secs(10);
 const RATE_WINDOW: Duration = Duration::from_secs(10);
 /// The number of blobs that have a bar of their own.
 const LAYER_BARS: usize = 5;
+/// Characters of the bar over all, and of a blob's.
+const OVERALL_WIDTH: usize = 30;
+const LAYER_WIDTH: usize = 20;
 
 /// One blob on its way.
 #[derive(Debug)]
@@ -67,11 +70,11 @@ pub(super) struct Log {
     last: Option<(Duration, u64)>,
 }
 
-/// The bars on the screen.
+/// The bars on a screen: one over all, and one for each of the largest blobs.
 pub(super) struct Bars {
-    screen: MultiProgress,
-    overall: ProgressBar,
-    layers: Vec<(Arc<Flight>, ProgressBar)>,
+    screen: Screen,
+    /// The blobs that have a bar.
+    layers: Vec<Arc<Flight>>,
     rate: Rate,
 }
 
@@ -108,7 +111,7 @@ impl Display {
 
     /// Bars on stderr; lines of `console` are printed above them.
     pub(super) fn terminal(console: &Console) -> Self {
-        let bars = Bars::on(ProgressDrawTarget::stderr_with_hz(10));
+        let bars = Bars::on(Screen::stderr());
         console.attach(Some(bars.screen.clone()));
         Self::Terminal(bars)
     }
@@ -134,9 +137,7 @@ impl Display {
     /// Takes everything off the screen.
     pub(super) fn clear(&mut self, console: &Console) {
         if let Self::Terminal(bars) = self {
-            bars.layers.clear();
-            // A terminal that has gone away is no reason to fail.
-            let _ = bars.screen.clear();
+            bars.screen.clear();
             console.attach(None);
         }
     }
@@ -171,30 +172,22 @@ impl Log {
 }
 
 impl Bars {
-    fn on(target: ProgressDrawTarget) -> Self {
-        let screen = MultiProgress::with_draw_target(target);
-        let overall = ProgressBar::no_length().with_style(style("[{bar:30}] {msg}"));
-        Self { screen, overall, layers: Vec::new(), rate: Rate::default() }
+    fn on(screen: Screen) -> Self {
+        Self { screen, layers: Vec::new(), rate: Rate::default() }
     }
 
     fn draw(&mut self, elapsed: Duration, now: &Snapshot, flights: Vec<Arc<Flight>>) {
+        let lines = self.lines(elapsed, now, flights);
+        self.screen.paint(&lines);
+    }
+
+    /// What is to be seen now.
+    fn lines(&mut self, elapsed: Duration, now: &Snapshot, flights: Vec<Arc<Flight>>) -> Vec<String> {
         let rate = self.rate.observe(elapsed, now.moved);
         self.choose_layers(flights);
-        for (flight, bar) in &self.layers {
-            let moved = flight.moved.load(Ordering::Relaxed);
-            bar.set_length(flight.size());
-            bar.set_position(moved.min(flight.size()));
-            bar.set_message(format!("{} of {}", human::bytes(moved), human::bytes(flight.size())));
-        }
-        if now.moved == 0 && now.done == 0 {
-            return;
-        }
-        if self.overall.length().is_none() {
-            self.overall = self.screen.insert(0, self.overall.clone());
-        }
-        self.overall.set_length(now.bytes);
-        self.overall.set_position(now.moved.min(now.bytes));
-        self.overall.set_message(now.describe(rate));
+        let overall = (now.moved > 0 || now.done > 0)
+            .then(|| format!("[{}] {}", bar(OVERALL_WIDTH, now.moved, now.bytes), now.describe(rate)));
+        overall.into_iter().chain(self.layers.iter().map(|flight| layer_line(flight))).collect()
     }
 
     /// Gives the largest blobs of which bytes have moved a bar each, and takes away those of others.
@@ -203,22 +196,27 @@ impl Bars {
         // The sort is stable: among equals those that began first keep their bars.
         flights.sort_by_key(|flight| std::cmp::Reverse(flight.size()));
         flights.truncate(LAYER_BARS);
-        let screen = &self.screen;
-        self.layers.retain(|(old, bar)| {
-            let stays = flights.iter().any(|flight| Arc::ptr_eq(flight, old));
-            if !stays {
-                screen.remove(bar);
-            }
-            stays
-        });
+        self.layers.retain(|old| flights.iter().any(|flight| Arc::ptr_eq(flight, old)));
         for flight in flights {
-            if !self.layers.iter().any(|(old, _)| Arc::ptr_eq(old, &flight)) {
-                let bar = ProgressBar::new(flight.size()).with_style(style("  {prefix} [{bar:20}] {msg}"));
-                bar.set_prefix(flight.name.clone());
-                self.layers.push((flight, screen.add(bar)));
+            if !self.layers.iter().any(|old| Arc::ptr_eq(old, &flight)) {
+                self.layers.push(flight);
             }
         }
     }
+}
+
+fn layer_line(flight: &Flight) -> String {
+    let (moved, size) = (flight.moved.load(Ordering::Relaxed), flight.size());
+    let (name, bar) = (printable(&flight.name, 20), bar(LAYER_WIDTH, moved, size));
+    format!("  {name} [{bar}] {} of {}", human::bytes(moved), human::bytes(size))
+}
+
+/// `===>    `, so many characters wide.
+fn bar(width: usize, moved: u64, bytes: u64) -> String {
+    let share = u128::from(moved.min(bytes)) * width as u128 / u128::from(bytes.max(1));
+    let full = usize::try_from(share).unwrap_or(width).min(width);
+    let head = if full < width && moved > 0 { ">" } else { "" };
+    format!("{:width$}", format!("{}{head}", "=".repeat(full)))
 }
 
 impl Snapshot {
@@ -250,11 +248,6 @@ impl Rate {
         let milliseconds = u64::try_from(elapsed.saturating_sub(begin).as_millis()).ok().filter(|span| *span >= 500)?;
         Some(moved.saturating_sub(before).saturating_mul(1000) / milliseconds)
     }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    // The templates are constants of this file; were one wrong, the default would still show the position.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
 
 /// Starts the thread that paints every `period`, until the end is told or nobody holds the progress any more.
@@ -335,16 +328,34 @@ mod tests {
         };
         let mut flights: Vec<_> = (1..=7).map(|size| flight(size * 100, 50)).collect();
         flights.push(flight(9000, 0));
-        let mut bars = Bars::on(ProgressDrawTarget::hidden());
-        let sizes = |bars: &Bars| bars.layers.iter().map(|(flight, _)| flight.size()).collect::<Vec<_>>();
-        bars.draw(at(1), &snapshot(1), flights.clone());
+        let mut bars = Bars::on(Screen::stderr());
+        let sizes = |bars: &Bars| bars.layers.iter().map(|flight| flight.size()).collect::<Vec<_>>();
+        let lines = bars.lines(at(1), &snapshot(1), flights.clone());
         assert_eq!(sizes(&bars), [700, 600, 500, 400, 300]);
-        assert_eq!(bars.layers[0].1.position(), 50);
-        assert_eq!((bars.overall.position(), bars.overall.length()), (MEGABYTE, Some(340 * MEGABYTE)));
+        assert_eq!(lines.len(), 6);
+        assert_eq!(lines[0], format!("[>{}] 1.0 MB of 340.0 MB, 4 of 12 blobs", " ".repeat(29)));
+        assert!(lines[1].ends_with(" [=>                  ] 50 B of 700 B"), "{lines:?}");
 
         flights.remove(5);
         flights[6].moved.store(1, Ordering::Relaxed);
-        bars.draw(at(2), &snapshot(2), flights);
+        bars.lines(at(2), &snapshot(2), flights);
         assert_eq!(sizes(&bars), [700, 500, 400, 300, 9000]);
+        let nothing = Snapshot { blobs: 0, done: 0, spared: 0, bytes: 0, moved: 0 };
+        assert!(Bars::on(Screen::stderr()).lines(at(1), &nothing, Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn a_bar_is_as_wide_as_it_is() {
+        for (moved, bytes, expected) in [
+            (0, 0, "    "),
+            (0, 10, "    "),
+            (1, 10, ">   "),
+            (5, 10, "==> "),
+            (10, 10, "===="),
+            (20, 10, "===="),
+            (u64::MAX, u64::MAX, "===="),
+        ] {
+            assert_eq!(bar(4, moved, bytes), expected, "{moved} of {bytes}");
+        }
     }
 }

@@ -25,9 +25,12 @@ pub mod results;
 mod sample;
 #[cfg(test)]
 mod schema_test;
+mod screen;
 pub mod stdout;
 mod summary;
 pub mod tekton;
+#[cfg(test)]
+mod terminal;
 pub mod tree;
 mod values;
 

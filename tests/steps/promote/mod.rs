@@ -17,6 +17,7 @@ mod manifests;
 mod mounts;
 mod platforms;
 mod previous;
+mod progress;
 mod ranges;
 mod results;
 mod signals;

@@ -12,6 +12,7 @@ pub mod json_schema;
 pub mod layout;
 pub mod left_out;
 pub mod logins;
+pub mod on_terminal;
 pub mod proxy;
 pub mod registry;
 pub mod relay;
@@ -19,6 +20,8 @@ pub mod rules;
 pub mod schema1;
 pub mod step;
 pub mod tekton;
+#[path = "../../../src/report/terminal.rs"]
+pub mod terminal;
 pub mod token;
 pub mod tools;
 pub mod tree;
