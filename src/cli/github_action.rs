@@ -31,9 +31,10 @@ const NEEDED: [(&str, &[&str]); 10] = [
 ];
 
 /// The options that are no inputs, and why.
-pub const NO_INPUTS: [(&str, &str); 3] = [
+pub const NO_INPUTS: [(&str, &str); 4] = [
     ("help", "is for people at a terminal"),
     ("version", "is for people at a terminal"),
+    ("no_trunc", "is for people at a terminal"),
     ("ci", "the action is GitHub's: it says `--ci github` itself"),
 ];
 

@@ -7,7 +7,7 @@ use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::run::RESULT_KEYS;
 use super::words::{self, list, parse_list};
 use crate::error::Error;
-use crate::image::reference::Reference;
+use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::report::results::{self, ResultFile, ResultKey};
 use crate::steps::promote::Request;
 
@@ -18,7 +18,8 @@ pub struct PromoteArgs {
     /// The image to copy: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`.
     #[arg(value_name = "SOURCE")]
     pub source: Option<String>,
-    /// Where to copy it: `registry/repository[:tag]` or `oci:DIR[:tag]`.
+    /// Where to copy it: `registry/repository[:tag]` or `oci:DIR[:tag]`. Without a tag it is `latest`, whatever the source's
+    /// tag is.
     #[arg(value_name = "DESTINATION")]
     pub destination: Vec<String>,
     /// Promote many images: each line of FILE (`-`: of standard input) is `SOURCE DESTINATION...` with blanks between;
@@ -99,7 +100,10 @@ impl PromoteArgs {
                 "no destination: write `imgstep promote SOURCE DESTINATION`, or --to DESTINATION".to_owned(),
             ));
         }
-        self.request_for(source, destinations, tags)
+        let mut request = self.request_for(source, destinations, tags)?;
+        request.remarks =
+            self.destination.iter().chain(&self.to).filter_map(|word| untagged(&request.source, word)).collect();
+        Ok(request)
     }
 
     /// What the options ask for, of these references.
@@ -121,8 +125,23 @@ impl PromoteArgs {
             repair: self.repair,
             include_foreign: self.include_foreign,
             dry_run: self.writing.dry_run,
+            remarks: Vec::new(),
         })
     }
+}
+
+/// That a destination which was written without a tag is `latest`, where the source's tag is another: many expect that one.
+pub(super) fn untagged(source: &Reference, word: &str) -> Option<String> {
+    let word = word.trim();
+    let has_tag = word.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
+    if word.is_empty() || word.starts_with("oci:") || has_tag {
+        return None;
+    }
+    let tag = source.tag().filter(|tag| *tag != DEFAULT_TAG)?;
+    let destination = word.parse::<Reference>().ok()?.name();
+    Some(format!(
+        "{destination} is written as `{DEFAULT_TAG}`, since it was named without a tag; the source's is `{tag}`"
+    ))
 }
 
 /// The results that a list has: what the other keys say of one image has no meaning for many.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 
-use super::promote::{PromoteArgs, reference};
+use super::promote::{PromoteArgs, reference, untagged};
 use super::words::{self, list};
 use crate::error::{Error, Result};
 use crate::image::reference::{DEFAULT_TAG, Reference};
@@ -11,6 +11,7 @@ use crate::report::list::ListLine;
 use crate::report::{ListTeller, OutputFormat};
 use crate::steps::context::Context;
 use crate::steps::goals;
+use crate::steps::promote::Request;
 use crate::steps::promote_list::{self, Line};
 
 /// The lines of `--list`, read and checked; `None` without that option.
@@ -71,11 +72,15 @@ fn parse(args: &PromoteArgs, text: &str, tags: &[String]) -> Result<Vec<Line>> {
 fn parse_line(args: &PromoteArgs, number: usize, line: &str, tags: &[String]) -> Result<Line> {
     let mut words = line.split_whitespace();
     let source = reference("SOURCE", words.next().unwrap_or_default())?;
-    let destinations: Vec<Reference> = words.map(|word| reference("DESTINATION", word)).collect::<Result<_>>()?;
+    let words: Vec<&str> = words.collect();
+    let remarks = words.iter().filter_map(|word| untagged(&source, word)).collect();
+    let destinations: Vec<Reference> =
+        words.into_iter().map(|word| reference("DESTINATION", word)).collect::<Result<_>>()?;
     if destinations.is_empty() {
         return Err(Error::Usage(format!("{source} has no destination: write SOURCE DESTINATION")));
     }
-    Ok(Line { number, request: args.request_for(source, destinations, tags.to_vec())? })
+    let request = args.request_for(source, destinations, tags.to_vec())?;
+    Ok(Line { number, request: Request { remarks, ..request } })
 }
 
 fn in_line(number: usize, reason: &str) -> Error {

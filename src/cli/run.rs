@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::common::{CommonArgs, OutputForm, ResultArgs, WriteArgs, paths};
+use super::failing::Failing;
 use super::github_action::{self, Asked};
 use super::promote::{comma_separated, reference};
 use super::promote_list;
@@ -25,6 +26,7 @@ use crate::report::ci::{self, Ci};
 use crate::report::inspection::Inspection;
 use crate::report::results::{self, ResultFile, ResultKey};
 use crate::report::tekton;
+use crate::report::tree::Width;
 use crate::report::{self, Console, ListTeller, Outcome, OutputFormat, Progress, Verbosity};
 use crate::steps::context::Context;
 use crate::steps::promote_list::Line;
@@ -51,15 +53,16 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let system = ci::detect(&variable);
     let console = Console::new(Verbosity::Normal, system);
     let words: Vec<OsString> = words.into_iter().collect();
-    let words = match if github_action::is_meant(&words) { of_github_action(&console) } else { Ok(Some(words)) } {
+    let is_action = github_action::is_meant(&words);
+    let words = match if is_action { of_github_action(&console) } else { Ok(Some(words.clone())) } {
         Ok(Some(words)) => words,
         Ok(None) => return ExitCode::from(ExitStatus::Done as u8),
-        Err(error) => return failed(&console, &error),
+        Err(error) => return failed(&console, &Failing::of_words(&words, &variable), &error),
     };
-    let cli = match parse(words) {
+    let cli = match parse(words.clone()) {
         Ok(cli) => cli,
-        Err(Wrong::Clap(error)) => return wrong(&console, &error),
-        Err(Wrong::Words(error)) => return failed(&console, &error),
+        Err(Wrong::Clap(error)) => return wrong(&console, &Failing::of_words(&words, &variable), &error),
+        Err(Wrong::Words(error)) => return failed(&console, &Failing::of_words(&words, &variable), &error),
     };
     // Whoever runs a workflow again with GitHub's debug logging wants to see more, whatever the step says.
     let is_debugged =
@@ -73,28 +76,29 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let choice = cli.step.results().map_or(ci::Choice::Auto, |results| results.ci.into());
     let ci = match Ci::new(choice, &variable) {
         Ok(ci) => ci,
-        Err(error) => return failed(&Console::new(verbosity, system), &error),
+        Err(error) => {
+            let failing = Failing::of_words(&words, &variable);
+            return failed(&Console::new(verbosity, system), &failing, &error);
+        }
     };
     let console = Console::new(verbosity, ci.system);
     match run(&cli, &console, &ci) {
         Ok(code) => code,
-        Err(error) => failed(&console, &error),
+        Err(error) => failed(&console, &Failing::of_step(&cli.step, &ci), &error),
     }
 }
 
-fn failed(console: &Console, error: &Error) -> ExitCode {
-    let status = error.exit_status();
-    let logins = tekton::logins().filter(|_| status == ExitStatus::Credentials);
-    console.error(&logins.map_or_else(|| error.to_string(), |logins| format!("{error}; {logins}")));
-    ExitCode::from(status as u8)
+fn failed(console: &Console, failing: &Failing, error: &Error) -> ExitCode {
+    let message = tekton::hint(error).map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"));
+    failing.tell(console, error, &message)
 }
 
 /// Help and version go to stdout with status 0, errors to stderr with status 2: like every other error, so that what they
 /// quote speaks no commands to a CI system.
-fn wrong(console: &Console, error: &clap::Error) -> ExitCode {
+fn wrong(console: &Console, failing: &Failing, error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     match text.strip_prefix("error: ") {
-        Some(text) => console.error(text),
+        Some(text) => failing.tell_usage(console, text),
         None => {
             let _ = error.print();
         }
@@ -134,7 +138,7 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<Cli, 
 }
 
 impl Step {
-    fn common(&self) -> Option<&CommonArgs> {
+    pub(super) fn common(&self) -> Option<&CommonArgs> {
         match self {
             Self::Promote(args) => Some(&args.common),
             Self::Append(args) => Some(&args.common),
@@ -251,11 +255,14 @@ async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
         Told::Answer(outcome) => report::answer(&outcome, &files, ci, &report::stdout::json(&*outcome)?, console)?,
         Told::Inspection(inspection) => {
             let text = match format {
-                OutputFormat::Text => report::tree::tree(&inspection),
+                OutputFormat::Text => {
+                    let whole = matches!(step, Step::Inspect(args) if args.no_trunc);
+                    report::tree::tree(&inspection, if whole { Width::Whole } else { report::progress::width() })
+                }
                 OutputFormat::Json => report::stdout::json(&inspection)?,
             };
             console.end_group();
-            report::inspected(&inspection, ci, &text)?;
+            report::inspected(&inspection, ci, &text, console)?;
         }
         Told::List(teller) => {
             if let (Some(file), Some(outcomes)) = (&artifacts, teller.done()) {

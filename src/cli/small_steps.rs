@@ -1,6 +1,7 @@
 //! The words of the small steps: `tag`, `digest`, `inspect`.
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use super::common::{CommonArgs, IfExists, ResultArgs};
 
@@ -61,6 +62,9 @@ pub struct InspectArgs {
     /// The image: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`.
     #[arg(value_name = "IMAGE")]
     pub image: String,
+    /// Show digests, types and annotations whole on a terminal too, as they are everywhere else.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    pub no_trunc: bool,
     /// Options of all steps.
     #[command(flatten)]
     pub common: CommonArgs,

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::console::Console;
+use super::failure::FailedStep;
 use super::github::{self, CiEnvironment};
 use super::inspection::Inspection;
 use super::list::ListOutcome;
@@ -186,12 +187,19 @@ impl Ci {
         }
     }
 
+    /// Tells GitHub's run page that a step failed. That this can't be told is a warning.
+    pub(super) fn failed(&self, failed: &FailedStep, console: &Console) {
+        if let Outputs::GitHub(CiEnvironment { github_step_summary: Some(file), .. }) = &self.outputs
+            && let Err(error) = github::append_failure(file, failed)
+        {
+            console.warn(&format!("the job summary is missing: {error}"));
+        }
+    }
+
     /// Tells GitHub what an image is made of; the others have no outputs for that.
-    pub(super) fn inspected(&self, inspection: &Inspection) -> Result<(), Error> {
+    pub(super) fn inspected(&self, inspection: &Inspection, console: &Console) -> Result<(), Error> {
         match &self.outputs {
-            Outputs::GitHub(CiEnvironment { github_output: Some(file), .. }) => {
-                github::append_inspection(file, inspection)
-            }
+            Outputs::GitHub(environment) => github::tell_inspection(environment, inspection, console),
             _ => Ok(()),
         }
     }

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::console::Console;
+use super::failure::FailedStep;
 use super::inspection::Inspection;
 use super::list::ListOutcome;
 use super::outcome::Outcome;
@@ -172,9 +173,35 @@ pub fn append_list_summary(file: &Path, list: &ListOutcome) -> Result<(), Error>
     append(file, &markdown::render_list(list, summary_room(file)))
 }
 
+/// Appends to `file`, for people, that a step failed and why.
+///
+/// # Errors
+///
+/// As [`append_summary`].
+pub fn append_failure(file: &Path, failed: &FailedStep) -> Result<(), Error> {
+    append(file, &markdown::render_failed(failed, summary_room(file)))
+}
+
 fn summary_room(file: &Path) -> usize {
     let there = std::fs::metadata(file).map_or(0, |found| found.len());
     SUMMARY_LIMIT.saturating_sub(usize::try_from(there).unwrap_or(usize::MAX))
+}
+
+/// [`tell`], of what an image is made of.
+///
+/// # Errors
+///
+/// As [`tell`].
+pub fn tell_inspection(environment: &CiEnvironment, inspection: &Inspection, console: &Console) -> Result<(), Error> {
+    if let Some(file) = &environment.github_output {
+        append_inspection(file, inspection)?;
+    }
+    if let Some(file) = &environment.github_step_summary
+        && let Err(error) = append(file, &markdown::render_inspection(inspection, summary_room(file)))
+    {
+        console.warn(&format!("the job summary is missing: {error}"));
+    }
+    Ok(())
 }
 
 /// Appends the outputs `json`, `digest`, `name` and `ref` of what was looked at to `file`.

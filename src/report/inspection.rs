@@ -71,6 +71,9 @@ pub struct Part {
     /// A foreign layer: the registry doesn't hold it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub foreign: bool,
+    /// Annotations.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A manifest that speaks of the image.

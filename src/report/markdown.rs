@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
+use super::failure::{self, FailedStep};
 use super::human;
+use super::inspection::Inspection;
 use super::list::ListOutcome;
 use super::outcome::{Destination, Outcome, State, Totals};
-use super::summary::{Count, Tally, headline, spoken_of};
+use super::summary::{Count, Tally, headline, plan_word, spoken_of};
+use super::tree::{self, Width};
 use crate::error::printable;
 
 /// The longest text in characters that is taken over from elsewhere.
@@ -21,6 +24,7 @@ pub(super) fn render(outcome: &Outcome, room: usize) -> String {
     resources(&mut text, outcome);
     costs(&mut text, Tally::of(outcome), &outcome.totals, outcome.dry_run);
     warnings(&mut text, outcome);
+    plan(&mut text, outcome);
     cut(text, room)
 }
 
@@ -53,6 +57,36 @@ pub(super) fn render_list(list: &ListOutcome, room: usize) -> String {
     cut(text, room)
 }
 
+/// That a step failed, in at most `room` bytes: why, what it was asked, and what the exit status means.
+pub(super) fn render_failed(failed: &FailedStep, room: usize) -> String {
+    let asked = &failed.asked;
+    let mut text = match &asked.step {
+        Some(step) => format!("### {} failed\n\n", code(step)),
+        None => "### imgstep failed\n\n".to_owned(),
+    };
+    let _ = writeln!(text, "> [!CAUTION]\n> {}\n", prose(&failed.error.message));
+    let from = asked.source.iter().map(|source| ("From", source));
+    let to = asked.destinations.iter().map(|destination| ("To", destination));
+    let words: Vec<String> = from.chain(to).map(|(what, word)| format!("{what} {}", code(word))).collect();
+    if !words.is_empty() {
+        let _ = writeln!(text, "{}\n", words.join("<br>"));
+    }
+    let status = failed.error.status;
+    let _ = writeln!(text, "Exit status {status}: {}.", failure::meaning(status));
+    cut(text, room)
+}
+
+/// What an image is made of, in at most `room` bytes: the tree that a person sees on stdout.
+pub(super) fn render_inspection(inspection: &Inspection, room: usize) -> String {
+    let heading = format!("### {}\n\n", code(&inspection.reference));
+    let tree = tree::tree(inspection, Width::Whole);
+    // Longer than any that the text of others may hold.
+    let fence = "`".repeat(tree.split(|letter| letter != '`').map(str::len).max().unwrap_or(0).max(2) + 1);
+    let tree = cut(tree, room.saturating_sub(heading.len() + 2 * fence.len() + 8));
+    let text = format!("{heading}{fence}text\n{tree}{fence}\n");
+    if tree.is_empty() || text.len() > room { String::new() } else { text }
+}
+
 fn heading(outcome: &Outcome) -> String {
     let mut text = match spoken_of(outcome) {
         Some(first) => format!("### {} {}\n\n", capital(&headline(outcome)), code(&first.reference)),
@@ -78,6 +112,23 @@ fn destinations(text: &mut String, outcome: &Outcome) {
         let _ = writeln!(text, "| {} | {digest} | {} |", names.join("<br>"), state(destination.state));
     }
     text.push('\n');
+    previous(text, outcome);
+}
+
+/// What was moved: the way back.
+fn previous(text: &mut String, outcome: &Outcome) {
+    if outcome.destinations.iter().all(|destination| destination.previous.is_empty()) {
+        return;
+    }
+    let before = if outcome.dry_run { "It names now" } else { "It named before" };
+    let _ = writeln!(text, "| Moved tag | {before} |\n|---|---|");
+    for destination in &outcome.destinations {
+        for moved in &destination.previous {
+            let name = code(&format!("{}:{}", destination.name, moved.tag));
+            let _ = writeln!(text, "| {name} | {} |", code(moved.digest.as_str()));
+        }
+    }
+    text.push('\n');
 }
 
 /// Every name in full; by digest if there is no tag.
@@ -101,9 +152,17 @@ fn platforms(text: &mut String, outcome: &Outcome) {
     if outcome.platforms.is_empty() {
         return;
     }
-    text.push_str("| Platform | Digest |\n|---|---|\n");
+    // Of an image that was there already, no manifest was read.
+    let sized = outcome.platforms.iter().any(|image| image.size.is_some());
+    let (title, line) = if sized { (" Size |", "--:|") } else { ("", "") };
+    let _ = writeln!(text, "| Platform | Digest |{title}\n|---|---|{line}");
     for image in &outcome.platforms {
-        let _ = writeln!(text, "| {} | {} |", code(&image.platform), code(image.digest.as_str()));
+        let size = match image.size {
+            Some(size) => format!(" {} |", human::bytes(size)),
+            None if sized => " |".to_owned(),
+            None => String::new(),
+        };
+        let _ = writeln!(text, "| {} | {} |{size}", code(&image.platform), code(image.digest.as_str()));
     }
     text.push('\n');
 }
@@ -150,6 +209,21 @@ fn costs(text: &mut String, tally: Tally, totals: &Totals, dry_run: bool) {
         human::count(requests, "request"),
         human::seconds(totals.seconds)
     );
+}
+
+/// What a plan would do with each blob. Last, since it may be long.
+fn plan(text: &mut String, outcome: &Outcome) {
+    let blobs = || outcome.destinations.iter().flat_map(|place| place.blobs.iter().map(move |blob| (place, blob)));
+    if !outcome.dry_run || blobs().next().is_none() {
+        return;
+    }
+    text.push_str("\n| Blob | Size | | Where |\n|---|--:|---|---|\n");
+    let mut rows: Vec<_> = blobs().collect();
+    rows.sort_by_key(|(_, blob)| std::cmp::Reverse(blob.size));
+    for (place, blob) in rows {
+        let (digest, size, what) = (code(blob.digest.as_str()), human::bytes(blob.size), plan_word(blob.action));
+        let _ = writeln!(text, "| {digest} | {size} | {what} | {} |", code(&place.name));
+    }
 }
 
 fn warnings(text: &mut String, outcome: &Outcome) {
@@ -212,8 +286,10 @@ fn capital(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::failure::Asked;
     use super::super::sample;
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn a_person_finds_everything() {
@@ -230,10 +306,10 @@ From `ghcr.io/org/build:main` (`{index}`)
 | `registry.example/team/app:v1`<br>`registry.example/team/app:latest` | `{index}` | written |
 | `mirror.example/app:v1` | `{index}` | unchanged |
 
-| Platform | Digest |
-|---|---|
-| `linux/amd64` | `{amd64}` |
-| `linux/arm64/v8` | `{arm64}` |
+| Platform | Digest | Size |
+|---|---|--:|
+| `linux/amd64` | `{amd64}` | 60.0 MB |
+| `linux/arm64/v8` | `{arm64}` | |
 
 | Layers and configs | Number | Bytes |
 |---|--:|--:|
@@ -298,8 +374,50 @@ From `ghcr.io/org/build:main` (`{index}`)
         let text = render(&outcome, usize::MAX);
         assert!(text.starts_with("### Nothing written, a plan: promote `registry.example/team/app:v1`\n"), "{text}");
         assert!(text.contains("| would be written |"), "{text}");
+        let blob = sample::digest("layer 1");
+        assert!(
+            text.contains(&format!("| `{blob}` | 100.0 MB | would send | `registry.example/team/app` |\n")),
+            "{text}"
+        );
         assert!(text.contains("\n| to send | 2 |") && text.contains("2 manifests to send"), "{text}");
         assert!(!text.contains("Promoted"), "{text}");
+    }
+
+    #[test]
+    fn the_way_back_is_told() {
+        let mut outcome = sample::promoted();
+        assert!(!render(&outcome, usize::MAX).contains("before"));
+        outcome.destinations[0].previous = vec![sample::previous("v1")];
+        let row = format!("\n| `registry.example/team/app:v1` | `{}` |\n", sample::digest("old"));
+        let text = render(&outcome, usize::MAX);
+        assert!(text.contains("| Moved tag | It named before |\n") && text.contains(&row), "{text}");
+    }
+
+    #[test]
+    fn a_failure_says_what_was_asked_and_why_it_was_not_done() {
+        let error = Error::SourceMissing { reference: "r.example/app:v1".into(), answer: "<404>".into() };
+        let asked = Asked {
+            step: Some("promote".into()),
+            source: Some("r.example/app:v1".into()),
+            destinations: vec!["r.example/copy:v1".into(), "a|b".into()],
+        };
+        let failed = FailedStep::new(asked, &error, &error.to_string());
+        assert_eq!(
+            render_failed(&failed, usize::MAX),
+            "### `promote` failed
+
+> [!CAUTION]
+> r.example/app&#58;v1 does not exist&#58; &#60;404&#62;
+
+From `r.example/app:v1`<br>To `r.example/copy:v1`<br>To <code>a&#124;b</code>
+
+Exit status 5: the source does not exist.
+"
+        );
+        let unknown = FailedStep::usage(Asked::default(), "no such step");
+        assert!(
+            render_failed(&unknown, usize::MAX).starts_with("### imgstep failed\n\n> [!CAUTION]\n> no such step\n")
+        );
     }
 
     #[test]

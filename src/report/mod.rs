@@ -11,6 +11,7 @@
 pub mod ci;
 pub mod console;
 mod display;
+pub mod failure;
 mod files;
 pub mod github;
 pub mod human;
@@ -117,13 +118,27 @@ fn answer_on(
     told
 }
 
-/// Tells what an image is made of: `text` on stdout, and GitHub's outputs.
+/// Tells those who read no stderr that a step failed: a job summary, and stdout if it is to hold JSON and holds nothing yet.
+///
+/// # Errors
+///
+/// Stdout can't be written.
+pub fn failed(failed: &failure::FailedStep, ci: &Ci, json: bool, console: &Console) -> Result<(), Error> {
+    ci.failed(failed, console);
+    console.end_group();
+    if !json || stdout::is_begun() {
+        return Ok(());
+    }
+    stdout::print(&stdout::json(failed)?)
+}
+
+/// Tells what an image is made of: `text` on stdout, and GitHub's outputs and job summary.
 ///
 /// # Errors
 ///
 /// Outputs or stdout can't be written.
-pub fn inspected(inspection: &inspection::Inspection, ci: &Ci, text: &str) -> Result<(), Error> {
-    ci.inspected(inspection)?;
+pub fn inspected(inspection: &inspection::Inspection, ci: &Ci, text: &str, console: &Console) -> Result<(), Error> {
+    ci.inspected(inspection, console)?;
     stdout::print(text)
 }
 

@@ -63,6 +63,9 @@ pub struct PlatformImage {
     pub platform: String,
     /// The digest of its manifest.
     pub digest: Digest,
+    /// The bytes of its config and layers; none where its manifest was not read, since it was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
 /// A resource in a Tekton bundle.

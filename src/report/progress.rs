@@ -7,6 +7,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use super::console::{Console, Verbosity, lock};
 use super::display::{self, Display, Flight, Snapshot};
+use super::screen;
+use super::tree::Width;
 use crate::image::digest::Digest;
 use crate::report::outcome::Action;
 
@@ -225,6 +227,17 @@ impl fmt::Debug for Progress {
 impl fmt::Debug for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Item").field(&self.flight).finish()
+    }
+}
+
+/// The room that stdout has for a line: a person's terminal breaks what is longer, and nothing else does.
+pub fn width() -> Width {
+    let variable = |name| std::env::var(name).ok();
+    let is_terminal = std::io::stdout().is_terminal();
+    if wants_bars(is_terminal, variable("TERM").as_deref(), variable("CI").as_deref()) {
+        Width::Columns(screen::size_of(std::io::stdout()).0)
+    } else {
+        Width::Whole
     }
 }
 

@@ -53,8 +53,8 @@ pub fn promoted() -> Outcome {
         media_type: INDEX.into(),
         size: 1234,
         platforms: vec![
-            PlatformImage { platform: "linux/amd64".into(), digest: digest("amd64") },
-            PlatformImage { platform: "linux/arm64/v8".into(), digest: digest("arm64") },
+            PlatformImage { platform: "linux/amd64".into(), digest: digest("amd64"), size: Some(60_000_000) },
+            PlatformImage { platform: "linux/arm64/v8".into(), digest: digest("arm64"), size: None },
         ],
         images: vec![digest("amd64"), digest("arm64"), digest("attestation")],
         resources: Vec::new(),

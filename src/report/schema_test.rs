@@ -3,9 +3,11 @@
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 
+use super::failure::{Asked, FailedStep};
 use super::list::ListOutcome;
 use super::outcome::{Action, Outcome, State};
 use super::{sample, values};
+use crate::error::Error;
 
 const FILE: &str = "report.schema.json";
 
@@ -87,6 +89,24 @@ fn what_is_written_of_a_list_is_valid() {
     list.reports.clear();
     list.failed.clear();
     schema.check_written(&json(&list));
+}
+
+#[test]
+fn what_is_written_of_a_failure_is_valid() {
+    let schema = Schema::load();
+    let missing = Error::SourceMissing { reference: "r.example/app:v1".into(), answer: "it isn't there".into() };
+    let asked = Asked {
+        step: Some("promote".into()),
+        source: Some("r.example/app:v1".into()),
+        destinations: vec!["r.example/copy:v1".into()],
+    };
+    let failed = serde_json::to_value(FailedStep::new(asked, &missing, &missing.to_string())).unwrap();
+    schema.check_written(&failed);
+    assert_eq!((&failed["error"]["kind"], &failed["error"]["status"]), (&json!("sourceMissing"), &json!(5)));
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&failed), names(&text()["$defs"]["failedStep"]["properties"]));
+    assert_eq!(names(&failed["error"]), names(&text()["$defs"]["reason"]["properties"]));
+    schema.check_written(&serde_json::to_value(FailedStep::usage(Asked::default(), "no such option")).unwrap());
 }
 
 /// A report and what to break in it.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -12,6 +13,14 @@ use crate::error::Error;
 
 /// A step that is ended from outside waits no longer for whoever reads what it has printed so far.
 const LAST_WAIT: Duration = Duration::from_millis(500);
+
+/// Whether anything was written to stdout.
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
+/// Whether stdout holds something already, or was tried: then no document can follow.
+pub(super) fn is_begun() -> bool {
+    BEGUN.load(Ordering::Relaxed)
+}
 
 /// What stdout is to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,6 +68,7 @@ pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_to(stdout: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+    BEGUN.store(true, Ordering::Relaxed);
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other,

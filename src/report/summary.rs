@@ -85,7 +85,7 @@ pub(super) fn plan(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-fn plan_word(action: Action) -> &'static str {
+pub(super) fn plan_word(action: Action) -> &'static str {
     match action {
         Action::Sent => "would send",
         Action::Mounted => "would mount",

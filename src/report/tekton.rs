@@ -7,9 +7,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
+use crate::error::{Error, ExitStatus};
 
 /// The longest termination message in bytes.
 const LIMIT: usize = 4096;
@@ -19,11 +20,35 @@ pub(super) const ROOT: &str = "/tekton";
 const STARTED_AT: (&str, &str) = ("StartedAt", "2006-01-02T15:04:05.000+07:00");
 
 /// What a step under Tekton sees of the cluster's logins, for whoever was refused.
-pub fn logins() -> Option<&'static str> {
+fn logins() -> Option<&'static str> {
     Path::new(ROOT).is_dir().then_some(
         "in a step of Tekton's, imagePullSecrets are not seen: what counts are the `secrets` of the TaskRun's \
          ServiceAccount and the workspace `credentials`",
     )
+}
+
+/// What may cure an error in a step of Tekton's, where that is known.
+pub fn hint(error: &Error) -> Option<&'static str> {
+    if error.exit_status() == ExitStatus::Credentials {
+        return logins();
+    }
+    Path::new(ROOT).is_dir().then(|| volume(error)).flatten()
+}
+
+/// What may cure that a file can't be had, said of the volumes of a step.
+fn volume(error: &Error) -> Option<&'static str> {
+    let Error::File { source, .. } = error else { return None };
+    match source.kind() {
+        ErrorKind::ReadOnlyFilesystem => Some(
+            "in a step of Tekton's, the container and the workspace `source` can't be written: bind the workspace \
+             `layouts` to a volume that can, and let `oci:` paths begin there",
+        ),
+        ErrorKind::PermissionDenied => Some(
+            "a step of Tekton's runs as a user to whom a volume may not belong: `fsGroup: 65532` in the \
+             `securityContext` of the TaskRun's `podTemplate` lets it into the workspaces `layouts` and `source`",
+        ),
+        _ => None,
+    }
 }
 
 /// A result that is about to be written.
@@ -130,6 +155,15 @@ mod tests {
     fn check_one(value: &str, folder: &Folder) -> Result<(), Error> {
         let path = folder.path("results/IMAGES");
         check(&[Bound { key: "images", path: &path, value }], &folder.0)
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_had_is_a_matter_of_workspaces() {
+        let hint = |kind: ErrorKind| volume(&Error::file("write", "images/index.json")(kind.into()));
+        assert!(hint(ErrorKind::ReadOnlyFilesystem).unwrap().contains("workspace `layouts`"));
+        assert!(hint(ErrorKind::PermissionDenied).unwrap().contains("`fsGroup: 65532`"));
+        assert_eq!(hint(ErrorKind::NotFound), None);
+        assert_eq!(volume(&Error::Usage("no".into())), None);
     }
 
     #[test]

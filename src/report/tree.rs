@@ -6,6 +6,7 @@ use super::console::safe_lines;
 use super::human::{bytes, count};
 use super::inspection::{Inspection, Node, Part, Referrer};
 use crate::error::printable;
+use crate::image::digest::Digest;
 use crate::image::media_type::{self, Kind};
 
 /// Annotations and types are cut here, so that a line of the tree stays one.
@@ -17,35 +18,66 @@ struct Branch {
     below: Vec<Branch>,
 }
 
-/// The tree, ending with a newline.
-pub fn tree(inspection: &Inspection) -> String {
+/// How much of each line is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// All of it, for programs and for logs.
+    Whole,
+    /// What a terminal of so many columns has room for: short digests and types, no line that breaks.
+    Columns(usize),
+}
+
+impl Width {
+    fn is_whole(self) -> bool {
+        self == Self::Whole
+    }
+
+    fn digest(self, digest: &Digest) -> &str {
+        if self.is_whole() { digest.as_str() } else { digest.short() }
+    }
+
+    /// A line that has room behind `indent`.
+    fn line(self, indent: &str, line: &str) -> String {
+        let whole = format!("{indent}{line}");
+        match self {
+            Self::Columns(columns) if whole.chars().count() > columns => {
+                let kept: String = whole.chars().take(columns.saturating_sub(1)).collect();
+                kept + "…"
+            }
+            _ => whole,
+        }
+    }
+}
+
+/// The tree, ending with a newline. Its first two lines are whole always: they are what one copies.
+pub fn tree(inspection: &Inspection, width: Width) -> String {
     let root = &inspection.root;
-    let mut out = format!("{}\n{}\n{}\n", printable(&inspection.reference, 400), root.digest, summary(root));
-    let mut branches = below(root);
+    let mut out = format!("{}\n{}\n", printable(&inspection.reference, 400), root.digest);
+    out.push_str(&width.line("", &summary(root, width)));
+    out.push('\n');
+    let mut branches = below(root, width);
     if !inspection.referrers.is_empty() {
         branches.push(Branch {
             line: format!("referrers: {}", inspection.referrers.len()),
-            below: inspection.referrers.iter().map(referrer).collect(),
+            below: inspection.referrers.iter().map(|found| referrer(found, width)).collect(),
         });
     }
-    write(&mut out, &branches, "");
+    write(&mut out, &branches, "", width);
     safe_lines(&out) + "\n"
 }
 
-fn write(out: &mut String, branches: &[Branch], indent: &str) {
+fn write(out: &mut String, branches: &[Branch], indent: &str, width: Width) {
     for (position, branch) in branches.iter().enumerate() {
         let last = position + 1 == branches.len();
         let (joint, further) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        out.push_str(indent);
-        out.push_str(joint);
-        out.push_str(&branch.line);
+        out.push_str(&width.line(&format!("{indent}{joint}"), &branch.line));
         out.push('\n');
-        write(out, &branch.below, &format!("{indent}{further}"));
+        write(out, &branch.below, &format!("{indent}{further}"), width);
     }
 }
 
 /// What kind of manifest it is, and how much there is below it.
-fn summary(node: &Node) -> String {
+fn summary(node: &Node, width: Width) -> String {
     let kind = match media_type::kind(&node.media_type) {
         Kind::Index if node.media_type == media_type::OCI_INDEX => "OCI index",
         Kind::Index => "Docker manifest list",
@@ -56,7 +88,8 @@ fn summary(node: &Node) -> String {
         Kind::Blob | Kind::Unknown => node.media_type.as_str(),
     };
     let known = format!("{kind} ({})", node.media_type);
-    let mut words = vec![if kind == node.media_type { printable(kind, TEXT_LIMIT) } else { known }];
+    let is_told = kind == node.media_type || !width.is_whole();
+    let mut words = vec![if is_told { printable(kind, TEXT_LIMIT) } else { known }];
     words.extend(node.platform.clone());
     if !node.manifests.is_empty() {
         let attestations = node.manifests.iter().filter(|child| child.attestation_of.is_some()).count();
@@ -85,31 +118,35 @@ fn collect(node: &Node, parts: &mut BTreeMap<String, u64>) {
     node.manifests.iter().for_each(|child| collect(child, parts));
 }
 
-fn below(node: &Node) -> Vec<Branch> {
+fn below(node: &Node, width: Width) -> Vec<Branch> {
     let mut branches = Vec::new();
     if !node.annotations.is_empty() {
-        let entries = node
-            .annotations
-            .iter()
-            .map(|(key, value)| leaf(format!("{}: {}", printable(key, TEXT_LIMIT), printable(value, TEXT_LIMIT))));
-        branches.push(Branch { line: "annotations".to_owned(), below: entries.collect() });
+        branches.push(Branch { line: "annotations".to_owned(), below: annotations(&node.annotations) });
     }
-    branches.extend(node.config.iter().map(|config| part("config", config)));
+    branches.extend(node.config.iter().map(|config| part("config", config, width)));
     branches.extend(
-        node.layers.iter().enumerate().map(|(position, layer)| part(&format!("layer {}", position + 1), layer)),
+        node.layers.iter().enumerate().map(|(position, layer)| part(&format!("layer {}", position + 1), layer, width)),
     );
-    branches.extend(node.manifests.iter().map(child));
+    branches.extend(node.manifests.iter().map(|node| child(node, width)));
     branches
 }
 
-fn child(node: &Node) -> Branch {
+fn annotations(of: &BTreeMap<String, String>) -> Vec<Branch> {
+    let entry = |(key, value): (&String, &String)| {
+        leaf(format!("{}: {}", printable(key, TEXT_LIMIT), printable(value, TEXT_LIMIT)))
+    };
+    of.iter().map(entry).collect()
+}
+
+fn child(node: &Node, width: Width) -> Branch {
+    let digest = width.digest(&node.digest);
     let name = match (&node.platform, &node.attestation_of) {
         (_, Some(subject)) => format!("attestation of {}", printable(subject, 19)),
         (Some(platform), None) => platform.clone(),
         (None, None) => "no platform".to_owned(),
     };
     if node.missing {
-        return leaf(format!("{name}  {}  missing: the index names it, the registry lacks it", node.digest));
+        return leaf(format!("{name}  {digest}  missing: the index names it, the registry lacks it"));
     }
     let layers: BTreeSet<&str> = node.layers.iter().map(|layer| layer.digest.as_str()).collect();
     let mut parts = BTreeMap::new();
@@ -120,21 +157,29 @@ fn child(node: &Node) -> Branch {
             format!("{} in {}", bytes(parts.values().copied().fold(0, u64::saturating_add)), count(layers, "layer"))
         }
     };
-    Branch { line: format!("{name}  {}  {weight}", node.digest), below: below(node) }
+    Branch { line: format!("{name}  {digest}  {weight}"), below: below(node, width) }
 }
 
-fn part(name: &str, part: &Part) -> Branch {
+fn part(name: &str, part: &Part, width: Width) -> Branch {
     let kind = part.media_type.rsplit('/').next().unwrap_or_default();
+    let kind = if width.is_whole() { kind } else { short_type(kind) };
     let foreign = if part.foreign { "  foreign: left where its URLs point" } else { "" };
-    leaf(
-        format!("{name}  {}  {}  {}{foreign}", part.digest, bytes(part.size), printable(kind, TEXT_LIMIT))
-            .trim_end()
-            .to_owned(),
-    )
+    let (digest, size) = (width.digest(&part.digest), bytes(part.size));
+    let line = format!("{name}  {digest}  {size}  {}{foreign}", printable(kind, TEXT_LIMIT));
+    Branch { line: line.trim_end().to_owned(), below: annotations(&part.annotations) }
 }
 
-fn referrer(referrer: &Referrer) -> Branch {
-    leaf(format!("{}  {}  {}", printable(&referrer.artifact_type, TEXT_LIMIT), referrer.digest, bytes(referrer.size)))
+/// What is of interest in the type of a part: how a layer is packed, and nothing of a usual config.
+fn short_type(kind: &str) -> &str {
+    match kind {
+        "vnd.oci.image.config.v1+json" | "vnd.docker.container.image.v1+json" => "",
+        _ => kind.rfind(".tar").map_or(kind.trim_start_matches("vnd."), |position| &kind[position + 1..]),
+    }
+}
+
+fn referrer(referrer: &Referrer, width: Width) -> Branch {
+    let (kind, digest) = (printable(&referrer.artifact_type, TEXT_LIMIT), width.digest(&referrer.digest));
+    leaf(format!("{kind}  {digest}  {}", bytes(referrer.size)))
 }
 
 fn leaf(line: String) -> Branch {
@@ -144,7 +189,6 @@ fn leaf(line: String) -> Branch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::digest::Digest;
 
     fn part_of(name: &str, size: u64) -> Part {
         Part {
@@ -152,6 +196,7 @@ mod tests {
             media_type: media_type::OCI_CONFIG.to_owned(),
             size,
             foreign: false,
+            annotations: BTreeMap::new(),
         }
     }
 
@@ -170,8 +215,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_tree_is_read_from_top_to_bottom() {
+    fn inspection() -> Inspection {
         let mut image = node_of("image", media_type::OCI_MANIFEST);
         image.platform = Some("linux/amd64".to_owned());
         image.config = Some(part_of("config", 1_500));
@@ -180,7 +224,7 @@ mod tests {
         let mut root = node_of("root", media_type::OCI_INDEX);
         root.annotations.insert("title".to_owned(), "evil\u{1b}[2J".to_owned());
         root.manifests = vec![image, missing];
-        let inspection = Inspection {
+        Inspection {
             schema_version: 1,
             reference: "r.example/app:v1".to_owned(),
             pinned: String::new(),
@@ -191,7 +235,11 @@ mod tests {
                 size: 700,
                 annotations: BTreeMap::new(),
             }],
-        };
+        }
+    }
+
+    #[test]
+    fn a_tree_is_read_from_top_to_bottom() {
         let expected = format!(
             "r.example/app:v1\n{root}\nOCI index ({}), 2 images, 2.0 MB in 2 blobs\n\
              ├─ annotations\n│  └─ title: evil\\u{{1b}}[2J\n\
@@ -208,6 +256,35 @@ mod tests {
             gone = Digest::of(b"gone"),
             sbom = Digest::of(b"sbom"),
         );
-        assert_eq!(tree(&inspection), expected);
+        assert_eq!(tree(&inspection(), Width::Whole), expected);
+    }
+
+    #[test]
+    fn on_a_terminal_no_line_breaks() {
+        let mut inspection = inspection();
+        inspection.root.annotations.insert("description".to_owned(), "long ".repeat(30));
+        let image = &mut inspection.root.manifests[0];
+        image.layers[0].media_type = "application/vnd.oci.image.layer.v1.tar+gzip".to_owned();
+        image.layers[0].annotations.insert("dev.tekton.image.name".to_owned(), "build".to_owned());
+        let shown = tree(&inspection, Width::Columns(60));
+        let short = |seed: &str| Digest::of(seed.as_bytes()).short().to_owned();
+        let expected = format!(
+            "r.example/app:v1\n{root}\nOCI index, 2 images, 2.0 MB in 2 blobs\n\
+             ├─ annotations\n│  ├─ description: {long}…\n│  └─ title: evil\\u{{1b}}[2J\n\
+             ├─ linux/amd64  {image}  2.0 MB in 1 layer\n\
+             │  ├─ config  {config}  1.5 kB\n\
+             │  └─ layer 1  {layer}  2.0 MB  tar+gzip\n\
+             │     └─ dev.tekton.image.name: build\n\
+             ├─ linux/arm64  {gone}  missing: the index nam…\n\
+             └─ referrers: 1\n   └─ application/spdx+json  {sbom}  700 B\n",
+            root = Digest::of(b"root"),
+            long = &"long ".repeat(30)[..60 - 6 - 13 - 1],
+            image = short("image"),
+            config = short("config"),
+            layer = short("layer"),
+            gone = short("gone"),
+            sbom = short("sbom"),
+        );
+        assert_eq!(shown, expected);
     }
 }

@@ -116,6 +116,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let platform = |(platform, digest): &(Platform, Digest)| PlatformImage {
         platform: platform.to_string(),
         digest: digest.clone(),
+        size: None,
     };
     let work = Work {
         step: "append",

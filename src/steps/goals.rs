@@ -150,7 +150,7 @@ pub fn check(terms: Terms, goals: &[Goal], result: &Manifest) -> Result<()> {
             match found {
                 Presence::Present(other) if terms.if_exists == IfExists::Fail && !result.is(&other.digest) => {
                     return Err(Error::Guard(format!(
-                        "{} exists and names {}, not {}",
+                        "{} exists and names {}, not {}; nothing was written (--if-exists fail)",
                         name(),
                         other.digest,
                         result.digest

@@ -334,12 +334,11 @@ fn outcome(
     let result = &assembly.result;
     let children = source::children(result)?;
     let mut platforms = source::platforms_of_index(&children);
-    platforms.extend(
-        assembly
-            .platform
-            .as_ref()
-            .map(|platform| PlatformImage { platform: platform.to_string(), digest: result.digest.clone() }),
-    );
+    platforms.extend(assembly.platform.as_ref().map(|platform| PlatformImage {
+        platform: platform.to_string(),
+        digest: result.digest.clone(),
+        size: None,
+    }));
     let from = inputs.iter().find(|input| input.role == Role::From);
     let work = Work {
         step: "index",

@@ -115,7 +115,13 @@ async fn sized(store: &Store, digest: &Digest) -> Result<Part> {
         Store::Layout(layout, _) => layout.blob_size(digest).await?,
         Store::Made(_) => None,
     };
-    Ok(Part { digest: digest.clone(), media_type: String::new(), size: size.unwrap_or(0), foreign: false })
+    Ok(Part {
+        digest: digest.clone(),
+        media_type: String::new(),
+        size: size.unwrap_or(0),
+        foreign: false,
+        annotations: BTreeMap::new(),
+    })
 }
 
 fn bare(descriptor: &Descriptor) -> Node {
@@ -139,5 +145,6 @@ fn part(blob: &Descriptor) -> Part {
         media_type: blob.media_type.clone(),
         size: blob.size,
         foreign: blob.is_foreign(),
+        annotations: blob.annotations.clone(),
     }
 }

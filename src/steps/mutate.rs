@@ -173,14 +173,24 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
 async fn platforms_of(store: &Store, root: &Manifest, edited: &Edited, is_moved: bool) -> Result<Vec<PlatformImage>> {
     let result = &edited.manifest;
     let platform = match root.content()? {
-        Content::Index { .. } => return Ok(source::platforms_of_index(&source::children(result)?)),
+        Content::Index { .. } => {
+            let known = |index: &Digest| {
+                let found = edited.known.iter().find(|manifest| manifest.digest == *index);
+                found.and_then(|index| source::children(index).ok())
+            };
+            return source::platforms_below(store, result, known).await;
+        }
         _ if edited.platform.is_some() => edited.platform.clone(),
         Content::Image { config, .. } if is_moved && media_type::is_image_config(&config.media_type) => {
             source::platform_of(store, &config).await?
         }
         _ => None,
     };
-    let entry = |platform: Platform| PlatformImage { platform: platform.to_string(), digest: result.digest.clone() };
+    let entry = |platform: Platform| PlatformImage {
+        platform: platform.to_string(),
+        digest: result.digest.clone(),
+        size: None,
+    };
     Ok(platform.map(entry).into_iter().collect())
 }
 

@@ -21,6 +21,7 @@ use crate::registry::Load;
 use crate::registry::manifests::Presence;
 use crate::report::outcome::{Outcome, PlatformImage};
 use crate::transfer::copy::Copy;
+use crate::transfer::destination::Destination;
 use crate::transfer::ledger::Ledger;
 use crate::transfer::options::CopyOptions;
 use crate::transfer::store::Store;
@@ -49,6 +50,8 @@ pub struct Request {
     pub include_foreign: bool,
     /// Whether to say what would be done, and do nothing.
     pub dry_run: bool,
+    /// What the words themselves give cause to say.
+    pub remarks: Vec<String>,
 }
 
 /// Carries a promotion out.
@@ -99,7 +102,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         copy = copy.keeping(config);
     }
     copy.content_of(&result, &wanting).await?;
-    let platforms = platforms_of(&store, &result, config.as_ref(), copy.kept()).await?;
+    let platforms = platforms_of(&store, &result, &destinations, config.as_ref(), copy.kept()).await?;
     if !request.dry_run {
         goals::write_tags(&destinations, &pending, &result).await?;
     }
@@ -112,7 +115,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         goals: &goals,
         destinations: &destinations,
         pending: &pending,
-        warnings: chosen.warning.into_iter().collect(),
+        warnings: request.remarks.iter().cloned().chain(chosen.warning).collect(),
     };
     telling::outcome(context, terms, work)
 }
@@ -176,16 +179,22 @@ fn config_of(result: &Manifest) -> Result<Option<Descriptor>> {
 async fn platforms_of(
     store: &Store,
     result: &Manifest,
+    destinations: &[Destination],
     config: Option<&Descriptor>,
     kept: Option<Vec<u8>>,
 ) -> Result<Vec<PlatformImage>> {
     let Some(config) = config else {
-        return Ok(source::platforms_of_index(&source::children(result)?));
+        let copied = |index: &Digest| destinations.iter().find_map(|place| place.ledger.children_of(index));
+        return source::platforms_below(store, result, copied).await;
     };
     let platform = match kept {
         Some(bytes) => source::platform_in(&bytes),
         None => source::platform_of(store, config).await?,
     };
-    let entry = |platform: Platform| PlatformImage { platform: platform.to_string(), digest: result.digest.clone() };
+    let entry = |platform: Platform| PlatformImage {
+        platform: platform.to_string(),
+        digest: result.digest.clone(),
+        size: None,
+    };
     Ok(platform.map(entry).into_iter().collect())
 }

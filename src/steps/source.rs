@@ -2,10 +2,11 @@
 
 use futures_util::future::join_all;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
+use crate::image::media_type::{self, Kind};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::registry::Load;
@@ -18,6 +19,9 @@ use crate::transfer::verified::{Checkpoints, Verified};
 /// So many requests to each place follow the first answers, most often: an index has some eight children, an image some
 /// eight blobs.
 const FIRST_WAVE: usize = 8;
+
+/// To tell the platforms of an image, no more indexes in its index are looked into.
+const INDEXES_LIMIT: usize = 64;
 
 /// An image config is no larger.
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
@@ -32,7 +36,12 @@ fn missing(reference: &Reference, store: &Store) -> Error {
         Store::Registry(repository) => {
             format!("{} answered 404 Not Found; check the name and the tag", repository.host().authority())
         }
-        Store::Layout(..) | Store::Made(_) => "there is no such image in that layout".to_owned(),
+        Store::Layout(..) | Store::Made(_) => match reference {
+            Reference::Layout(layout) if !layout.directory.is_dir() => {
+                format!("there is no folder {}", printable(&layout.directory.to_string_lossy(), 300))
+            }
+            _ => "there is no such image in that layout".to_owned(),
+        },
     };
     Error::SourceMissing { reference: reference.to_string(), answer }
 }
@@ -160,8 +169,44 @@ pub fn platforms_of_index(manifests: &[Descriptor]) -> Vec<PlatformImage> {
     manifests
         .iter()
         .filter_map(|child| named(child).map(|platform| (platform, child)))
-        .map(|(platform, child)| PlatformImage { platform: platform.to_string(), digest: child.digest.clone() })
+        .map(|(platform, child)| PlatformImage {
+            platform: platform.to_string(),
+            digest: child.digest.clone(),
+            size: None,
+        })
         .collect()
+}
+
+/// The platforms of an index and of those in it, as the report tells them. An index in it is read where its children are
+/// not `known`.
+///
+/// # Errors
+/// One of them can't be read, or is not well formed.
+pub async fn platforms_below(
+    store: &Store,
+    index: &Manifest,
+    known: impl Fn(&Digest) -> Option<Vec<Descriptor>>,
+) -> Result<Vec<PlatformImage>> {
+    let mut found = Vec::new();
+    // What is to be looked at, the next one last.
+    let mut waiting = children(index)?;
+    waiting.reverse();
+    let mut looked_into = 0;
+    while let Some(child) = waiting.pop() {
+        let is_index = media_type::kind(&child.media_type) == Kind::Index && looked_into < INDEXES_LIMIT;
+        let mut nested = known(&child.digest).filter(|_| is_index);
+        if is_index && nested.is_none() {
+            nested = store.manifest(Some(child.digest.as_str())).await?.map(|index| children(&index)).transpose()?;
+        }
+        match nested {
+            Some(nested) => {
+                looked_into += 1;
+                waiting.extend(nested.into_iter().rev());
+            }
+            None => found.extend(platforms_of_index(std::slice::from_ref(&child))),
+        }
+    }
+    Ok(found)
 }
 
 /// The children of an index; none of anything else.

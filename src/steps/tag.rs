@@ -34,6 +34,7 @@ pub async fn run(context: &Context, image: &Reference, tags: &[String], if_exist
         repair: false,
         include_foreign: false,
         dry_run: false,
+        remarks: Vec::new(),
     };
     let mut outcome = promote::run(context, &request).await?;
     outcome.step = "tag";

@@ -54,6 +54,9 @@ pub fn outcome(context: &Context, terms: Terms, work: Work<'_>) -> Result<Outcom
     let places = work.goals.iter().zip(work.destinations).zip(work.pending);
     outcome.destinations =
         places.map(|((goal, destination), pending)| told(terms, goal, destination, pending, result)).collect();
+    for image in &mut outcome.platforms {
+        image.size = work.destinations.iter().find_map(|destination| destination.ledger.size_of(&image.digest));
+    }
     if let Some(first) = outcome.destinations.first() {
         outcome.digest = first.digest.clone();
     }

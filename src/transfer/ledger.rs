@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
-use crate::image::manifest::Manifest;
+use crate::image::manifest::{Content, Manifest};
 use crate::report::outcome::{Action, BlobTransfer, ManifestTransfer};
 
 /// What was done at one destination. Each digest counts once; the order is that of depth (children before parents),
@@ -15,6 +15,10 @@ use crate::report::outcome::{Action, BlobTransfer, ManifestTransfer};
 pub struct Ledger {
     manifests: Mutex<BTreeMap<(std::cmp::Reverse<usize>, Digest), ManifestTransfer>>,
     blobs: Mutex<BTreeMap<Digest, BlobTransfer>>,
+    /// The bytes that images consist of.
+    sizes: Mutex<BTreeMap<Digest, u64>>,
+    /// The children of indexes in an index.
+    nested: Mutex<BTreeMap<Digest, Vec<Descriptor>>>,
 }
 
 impl Ledger {
@@ -26,6 +30,18 @@ impl Ledger {
             size: manifest.size(),
             action,
         };
+        match manifest.content() {
+            Ok(Content::Image { config, layers }) => {
+                let parts = layers.iter().chain([&*config]);
+                let size = parts.map(|part| part.size).fold(0, u64::saturating_add);
+                self.sizes.lock().unwrap_or_else(PoisonError::into_inner).insert(manifest.digest.clone(), size);
+            }
+            Ok(Content::Index { manifests }) if depth > 0 => {
+                let mut nested = self.nested.lock().unwrap_or_else(PoisonError::into_inner);
+                nested.insert(manifest.digest.clone(), manifests);
+            }
+            _ => {}
+        }
         let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
         manifests.insert((std::cmp::Reverse(depth), manifest.digest.clone()), transfer);
     }
@@ -46,6 +62,16 @@ impl Ledger {
     /// All manifests noted.
     pub fn manifests(&self) -> Vec<ManifestTransfer> {
         self.manifests.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The bytes of an image's config and layers, if its manifest was noted.
+    pub fn size_of(&self, image: &Digest) -> Option<u64> {
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner).get(image).copied()
+    }
+
+    /// The children of an index in an index, if it was noted.
+    pub fn children_of(&self, index: &Digest) -> Option<Vec<Descriptor>> {
+        self.nested.lock().unwrap_or_else(PoisonError::into_inner).get(index).cloned()
     }
 
     /// All blobs noted.

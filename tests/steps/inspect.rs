@@ -1,5 +1,6 @@
 //! `imgstep inspect IMAGE`: a look at what is there.
 
+use crate::support::on_terminal::on_terminal;
 use crate::support::{Folder, Style, images, imgstep, json_schema, layout, registries};
 
 #[test]
@@ -17,6 +18,57 @@ fn an_index_is_shown_as_a_tree() {
         }
         assert!(shown.to_lowercase().contains("attestation"), "{shown}");
     }
+}
+
+#[test]
+fn on_a_terminal_no_line_of_it_breaks() {
+    let image = images::index(Style::Oci, 1, 2, 1, 500);
+    for registry in registries() {
+        image.push(&registry, "app", "v1");
+        let reference = registry.at("app:v1");
+        let layer = &image.blobs[0].digest;
+        let whole = imgstep(["inspect", &reference]).run().ended(0).stdout;
+        assert!(whole.contains(layer), "{whole}");
+        let Some(seen) = on_terminal(&["inspect", &reference]) else { return };
+        assert!(seen.rows.iter().all(|row| row.chars().count() < 80), "{:#?}", seen.rows);
+        assert_eq!(seen.rows.len(), whole.lines().count(), "{:#?}", seen.rows);
+        assert!(seen.written.contains(image.digest()) && !seen.written.contains(layer), "{}", seen.written);
+        assert!(seen.written.contains(&layer[..19]), "{}", seen.written);
+        let all = on_terminal(&["inspect", "--no-trunc", &reference]).unwrap();
+        assert_eq!(all.written.replace("\r\n", "\n"), whole);
+    }
+}
+
+#[test]
+fn annotations_of_layers_are_shown() {
+    let folder = Folder::new();
+    folder.write("task.yaml", "apiVersion: tekton.dev/v1\nkind: Task\nmetadata:\n  name: build\nspec: {}\n");
+    for registry in registries() {
+        let bundle = registry.at("tasks:v1");
+        imgstep(["bundle", "task.yaml", "--to", &bundle]).in_folder(folder.path()).run().ended(0);
+        let run = imgstep(["inspect", &bundle]).run().ended(0);
+        assert!(run.stdout.contains("dev.tekton.image.name: build\n"), "{}", run.stdout);
+        let json = imgstep(["inspect", &bundle, "--output=json"]).run().ended(0).json();
+        assert_eq!(json["layers"][0]["annotations"]["dev.tekton.image.kind"], "task");
+    }
+}
+
+#[test]
+fn github_shows_the_tree_at_the_runs_page() {
+    let image = images::index(Style::Oci, 1, 2, 1, 500);
+    for registry in registries() {
+        image.push(&registry, "app", "v1");
+        let folder = Folder::new();
+        let reference = registry.at("app:v1");
+        let step = imgstep(["inspect", &reference]).env("GITHUB_STEP_SUMMARY", folder.join("summary"));
+        let tree = step.run().ended(0).stdout;
+        assert_eq!(folder.read("summary").unwrap(), format!("### `{reference}`\n\n```text\n{tree}```\n"));
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_no_layout() {
+    imgstep(["inspect", "oci:no-such"]).run().failed(5, &["oci:no-such", "there is no folder no-such"]);
 }
 
 #[test]

@@ -52,6 +52,24 @@ fn those_not_chosen_stay_as_they_are() {
 }
 
 #[test]
+fn every_platform_of_a_nested_index_counts_whatever_the_step() {
+    let image = images::nested(1);
+    for registry in registries() {
+        image.push(&registry, "app", "v1");
+        let platforms = |words: &[&str]| {
+            let report = crate::support::imgstep(words).args(["--output=json"]).run().ended(0).json();
+            let named = report["platforms"].as_array().unwrap().iter().map(|image| image["platform"].clone());
+            named.collect::<Vec<_>>()
+        };
+        let (from, to) = (registry.at("app:v1"), registry.at("copy:v1"));
+        let expected = ["linux/amd64", "linux/arm64", "linux/arm/v7"];
+        assert_eq!(platforms(&["mutate", &from, "--to", &to, "--label", "a=b"]), expected);
+        assert_eq!(platforms(&["promote", &from, &registry.at("other:v1")]), expected);
+        assert_eq!(platforms(&["promote", &from, &registry.at("other:v1")]), expected, "unchanged");
+    }
+}
+
+#[test]
 fn a_platform_that_is_not_there_ends_with_3() {
     let (index, image) = (images::index(Style::Oci, 1, 2, 1, 300), images::image(1, 1, 300));
     for registry in registries() {

@@ -5,6 +5,7 @@ mod credentials;
 mod destinations;
 mod dry_run;
 mod exit_status;
+mod failures;
 mod faults;
 mod growth;
 mod guards;

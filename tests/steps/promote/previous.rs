@@ -71,6 +71,29 @@ fn a_list_tells_of_each_moved_tag_by_its_line() {
 }
 
 #[test]
+fn a_destination_without_a_tag_is_latest_and_that_is_said() {
+    let image = images::image(1, 1, 100);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1.2.3");
+        image.push(&source, "app", "latest");
+        let (from, to) = (source.at("app:v1.2.3"), destination.at("app"));
+        let said = format!(
+            "warning: {to} is written as `latest`, since it was named without a tag; the source's is `v1.2.3`\n"
+        );
+        let run = promote(&from, &to).run().ended(0);
+        assert!(run.stderr.contains(&said), "{}", run.stderr);
+        assert!(destination.has_manifest("app", "latest"));
+        let folder = Folder::new();
+        let list = folder.write("list", format!("{from} {to}\n"));
+        let run = crate::support::imgstep(["promote", "--list"]).arg(&list).run().ended(0);
+        assert!(run.stderr.contains("warning: line 1: "), "{}", run.stderr);
+        for (from, to) in [(source.at("app"), to.clone()), (from.clone(), destination.at("app:latest"))] {
+            assert!(!promote(&from, &to).run().ended(0).stderr.contains("warning"));
+        }
+    }
+}
+
+#[test]
 fn all_tags_are_told_the_first_five_by_name() {
     let image = images::image(1, 1, 100);
     for (source, destination) in pairs() {

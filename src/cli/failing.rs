@@ -1,0 +1,136 @@
+//! Tells that a step failed: on stderr, as JSON on stdout where that was asked for, and in GitHub's job summary.
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use super::common::OutputForm;
+use super::words::{list, variable};
+use super::{Cli, Step};
+use crate::error::Error;
+use crate::report::ci::{Choice, Ci, Variable};
+use crate::report::failure::{Asked, FailedStep};
+use crate::report::{self, Console};
+
+/// Who is to be told, and what was asked.
+pub(super) struct Failing {
+    asked: Asked,
+    json: bool,
+    ci: Ci,
+}
+
+impl Failing {
+    /// As far as words tell that make no sense yet.
+    pub(super) fn of_words(words: &[OsString], value_of: Variable) -> Self {
+        let named = words.get(1).and_then(|word| word.to_str());
+        let step = named.filter(|word| Cli::command().find_subcommand(word).is_some()).map(str::to_owned);
+        let json = last_value(words, "output", value_of).is_some_and(|form| form == "json");
+        let is_told = last_value(words, "ci", value_of).is_none_or(|system| system != "none");
+        let ci = Ci::new(if is_told { Choice::Auto } else { Choice::None }, value_of).unwrap_or_default();
+        Self { asked: Asked { step, ..Asked::default() }, json, ci }
+    }
+
+    /// Of a step whose words make sense.
+    pub(super) fn of_step(step: &Step, ci: &Ci) -> Self {
+        let json = step.common().is_some_and(|common| matches!(common.output, OutputForm::Json));
+        Self { asked: asked(step), json, ci: ci.clone() }
+    }
+
+    /// Tells everybody. Returns the exit status.
+    pub(super) fn tell(&self, console: &Console, error: &Error, message: &str) -> ExitCode {
+        console.error(message);
+        self.tell_programs(console, &FailedStep::new(self.asked.clone(), error, message));
+        ExitCode::from(error.exit_status() as u8)
+    }
+
+    /// Tells of words that make no sense what clap says of them; how the words should be is for people.
+    pub(super) fn tell_usage(&self, console: &Console, text: &str) {
+        console.error(text);
+        let message = text.split("\n\nUsage:").next().unwrap_or_default();
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.tell_programs(console, &FailedStep::usage(self.asked.clone(), &message));
+    }
+
+    fn tell_programs(&self, console: &Console, failed: &FailedStep) {
+        if let Err(error) = report::failed(failed, &self.ci, self.json, console) {
+            console.warn(&format!("the failure is on no standard output: {error}"));
+        }
+    }
+}
+
+/// What an option says, the last of several, or else its variable: before the words are parsed.
+fn last_value(words: &[OsString], name: &str, value_of: Variable) -> Option<OsString> {
+    let long = format!("--{name}");
+    let options = words.iter().take_while(|word| *word != "--");
+    let mut found = None;
+    let mut awaited = false;
+    for word in options {
+        if std::mem::take(&mut awaited) {
+            found = Some(word.clone());
+        } else if word == OsStr::new(&long) {
+            awaited = true;
+        } else if let Some(value) = word.to_str().and_then(|word| word.strip_prefix(&long)?.strip_prefix('=')) {
+            found = Some(value.into());
+        }
+    }
+    found.or_else(|| value_of(&variable(name))).filter(|value| !value.is_empty())
+}
+
+/// What a step is asked, in its user's words.
+fn asked(step: &Step) -> Asked {
+    let of = |name: &str, source: Option<&String>, destinations: Vec<String>| Asked {
+        step: Some(name.to_owned()),
+        source: source.filter(|source| !source.is_empty()).cloned(),
+        destinations,
+    };
+    match step {
+        Step::Promote(args) => {
+            let destinations = [list(&args.destination), list(&args.to)].concat();
+            of("promote", args.source.as_ref(), destinations)
+        }
+        Step::Append(args) => of("append", Some(&args.base), list(&args.to)),
+        Step::Index(args) => of("index", args.from.as_ref(), list(&args.to)),
+        Step::Mutate(args) => of("mutate", Some(&args.image), list(&args.to)),
+        Step::Bundle(args) => of("bundle", None, list(&args.to)),
+        Step::Tag(args) => of("tag", Some(&args.image), list(&args.tags)),
+        Step::Digest(args) => of("digest", Some(&args.image), Vec::new()),
+        Step::Inspect(args) => of("inspect", Some(&args.image), Vec::new()),
+        Step::Registry(_) => of("registry", None, Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn json_is_told_from_words_that_make_no_sense() {
+        let none = |_: &str| None;
+        for (line, json, step) in [
+            ("imgstep promote --no-such --output json", true, Some("promote")),
+            ("imgstep promote --output=json --output text", false, Some("promote")),
+            ("imgstep promote -- --output json", false, Some("promote")),
+            ("imgstep promotee --output=json", true, None),
+            ("imgstep tag --output", false, Some("tag")),
+        ] {
+            let failing = Failing::of_words(&words(line), &none);
+            assert_eq!((failing.json, failing.asked.step.as_deref()), (json, step), "{line}");
+        }
+        let variables = |name: &str| (name == "IMGSTEP_OUTPUT").then(|| OsString::from("json"));
+        assert!(Failing::of_words(&words("imgstep promote"), &variables).json);
+        assert!(!Failing::of_words(&words("imgstep promote --output text"), &variables).json);
+    }
+
+    #[test]
+    fn no_ci_is_told_where_none_is_wished() {
+        let variables = |name: &str| (name == "GITHUB_STEP_SUMMARY").then(|| OsString::from("/tmp/summary"));
+        assert_ne!(Failing::of_words(&words("imgstep promote"), &variables).ci, Ci::default());
+        assert_eq!(Failing::of_words(&words("imgstep promote --ci none"), &variables).ci, Ci::default());
+        assert_eq!(Failing::of_words(&words("imgstep promote --ci=none"), &variables).ci, Ci::default());
+    }
+}
