@@ -11,10 +11,10 @@ flags="$flags -Cllvm-args=-sanitizer-coverage-trace-compares"
 # With a target named, the flags are for what runs there and not for what builds it.
 host=$(rustc -vV | sed -n 's/^host: //p')
 built=../target/fuzz-build
-RUSTFLAGS=$flags cargo build --quiet --locked --release --target "$host" --target-dir "$built"
+RUSTFLAGS=$flags cargo build --quiet --release --target "$host" --target-dir "$built"
 
 seconds=${SECONDS_EACH:-60}
-[ $# -gt 0 ] || set -- $(sed -n 's/^name = "\([a-z_]*\)"$/\1/p' Cargo.toml | sed 1d)
+[ $# -gt 0 ] || set -- $(sed -n 's/^name = "\([a-z_]*\)"$/\1/p' Cargo.toml)
 failed=
 for target; do
     mkdir -p "corpus/$target" "artifacts/$target" "regressions/$target"

@@ -68,7 +68,11 @@ fn soak(settings: &Settings, world: &World, begun: Instant) -> Table {
                     let started = Instant::now();
                     let verdict = run::run(&plan, world, &desk);
                     tell(&plan, &verdict, settings);
-                    table.lock().unwrap().add(&plan, &verdict, started.elapsed());
+                    let mut table = table.lock().unwrap();
+                    table.add(&plan, &verdict, started.elapsed());
+                    if table.runs() % 500 == 0 {
+                        eprintln!("{} runs after {} s", table.runs(), begun.elapsed().as_secs());
+                    }
                 }
             });
         }

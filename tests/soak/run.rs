@@ -1,5 +1,6 @@
 //! One run: a destination, proxies that inject the faults, the step, perhaps a signal, and the verdict.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
@@ -160,11 +161,16 @@ fn begin(mut words: Vec<String>, tags: &[&str]) -> Started {
     for key in ["digest", "json"] {
         words.extend(["--result".to_owned(), format!("{key}={}", folder.join(key).display())]);
     }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_imgstep"));
+    let mut command = Command::new(imgstep());
     command.args(words).env_clear().env("HOME", folder.path()).stdin(Stdio::null());
     command.stdout(File::create(folder.join("stdout")).unwrap());
     command.stderr(File::create(folder.join("stderr")).unwrap());
     Started { child: command.spawn().unwrap(), folder, signalled: None }
+}
+
+/// The binary that is tried: what was built with the soak, unless another is named.
+fn imgstep() -> OsString {
+    std::env::var_os("IMGSTEP").unwrap_or_else(|| env!("CARGO_BIN_EXE_imgstep").into())
 }
 
 impl Started {

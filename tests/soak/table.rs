@@ -41,13 +41,17 @@ impl Table {
         self.missed += usize::from(plan.must_succeed() && !verdict.outcome.is_right());
     }
 
+    pub fn runs(&self) -> usize {
+        self.all.times.len()
+    }
+
     /// Whether no run came to what may never be, and every run succeeded that had to.
     pub fn is_good(&self) -> bool {
         self.missed == 0 && !self.all.outcomes.keys().any(|outcome| outcome.is_wrong())
     }
 
     pub fn text(&self, settings: &Settings, time: Duration) -> String {
-        let runs = self.all.times.len();
+        let runs = self.runs();
         let mut text = format!(
             "\nsoak: {runs} runs from seed {}, {} at a time, in {} s{}\n\n",
             settings.seed,
