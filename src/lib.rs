@@ -22,5 +22,6 @@ pub mod report;
 pub mod serve;
 pub mod steps;
 pub mod transfer;
+pub mod workspace;
 
 pub use error::{Error, ExitStatus, Result};

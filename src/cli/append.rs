@@ -5,12 +5,14 @@ use clap::{Args, ValueEnum};
 
 use super::changes::{ChangeArgs, since_1970};
 use super::ci_annotations;
-use super::common::{CommonArgs, ResultArgs, WriteArgs};
+use super::common::{CommonArgs, ResultArgs, WriteArgs, paths};
 use super::promote::{comma_separated, reference};
 use super::words::{self, list, parse_list};
+use crate::credentials::{Environment, Sources};
 use crate::error::{Error, Result, printable};
 use crate::image::changes::PlatformChanges;
 use crate::image::format;
+use crate::layer::logins::Logins;
 use crate::layer::spec::destination;
 use crate::report::results::{self, ResultFile, ResultKey};
 use crate::steps::append::Request;
@@ -31,12 +33,16 @@ pub struct AppendArgs {
     /// The layers, lowest first: `PATH[=DEST][,platform=os/arch[/variant]][,mode=0755|keep][,owner=UID:GID]`. PATH is a
     /// folder (its contents go to DEST, or /), a file (it goes to DEST, or / and its name), or, without DEST, a tar
     /// (.tar, .tar.gz, .tgz, .tar.zst, .tzst, or `-` for one from standard input). Without platform= a layer goes on every platform.
+    /// A link in PATH must not lead out of the working directory, and elsewhere not out of the folder it lies in. Of a folder
+    /// go in: contents, modes and links; not capabilities, ACLs and other extended attributes, nor, without mode=keep,
+    /// set-uid bits: of these a warning tells, and a tar keeps them.
     #[arg(long, value_name = "LAYER", num_args = 0.., help_heading = "Layers")]
     pub layer: Vec<String>,
     /// Paths of the base that shall disappear.
     #[arg(long, value_name = "PATH", num_args = 0.., help_heading = "Layers")]
     pub delete: Vec<String>,
-    /// Files of folders that stay out: patterns as in .gitignore. A folder's .imgstepignore holds more.
+    /// Files of folders that stay out: patterns as in .gitignore. A folder's .imgstepignore holds more; where there is none,
+    /// its .dockerignore does, as docker build reads it.
     #[arg(long, value_name = "PATTERN", num_args = 0.., help_heading = "Layers")]
     pub exclude: Vec<String>,
     /// How layers are compressed: gzip, gzip:1 (fast) to gzip:9 (small), zstd, zstd:1 to zstd:19, none. Tars that are
@@ -142,6 +148,7 @@ impl AppendArgs {
             layers,
             delete,
             exclude: list(&self.exclude),
+            logins: self.logins(),
             compression: self.compression.parse().map_err(|error| Error::Usage(format!("--compression: {error}")))?,
             mtime,
             created: epoch,
@@ -168,6 +175,12 @@ impl AppendArgs {
         let mut files = results::parse(&list(&self.results.result), &RESULT_KEYS)?;
         files.retain(|file| file.key != ResultKey::Base || !self.is_on_scratch());
         Ok(files)
+    }
+
+    fn logins(&self) -> Logins {
+        let auth_dirs = [paths(&self.common.auth_dir), paths(&self.common.source_auth_dir)].concat();
+        let sources = Sources { auth_dirs, environment: Environment::from_process() };
+        Logins { folders: sources.folders(), files: sources.files() }
     }
 
     fn changes(&self) -> Result<PlatformChanges> {

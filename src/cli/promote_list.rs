@@ -1,7 +1,7 @@
 //! `promote --list`: the lines of a file become requests, and what becomes of them is told.
 
 use std::collections::HashMap;
-use std::io::Read as _;
+use std::path::Path;
 
 use super::promote::{PromoteArgs, reference, untagged};
 use super::words::{self, list};
@@ -13,6 +13,10 @@ use crate::steps::context::Context;
 use crate::steps::goals;
 use crate::steps::promote::Request;
 use crate::steps::promote_list::{self, Line};
+use crate::workspace;
+
+/// No list is larger, in bytes: a hundred thousand lines.
+const LIST_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// The lines of `--list`, read and checked; `None` without that option.
 ///
@@ -51,10 +55,9 @@ fn check_words(args: &PromoteArgs) -> Result<Vec<String>> {
 
 fn read(file: &str) -> Result<String> {
     let bytes = if file == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes).map_err(Error::file("read", "standard input"))
+        workspace::bounded(std::io::stdin().lock(), LIST_LIMIT).map_err(Error::file("read", "standard input"))
     } else {
-        std::fs::read(file).map_err(Error::file("read", file))
+        workspace::read(Path::new(file), LIST_LIMIT).map_err(Error::file("read", file))
     };
     String::from_utf8(bytes?).map_err(|_| Error::Usage(format!("--list: `{file}` is not UTF-8")))
 }

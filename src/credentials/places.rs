@@ -44,6 +44,22 @@ pub struct Environment {
     pub user_id: Option<u32>,
 }
 
+impl Sources {
+    /// The folders that hold logins, with all that is in them, whether they are there or not.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let own = self.environment.home.as_ref().map(|home| home.join(".docker"));
+        let docker = self.environment.docker_config.clone();
+        self.auth_dirs.iter().cloned().chain(docker).chain(own).collect()
+    }
+
+    /// The files that hold logins, whether they are there or not.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let in_folders =
+            self.auth_dirs.iter().flat_map(|folder| FILES_OF_A_FOLDER.iter().map(|name| folder.join(name)));
+        in_folders.chain(places_of(&self.environment).into_iter().map(|place| place.path)).collect()
+    }
+}
+
 impl Environment {
     /// Reads the variables of this process. An empty variable is one that is not set.
     pub fn from_process() -> Self {

@@ -1,6 +1,7 @@
 //! Ignore patterns, and the paths that they are asked of.
 
 use super::assert_one_line;
+use crate::layer::dockerignore::DockerPatterns;
 use crate::layer::ignore::Patterns;
 
 /// Up to the first NUL stand patterns, then paths, one a line. It must not take long: the fuzzer and the tests watch the
@@ -12,9 +13,13 @@ pub fn run(bytes: &[u8]) {
         Ok(patterns) => patterns,
         Err(error) => return assert_one_line(&error),
     };
+    let docker = DockerPatterns::parse(text).map_err(|error| assert_one_line(&error)).ok();
     for path in bytes.get(end + 1..).unwrap_or_default().split(|byte| *byte == b'\n').take(16) {
-        let folder = patterns.exclude(path, true);
-        let file = patterns.exclude(path, false);
+        if let Some(docker) = &docker {
+            let _ = (docker.exclude(path, &[]), docker.take_in_below(path));
+        }
+        let folder = patterns.decide(path, true);
+        let file = patterns.decide(path, false);
         // Only patterns that end in a slash tell them apart.
         assert!(folder == file || text.contains('/'), "{text:?}");
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::binary::{self, Binary};
+use super::cautions::Cautions;
 use super::names::{Names, Room};
 
 /// What was seen of a layer.
@@ -12,12 +13,14 @@ pub struct Findings {
     programs: BTreeMap<String, (String, Binary)>,
     /// The names of all files; `None` where nobody asks for them.
     pub names: Option<Names>,
+    /// What the user should know.
+    pub cautions: Cautions,
 }
 
 impl Findings {
     /// Nothing yet; names are to be noted if they are wanted.
     pub fn new(with_names: bool) -> Self {
-        Self { programs: BTreeMap::new(), names: with_names.then(Names::default) }
+        Self { names: with_names.then(Names::default), ..Self::default() }
     }
 
     /// Nothing yet; names are to be noted while there is room.

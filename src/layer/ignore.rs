@@ -40,11 +40,12 @@ impl Patterns {
         Ok(())
     }
 
-    /// Whether `path`, from the layer's folder on, stays out. What is below a folder that stays out is never asked for.
-    pub fn exclude(&self, path: &[u8], is_folder: bool) -> bool {
+    /// Whether `path`, from the layer's folder on, stays out; `None` where no pattern says anything of it. What is below a
+    /// folder that stays out is never asked for.
+    pub fn decide(&self, path: &[u8], is_folder: bool) -> Option<bool> {
         let words: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
         let decides = |pattern: &&Pattern| (is_folder || !pattern.folders_only) && matches(&pattern.words, &words);
-        self.0.iter().rev().find(decides).is_some_and(|pattern| !pattern.negated)
+        self.0.iter().rev().find(decides).map(|pattern| !pattern.negated)
     }
 }
 
@@ -110,7 +111,7 @@ fn matches(pattern: &[Vec<u8>], path: &[&[u8]]) -> bool {
 }
 
 /// The members of a bracket behind `[`, whether they are meant, and where it ends.
-fn class(rest: &[u8]) -> Option<(&[u8], bool, usize)> {
+pub(super) fn class(rest: &[u8]) -> Option<(&[u8], bool, usize)> {
     let negated = matches!(rest.first(), Some(b'!' | b'^'));
     let start = usize::from(negated);
     // A bracket that closes at once is a member.
@@ -118,7 +119,7 @@ fn class(rest: &[u8]) -> Option<(&[u8], bool, usize)> {
     Some((&rest[start..start + length], !negated, start + length + 1))
 }
 
-fn in_class(members: &[u8], byte: u8) -> bool {
+pub(super) fn in_class(members: &[u8], byte: u8) -> bool {
     let mut at = 0;
     while at < members.len() {
         if at + 2 < members.len() && members[at + 1] == b'-' {
@@ -176,7 +177,8 @@ mod tests {
     use super::*;
 
     fn excluded(patterns: &str, path: &str) -> bool {
-        Patterns::parse(patterns).unwrap().exclude(path.trim_end_matches('/').as_bytes(), path.ends_with('/'))
+        let patterns = Patterns::parse(patterns).unwrap();
+        patterns.decide(path.trim_end_matches('/').as_bytes(), path.ends_with('/')).unwrap_or_default()
     }
 
     #[test]

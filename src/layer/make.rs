@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -14,10 +14,11 @@ use super::findings::Findings;
 use super::tarball::{self, Header, Kind};
 use super::tarfile::Inspector;
 use super::unpack::{self, Unpacker};
-use super::walk::{self, Content, Each, Entry, Files};
+use super::walk::{self, Content, Each, Entry, Files, OnDisk};
 use crate::error::{Error, Result, printable};
 use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::format::Packing;
+use crate::workspace;
 
 /// Files are read in pieces of this many bytes.
 const PIECE: usize = 256 * 1024;
@@ -157,7 +158,8 @@ impl Recipe {
             Source::Tar(origin) => return self.pour_tar(origin, findings, sink),
             Source::Files(files) => &mut |to| {
                 let mut archive = Archive { recipe: self, findings: &mut *findings, to };
-                archive.all(|each| walk::walk(files, each))
+                archive.findings.cautions = archive.all(|each| walk::walk(files, each))?;
+                Ok(())
             },
             Source::Entries(entries) => &mut |to| {
                 let mut archive = Archive { recipe: self, findings: &mut *findings, to };
@@ -246,14 +248,18 @@ impl Origin {
 
     fn is_repeatable(&self) -> bool {
         match self {
-            Self::Path(path) => !path.metadata().is_ok_and(|found| found.file_type().is_fifo()),
+            Self::Path(path) => !matches!(workspace::pipe(path), Ok(Some(_))),
             Self::Stdin => false,
         }
     }
 
     fn open(&self) -> Result<Box<dyn Read + Send>> {
         match self {
-            Self::Path(path) => Ok(Box::new(File::open(path).map_err(Error::file("read", path))?)),
+            Self::Path(path) => {
+                // To open a pipe is to wait for its writer.
+                let open = || workspace::pipe(path)?.map_or_else(|| workspace::open(path), File::open);
+                Ok(Box::new(open().map_err(Error::file("read", path))?))
+            }
             Self::Stdin => Ok(Box::new(io::stdin())),
         }
     }
@@ -297,12 +303,12 @@ struct Archive<'a> {
 
 impl Archive<'_> {
     /// All entries that `walk` hands out, and what ends an archive.
-    fn all(&mut self, walk: impl FnOnce(&mut Each<'_>) -> Result<()>) -> Result<()> {
+    fn all<T>(&mut self, walk: impl FnOnce(&mut Each<'_>) -> Result<T>) -> Result<T> {
         let windows = self.recipe.windows;
         if windows {
             self.entry(&walk::folder(b"Files"))?;
         }
-        walk(&mut |entry| {
+        let answer = walk(&mut |entry| {
             if let (Some(names), false) = (&mut self.findings.names, windows) {
                 match &entry.content {
                     Content::Folder => {}
@@ -315,13 +321,14 @@ impl Archive<'_> {
         if windows {
             self.entry(&walk::folder(b"Hives"))?;
         }
-        self.to.write_all(&tarball::END).map_err(|_| stopped())
+        self.to.write_all(&tarball::END).map_err(|_| stopped())?;
+        Ok(answer)
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<()> {
         let (kind, size) = match &entry.content {
             Content::Folder => (Kind::Folder, 0),
-            Content::File(_, size) => (Kind::File, *size),
+            Content::File(found) => (Kind::File, found.size),
             Content::Bytes(bytes) => (Kind::File, bytes.len() as u64),
             Content::Symlink(target) => (Kind::Symlink(target), 0),
             Content::Hardlink(target) => (Kind::Hardlink(target), 0),
@@ -340,10 +347,10 @@ impl Archive<'_> {
             let parts = [bytes.as_slice(), tarball::padding(size)];
             return parts.into_iter().try_for_each(|part| self.to.write_all(part)).map_err(|_| stopped());
         }
-        let Content::File(from, size) = &entry.content else { return Ok(()) };
+        let Content::File(found) = &entry.content else { return Ok(()) };
         // Windows runs a file by its name, whatever its mode.
-        let name = (entry.mode & 0o111 != 0 || self.recipe.windows).then(|| from.to_string_lossy());
-        file(from, *size, self.to, |head| {
+        let name = (entry.mode & 0o111 != 0 || self.recipe.windows).then(|| found.path.to_string_lossy());
+        file(found, self.to, |head| {
             if let Some(name) = &name {
                 self.findings.look_at(&printable(name, 300), head);
             }
@@ -352,8 +359,9 @@ impl Archive<'_> {
 }
 
 /// The bytes of a file, exactly as many as its header says, and the zeros behind them. `look` is shown the beginning.
-fn file(from: &Path, size: u64, to: &mut dyn Write, look: impl FnOnce(&[u8])) -> Result<()> {
-    let mut file = File::open(from).map_err(Error::file("read", from))?;
+fn file(found: &OnDisk, to: &mut dyn Write, look: impl FnOnce(&[u8])) -> Result<()> {
+    let OnDisk { path: from, size, file } = found;
+    let (size, mut file) = (*size, FromStart { file, offset: 0 });
     let mut buffer = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE).saturating_add(1))];
     let (mut read, mut look) = (0, Some(look));
     loop {
@@ -374,6 +382,20 @@ fn file(from: &Path, size: u64, to: &mut dyn Write, look: impl FnOnce(&[u8])) ->
         to.write_all(&buffer[..length]).map_err(|_| stopped())?;
     }
     to.write_all(tarball::padding(size)).map_err(|_| stopped())
+}
+
+/// A file from its first byte on, however often it was read before.
+struct FromStart<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read_at(buffer, self.offset)?;
+        self.offset += length as u64;
+        Ok(length)
+    }
 }
 
 fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {

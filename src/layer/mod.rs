@@ -1,9 +1,14 @@
 //! Layers made from files: the same bytes on any machine, at any time, on any number of cores.
 
 pub mod binary;
+pub mod cautions;
 pub mod compress;
+pub mod dockerignore;
 pub mod findings;
 pub mod ignore;
+pub mod ignored;
+mod level;
+pub mod logins;
 pub mod make;
 pub mod names;
 pub mod spec;

@@ -2,15 +2,20 @@
 //! folder by folder, so that memory holds the names of the folders on the way and not those of all files.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, Metadata};
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::ignore::{IGNORE_FILE, Patterns};
+use super::cautions::Cautions;
+use super::ignored::Ignored;
+use super::level::{Level, Node};
+use super::logins::{Known, Logins};
 use super::spec::{Dest, LayerSpec, Mode};
 use crate::error::{Error, Result, printable};
+use crate::workspace::{self, Found};
 
 /// An entry of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +38,8 @@ pub type Each<'a> = dyn FnMut(Entry) -> Result<()> + 'a;
 pub enum Content {
     /// A folder.
     Folder,
-    /// A file on disk, and its size in bytes when it was looked at.
-    File(PathBuf, u64),
+    /// A file on disk.
+    File(OnDisk),
     /// A file that is in memory; a whiteout is an empty one.
     Bytes(Vec<u8>),
     /// A symbolic link.
@@ -43,6 +48,25 @@ pub enum Content {
     Hardlink(Vec<u8>),
 }
 
+/// A file on disk, opened when it was met.
+#[derive(Debug, Clone)]
+pub struct OnDisk {
+    /// What errors call it.
+    pub path: PathBuf,
+    /// Its size in bytes when it was looked at.
+    pub size: u64,
+    /// Its bytes.
+    pub file: Arc<File>,
+}
+
+impl PartialEq for OnDisk {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.path, self.size) == (&other.path, other.size)
+    }
+}
+
+impl Eq for OnDisk {}
+
 /// Files on disk that become a layer, and what a walk must know beside the layer's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
@@ -50,6 +74,8 @@ pub struct Files {
     pub spec: LayerSpec,
     /// The patterns of `--exclude`.
     pub exclude: Vec<String>,
+    /// Where logins come from, which go into no layer.
+    pub logins: Logins,
     /// There is nothing below: folders that every base has must be made too.
     pub is_scratch: bool,
     /// The image is for Windows.
@@ -99,21 +125,27 @@ const STANDARD: [&str; 38] = [
     "var/tmp",
 ];
 
-/// Hands every entry of a layer to `each`: folders before what is in them, names in the order of their bytes.
+/// Hands every entry of a layer to `each`: folders before what is in them, names in the order of their bytes. Answers
+/// what the user should know of them.
 ///
 /// # Errors
-/// A file that can't be read, or that can't stand in a layer; those of `each`.
-pub fn walk(files: &Files, each: &mut Each<'_>) -> Result<()> {
+/// A file that can't be read, or that can't stand in a layer; a link that leads out of where the layer's path begins; a
+/// place that logins come from; those of `each`.
+pub fn walk(files: &Files, each: &mut Each<'_>) -> Result<Cautions> {
     let spec = &files.spec;
-    let metadata = fs::metadata(&spec.path).map_err(Error::file("read", &spec.path))?;
-    let mut walk = Walk { files, links: HashMap::new(), each };
-    let path = destination(spec, metadata.is_dir());
+    let found = workspace::find(&spec.path).map_err(Error::file("read", &spec.path))?;
+    let known = Known::of(&files.logins);
+    known.check_path(&found.path, &spec.path)?;
+    let path = destination(spec, found.metadata.is_dir());
+    let mut walk = Walk { files, known, links: HashMap::new(), cautions: Cautions::default(), each };
     walk.parents(&path)?;
-    if metadata.is_dir() {
-        return walk.tree(&path, &metadata);
+    if found.metadata.is_dir() {
+        walk.tree(&path, found)?;
+    } else {
+        let entry = walk.entry(path, &spec.path, Node::Found(found))?;
+        (walk.each)(entry)?;
     }
-    let entry = walk.entry(path, &spec.path, &metadata)?;
-    (walk.each)(entry)
+    Ok(walk.cautions)
 }
 
 /// Where a folder, or a file, goes in the image: without slashes at its ends, empty for the root.
@@ -151,36 +183,18 @@ pub fn folder(path: &[u8]) -> Entry {
     Entry { path: path.to_vec(), content: Content::Folder, mode: folder_mode(path), owner: (0, 0) }
 }
 
-fn patterns(folder: &Path, exclude: &[String]) -> Result<Patterns> {
-    let file = folder.join(IGNORE_FILE);
-    let mut patterns = match fs::read_to_string(&file) {
-        Ok(text) => Patterns::parse(&text)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Patterns::default(),
-        Err(error) => return Err(Error::file("read", file)(error)),
-    };
-    patterns.add(exclude)?;
-    Ok(patterns)
-}
-
-fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+/// A name in a folder; `parent` is empty for the root.
+pub fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
     if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
 }
 
 struct Walk<'a> {
     files: &'a Files,
+    known: Known,
     /// Files with several names: device and inode, and the name that was met first.
     links: HashMap<(u64, u64), Vec<u8>>,
+    cautions: Cautions,
     each: &'a mut Each<'a>,
-}
-
-/// A folder that is being walked.
-struct Level {
-    /// Where it is on disk.
-    from: PathBuf,
-    /// Its path from the layer's folder on, by which patterns know it.
-    inside: Vec<u8>,
-    /// The names in it that are still to be visited.
-    names: std::vec::IntoIter<OsString>,
 }
 
 impl Walk<'_> {
@@ -195,40 +209,66 @@ impl Walk<'_> {
     }
 
     /// The layer's folder, which goes to `root`, and all below it.
-    fn tree(&mut self, root: &[u8], metadata: &Metadata) -> Result<()> {
+    fn tree(&mut self, root: &[u8], found: Found) -> Result<()> {
         let spec = &self.files.spec;
-        let patterns = patterns(&spec.path, &self.files.exclude)?;
-        let top = level(spec.path.clone(), Vec::new(), &patterns)?;
+        let own = self.folder_entry(root.to_vec(), &spec.path, &found.metadata);
+        let folder = found.into();
+        let ignored = Ignored::of(&folder, &spec.path, &self.files.exclude)?;
+        let top = Level::read(folder, spec.path.clone(), Vec::new(), &ignored, &[])?;
         if !root.is_empty() {
-            self.folder(root.to_vec(), &spec.path, metadata, &top)?;
+            self.folder(own?, &top)?;
         }
         let mut levels = vec![top];
         while let Some(current) = levels.last_mut() {
-            let Some(name) = current.names.next() else {
+            let Some(child) = current.next() else {
                 levels.pop();
                 continue;
             };
-            let (from, inside) = (current.from.join(&name), join(&current.inside, name.as_bytes()));
-            let metadata = fs::symlink_metadata(&from).map_err(Error::file("read", &from))?;
+            let (from, inside) = (current.from.join(&child.name), join(&current.inside, child.name.as_bytes()));
+            let node = current.open(&child)?;
             let path = join(root, &inside);
-            if metadata.is_dir() {
-                let below = level(from.clone(), inside, &patterns)?;
-                self.folder(path, &from, &metadata, &below)?;
-                levels.push(below);
-            } else {
-                let entry = self.entry(path, &from, &metadata)?;
-                (self.each)(entry)?;
+            if !child.is_on_the_way {
+                levels.iter_mut().try_for_each(|level| self.on_the_way(level))?;
+            }
+            if let Node::Found(found) = &node {
+                self.known.check(&found.metadata, &from)?;
+                if !child.is_on_the_way {
+                    self.cautions.look_at(&inside, found, spec.mode == Mode::Keep);
+                }
+            }
+            match node {
+                Node::Found(found) if found.metadata.is_dir() => {
+                    let entry = self.folder_entry(path, &from, &found.metadata)?;
+                    let mut below = Level::read(found.into(), from, inside, &ignored, &child.trail)?;
+                    if child.is_on_the_way {
+                        below.on_the_way = Some(entry);
+                    } else {
+                        self.folder(entry, &below)?;
+                    }
+                    levels.push(below);
+                }
+                node => {
+                    let entry = self.entry(path, &from, node)?;
+                    (self.each)(entry)?;
+                }
             }
         }
         Ok(())
     }
 
+    /// A folder that stays out, but for something below it that is now met.
+    fn on_the_way(&mut self, level: &mut Level) -> Result<()> {
+        match level.on_the_way.take() {
+            Some(entry) if !self.base_has(&entry.path) => (self.each)(entry),
+            _ => Ok(()),
+        }
+    }
+
     /// A folder, unless the base has it and it is only on the way to something else.
-    fn folder(&mut self, path: Vec<u8>, from: &Path, metadata: &Metadata, level: &Level) -> Result<()> {
-        if level.names.len() > 0 && self.base_has(&path) {
+    fn folder(&mut self, entry: Entry, level: &Level) -> Result<()> {
+        if !level.is_empty() && self.base_has(&entry.path) {
             return Ok(());
         }
-        let entry = self.entry(path, from, metadata)?;
         (self.each)(entry)
     }
 
@@ -237,36 +277,29 @@ impl Walk<'_> {
         leave_out && STANDARD.iter().any(|standard| standard.as_bytes() == path)
     }
 
-    fn entry(&mut self, path: Vec<u8>, from: &Path, metadata: &Metadata) -> Result<Entry> {
-        let refuse = |what: &str| {
-            let name = printable(&from.to_string_lossy(), 300);
-            Err(Error::Other(format!("{name} is {what}, which a layer can't hold; leave it out with --exclude")))
+    fn folder_entry(&self, path: Vec<u8>, from: &Path, metadata: &Metadata) -> Result<Entry> {
+        check_name(&path, from)?;
+        let mode = self.mode(&Content::Folder, metadata.mode(), &path);
+        Ok(Entry { path, content: Content::Folder, mode, owner: self.files.spec.owner })
+    }
+
+    /// A file or a link.
+    fn entry(&mut self, path: Vec<u8>, from: &Path, node: Node) -> Result<Entry> {
+        check_name(&path, from)?;
+        let (content, on_disk) = match node {
+            Node::Link(target) => (Content::Symlink(target), 0),
+            Node::Found(found) => {
+                let mode = found.metadata.mode();
+                (self.file(&path, from, found), mode)
+            }
         };
-        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        if name.starts_with(b".wh.") {
-            return refuse("named like a mark of deletion (.wh.)");
-        }
-        let kind = metadata.file_type();
-        let content = if kind.is_dir() {
-            Content::Folder
-        } else if kind.is_file() {
-            self.file(&path, from, metadata)
-        } else if kind.is_symlink() {
-            let target = fs::read_link(from).map_err(Error::file("read the link", from))?;
-            Content::Symlink(target.into_os_string().as_bytes().to_vec())
-        } else if kind.is_socket() {
-            return refuse("a socket");
-        } else if kind.is_fifo() {
-            return refuse("a named pipe");
-        } else {
-            return refuse("a device");
-        };
-        let mode = self.mode(&content, metadata.mode(), &path);
+        let mode = self.mode(&content, on_disk, &path);
         Ok(Entry { path, content, mode, owner: self.files.spec.owner })
     }
 
     /// A file, or a link to the name under which it was met before.
-    fn file(&mut self, path: &[u8], from: &Path, metadata: &Metadata) -> Content {
+    fn file(&mut self, path: &[u8], from: &Path, found: Found) -> Content {
+        let metadata = found.metadata;
         if metadata.nlink() > 1 {
             let key = (metadata.dev(), metadata.ino());
             if let Some(first) = self.links.get(&key) {
@@ -274,7 +307,7 @@ impl Walk<'_> {
             }
             self.links.insert(key, path.to_vec());
         }
-        Content::File(from.to_owned(), metadata.len())
+        Content::File(OnDisk { path: from.to_owned(), size: metadata.len(), file: Arc::new(found.file) })
     }
 
     fn mode(&self, content: &Content, on_disk: u32, path: &[u8]) -> u32 {
@@ -290,21 +323,15 @@ impl Walk<'_> {
     }
 }
 
-/// A folder with the names in it that patterns let in, in the order of their bytes.
-fn level(from: PathBuf, inside: Vec<u8>, patterns: &Patterns) -> Result<Level> {
-    let fail = |error| Error::file("read the folder", &from)(error);
-    let mut names = Vec::new();
-    for child in fs::read_dir(&from).map_err(fail)? {
-        let child = child.map_err(fail)?;
-        let name = child.file_name();
-        let path = join(&inside, name.as_bytes());
-        let kind = child.file_type().map_err(Error::file("read", child.path()))?;
-        if path != IGNORE_FILE.as_bytes() && !patterns.exclude(&path, kind.is_dir()) {
-            names.push(name);
-        }
+fn check_name(path: &[u8], from: &Path) -> Result<()> {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    if !name.starts_with(b".wh.") {
+        return Ok(());
     }
-    names.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
-    Ok(Level { from, inside, names: names.into_iter() })
+    let name = printable(&from.to_string_lossy(), 300);
+    Err(Error::Other(format!(
+        "{name} is named like a mark of deletion (.wh.), which a layer can't hold; leave it out with --exclude"
+    )))
 }
 
 /// The mode of a folder: some are known to need another than 0755.

@@ -10,6 +10,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::error::Error;
+use crate::workspace;
+
+/// No file of authorities is larger, in bytes: those of all the world take half a megabyte.
+const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// Where certificate authorities come from, beside the system's.
 #[derive(Debug, Clone, Default)]
@@ -115,11 +119,12 @@ fn add_directory(store: &mut RootCertStore, directory: &Path) -> Result<(), Erro
 }
 
 fn add_file(store: &mut RootCertStore, path: &Path) -> Result<usize, Error> {
-    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+    let bytes = workspace::read_linked(path, FILE_LIMIT).map_err(Error::file("read", path))?;
     let mut found = 0;
     for certificate in CertificateDer::pem_slice_iter(&bytes) {
         let added = certificate
-            .map_err(|error| error.to_string())
+            // Its own words would quote the file, which may be no certificate at all but a secret.
+            .map_err(|_| "it is not well-formed PEM".to_owned())
             .and_then(|certificate| store.add(certificate).map_err(|error| error.to_string()));
         added.map_err(|error| Error::Usage(format!("{}: not a certificate authority: {error}", path.display())))?;
         found += 1;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::stdout;
 use crate::error::Error;
+use crate::workspace;
 
 /// A file that is to hold exactly these bytes.
 pub(super) struct Content {
@@ -182,6 +183,7 @@ fn route(path: &Path) -> io::Result<Route> {
         Some("/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2") => return Ok(Route::Stderr),
         _ => {}
     }
+    workspace::stays(path)?;
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => {
             Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder; name a file in it"))

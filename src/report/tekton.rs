@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ExitStatus};
@@ -112,7 +112,9 @@ fn others(bound: &[&Bound], root: &Path) -> Vec<(String, String)> {
             if replaced || !path.is_file() {
                 continue;
             }
-            if let Ok(bytes) = fs::read(&path) {
+            let mut bytes = Vec::new();
+            // Of one that is larger nothing fits anyway.
+            if fs::File::open(&path).and_then(|file| file.take(1 << 20).read_to_end(&mut bytes)).is_ok() {
                 found.push((file_name(&path), String::from_utf8_lossy(&bytes).into_owned()));
             }
         }

@@ -31,6 +31,7 @@ use crate::image::format::Format;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::layer::compress::Compression;
+use crate::layer::logins::Logins;
 use crate::layer::spec::LayerSpec;
 use crate::registry::Load;
 use crate::registry::manifests::Presence;
@@ -58,6 +59,8 @@ pub struct Request {
     pub delete: Vec<String>,
     /// Patterns of files that stay out of every layer.
     pub exclude: Vec<String>,
+    /// Where logins come from: none of it goes into a layer.
+    pub logins: Logins,
     /// How layers are compressed.
     pub compression: Compression,
     /// The time of every file, in seconds since 1970.

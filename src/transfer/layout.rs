@@ -1,6 +1,7 @@
 //! An OCI image layout on disk, as a source and as a destination (image specification, image-layout.md).
 
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +15,7 @@ use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
 use crate::image::media_type::OCI_INDEX;
 use crate::image::reference::DEFAULT_TAG;
+use crate::workspace::{self, Found};
 
 /// The annotation that holds a tag.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -41,14 +43,47 @@ impl Layout {
         &self.directory
     }
 
+    /// Opens a member of the layout. Links may lead anywhere in its folder, and not out of it: a layout in a workspace
+    /// was often made by others.
+    fn open(&self, inside: &Path) -> std::io::Result<Found> {
+        workspace::folder(&self.directory)?.find(inside)
+    }
+
+    /// The folder of its blobs, made if it is not there.
+    fn blobs_folder(&self, algorithm: Algorithm) -> std::io::Result<PathBuf> {
+        let (folder, inside) = (workspace::make_folder(&self.directory)?, Path::new("blobs").join(algorithm.name()));
+        match folder.resolve(&inside) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => return other,
+        }
+        std::fs::create_dir_all(self.directory.join(&inside))?;
+        folder.resolve(&inside)
+    }
+
     fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.directory.join("blobs").join(digest.algorithm().name()).join(digest.hex())
+        self.directory.join(blob_inside(digest))
+    }
+
+    async fn read_limited(&self, inside: &Path, limit: u64) -> Result<Option<Bytes>> {
+        let path = self.directory.join(inside);
+        let fail = |error| Error::file("read", &path)(error);
+        let file = match self.open(inside).and_then(Found::into_file) {
+            Ok(file) => File::from_std(file),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fail(error)),
+        };
+        let mut bytes = Vec::new();
+        file.take(limit + 1).read_to_end(&mut bytes).await.map_err(fail)?;
+        if bytes.len() as u64 > limit {
+            let reason = format!("it is larger than the limit of {limit} bytes; --max-manifest-size allows more");
+            return Err(Error::Malformed { what: path.display().to_string(), reason });
+        }
+        Ok(Some(bytes.into()))
     }
 
     /// The entries of `index.json`, as they stand there; none if there is no layout yet.
     async fn entries(&self) -> Result<Option<Value>> {
-        let path = self.directory.join("index.json");
-        let Some(bytes) = read_limited(&path, INDEX_LIMIT).await? else { return Ok(None) };
+        let Some(bytes) = self.read_limited(Path::new("index.json"), INDEX_LIMIT).await? else { return Ok(None) };
         let index: Value =
             serde_json::from_slice(&bytes).map_err(|error| self.malformed("index.json", &error.to_string()))?;
         if !index.get("manifests").is_some_and(Value::is_array) {
@@ -98,7 +133,7 @@ impl Layout {
     /// A file that can't be read, is larger than `limit` bytes, or doesn't have its digest.
     pub async fn manifest(&self, digest: &Digest, limit: u64) -> Result<Option<Manifest>> {
         let path = self.blob_path(digest);
-        let Some(bytes) = read_limited(&path, limit).await? else { return Ok(None) };
+        let Some(bytes) = self.read_limited(&blob_inside(digest), limit).await? else { return Ok(None) };
         let index = self.entries().await?;
         let entry = index.as_ref().and_then(|index| {
             index["manifests"].as_array()?.iter().find(|entry| entry["digest"] == digest.as_str())?["mediaType"]
@@ -127,8 +162,8 @@ impl Layout {
     /// The file system says something else than "there" and "not there".
     pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
         let path = self.blob_path(digest);
-        match fs::metadata(&path).await {
-            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+        match self.open(&blob_inside(digest)) {
+            Ok(found) if found.metadata.is_file() => Ok(Some(found.metadata.len())),
             Ok(_) => Err(self.malformed(&format!("blobs/{digest}"), "it is not a file")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::file("look at", path)(error)),
@@ -154,7 +189,8 @@ impl Layout {
     /// It is not there or can't be read.
     pub async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<FileReader> {
         let path = self.blob_path(digest);
-        let mut file = File::open(&path).await.map_err(Error::file("read", &path))?;
+        let found = self.open(&blob_inside(digest)).and_then(Found::into_file);
+        let mut file = File::from_std(found.map_err(Error::file("read", &path))?);
         if offset > 0 {
             file.seek(std::io::SeekFrom::Start(offset)).await.map_err(Error::file("read", &path))?;
         }
@@ -188,7 +224,7 @@ impl Layout {
 
     async fn create_temporary(&self, algorithm: Algorithm, name: &str) -> Result<FileWriter> {
         let folder = self.directory.join("blobs").join(algorithm.name());
-        fs::create_dir_all(&folder).await.map_err(Error::file("make the folder", &folder))?;
+        let folder = self.blobs_folder(algorithm).map_err(Error::file("make the folder", &folder))?;
         let temporary = folder.join(format!(".{name}.{:016x}", fastrand::u64(..)));
         let file = File::create_new(&temporary).await.map_err(Error::file("write", &temporary))?;
         Ok(FileWriter { file, path: temporary.clone(), temporary: Temporary(Some(temporary)) })
@@ -210,7 +246,7 @@ impl Layout {
     /// # Errors
     /// The layout's files can't be read or written.
     pub async fn tag(&self, tag: Option<&str>, manifest: &Manifest) -> Result<()> {
-        fs::create_dir_all(&self.directory).await.map_err(Error::file("make the folder", &self.directory))?;
+        workspace::make_folder(&self.directory).map_err(Error::file("make the folder", &self.directory))?;
         let _turn = self.turn().await?;
         let mut index = self
             .entries()
@@ -246,7 +282,12 @@ impl Layout {
     async fn turn(&self) -> Result<std::fs::File> {
         let path = self.directory.join("oci-layout");
         let fail = |error| Error::file("write", &path)(error);
-        let file = std::fs::File::options().read(true).append(true).create(true).open(&path).map_err(fail)?;
+        if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(fail(std::io::Error::other("it is a link, or no file; a layout has a file of this name")));
+        }
+        let mut options = std::fs::File::options();
+        options.read(true).append(true).create(true).custom_flags(workspace::no_follow());
+        let file = options.open(&path).map_err(fail)?;
         let made = tokio::task::spawn_blocking(move || {
             // A file system without locks (some network ones) is no reason to refuse.
             let _ = file.lock();
@@ -263,20 +304,9 @@ fn tag_of(entry: &Descriptor) -> Option<&str> {
     entry.annotations.get(REF_NAME).map(String::as_str)
 }
 
-async fn read_limited(path: &Path, limit: u64) -> Result<Option<Bytes>> {
-    let fail = |error| Error::file("read", path)(error);
-    let file = match File::open(path).await {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(fail(error)),
-    };
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).await.map_err(fail)?;
-    if bytes.len() as u64 > limit {
-        let reason = format!("it is larger than the limit of {limit} bytes; --max-manifest-size allows more");
-        return Err(Error::Malformed { what: path.display().to_string(), reason });
-    }
-    Ok(Some(bytes.into()))
+/// Where a blob is, from the layout's folder on.
+fn blob_inside(digest: &Digest) -> PathBuf {
+    Path::new("blobs").join(digest.algorithm().name()).join(digest.hex())
 }
 
 /// A blob's file being read.

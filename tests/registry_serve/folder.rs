@@ -144,3 +144,52 @@ fn a_folder_of_something_else_is_left_alone() {
     fs::write(folder.path().join("imgstep-registry"), "version 9\n").unwrap();
     fails(&folder, "not the storage of this version", &[]);
 }
+
+#[test]
+fn a_folder_with_links_is_not_served_and_nothing_behind_them_is_touched() {
+    let refused = |link: &str, change: &dyn Fn(&Folder)| {
+        let (folder, victim) = (Folder::new(), Folder::new());
+        fs::create_dir_all(victim.path()).unwrap();
+        fs::write(victim.path().join("precious"), "mine").unwrap();
+        let server = Server::start(&["--storage", folder.text()]);
+        server.push_image("app", "v1", "layer");
+        drop(server);
+        change(&folder);
+        let path = folder.path().join(link);
+        if path.is_dir() {
+            fs::remove_dir_all(&path).unwrap();
+        } else {
+            let _ = fs::remove_file(&path);
+        }
+        let target = if link.ends_with("precious") { victim.path().join("precious") } else { victim.path().to_owned() };
+        std::os::unix::fs::symlink(target, &path).unwrap();
+        for more in [&[][..], &["--read-only"]] {
+            let words = [&["--address", "127.0.0.1:0", "--storage", folder.text()], more].concat();
+            let output = serve(&words).output().unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{link}: {stderr}");
+            assert!(stderr.contains(&format!("{} is a link", path.display())), "{link}: {stderr}");
+        }
+        assert_eq!(fs::read_to_string(victim.path().join("precious")).unwrap(), "mine", "{link}");
+        assert_eq!(victim.files("."), ["precious"], "{link}");
+    };
+    let layer = Digest::of(b"layer");
+    let entry = format!("repositories/app/_blobs/sha256/{}", layer.hex());
+    let content = format!("blobs/sha256/{}", layer.hex());
+    for link in [
+        "uploads",
+        "blobs",
+        "blobs/sha256",
+        "repositories",
+        "repositories/app",
+        "repositories/other",
+        "repositories/app/_tags",
+        "repositories/app/_blobs/sha256",
+        "repositories/app/_tags/v1",
+        "imgstep-registry",
+        &entry,
+        &content,
+    ] {
+        refused(link, &|_| {});
+    }
+}

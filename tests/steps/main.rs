@@ -17,3 +17,4 @@ mod promote;
 mod support;
 mod tag;
 mod tekton;
+mod workspace;

@@ -22,15 +22,17 @@
 //! speaks of is there too. Nothing is forced to the disk, so that a power failure may lose the last seconds: an entry
 //! whose content is missing or has another size is then left out at the next start.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::catalog::{Catalog, Record};
 use super::writer::{FinishedBytes, TemporaryFile};
-use crate::error::Error;
+use crate::error::{Error, printable};
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::reference::{is_repository, is_tag};
+use crate::workspace;
 
 /// The file that says what the folder is.
 const MARK: &str = "imgstep-registry";
@@ -67,13 +69,17 @@ impl Folder {
         let mark_path = root.join(MARK);
         if !read_only {
             fs::create_dir_all(root).map_err(Error::file("create", root))?;
-            if !mark_path.exists() {
+            if mark_path.symlink_metadata().is_err() {
                 create(root, &mark_path)?;
             }
         }
-        let mark = File::open(&mark_path).map_err(Error::file("read", &mark_path))?;
-        let text = fs::read_to_string(&mark_path).map_err(Error::file("read", &mark_path))?;
-        if text != MARK_TEXT {
+        for part in [MARK, "blobs", "blobs/sha256", "blobs/sha512", "repositories", "uploads"] {
+            let part = root.join(part);
+            plain(&part).map_err(Error::file("read", &part))?;
+        }
+        let mark = open_file(&mark_path).map_err(Error::file("read", &mark_path))?;
+        let text = workspace::bounded(&mark, ENTRY_LIMIT).map_err(Error::file("read", &mark_path))?;
+        if text != MARK_TEXT.as_bytes() {
             return Err(Error::Other(format!("{} is not the storage of this version of imgstep", root.display())));
         }
         let locked = if read_only { mark.try_lock_shared() } else { mark.try_lock() };
@@ -201,6 +207,7 @@ impl Folder {
                     continue;
                 };
                 let path = if name.is_empty() { part.clone() } else { format!("{name}/{part}") };
+                plain(&entry.path())?;
                 match part.as_str() {
                     "_blobs" | "_manifests" if is_repository(&name) => {
                         left_out += self.load_held(&name, &part, catalog)?;
@@ -222,13 +229,14 @@ impl Folder {
         let mut left_out = 0;
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let folder = self.repository(name).join(kind).join(algorithm.name());
+            plain(&folder)?;
             for file in names_in(&folder)? {
                 let Ok(digest) = format!("{}:{file}", algorithm.name()).parse::<Digest>() else {
                     left_out += 1;
                     continue;
                 };
                 let text = read_entry(&folder.join(&file))?;
-                let size = fs::metadata(self.content(&digest)).ok().map(|metadata| metadata.len());
+                let size = plain(&self.content(&digest))?.filter(Metadata::is_file).map(|metadata| metadata.len());
                 if kind == "_blobs" {
                     match text.trim().parse::<u64>() {
                         Ok(said) if Some(said) == size => catalog.add_blob(name, &digest, said),
@@ -247,6 +255,7 @@ impl Folder {
 
     fn load_tags(&self, name: &str, catalog: &mut Catalog) -> io::Result<usize> {
         let folder = self.repository(name).join("_tags");
+        plain(&folder)?;
         let mut left_out = 0;
         for tag in names_in(&folder)? {
             let digest = read_entry(&folder.join(&tag))?.trim().parse::<Digest>();
@@ -300,9 +309,29 @@ fn names_in(folder: &Path) -> io::Result<Vec<String>> {
 
 /// An entry's text; empty, and so left out, where it is no file or no text, or larger than any that we write.
 fn read_entry(path: &Path) -> io::Result<String> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() || metadata.len() > ENTRY_LIMIT {
+    if plain(path)?.is_none_or(|metadata| !metadata.is_file() || metadata.len() > ENTRY_LIMIT) {
         return Ok(String::new());
     }
-    Ok(String::from_utf8(fs::read(path)?).unwrap_or_default())
+    Ok(String::from_utf8(workspace::bounded(open_file(path)?, ENTRY_LIMIT)?).unwrap_or_default())
+}
+
+/// What the system says of a file or folder; `None` if it is not there. We never write a link, and one that somebody put
+/// here, perhaps with a repository of sources, would have us serve, overwrite or delete files elsewhere.
+fn plain(path: &Path) -> io::Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => {
+            let path = printable(&path.to_string_lossy(), 300);
+            Err(io::Error::other(format!(
+                "{path} is a link, and a storage has none; put what it stands for in its place"
+            )))
+        }
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a file, and follows no link.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(workspace::no_follow()).open(path)
 }

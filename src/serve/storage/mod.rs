@@ -23,6 +23,10 @@ use self::memory::Memory;
 use self::writer::{BlobWriter, Finished, FinishedBytes};
 use crate::error::Error;
 use crate::image::digest::{Algorithm, Digest};
+use crate::workspace;
+
+/// What is read whole is a manifest, and none that was taken in is larger, in bytes.
+const MANIFEST_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// Everything that is stored.
 pub struct Storage {
@@ -55,9 +59,9 @@ impl Content {
                 [one] => one.clone(),
                 many => many.concat().into(),
             })),
-            Self::File(path) => match std::fs::read(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                other => other.map(|bytes| Some(bytes.into())),
+            Self::File(path) => match open_at(&path, 0)? {
+                None => Ok(None),
+                Some(file) => workspace::bounded(file, MANIFEST_LIMIT).map(|bytes| Some(bytes.into())),
             },
         }
     }
@@ -319,7 +323,7 @@ impl Place {
 /// Opens a file at an offset. `None` if it was deleted meanwhile.
 pub fn open_at(path: &Path, offset: u64) -> io::Result<Option<File>> {
     use std::io::{Seek as _, SeekFrom};
-    let mut file = match File::open(path) {
+    let mut file = match folder::open_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };

@@ -31,6 +31,7 @@ use crate::transfer::destination::Destination;
 use crate::transfer::made;
 use crate::transfer::store::Store;
 use crate::transfer::stream::{Unnamed, stream};
+use crate::workspace;
 
 /// So many bytes of layers are kept between the moment they are made and the moment they are sent. With what compressing
 /// takes (`Compression::threads`) and all else, that is less than 64 MB.
@@ -188,13 +189,14 @@ fn source_of(spec: &LayerSpec, request: &Request, windows: bool) -> Result<(Sour
     if origin == Origin::Stdin || (spec.dest.is_none() && tarfile::is_named_tar(&spec.path)) {
         return Ok((Source::Tar(origin), "tar".to_owned()));
     }
-    let is_folder = std::fs::metadata(&spec.path).map_err(Error::file("read", &spec.path))?.is_dir();
+    let is_folder = workspace::find(&spec.path).map_err(Error::file("read", &spec.path))?.metadata.is_dir();
     let path = walk::destination(spec, is_folder);
     let kind = if is_folder { "folder" } else { "file" };
     let title = printable(&format!("{kind} at /{}", String::from_utf8_lossy(&path)), 300);
     let files = Files {
         spec: spec.clone(),
         exclude: request.exclude.clone(),
+        logins: request.logins.clone(),
         is_scratch: request.base.is_none(),
         is_windows: windows,
     };
@@ -214,6 +216,9 @@ async fn make_one(route: &Route<'_>, plan: Plan, begun: Begun) -> Result<Layer> 
     // What went wrong with the files comes first: without them there was nothing to send.
     let made = made?;
     let (sent, item) = sent?;
+    let spec = number.and_then(|number| route.request.layers.get(number));
+    let name = spec.map(|spec| printable(&spec.path.to_string_lossy(), 300)).unwrap_or_default();
+    made.findings.cautions.warnings(&name).iter().for_each(|warning| route.context.console.warn(warning));
     Ok(Layer { number, windows, recipe, made, title, sent, item })
 }
 

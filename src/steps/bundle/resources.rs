@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::{self, Identity};
 use crate::error::{Error, Result, printable};
+use crate::workspace;
 
 /// Tekton's resolver refuses a bundle of more (`MaximumBundleObjects`).
 const LIMIT: usize = 20;
@@ -87,7 +88,7 @@ impl Resource {
 fn files(words: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for word in words {
-        if !word.is_dir() {
+        if is_stdin(word) || !workspace::find(word).is_ok_and(|found| found.metadata.is_dir()) {
             files.push(word.clone());
             continue;
         }
@@ -129,7 +130,7 @@ fn text_of(file: &Path) -> Result<(String, String)> {
     let read = if is_stdin(file) {
         io::stdin().take(FILE_LIMIT + 1).read_to_end(&mut bytes)
     } else {
-        fs::File::open(file).and_then(|open| open.take(FILE_LIMIT + 1).read_to_end(&mut bytes))
+        workspace::open(file).and_then(|open| open.take(FILE_LIMIT + 1).read_to_end(&mut bytes))
     };
     read.map_err(Error::file("read", file))?;
     if bytes.len() as u64 > FILE_LIMIT {

@@ -1,0 +1,291 @@
+//! Which files of a folder stay out by its `.dockerignore`, as `docker build` reads it (Docker's reference, ".dockerignore
+//! file"; moby/patternmatcher): patterns begin at the folder's root, match what is below too, and `!` takes in again, even
+//! from a folder that stays out.
+
+use super::ignore::{class, in_class};
+use crate::error::{Error, Result, printable};
+
+/// The file that Docker reads. Unlike ours it goes into the layer, unless it names itself.
+pub const DOCKERIGNORE: &str = ".dockerignore";
+
+/// Patterns in their order; the last that matches a path, or a folder above it, decides.
+#[derive(Debug, Clone, Default)]
+pub struct DockerPatterns(Vec<Pattern>);
+
+/// For each pattern, whether it matches a folder or one above.
+pub type Trail = Vec<bool>;
+
+#[derive(Debug, Clone)]
+struct Pattern {
+    /// `!`: what matches is taken in again.
+    negated: bool,
+    parts: Vec<Part>,
+    /// What a path begins with to match: everything before the first part that is no letter.
+    literal: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Byte(u8),
+    /// `?`: a byte, but no slash.
+    One,
+    /// `[…]`, and whether its members are meant.
+    Class(Vec<u8>, bool),
+    /// `*`: bytes, but no slashes.
+    Star,
+    /// `**/`, and `**` before anything else: nothing, or whatever ends at a slash.
+    Folders,
+    /// `**` at the end: whatever.
+    All,
+}
+
+impl DockerPatterns {
+    /// The patterns of the lines of a file.
+    ///
+    /// # Errors
+    /// A line that Docker refuses too.
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let lines = text.lines().filter(|line| !line.starts_with('#')).map(str::trim);
+        lines.filter(|line| !line.is_empty()).map(parse).collect::<Result<_>>().map(Self)
+    }
+
+    /// Whether `path`, from the layer's folder on, stays out; and what is to be known for what is below it. `above` is
+    /// that of its folder, empty for the root.
+    pub fn exclude(&self, path: &[u8], above: &[bool]) -> (bool, Trail) {
+        let matches =
+            |(at, pattern): (usize, &Pattern)| above.get(at).copied().unwrap_or_default() || pattern.matches(path);
+        let trail: Trail = self.0.iter().enumerate().map(matches).collect();
+        let decides = self.0.iter().zip(&trail).rev().find(|(_, matches)| **matches);
+        (decides.is_some_and(|(pattern, _)| !pattern.negated), trail)
+    }
+
+    /// Whether a `!` may take in something below a folder that stays out.
+    pub fn take_in_below(&self, path: &[u8]) -> bool {
+        let below = [path, b"/"].concat();
+        let may = |pattern: &Pattern| {
+            let length = below.len().min(pattern.literal.len());
+            below[..length] == pattern.literal[..length]
+                && (pattern.literal.len() > below.len() || pattern.parts.len() > pattern.literal.len())
+        };
+        self.0.iter().any(|pattern| pattern.negated && may(pattern))
+    }
+}
+
+fn parse(line: &str) -> Result<Pattern> {
+    let wrong = || Error::Usage(format!("{DOCKERIGNORE}: `{}` is not a pattern of files", printable(line, 200)));
+    let (negated, rest) = line.strip_prefix('!').map_or((false, line), |rest| (true, rest.trim()));
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    let clean = clean(rest);
+    let parts = parts(clean.as_bytes()).ok_or_else(wrong)?;
+    let bytes = parts.iter().map_while(|part| if let Part::Byte(byte) = part { Some(*byte) } else { None });
+    Ok(Pattern { negated, literal: bytes.collect(), parts })
+}
+
+/// Without words that say nothing, as Go's `filepath.Clean` has it, and without the slash at its beginning.
+fn clean(pattern: &str) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for word in pattern.split('/') {
+        match word {
+            "" | "." => {}
+            ".." if words.last().is_some_and(|last| *last != "..") => drop(words.pop()),
+            ".." if pattern.starts_with('/') => {}
+            word => words.push(word),
+        }
+    }
+    words.join("/")
+}
+
+fn parts(mut rest: &[u8]) -> Option<Vec<Part>> {
+    // `**` and then nothing special: Docker lets it end anywhere, even in the middle of a name.
+    if let Some(end) = rest.strip_prefix(b"**").filter(|end| !end.is_empty() && end[0] != b'/') {
+        if !end.iter().any(|byte| b"*?[]\\".contains(byte)) {
+            return Some([Part::All].into_iter().chain(end.iter().map(|byte| Part::Byte(*byte))).collect());
+        }
+    }
+    let mut parts = Vec::new();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        parts.push(match first {
+            b'*' if after.first() == Some(&b'*') => {
+                rest = &after[1..];
+                rest = rest.strip_prefix(b"/").unwrap_or(rest);
+                if rest.is_empty() { Part::All } else { Part::Folders }
+            }
+            b'*' => Part::Star,
+            b'?' => Part::One,
+            b'\\' => {
+                let (escaped, after) = after.split_first()?;
+                rest = after;
+                Part::Byte(*escaped)
+            }
+            b'[' => {
+                let (members, wanted, end) = class(after)?;
+                // Here only `^` says that others are meant.
+                let (members, wanted) = match after.first() {
+                    Some(b'!') => (&after[..end - 1], true),
+                    _ => (members, wanted),
+                };
+                let members = members.to_vec();
+                rest = &after[end..];
+                Part::Class(members, wanted)
+            }
+            byte => Part::Byte(*byte),
+        });
+    }
+    Some(parts)
+}
+
+impl Pattern {
+    /// Goes through the path once, with all the places in the pattern at which it may be.
+    fn matches(&self, path: &[u8]) -> bool {
+        if self.literal.len() == self.parts.len() {
+            return self.literal == path;
+        }
+        if !path.starts_with(&self.literal) {
+            return false;
+        }
+        let parts = &self.parts[self.literal.len()..];
+        let mut at = vec![false; parts.len() + 1];
+        enter(parts, &mut at, 0);
+        for byte in &path[self.literal.len()..] {
+            let mut next = vec![false; parts.len() + 1];
+            for (place, part) in parts.iter().enumerate().filter(|(place, _)| at[*place]) {
+                let (stays, goes_on) = match part {
+                    Part::Byte(own) => (false, own == byte),
+                    Part::One => (false, *byte != b'/'),
+                    Part::Class(members, wanted) => (false, *byte != b'/' && in_class(members, *byte) == *wanted),
+                    Part::Star => (*byte != b'/', false),
+                    Part::Folders => (true, *byte == b'/'),
+                    Part::All => (true, false),
+                };
+                if stays {
+                    // Not anew: what lies between slashes is over before the next part begins.
+                    next[place] = true;
+                    if *part != Part::Folders {
+                        enter(parts, &mut next, place);
+                    }
+                }
+                if goes_on {
+                    enter(parts, &mut next, place + 1);
+                }
+            }
+            at = next;
+        }
+        at[parts.len()]
+    }
+}
+
+/// Notes a place, and those behind parts that may stand for nothing.
+fn enter(parts: &[Part], at: &mut [bool], mut place: usize) {
+    loop {
+        at[place] = true;
+        match parts.get(place) {
+            Some(Part::Star | Part::Folders | Part::All) => place += 1,
+            _ => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn excluded(patterns: &str, path: &str) -> bool {
+        let patterns = DockerPatterns::parse(patterns).unwrap();
+        let (mut above, mut excluded) = (Trail::new(), false);
+        for (end, _) in path.match_indices('/').chain([(path.len(), "")]) {
+            (excluded, above) = patterns.exclude(&path.as_bytes()[..end], &above);
+        }
+        excluded
+    }
+
+    /// The examples of Docker's reference, and cases of moby's own tests.
+    #[test]
+    fn as_docker_has_it() {
+        for (patterns, path, expected) in [
+            ("# comment\n*/temp*", "somedir/temporary.txt", true),
+            ("*/temp*", "somedir/temp/x", true),
+            ("*/temp*", "temporary.txt", false),
+            ("*/*/temp*", "somedir/subdir/temporary.txt", true),
+            ("temp?", "tempa", true),
+            ("temp?", "temp", false),
+            ("**/*.go", "a.go", true),
+            ("**/*.go", "a/b/c.go", true),
+            ("*.md\n!README.md", "README.md", false),
+            ("*.md\n!README*.md\nREADME-secret.md", "README-secret.md", true),
+            ("*.md\nREADME-secret.md\n!README*.md", "README-secret.md", false),
+            // From the root on, unlike `.gitignore`.
+            ("*.log", "x.log", true),
+            ("*.log", "a/x.log", false),
+            ("node_modules", "node_modules/x/y", true),
+            ("node_modules", "a/node_modules/x", false),
+            ("/node_modules/", "node_modules/x", true),
+            ("node_modules/", "node_modules", true),
+            // In again from a folder that stays out.
+            ("*\n!src", "src/a/b", false),
+            ("*\n!src", "other", true),
+            ("docs\n!docs/README.md", "docs/README.md", false),
+            ("docs\n!docs/README.md", "docs/x", true),
+            ("  a b  ", "a b", true),
+            ("! a\n", "a", false),
+            ("./a//b/../c/", "a/c", true),
+            ("../a", "a", false),
+            (" #a", "#a", true),
+            ("#a", "#a", false),
+            ("\\#a", "#a", true),
+            ("\u{feff}a", "a", true),
+            ("a\r\nb\r\n", "b", true),
+            ("**", "a/b", true),
+            ("**/", "a", true),
+            ("a/**", "a/b/c", true),
+            ("a/**", "a", false),
+            ("a**", "ab/c", true),
+            ("**/foo", "foo", true),
+            ("**/foo", "x/foo", true),
+            ("**/foo", "xfoo", false),
+            ("**foo", "xfoo", true),
+            ("a/**/b", "a/b", true),
+            ("a/**/b", "a/x/y/b", true),
+            ("a/**/b", "a/xb", false),
+            ("a**/b", "ax/b", true),
+            ("**/foo/**", "x/foo/y", true),
+            ("[a-c]?[^x]", "b1y", true),
+            ("[a-c]?[^x]", "b1x", false),
+            ("[!a]", "!", true),
+            ("[!a]", "b", false),
+            ("\\*", "*", true),
+            ("\\*", "a", false),
+            ("a.b", "axb", false),
+            ("A", "a", false),
+        ] {
+            assert_eq!(excluded(patterns, path), expected, "{patterns:?} {path}");
+        }
+        for bad in ["[a", "!", "a\\"] {
+            assert!(DockerPatterns::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn where_something_may_be_taken_in_below() {
+        let below =
+            |patterns: &str, path: &str| DockerPatterns::parse(patterns).unwrap().take_in_below(path.as_bytes());
+        assert!(below("!docs/a/b", "docs"));
+        assert!(below("!docs/a/b", "docs/a"));
+        assert!(below("!**/x", "docs"));
+        assert!(below("!d*/x", "docs"));
+        assert!(!below("!docs/a", "doc"));
+        assert!(!below("!docs", "docs"));
+        assert!(!below("docs/a", "docs"));
+        assert!(!below("!src/*", "docs"));
+    }
+
+    #[test]
+    fn many_stars_take_no_time() {
+        let (stars, deep) = ("**/a/".repeat(200), "a/".repeat(1000));
+        let patterns = DockerPatterns::parse(&format!("{stars}b")).unwrap();
+        assert!(!patterns.exclude(format!("{deep}c").as_bytes(), &[]).0);
+    }
+}

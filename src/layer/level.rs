@@ -1,0 +1,141 @@
+//! A folder on disk as a layer takes it: which of its names go in, and what each of them is. Nothing is opened through a
+//! link, so that a file that becomes one meanwhile leads nowhere.
+//!
+//! A mounted ConfigMap or Secret shows its files as links through `..data` into a folder with a time in its name. Of these
+//! a layer has the files alone, and so the same bytes in every Pod.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FileType;
+
+use super::dockerignore::Trail;
+use super::ignored::{Ignored, Verdict};
+use super::walk::{Entry, join};
+use crate::error::{Error, Result, printable};
+use crate::workspace::{Folder, Found};
+
+/// The link of a volume to the folder of the day.
+const DATA: &str = "..data";
+
+/// A folder that is being walked.
+pub struct Level {
+    /// Where it is, as errors know it.
+    pub from: PathBuf,
+    /// Its path from the layer's folder on, by which patterns know it.
+    pub inside: Vec<u8>,
+    /// Its own entry, where it goes in only if something below it does.
+    pub on_the_way: Option<Entry>,
+    folder: Folder,
+    /// The folder that `..data` leads to.
+    volume: Option<Folder>,
+    /// The names in it that are still to be visited.
+    names: std::vec::IntoIter<Child>,
+}
+
+/// A name in a folder.
+pub struct Child {
+    /// It.
+    pub name: OsString,
+    /// It goes in only if something below it does.
+    pub is_on_the_way: bool,
+    /// What patterns are to know below it.
+    pub trail: Trail,
+    kind: FileType,
+    /// Of a name in a volume: where it is below `..data`.
+    through: Option<PathBuf>,
+}
+
+/// What a name stands for.
+pub enum Node {
+    /// A folder or a file.
+    Found(Found),
+    /// A symbolic link, and what it says.
+    Link(Vec<u8>),
+}
+
+impl Level {
+    /// A folder with the names in it that patterns let in, in the order of their bytes.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn read(folder: Folder, from: PathBuf, inside: Vec<u8>, ignored: &Ignored, trail: &[bool]) -> Result<Self> {
+        let mut listed = folder.list().map_err(Error::file("read the folder", &from))?;
+        let volume = volume(&folder, &listed);
+        if volume.is_some() {
+            listed.retain(|(name, _)| !name.as_bytes().starts_with(b".."));
+        }
+        let mut names = Vec::new();
+        for (name, kind) in listed {
+            let (kind, through) = match &volume {
+                Some(volume) if kind == FileType::Symlink => in_volume(&folder, volume, &name),
+                _ => (kind, None),
+            };
+            let path = join(&inside, name.as_bytes());
+            let (verdict, trail) = ignored.judge(&path, kind == FileType::Directory, trail);
+            if verdict != Verdict::Out {
+                names.push(Child { name, is_on_the_way: verdict == Verdict::OnTheWay, trail, kind, through });
+            }
+        }
+        names.sort_unstable_by(|one, other| one.name.as_bytes().cmp(other.name.as_bytes()));
+        Ok(Self { from, inside, on_the_way: None, folder, volume, names: names.into_iter() })
+    }
+
+    /// The next name.
+    pub fn next(&mut self) -> Option<Child> {
+        self.names.next()
+    }
+
+    /// Whether no name is left.
+    pub fn is_empty(&self) -> bool {
+        self.names.len() == 0
+    }
+
+    /// Opens what a name stands for.
+    ///
+    /// # Errors
+    /// It can't be read, or a layer can't hold it.
+    pub fn open(&self, child: &Child) -> Result<Node> {
+        let from = self.from.join(&child.name);
+        let refuse = |what: &str| {
+            let name = printable(&from.to_string_lossy(), 300);
+            Err(Error::Other(format!("{name} is {what}, which a layer can't hold; leave it out with --exclude")))
+        };
+        let found = match (child.kind, &self.volume, &child.through) {
+            (_, Some(volume), Some(through)) => volume.find(through),
+            (FileType::Symlink, ..) => {
+                return self.folder.link(&child.name).map(Node::Link).map_err(Error::file("read the link", from));
+            }
+            (FileType::RegularFile | FileType::Directory, ..) => self.folder.open_in(&child.name),
+            (FileType::Socket, ..) => return refuse("a socket"),
+            (FileType::Fifo, ..) => return refuse("a named pipe"),
+            _ => return refuse("a device"),
+        };
+        found.map(Node::Found).map_err(Error::file("read", from))
+    }
+}
+
+/// What `..data` leads to, where a folder is the mount of a volume: a link to a folder beside it.
+fn volume(folder: &Folder, listed: &[(OsString, FileType)]) -> Option<Folder> {
+    listed.iter().find(|(name, kind)| name == DATA && *kind == FileType::Symlink)?;
+    let target = folder.link(OsStr::new(DATA)).ok()?;
+    let is_beside = target.starts_with(b"..") && target.len() > 2 && !target.contains(&b'/');
+    let found = folder.open_in(OsStr::from_bytes(&target)).ok().filter(|found| is_beside && found.metadata.is_dir())?;
+    Some(found.into())
+}
+
+/// What a link in a volume stands for, if it leads through `..data`.
+fn in_volume(folder: &Folder, volume: &Folder, name: &OsStr) -> (FileType, Option<PathBuf>) {
+    let target = folder.link(name).unwrap_or_default();
+    let Ok(through) = Path::new(OsStr::from_bytes(&target)).strip_prefix(DATA) else {
+        return (FileType::Symlink, None);
+    };
+    match volume.find(through) {
+        Ok(found) => {
+            let kind = if found.metadata.is_dir() { FileType::Directory } else { FileType::RegularFile };
+            (kind, Some(through.to_owned()))
+        }
+        Err(_) => (FileType::Symlink, None),
+    }
+}

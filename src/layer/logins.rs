@@ -1,0 +1,66 @@
+//! The folders and files that logins come from: none of them goes into a layer, whatever path leads to it.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, printable};
+
+/// Where Kubernetes and Tekton put logins and tokens, in every container.
+const MOUNTS: [&str; 3] = ["/tekton/creds", "/tekton/creds-secrets", "/var/run/secrets"];
+
+/// The places that logins come from, as words and environment name them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Logins {
+    /// Folders, with all that is in them.
+    pub folders: Vec<PathBuf>,
+    /// Files.
+    pub files: Vec<PathBuf>,
+}
+
+/// Those of them that are there, by what the system knows them by: a path may be one of many.
+#[derive(Debug)]
+pub struct Known(Vec<((u64, u64), PathBuf)>);
+
+impl Known {
+    /// Looks which of `logins` are there.
+    ///
+    /// A folder that the working directory lies in, as with `DOCKER_CONFIG=$PWD`, holds the work too: of that only the
+    /// files with logins are kept out.
+    pub fn of(logins: &Logins) -> Self {
+        let here = std::env::current_dir().unwrap_or_default();
+        let around: Vec<_> =
+            here.ancestors().filter_map(|folder| fs::metadata(folder).ok()).map(|it| id(&it)).collect();
+        let look = |path: &Path| fs::metadata(path).ok().map(|found| (id(&found), path.to_owned()));
+        let folders = MOUNTS.iter().map(Path::new).chain(logins.folders.iter().map(PathBuf::as_path));
+        let folders = folders.filter_map(look).filter(|(id, _)| !around.contains(id));
+        Self(folders.chain(logins.files.iter().filter_map(|path| look(path))).collect())
+    }
+
+    /// Refuses a path that is, or lies in, one of them. `path` has no links in it.
+    ///
+    /// # Errors
+    /// [`Error::Guard`] that names both.
+    pub fn check_path(&self, path: &Path, shown: &Path) -> Result<()> {
+        let found = path.ancestors().filter_map(|above| fs::metadata(above).ok());
+        found.into_iter().try_for_each(|metadata| self.check(&metadata, shown))
+    }
+
+    /// Refuses a folder or file that is one of them.
+    ///
+    /// # Errors
+    /// [`Error::Guard`] that names it.
+    pub fn check(&self, found: &Metadata, shown: &Path) -> Result<()> {
+        let Some((_, path)) = self.0.iter().find(|(known, _)| *known == id(found)) else { return Ok(()) };
+        let name = |path: &Path| printable(&path.to_string_lossy(), 300);
+        Err(Error::Guard(format!(
+            "{} would put logins into a layer: {} is where they come from; leave it out with --exclude, or name a folder without it",
+            name(shown),
+            name(path)
+        )))
+    }
+}
+
+fn id(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}

@@ -1,0 +1,450 @@
+//! Files as a user names them, opened so that no link leads out of where their path begins: what lies in a workspace
+//! was often written by others, and must not decide what else of this machine is read.
+//!
+//! A path in the working directory may go through links that stay in the working directory. On any other path, a link
+//! must stay in the folder that it lies in: `current -> releases/7`, and `/tmp -> private/tmp` on macOS. Links are
+//! followed here, name by name and with the folders held open, and never by the system, so that one that changes
+//! meanwhile leads nowhere else.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, readlinkat, statat};
+
+use crate::error::printable;
+
+/// Links that lead on to further links are followed no further, as in Linux.
+const LINKS_LIMIT: usize = 40;
+
+/// A folder that is only gone through.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const THROUGH: OFlags = OFlags::PATH;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const THROUGH: OFlags = OFlags::RDONLY;
+
+/// A link that leads elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the link {link} leads to {target}, out of {folder}; name what it stands for itself, or put a copy in its place"
+)]
+struct LeadsOut {
+    link: String,
+    target: String,
+    folder: String,
+}
+
+/// A file or a folder that was opened.
+#[derive(Debug)]
+pub struct Found {
+    /// It, to be read.
+    pub file: File,
+    /// What the system says of it.
+    pub metadata: Metadata,
+    /// Where it is, without a link in its path.
+    pub path: PathBuf,
+}
+
+/// A folder, held open.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl From<Found> for Folder {
+    fn from(found: Found) -> Self {
+        Self { fd: found.file.into(), path: found.path }
+    }
+}
+
+/// Where a path ends: in this folder, under this name; without one, it is the folder itself.
+struct End {
+    folder: Folder,
+    name: Option<OsString>,
+}
+
+/// Opens the file or folder that a user named.
+///
+/// # Errors
+/// It is not there, may not be read, is neither a file nor a folder, or a link leads out of where the path begins.
+pub fn find(path: &Path) -> io::Result<Found> {
+    follow(path)?.open()
+}
+
+/// The pipe with a name that a user named, to be opened by whoever reads it; `None` if it is something else.
+///
+/// # Errors
+/// It is not there, or a link leads out of where the path begins.
+pub fn pipe(path: &Path) -> io::Result<Option<PathBuf>> {
+    let end = follow(path)?;
+    Ok(end.is(FileType::Fifo)?.then(|| end.path()))
+}
+
+/// Opens a file that a user named, to read it.
+///
+/// # Errors
+/// Those of [`find`]; it is a folder.
+pub fn open(path: &Path) -> io::Result<File> {
+    // What a shell opened, as `<(command)`, is a file of its own.
+    if is_descriptor(path) { File::open(path) } else { find(path)?.into_file() }
+}
+
+/// Reads a file that a user named: at most `limit` bytes.
+///
+/// # Errors
+/// Those of [`open`]; it is larger.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    bounded(open(path)?, limit)
+}
+
+/// Reads a file of the machine's own, which systems link to across folders; in the working directory, as [`read`].
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_linked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    if is_descriptor(path) || in_working_directory(path).is_some() {
+        return read(path, limit);
+    }
+    read(&path.canonicalize()?, limit)
+}
+
+/// Whether no link leads out of the working directory on a path in it that is to be written, and may not be there yet.
+///
+/// # Errors
+/// One does.
+pub fn stays(path: &Path) -> io::Result<()> {
+    let Some((here, inside)) = in_working_directory(path) else { return Ok(()) };
+    match here.follow(&inside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// The folder that a user named, to work in; in the working directory, no link leads out of that.
+///
+/// # Errors
+/// It is not there, or is no folder.
+pub fn folder(path: &Path) -> io::Result<Folder> {
+    match in_working_directory(path) {
+        Some((here, inside)) => here.follow(&inside)?.into_folder(),
+        None => Folder::open(path),
+    }
+}
+
+/// The same, made if it is not there.
+///
+/// # Errors
+/// As [`folder`]; it can't be made.
+pub fn make_folder(path: &Path) -> io::Result<Folder> {
+    for above in path.ancestors().filter(|above| !above.as_os_str().is_empty()) {
+        match folder(above) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+            Ok(_) => break,
+        }
+    }
+    fs::create_dir_all(path)?;
+    folder(path)
+}
+
+/// Reads to the end of `from`, which has at most `limit` bytes.
+///
+/// # Errors
+/// It can't be read, or has more.
+pub fn bounded(from: impl io::Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::other(format!("it has more than {limit} bytes, which is the limit")));
+    }
+    Ok(bytes)
+}
+
+/// The flag of `OpenOptions` by which a link is not followed but refused.
+pub fn no_follow() -> i32 {
+    OFlags::NOFOLLOW.bits().cast_signed()
+}
+
+impl Found {
+    /// Reads the file: at most `limit` bytes.
+    ///
+    /// # Errors
+    /// It is a folder, is larger, or can't be read.
+    pub fn read(self, limit: u64) -> io::Result<Vec<u8>> {
+        bounded(self.into_file()?, limit)
+    }
+
+    /// The file, if it is one.
+    ///
+    /// # Errors
+    /// It is a folder.
+    pub fn into_file(self) -> io::Result<File> {
+        if self.metadata.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
+        }
+        Ok(self.file)
+    }
+}
+
+impl Folder {
+    /// A folder by its path, in which links are followed wherever they lead.
+    ///
+    /// # Errors
+    /// It is not there, or is no folder.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let path = path.canonicalize()?;
+        let fd = rustix::fs::open(&path, THROUGH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self { fd, path })
+    }
+
+    /// The names in it, and what they stand for: a link is a link.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn list(&self) -> io::Result<Vec<(OsString, FileType)>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                // Some file systems tell only who asks for each.
+                FileType::Unknown => kind(self, name)?,
+                known => known,
+            };
+            names.push((name.to_owned(), kind));
+        }
+        Ok(names)
+    }
+
+    /// What a link in it says.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn link(&self, name: &OsStr) -> io::Result<Vec<u8>> {
+        Ok(readlinkat(&self.fd, name, Vec::new())?.into_bytes())
+    }
+
+    /// Opens a file or folder that stands in it under this name; a link is none.
+    ///
+    /// # Errors
+    /// As [`find`].
+    pub fn open_in(&self, name: &OsStr) -> io::Result<Found> {
+        let file = open_known(&self.fd, name)?;
+        let metadata = file.metadata()?;
+        Ok(Found { file, metadata, path: self.path.join(name) })
+    }
+
+    /// Opens a file or folder in it; links may lead anywhere in it, and not out of it.
+    ///
+    /// # Errors
+    /// As [`find`].
+    pub fn find(&self, inside: &Path) -> io::Result<Found> {
+        self.end(inside)?.open()
+    }
+
+    /// The path, without links, of something in it that is there.
+    ///
+    /// # Errors
+    /// It is not there, or a link leads out of this folder.
+    pub fn resolve(&self, inside: &Path) -> io::Result<PathBuf> {
+        self.end(inside).map(|end| end.path())
+    }
+
+    fn end(&self, inside: &Path) -> io::Result<End> {
+        self.try_clone()?.follow(inside)
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { fd: self.fd.try_clone()?, path: self.path.clone() })
+    }
+
+    /// Follows a path from here on, through links that stay in this folder.
+    fn follow(self, inside: &Path) -> io::Result<End> {
+        let floor = self.path.clone();
+        let mut way = vec![self];
+        let mut words = words(inside);
+        let mut links: Vec<(PathBuf, OsString)> = Vec::new();
+        while let Some(word) = words.pop() {
+            let out = |links: &[(PathBuf, OsString)]| leads_out(links, inside, &floor);
+            let Some(here) = way.last() else { return Err(out(&links)) };
+            if word == ".." {
+                way.pop();
+                if way.is_empty() {
+                    return Err(out(&links));
+                }
+                continue;
+            }
+            let kind = kind(here, &word)?;
+            if kind == FileType::Symlink {
+                let target = OsString::from_vec(readlinkat(&here.fd, &word, Vec::new())?.into_bytes());
+                links.push((here.path.join(&word), target.clone()));
+                if links.len() > LINKS_LIMIT {
+                    return Err(rustix::io::Errno::LOOP.into());
+                }
+                let target = Path::new(&target);
+                if target.is_absolute() {
+                    let inside = target.strip_prefix(&floor).map_err(|_| out(&links))?;
+                    way.truncate(1);
+                    words.extend(self::words(inside));
+                } else {
+                    words.extend(self::words(target));
+                }
+            } else if words.is_empty() {
+                return way.pop().map(|folder| End { folder, name: Some(word) }).ok_or_else(|| out(&links));
+            } else {
+                let below = here.enter(&word)?;
+                way.push(below);
+            }
+        }
+        way.pop().map(|folder| End { folder, name: None }).ok_or_else(|| leads_out(&links, inside, &floor))
+    }
+
+    fn enter(&self, name: &OsStr) -> io::Result<Self> {
+        let flags = THROUGH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path =
+            if name == ".." { self.path.parent().unwrap_or(&self.path).to_owned() } else { self.path.join(name) };
+        Ok(Self { fd: openat(&self.fd, name, flags, Mode::empty())?, path })
+    }
+}
+
+impl End {
+    fn is(&self, wanted: FileType) -> io::Result<bool> {
+        self.name.as_ref().map_or(Ok(false), |name| Ok(kind(&self.folder, name)? == wanted))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.name.as_ref().map_or_else(|| self.folder.path.clone(), |name| self.folder.path.join(name))
+    }
+
+    fn into_folder(self) -> io::Result<Folder> {
+        match &self.name {
+            None => Ok(self.folder),
+            Some(name) => self.folder.enter(name),
+        }
+    }
+
+    /// Opens it, if it is a file or a folder: to open a pipe is to wait for its writer, and devices have no end.
+    fn open(self) -> io::Result<Found> {
+        let path = self.path();
+        let name = self.name.as_deref().unwrap_or(OsStr::new("."));
+        let file = open_plain(&self.folder.fd, name)?;
+        let metadata = file.metadata()?;
+        Ok(Found { file, metadata, path })
+    }
+}
+
+/// Opens a file or a folder of a folder, and nothing else; no link is followed.
+fn open_plain(folder: &OwnedFd, name: &OsStr) -> io::Result<File> {
+    let what = match FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) {
+        FileType::RegularFile | FileType::Directory => None,
+        FileType::Symlink => Some("a link"),
+        FileType::Fifo => Some("a named pipe"),
+        FileType::Socket => Some("a socket"),
+        _ => Some("a device"),
+    };
+    if let Some(what) = what {
+        return Err(io::Error::other(format!("it is {what}, and no file")));
+    }
+    open_known(folder, name)
+}
+
+/// Opens what was a file or a folder a moment ago. Should it be a pipe by now, no writer is waited for.
+fn open_known(folder: &OwnedFd, name: &OsStr) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(openat(folder, name, flags, Mode::empty())?);
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() || kind.is_dir() { Ok(file) } else { Err(io::Error::other("it is no file any more")) }
+}
+
+fn kind(folder: &Folder, name: &OsStr) -> io::Result<FileType> {
+    Ok(FileType::from_raw_mode(statat(&folder.fd, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode))
+}
+
+fn leads_out(links: &[(PathBuf, OsString)], inside: &Path, floor: &Path) -> io::Error {
+    let shown = |path: &Path| printable(&path.to_string_lossy(), 300);
+    // The first is the one that the user's path goes through.
+    let (link, target) = links.first().map_or((inside, Path::new("..")), |(link, to)| (link.as_path(), Path::new(to)));
+    io::Error::other(LeadsOut { link: shown(link), target: shown(target), folder: shown(floor) })
+}
+
+/// Follows a path from where it begins.
+fn follow(path: &Path) -> io::Result<End> {
+    if path.as_os_str().is_empty() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    if let Some((folder, inside)) = in_working_directory(path) {
+        return folder.follow(&inside);
+    }
+    let mut here = Folder::open(Path::new(if path.is_absolute() { "/" } else { "." }))?;
+    let mut words = words(path);
+    while let Some(word) = words.pop() {
+        if word == ".." {
+            here = here.enter(&word)?;
+            continue;
+        }
+        let end = here.follow(Path::new(&word))?;
+        if words.is_empty() {
+            return Ok(end);
+        }
+        here = end.into_folder()?;
+    }
+    Ok(End { folder: here, name: None })
+}
+
+/// The working directory and the path from there on, if a path lies in it as it is written. The root holds everything,
+/// so that to lie in it says nothing.
+fn in_working_directory(path: &Path) -> Option<(Folder, PathBuf)> {
+    let folder = Folder::open(Path::new(".")).ok().filter(|folder| folder.path != Path::new("/"))?;
+    let inside = if path.is_absolute() {
+        // A shell's own name for it may have links in it.
+        let named = env::var_os("PWD").map(PathBuf::from).filter(|named| is_same(named, &folder.path));
+        let inside = path.strip_prefix(&folder.path).ok();
+        inside.or_else(|| path.strip_prefix(named.as_deref()?).ok())?
+    } else {
+        path
+    };
+    let mut depth = 0_usize;
+    for part in inside.components() {
+        match part {
+            Component::ParentDir => depth = depth.checked_sub(1)?,
+            Component::Normal(_) => depth += 1,
+            _ => {}
+        }
+    }
+    Some((folder, inside.to_owned()))
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    one.is_absolute() && identity(one).is_some_and(|id| Some(id) == identity(other))
+}
+
+/// The names in a path, the last first.
+fn words(path: &Path) -> Vec<OsString> {
+    let word = |part: Component| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        _ => None,
+    };
+    path.components().rev().filter_map(word).collect()
+}
+
+/// Whether a path names a file that this process was started with.
+fn is_descriptor(path: &Path) -> bool {
+    let is_number = |name: &OsStr| name.to_str().is_some_and(|name| name.parse::<u32>().is_ok());
+    path == Path::new("/dev/stdin")
+        || ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.parent() == Some(Path::new(folder)))
+            && path.file_name().is_some_and(is_number)
+}
+
+#[cfg(test)]
+mod tests;

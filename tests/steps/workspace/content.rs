@@ -1,0 +1,127 @@
+//! What of a folder goes into its layer, and what is told of it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use super::{layers, workspace};
+use crate::support::{Folder, Registry, client, registries};
+
+/// The names of files in the only layer that a step wrote.
+fn files(registry: &Registry) -> Vec<String> {
+    let image: serde_json::Value = serde_json::from_slice(&registry.manifest_bytes("app", "v1")).unwrap();
+    let url = registry.url(&format!("app/blobs/{}", image["layers"][0]["digest"].as_str().unwrap()));
+    let folder = Folder::new();
+    let path = folder.write("layer", client::expect(200, "GET", &url, &[], b"").body);
+    let output = Command::new("tar").arg("-tf").arg(&path).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_dockerignore_counts_where_there_is_none_of_ours() {
+    let folder = Folder::new();
+    for name in
+        ["index.js", "node_modules/a/x", "app/node_modules/b", "docs/keep.md", "docs/other.md", ".env", "Dockerfile"]
+    {
+        folder.write(&format!("work/{name}"), name);
+    }
+    folder.write("work/.dockerignore", "# not for the image\n/node_modules\n.env\ndocs\n!docs/keep.md\n");
+    for registry in registries() {
+        layers(&folder, &registry, &["."]).run().ended(0);
+        let expected = [
+            ".dockerignore",
+            "Dockerfile",
+            "app/",
+            "app/node_modules/",
+            "app/node_modules/b",
+            "docs/",
+            "docs/keep.md",
+            "index.js",
+        ];
+        assert_eq!(files(&registry), expected);
+        layers(&folder, &registry, &[".", "--exclude", "node_modules", "Dockerfile", ".dockerignore"]).run().ended(0);
+        assert_eq!(files(&registry), ["app/", "docs/", "docs/keep.md", "index.js"]);
+        folder.write("work/.imgstepignore", "docs\napp\n.dockerignore\n");
+        layers(&folder, &registry, &["."]).run().ended(0);
+        assert_eq!(
+            files(&registry),
+            [".env", "Dockerfile", "index.js", "node_modules/", "node_modules/a/", "node_modules/a/x"]
+        );
+        fs::remove_file(folder.join("work/.imgstepignore")).unwrap();
+    }
+    folder.write("work/.dockerignore", "a\n[b\n");
+    layers(&folder, &registries()[0], &["."]).run().failed(2, &[".dockerignore", "`[b` is not a pattern"]);
+}
+
+#[test]
+fn files_of_patterns_are_read_neither_without_end_nor_from_elsewhere() {
+    let registry = &registries()[0];
+    for name in [".imgstepignore", ".dockerignore"] {
+        let refused = |target: &str, part: &str| {
+            let folder = workspace();
+            folder.link(target, name);
+            let run = layers(&folder, registry, &["."]).run().failed(1, &["read ", name, part]);
+            assert!(!run.stderr.contains("topsecret"), "{}", run.stderr);
+        };
+        refused("/dev/zero", "leads to /dev/zero, out of ");
+        refused("../credentials/.dockerconfigjson", "leads to ../credentials");
+        let folder = workspace();
+        assert!(Command::new("mkfifo").arg(folder.work().join(name)).status().unwrap().success());
+        layers(&folder, registry, &["."]).run().failed(1, &["a named pipe"]);
+        let folder = workspace();
+        fs::File::create(folder.work().join(name)).unwrap().set_len(2 << 20).unwrap();
+        layers(&folder, registry, &["."]).run().failed(1, &["more than 1048576 bytes"]);
+    }
+}
+
+#[test]
+fn secrets_that_go_into_a_layer_are_told_of_by_name() {
+    let folder = workspace();
+    let key = "-----BEGIN RSA PRIVATE KEY-----\nMII";
+    for (name, content) in [
+        (".git/HEAD", "ref: refs/heads/main"),
+        (".git/id_rsa", "in .git anyway"),
+        (".env", "A=b"),
+        (".env.example", "A="),
+        ("ssh/id_ed25519", key),
+        ("ssh/id_ed25519.pub", "ssh-ed25519 AAAA"),
+        ("tls/server.pem", key),
+        ("tls/ca.pem", "-----BEGIN CERTIFICATE-----"),
+        ("tls/server.key", key),
+        ("tls/archive.key", "-----BEGIN PGP PUBLIC KEY BLOCK-----"),
+    ] {
+        folder.write(&format!("work/{name}"), content);
+    }
+    for registry in registries() {
+        let run = layers(&folder, &registry, &["."]).run().ended(0);
+        let warnings: Vec<_> = run.stderr.lines().filter(|line| line.contains("warning")).collect();
+        assert_eq!(warnings.len(), 1, "{}", run.stderr);
+        assert!(warnings[0].contains(".env, .git, ssh/id_ed25519 and 2 more"), "{}", run.stderr);
+        let run = layers(&folder, &registry, &[".", "--exclude", ".git", ".env", "ssh", "*.key", "server.pem"])
+            .run()
+            .ended(0);
+        assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn what_a_folder_has_and_a_layer_has_not_is_told() {
+    let folder = workspace();
+    let program = folder.write("work/bin/ping", "#!/bin/sh");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+    let registry = &registries()[0];
+    let flags = rustix::fs::XattrFlags::empty();
+    // Not every file system of a temporary folder has them.
+    let has_attributes = rustix::fs::setxattr(&program, "user.note", b"x", flags).is_ok();
+    let step = |layer: &str| layers(&folder, registry, &[layer]).run().ended(0).stderr;
+    let told = step("bin=/bin");
+    assert!(told.contains("warning: the layer bin leaves out "), "{told}");
+    assert!(
+        told.contains("set-uid or set-gid bits (ping); mode=keep keeps the bits; a tar as the layer keeps all"),
+        "{told}"
+    );
+    let kept = step("bin=/bin,mode=keep");
+    assert!(!kept.contains("set-uid"), "{kept}");
+    assert_eq!(kept.contains("extended attributes (ping)"), has_attributes, "{kept}");
+    assert!(!step("app").contains("warning"));
+}
