@@ -1,8 +1,8 @@
 //! A reverse proxy before a registry: it records every request and injects faults by rule.
 
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +24,8 @@ pub struct Exchange {
     pub sent: u64,
     /// The bytes of the answer's body.
     pub received: u64,
+    /// The connection that it came by, by number.
+    pub connection: usize,
     /// Whether a rule met it.
     pub met: bool,
     /// Whether it is still under way.
@@ -56,6 +58,7 @@ struct Shared {
     upstream: String,
     state: Mutex<State>,
     stopped: AtomicBool,
+    connections: AtomicUsize,
 }
 
 type Decide = Box<dyn FnMut(&str, &str) -> Vec<Action> + Send>;
@@ -84,6 +87,7 @@ impl Proxy {
             upstream: upstream.to_owned(),
             state: Mutex::default(),
             stopped: AtomicBool::new(false),
+            connections: AtomicUsize::new(0),
         });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
@@ -213,7 +217,7 @@ impl Shared {
     }
 
     /// Records a request; its number and what is to be done to it.
-    fn record(&self, head: &Head) -> (usize, Vec<Action>) {
+    fn record(&self, head: &Head, connection: usize) -> (usize, Vec<Action>) {
         let mut state = self.state();
         let method = head.word(0);
         let target = head.word(1).replace("%3A", ":").replace("%3a", ":").replace("%2F", "/").replace("%2f", "/");
@@ -226,6 +230,7 @@ impl Shared {
             status: 0,
             sent: 0,
             received: 0,
+            connection,
             met: !actions.is_empty(),
             open: true,
         });
@@ -254,6 +259,7 @@ impl Shared {
 /// Serves one connection until either side ends it.
 fn serve(client: &TcpStream, shared: &Shared) {
     let _ = client.set_nodelay(true);
+    let connection = shared.connections.fetch_add(1, Ordering::Relaxed);
     let mut reader = BufReader::new(client);
     loop {
         let head = match Head::read(&mut reader) {
@@ -265,10 +271,14 @@ fn serve(client: &TcpStream, shared: &Shared) {
                 break;
             }
         };
-        let (number, actions) = shared.record(&head);
+        let (number, actions) = shared.record(&head, connection);
         let kept = exchange(client, &mut reader, head, number, &actions, shared);
         shared.end(number);
         if !matches!(kept, Ok(true)) {
+            break;
+        }
+        if actions.iter().any(|action| matches!(action, Action::CloseKept)) {
+            let _ = reader.fill_buf();
             break;
         }
     }
@@ -294,7 +304,14 @@ fn exchange(
             },
             Action::DropQuery => head.first = without_query(&head.first),
             Action::LimitBody(limit) if matches!(body, Body::Length(length) if length > *limit) => {
-                return refuse_body(client, reader, body, number, shared);
+                return refuse_body(client, reader, body, number, (413, shared));
+            }
+            Action::RefuseBody(status) => return refuse_body(client, reader, body, number, (*status, shared)),
+            Action::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
+            Action::Silence => {
+                // Until the client has enough of it.
+                while reader.read(&mut [0; 16 * 1024])? > 0 {}
+                return Ok(false);
             }
             Action::RedirectTo(host) => {
                 let location = ("Location".to_owned(), format!("http://{host}{}", head.word(1)));
@@ -336,17 +353,17 @@ fn answer(
     Ok(true)
 }
 
-/// Answers 413 while the body is still being sent, then reads on for the client's sake, and closes.
+/// Answers while the body is still being sent, then reads on for the client's sake, and closes.
 fn refuse_body(
     client: &TcpStream,
     reader: &mut BufReader<&TcpStream>,
     body: Body,
     number: usize,
-    shared: &Shared,
+    (status, shared): (u16, &Shared),
 ) -> io::Result<bool> {
-    let mut head = answer_head(413, &[], 0);
+    let mut head = answer_head(status, &[], 0);
     head.set("Connection", "close");
-    shared.note(number, |exchange| exchange.status = 413);
+    shared.note(number, |exchange| exchange.status = status);
     head.write(&mut &*client)?;
     drain_body(body, reader, &mut Tap::default())?;
     Ok(false)
@@ -368,9 +385,9 @@ fn relay(
     request.write(&mut &upstream)?;
     let body = head.request_body();
     thread::scope(|scope| {
-        let (upstream, cut) = (&upstream, cut_of_request(actions));
+        let (upstream, tap) = (&upstream, tap_of_request(actions));
         let sending = (body != Body::None)
-            .then(|| scope.spawn(move || pump_request(client, reader, body, cut, upstream, (shared, number))));
+            .then(|| scope.spawn(move || pump_request(client, reader, body, tap, upstream, (shared, number))));
         let kept = return_answer(client, head.word(0), number, actions, upstream, shared);
         if kept.is_err() {
             let _ = client.shutdown(Shutdown::Both);
@@ -380,11 +397,16 @@ fn relay(
     })
 }
 
-fn cut_of_request(actions: &[Action]) -> Option<u64> {
-    actions.iter().find_map(|action| match action {
-        Action::CutRequest(limit) => Some(*limit),
-        _ => None,
-    })
+fn tap_of_request(actions: &[Action]) -> Tap {
+    let mut tap = Tap::default();
+    for action in actions {
+        match action {
+            Action::CutRequest(limit) => tap.cut_after = Some(*limit),
+            Action::CorruptRequest(offset) => tap.corrupt_at = Some(*offset),
+            _ => {}
+        }
+    }
+    tap
 }
 
 /// Passes a request's body on; whether all of it came. A registry that answered early and closed gets no more, but
@@ -393,11 +415,10 @@ fn pump_request(
     client: &TcpStream,
     reader: &mut BufReader<&TcpStream>,
     body: Body,
-    cut_after: Option<u64>,
+    mut tap: Tap,
     mut upstream: &TcpStream,
     (shared, number): (&Shared, usize),
 ) -> bool {
-    let mut tap = Tap { cut_after, ..Tap::default() };
     let result = copy_body(body, reader, &mut upstream, &mut tap);
     shared.note(number, |exchange| exchange.sent = tap.seen);
     match result {
@@ -427,12 +448,12 @@ fn return_answer(
 ) -> io::Result<bool> {
     let mut from = BufReader::new(upstream);
     let mut head = Head::read(&mut from)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let body = head.answer_body(method);
+    let mut body = head.answer_body(method);
     head.remove("connection");
     if body == Body::UntilClose {
         head.set("Connection", "close");
     }
-    let mut tap = tamper(&mut head, actions)?;
+    let mut tap = tamper(&mut head, &mut body, actions)?;
     shared.note(number, |exchange| exchange.status = head.status());
     let mut writer = BufWriter::new(client);
     head.write(&mut writer)?;
@@ -443,11 +464,21 @@ fn return_answer(
 }
 
 /// Does to an answer what the rules say.
-fn tamper(head: &mut Head, actions: &[Action]) -> io::Result<Tap> {
+fn tamper(head: &mut Head, body: &mut Body, actions: &[Action]) -> io::Result<Tap> {
     let mut tap = Tap::default();
     for action in actions {
         match action {
             Action::LoseAnswer => return Err(io::ErrorKind::ConnectionAborted.into()),
+            Action::AnswerStatus(status) => head.first = format!("HTTP/1.1 {status} Answer"),
+            Action::Shorten(limit) => {
+                if let Body::Length(length) = body
+                    && limit < length
+                {
+                    *length = *limit;
+                    head.set("Content-Length", limit.to_string());
+                }
+            }
+            Action::Trickle(time) => tap.trickle = Some(*time),
             Action::CutAnswer(limit) => tap.cut_after = Some(*limit),
             Action::Corrupt(offset) => tap.corrupt_at = Some(*offset),
             Action::HoldAnswer(rate) => tap.rate = Some(*rate),

@@ -23,20 +23,36 @@ pub enum Action {
     Answer { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
     /// Bodies larger than this are answered with 413 before they are read, as a proxy with a limit does.
     LimitBody(u64),
+    /// The answer is this status, while the body is still being sent: a token that died, a lock, a full disk.
+    RefuseBody(u16),
+    /// The line breaks before the registry hears of the request.
+    Reset,
+    /// The request is heard, and no answer ever comes.
+    Silence,
     /// The line breaks after so many bytes of the request's body; the registry gets no more either.
     CutRequest(u64),
+    /// The byte at this offset of the request's body is changed.
+    CorruptRequest(u64),
     /// The line breaks after so many bytes of the answer's body.
     CutAnswer(u64),
     /// The registry does what it is asked, but the line breaks before its answer.
     LoseAnswer,
+    /// The registry does what it is asked, but the answer is this status.
+    AnswerStatus(u16),
+    /// The connection seems to be kept after the answer; it is closed when the next request comes on it.
+    CloseKept,
     /// The byte at this offset of the answer's body is changed.
     Corrupt(u64),
+    /// The answer's body ends after so many bytes, in good order: its Content-Length says so too.
+    Shorten(u64),
     /// The request waits this long.
     Stall(Duration),
     /// The answer's body waits this long before its byte at the offset.
     StallAnswer(u64, Duration),
     /// The answer's body comes no faster than so many bytes a second.
     HoldAnswer(u64),
+    /// The answer's body comes a byte at a time, each after a wait.
+    Trickle(Duration),
     /// The request goes on with another field, or without it where there is no value.
     RequestHeader(&'static str, Option<String>),
     /// The answer comes with another field, or without it where there is no value.
@@ -92,6 +108,15 @@ impl Action {
         }
     }
 
+    /// 200 with a page for people: a portal that wants a login, an ingress without a backend.
+    pub fn html() -> Self {
+        Self::Answer {
+            status: 200,
+            headers: vec![("Content-Type".to_owned(), "text/html; charset=utf-8".to_owned())],
+            body: b"<!doctype html><html><body>Please sign in</body></html>".to_vec(),
+        }
+    }
+
     /// 429 with the given `Retry-After`.
     pub fn too_many(retry_after: &str) -> Self {
         Self::Answer {
@@ -101,6 +126,9 @@ impl Action {
         }
     }
 }
+
+/// What servers write into `Retry-After` that is to be borne: no wait, a short one, a moment that is past, nonsense.
+pub const RETRY_AFTERS: [&str; 8] = ["0", "1", " 1 ", "Sun, 06 Nov 1994 08:49:37 GMT", "-1", "1.5", "soon", ""];
 
 /// Whether `text` holds the parts of `pattern` between its `*`, in their order.
 pub fn holds(text: &str, pattern: &str) -> bool {

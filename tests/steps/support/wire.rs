@@ -118,6 +118,8 @@ pub struct Tap {
     pub stall_at: Option<(u64, Duration)>,
     /// No more bytes than this pass in a second.
     pub rate: Option<u64>,
+    /// Bytes pass one at a time, each after this much time.
+    pub trickle: Option<Duration>,
     /// Bytes that came so far.
     pub seen: u64,
 }
@@ -135,6 +137,9 @@ impl Tap {
         if let Some((offset, time)) = self.stall_at
             && within(offset).is_some()
         {
+            std::thread::sleep(time);
+        }
+        if let Some(time) = self.trickle {
             std::thread::sleep(time);
         }
         if let Some(rate) = self.rate {
@@ -185,7 +190,7 @@ fn copy_exactly(
 }
 
 fn copy_pieces(from: &mut impl Read, to: &mut impl Write, tap: &mut Tap, chunked: bool) -> io::Result<()> {
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; if tap.trickle.is_some() { 1 } else { 64 * 1024 }];
     loop {
         let count = from.read(&mut buffer)?;
         if count == 0 {
