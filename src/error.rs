@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::image::digest::Digest;
 use crate::registry::error::RegistryError;
@@ -28,13 +29,41 @@ pub enum Error {
     /// A registry, or its token service, answered with an error.
     #[error(transparent)]
     Registry(#[from] Box<RegistryError>),
-    /// No answer could be had from a host: no connection, a broken one, or silence.
+    /// No answer could be had from a host: no connection, or a broken one.
     #[error("{operation}: {reason}")]
     Network {
         /// What was asked of whom (`GET https://…`), redacted.
         operation: String,
         /// What the network said.
         reason: String,
+    },
+    /// A host said nothing, or next to nothing, for as long as is borne.
+    #[error("{operation}: {reason}")]
+    Silence {
+        /// What was asked of whom, redacted.
+        operation: String,
+        /// How long there was silence, and where.
+        reason: String,
+        /// The time that was waited.
+        waited: Duration,
+    },
+    /// A host's TLS can't be used. No retry cures that.
+    #[error("{operation}: {reason}")]
+    Tls {
+        /// What was asked of whom, redacted.
+        operation: String,
+        /// What is wrong.
+        trouble: TlsTrouble,
+        /// What the library for TLS said.
+        reason: String,
+    },
+    /// The step took longer than it may.
+    #[error(
+        "not done within {limit} (--timeout); no tag was moved half-way, and the same command goes on where it stopped"
+    )]
+    TimedOut {
+        /// The limit, as it was given.
+        limit: String,
     },
     /// A registry sent something that the specification does not allow.
     #[error("{operation}: {reason}")]
@@ -63,6 +92,16 @@ pub enum Error {
         expected: Digest,
         /// The digest of the bytes that came.
         actual: Digest,
+    },
+    /// What a registry sent does not have the digest by which it was asked for, however often it was read.
+    #[error("{what}: {}", told_of_readings(.expected, .found))]
+    WrongBytes {
+        /// The blob or manifest, and where it came from.
+        what: String,
+        /// The digest that the bytes should have.
+        expected: Digest,
+        /// What was found instead, at each reading.
+        found: Vec<String>,
     },
     /// A manifest or a layout is not well formed, or is larger than the limit.
     #[error("{what}: {reason}")]
@@ -99,6 +138,49 @@ pub enum Error {
     /// Anything else that can't be cured by the user's words.
     #[error("{0}")]
     Other(String),
+}
+
+/// What is wrong with a host's TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsTrouble {
+    /// Nobody that is trusted vouches for its certificate.
+    UnknownAuthority,
+    /// Its certificate is for other names.
+    WrongName,
+    /// Its certificate is not valid any more, or not yet.
+    Expired,
+    /// Its certificate is no good for another reason.
+    Certificate,
+    /// What answers does not speak TLS: most likely it speaks plain HTTP.
+    NoTls,
+    /// It ended the handshake: no common version, or it wants a certificate of ours.
+    Refused,
+}
+
+/// Whether readings of the same thing came out differently: then something on the way changes the bytes, and another
+/// try may be better.
+fn differ(found: &[String]) -> bool {
+    found.windows(2).any(|two| two[0] != two[1])
+}
+
+fn told_of_readings(expected: &Digest, found: &[String]) -> String {
+    match found {
+        [] | [_] => {
+            let found = found.first().map_or("other bytes", String::as_str);
+            format!("expected {expected}, it is {found}; it was not passed on")
+        }
+        [first, ..] if !differ(found) => format!(
+            "read {} times, and it is {first} each time instead of {expected}: what is stored there is damaged, push it \
+             there again; it was not passed on",
+            found.len()
+        ),
+        _ => format!(
+            "read {} times, and it came differently ({}) instead of {expected}: something on the way changes it, such as a \
+             proxy or a cache; it was not passed on, run the same command again",
+            found.len(),
+            found.join(", ")
+        ),
+    }
 }
 
 /// A signal that asks the step to end.
@@ -152,16 +234,32 @@ impl Error {
             Self::SourceMissing { .. } => ExitStatus::SourceMissing,
             Self::Registry(error) => error.exit_status(),
             Self::Partly { source, .. } => source.exit_status(),
-            Self::Network { .. } => ExitStatus::Temporary,
+            Self::Network { .. } | Self::Silence { .. } | Self::TimedOut { .. } => ExitStatus::Temporary,
+            Self::WrongBytes { found, .. } if differ(found) => ExitStatus::Temporary,
             Self::Interrupted(Signal::Interrupt) => ExitStatus::Interrupted,
             Self::Interrupted(Signal::Terminate) => ExitStatus::Terminated,
             Self::Protocol { .. }
             | Self::NoManifest { .. }
+            | Self::Tls { .. }
+            | Self::WrongBytes { .. }
             | Self::DigestMismatch { .. }
             | Self::Malformed { .. }
             | Self::Credentials(_)
             | Self::File { .. }
             | Self::Other(_) => ExitStatus::Failed,
+        }
+    }
+
+    /// Whether no whole answer came, which another try may change.
+    pub fn is_network(&self) -> bool {
+        matches!(self, Self::Network { .. } | Self::Silence { .. })
+    }
+
+    /// The time for which a host said nothing.
+    pub fn silence(&self) -> Duration {
+        match self {
+            Self::Silence { waited, .. } => *waited,
+            _ => Duration::ZERO,
         }
     }
 
@@ -203,6 +301,22 @@ fn is_unsafe_to_print(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wrong_bytes_are_damage_if_they_are_the_same_each_time() {
+        let wrong = |found: &[&str]| Error::WrongBytes {
+            what: "blob of r.example/app".to_owned(),
+            expected: Digest::of(b""),
+            found: found.iter().map(|&text| text.to_owned()).collect(),
+        };
+        let same = wrong(&["sha256:1", "sha256:1", "sha256:1"]);
+        assert!(same.to_string().contains("read 3 times") && same.to_string().contains("damaged"), "{same}");
+        assert_eq!(same.exit_status(), ExitStatus::Failed);
+        let different = wrong(&["sha256:1", "only 5 bytes", "sha256:1"]);
+        assert!(different.to_string().contains("(sha256:1, only 5 bytes, sha256:1)"), "{different}");
+        assert_eq!(different.exit_status(), ExitStatus::Temporary);
+        assert_eq!(wrong(&["sha256:1"]).exit_status(), ExitStatus::Failed);
+    }
 
     #[test]
     fn text_of_a_registry_stays_on_its_line() {

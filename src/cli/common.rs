@@ -34,6 +34,10 @@ pub struct CommonArgs {
     /// How often a request that failed for a passing reason (no connection, 429, 5xx) is sent again.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=20), help_heading = "Registries")]
     pub retries: u32,
+    /// The time that the step may take in all (`90s`, `10m`, `1h30m`): after that it ends with status 6, no tag moved
+    /// half-way and its uploads cancelled. Without it, a registry that says nothing is given up after two minutes.
+    #[arg(long, value_name = "DURATION", value_parser = super::duration::parse, help_heading = "Registries")]
+    pub timeout: Option<super::duration::Limit>,
     /// The largest manifest that is read, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = crate::registry::client::MANIFEST_LIMIT, value_parser = clap::value_parser!(u64).range(1..=1 << 30), help_heading = "Registries")]
     pub max_manifest_size: u64,

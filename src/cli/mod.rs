@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod changes;
 pub mod ci_annotations;
 pub mod common;
+pub mod duration;
 mod failing;
 pub mod github_action;
 pub mod index;

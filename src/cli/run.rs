@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::common::{CommonArgs, OutputForm, ResultArgs, WriteArgs, paths};
+use super::duration::Limit;
 use super::failing::Failing;
 use super::github_action::{self, Asked};
 use super::promote::{comma_separated, reference};
@@ -33,8 +34,8 @@ use crate::steps::promote_list::Line;
 use crate::steps::{append, bundle, digest, index, inspect, mutate, promote, tag};
 use crate::transfer::options::Bulk;
 
-/// When a signal ends a step, open uploads are cancelled for no longer than this.
-const CANCEL_LIMIT: Duration = Duration::from_secs(2);
+/// When a step ends, open uploads are cancelled for no longer than this.
+const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 /// The results that steps without a base give.
 pub(super) const RESULT_KEYS: [ResultKey; 8] = [
     ResultKey::Digest,
@@ -233,14 +234,18 @@ async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
     };
     // What is wrong with the words is said before anything else is tried.
     let work = work(step, lines.as_deref(), &context, &files, format);
+    let mut signals = Signals::new()?;
     let told = tokio::select! {
         biased;
-        signal = signal() => Err(Error::Interrupted(signal?)),
+        signal = signals.next() => Err(Error::Interrupted(signal)),
+        limit = over(common.timeout.as_ref()) => Err(Error::TimedOut { limit }),
         told = work => told,
     };
     context.progress.finish();
-    if told.is_err() {
-        context.client.cancel_open_uploads(CANCEL_LIMIT).await;
+    // Of a list, some images may have failed. Whoever signals twice wants no kindness to the registry.
+    tokio::select! {
+        () = context.client.cancel_open_uploads(CANCEL_LIMIT) => {}
+        _ = signals.next() => {}
     }
     match told? {
         Told::Outcome(outcome) => {
@@ -373,6 +378,10 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
         let console = console.clone();
         Arc::new(move |line: &str| console.request(line)) as crate::registry::client::Trace
     });
+    let warn = {
+        let console = console.clone();
+        Some(Arc::new(move |text: &str| console.warn(text)) as crate::registry::client::Trace)
+    };
     let trust = Trust { directories: paths(&common.ca_dir), files: paths(&common.ca_file) };
     // What is wrong with these is said now, not at the first host that speaks TLS.
     trust.check()?;
@@ -383,6 +392,7 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
         insecure_registries: common.insecure_registries(),
         manifest_limit: common.max_manifest_size,
         trace,
+        warn,
     });
     let general = paths(&common.auth_dir);
     let of_source = paths(&common.source_auth_dir);
@@ -403,22 +413,54 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
     })
 }
 
-/// Waits for a signal that asks the step to end.
-async fn signal() -> Result<Signal> {
-    #[cfg(unix)]
-    {
+/// Waits until the time of a step is over, for ever if it has no limit; the limit.
+async fn over(limit: Option<&Limit>) -> String {
+    match limit {
+        Some(limit) => {
+            tokio::time::sleep(limit.time).await;
+            limit.text.clone()
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The signals that ask a step to end.
+#[cfg(unix)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let fail = |error| Error::Other(format!("signals can't be listened to: {error}"));
-        let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
-        Ok(tokio::select! {
-            _ = terminate.recv() => Signal::Terminate,
-            _ = interrupt.recv() => Signal::Interrupt,
-        })
+        let terminate = signal(SignalKind::terminate()).map_err(fail)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+        Ok(Self { terminate, interrupt })
     }
-    #[cfg(not(unix))]
-    {
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::Terminate,
+            _ = self.interrupt.recv() => Signal::Interrupt,
+        }
+    }
+}
+
+/// The signals that ask a step to end.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Signal {
         let _ = tokio::signal::ctrl_c().await;
-        Ok(Signal::Interrupt)
+        Signal::Interrupt
     }
 }

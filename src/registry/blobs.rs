@@ -9,10 +9,11 @@ use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, RANGE};
 use url::Url;
 
+use super::error::advised;
 use super::http::Load;
 use super::ranges::{Ahead, Next, Pace};
 use super::repository::{Call, Repository, Room};
-use super::retry;
+use super::retry::{Budget, Failure};
 use super::transport::Answer;
 use crate::error::Error;
 use crate::image::descriptor::Descriptor;
@@ -20,6 +21,15 @@ use crate::image::digest::Digest;
 
 /// Of the URLs of a foreign layer no more are tried.
 const URLS_TRIED: usize = 3;
+
+/// How a blob is read, and what all readings of it may fail together.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// What may fail.
+    pub budget: Budget,
+    /// By a connection that nobody used before, and past caches: the bytes that came last were wrong.
+    pub afresh: bool,
+}
 
 /// A blob being read. It is resumed by Range when its connection breaks; its bytes are not checked here.
 pub struct BlobReader {
@@ -32,8 +42,7 @@ pub struct BlobReader {
     /// Bytes to drop first: the server began at 0 although asked to begin later.
     skip: u64,
     answer: Option<Answer>,
-    /// Failures since the last byte came.
-    failures: u32,
+    reading: Reading,
     /// Where a body ended in good order, before the blob's end.
     ended_at: Option<u64>,
     /// The blob's size in bytes.
@@ -52,7 +61,8 @@ impl Repository {
     /// # Errors
     /// An answer other than "there" and "not there".
     pub async fn head_blob(&self, digest: &Digest, room: Room) -> Result<Option<BlobPresence>, Error> {
-        let answer = self.ask_blob(Method::HEAD, digest, (0, None), Load::Light, room).await?;
+        let question = Question { method: Method::HEAD, digest, range: (0, None), load: Load::Light, room };
+        let answer = self.ask_blob(question, None, &self.budget()).await?;
         match answer.status().as_u16() {
             200 => {
                 let size = answer.header(CONTENT_LENGTH).and_then(|size| size.parse().ok());
@@ -70,8 +80,8 @@ impl Repository {
     ///
     /// # Errors
     /// The blob is not there, or can't be had.
-    pub async fn open_blob(&self, blob: &Descriptor, offset: u64) -> Result<BlobReader, Error> {
-        let mut reader = BlobReader::new(self.clone(), blob.digest.clone(), offset);
+    pub async fn open_blob(&self, blob: &Descriptor, offset: u64, reading: &Reading) -> Result<BlobReader, Error> {
+        let mut reader = BlobReader::new(self.clone(), blob.digest.clone(), offset, reading.clone());
         reader.size = blob.size;
         let Err(error) = reader.open().await else { return Ok(reader) };
         let is_missing = matches!(&error, Error::Registry(error) if error.status == 404);
@@ -81,30 +91,19 @@ impl Repository {
                 return Ok(reader);
             }
         }
-        Err(error)
+        if !is_missing {
+            return Err(error);
+        }
+        Err(advised(error, "its manifest is there and this blob is not: the source is damaged, or was copied in part"))
     }
 
-    async fn ask_blob(
-        &self,
-        method: Method,
-        digest: &Digest,
-        range: Range,
-        load: Load,
-        room: Room,
-    ) -> Result<Answer, Error> {
-        let url = self.url(&format!("blobs/{digest}")).await?;
-        self.ask_blob_at(url, method, digest, range, load, room).await
-    }
-
-    async fn ask_blob_at(
-        &self,
-        url: Url,
-        method: Method,
-        digest: &Digest,
-        (offset, until): Range,
-        load: Load,
-        room: Room,
-    ) -> Result<Answer, Error> {
+    /// Asks for a blob here, or `elsewhere`.
+    async fn ask_blob(&self, question: Question<'_>, elsewhere: Option<Url>, budget: &Budget) -> Result<Answer, Error> {
+        let Question { method, digest, range: (offset, until), load, room } = question;
+        let url = match elsewhere {
+            Some(url) => url,
+            None => self.url(&format!("blobs/{digest}")).await?,
+        };
         let end = until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
         let range: Option<(HeaderName, HeaderValue)> = (offset > 0 || until.is_some())
             .then(|| HeaderValue::from_str(&format!("bytes={offset}-{end}")).ok().map(|range| (RANGE, range)))
@@ -119,8 +118,17 @@ impl Repository {
             room,
             origin: self.origin().await?,
         };
-        self.call(call).await
+        self.call_within(call, budget).await
     }
+}
+
+/// What is asked of a blob, and how.
+struct Question<'a> {
+    method: Method,
+    digest: &'a Digest,
+    range: Range,
+    load: Load,
+    room: Room,
 }
 
 /// From this byte on, before that one if there is an end.
@@ -134,7 +142,7 @@ pub struct BlobPresence {
 }
 
 impl BlobReader {
-    fn new(repository: Repository, digest: Digest, offset: u64) -> Self {
+    fn new(repository: Repository, digest: Digest, offset: u64, reading: Reading) -> Self {
         Self {
             repository,
             digest,
@@ -142,19 +150,22 @@ impl BlobReader {
             offset,
             skip: 0,
             answer: None,
-            failures: 0,
+            is_single: reading.afresh,
+            reading,
             ended_at: None,
             size: 0,
             until: None,
             pace: Pace::new(),
             ahead: None,
-            is_single: false,
         }
     }
 
     /// A reader of the bytes from `start` to before `end`.
     pub(super) fn part(repository: Repository, digest: Digest, start: u64, end: u64) -> Self {
-        Self { size: end, until: Some(end), is_single: true, ..Self::new(repository, digest, start) }
+        // Who asks for parts reads on by one connection where they fail: one retry is enough.
+        let budget = Budget::new(repository.client.options().retries.min(1));
+        let reading = Reading { budget, afresh: false };
+        Self { size: end, until: Some(end), is_single: true, ..Self::new(repository, digest, start, reading) }
     }
 
     /// Opens a part.
@@ -173,13 +184,13 @@ impl BlobReader {
 
     async fn open(&mut self) -> Result<(), Error> {
         // A redirect's target may live for minutes only: each try begins at the registry again.
-        let repository = &self.repository;
-        let range = (self.offset, self.until);
-        let load = Load::of_answer(self.size.saturating_sub(self.offset));
-        let answer = match self.elsewhere.clone() {
-            Some(url) => repository.ask_blob_at(url, Method::GET, &self.digest, range, load, Room::Held).await?,
-            None => repository.ask_blob(Method::GET, &self.digest, range, load, Room::Held).await?,
+        let load = match self.reading.afresh {
+            true => Load::Afresh,
+            false => Load::of_answer(self.size.saturating_sub(self.offset)),
         };
+        let range = (self.offset, self.until);
+        let question = Question { method: Method::GET, digest: &self.digest, range, load, room: Room::Held };
+        let answer = self.repository.ask_blob(question, self.elsewhere.clone(), &self.reading.budget).await?;
         self.skip = match answer.status().as_u16() {
             206 if starts_at(&answer, self.offset) => 0,
             200 => self.offset,
@@ -214,12 +225,11 @@ impl BlobReader {
                     if chunk.is_empty() {
                         continue;
                     }
-                    self.failures = 0;
-                    self.offset += chunk.len() as u64;
+                    self.advance(chunk.len());
                     return Ok(Some(chunk));
                 }
                 Ok(None) => return Ok(None),
-                Err(error @ Error::Network { .. }) => self.wait_to_resume(error).await?,
+                Err(error) if error.is_network() => self.wait_to_resume(error).await?,
                 Err(error) => return Err(error),
             }
         }
@@ -258,8 +268,7 @@ impl BlobReader {
             // What the first connection holds beyond this is not needed.
             self.answer = None;
             if let Next::Piece(piece) = ahead.next(&self.repository, &self.digest).await {
-                self.failures = 0;
-                self.offset += piece.len() as u64;
+                self.advance(piece.len());
                 return Some(piece);
             }
             self.is_single = true;
@@ -273,10 +282,16 @@ impl BlobReader {
         None
     }
 
+    fn advance(&mut self, bytes: usize) {
+        self.offset += bytes as u64;
+        self.reading.budget.progress(self.offset, self.size);
+    }
+
     fn too_short(&self) -> Error {
-        Error::Malformed {
-            what: format!("blob {} of {}", self.digest, self.repository.name()),
-            reason: format!("it ends after {} bytes, before the size that its descriptor says", self.offset),
+        Error::WrongBytes {
+            what: format!("blob of {}", self.repository.name()),
+            expected: self.digest.clone(),
+            found: vec![format!("no more than {} of {} bytes", self.offset, self.size)],
         }
     }
 
@@ -289,19 +304,18 @@ impl BlobReader {
             return Err(self.too_short());
         }
         let error = Error::Network {
-            operation: format!("GET blob {} of {}", self.digest.short(), self.repository.name()),
-            reason: format!("the body ended after {} bytes", self.offset),
+            operation: "its body".to_owned(),
+            reason: format!("it ended after {} bytes", self.offset),
         };
         self.wait_to_resume(error).await
     }
 
     async fn wait_to_resume(&mut self, error: Error) -> Result<(), Error> {
         self.answer = None;
-        self.failures += 1;
-        if self.failures > self.repository.client.options().retries {
-            return Err(error);
-        }
-        tokio::time::sleep(retry::backoff(self.failures)).await;
+        let Some(wait) = self.reading.budget.fail(Failure::Unanswered(error.silence())) else {
+            return Err(self.repository.unanswered(error, &format!("GET blob {}", self.digest.short())));
+        };
+        tokio::time::sleep(wait).await;
         Ok(())
     }
 }

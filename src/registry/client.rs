@@ -1,7 +1,7 @@
 //! The client of all registries that a step talks to: connections, hosts, and what is shared between them.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use url::Url;
 
 use super::host::{Host, is_loopback};
 use super::http::{Http, Load};
-use super::ranges;
+use super::pace::Flow;
 use super::repository::Repository;
 use super::tls::{self, Trust, Verification};
 use super::transport::STALL_TIMEOUT;
+use super::{ranges, retry};
 use crate::error::Error;
 
 /// The largest manifest that is read unless the user says otherwise (distribution specification, "Pushing Manifests").
@@ -37,6 +38,8 @@ pub struct Options {
     pub manifest_limit: u64,
     /// Told of every request.
     pub trace: Option<Trace>,
+    /// Told of what is odd and was got over.
+    pub warn: Option<Trace>,
 }
 
 /// The client. Clones are the same client.
@@ -56,6 +59,10 @@ struct Inner {
     unverified: OnceLock<Http>,
     open_uploads: Mutex<HashMap<Url, Repository>>,
     parts: Arc<Semaphore>,
+    /// The bodies that are being read.
+    reading: Arc<AtomicUsize>,
+    /// All pauses that registries have asked for.
+    paused: Mutex<Duration>,
 }
 
 impl Client {
@@ -70,6 +77,8 @@ impl Client {
             unverified: OnceLock::new(),
             open_uploads: Mutex::new(HashMap::new()),
             parts: ranges::room(),
+            reading: Arc::default(),
+            paused: Mutex::default(),
         };
         Self { inner: Arc::new(inner), apart: None }
     }
@@ -163,6 +172,34 @@ impl Client {
         if let Some(trace) = &self.inner.options.trace {
             trace(&line());
         }
+    }
+
+    /// Says something that the user should know, though it was got over.
+    pub(super) fn warn(&self, text: &str) {
+        if let Some(warn) = &self.inner.options.warn {
+            warn(text);
+        }
+    }
+
+    /// One more body is read.
+    pub(super) fn flow(&self) -> Flow {
+        Flow::beside(&self.inner.reading)
+    }
+
+    /// Lets all requests to `host` wait, if it asks for that; whether so long a wait is borne, and all of them together.
+    pub(super) fn pause(&self, host: &Host, wait: Option<Duration>) -> bool {
+        let Some(wait) = wait else { return true };
+        if wait > retry::LONGEST_RETRY_AFTER {
+            return false;
+        }
+        let mut paused = self.inner.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = host.pause_would_add(wait);
+        if *paused + more > retry::PAUSES_LIMIT {
+            return false;
+        }
+        *paused += more;
+        host.pause(wait);
+        true
     }
 
     /// Remembers an upload that must be cancelled if the step ends before it is complete.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::error::{ExitStatus, printable};
+use crate::error::{Error, ExitStatus, printable};
 
 /// An answer of a registry or of its token service that is an error.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct RegistryError {
     pub details: Vec<Detail>,
     /// What to do next, where something better than the general advice is known.
     pub advice: Option<String>,
+    /// It may pass, though its status does not say so.
+    pub may_pass: bool,
 }
 
 /// One entry of a registry's error body.
@@ -89,10 +91,15 @@ impl RegistryError {
     /// The exit status that this answer ends the process with.
     pub fn exit_status(&self) -> ExitStatus {
         match self.status {
-            _ if self.is_temporary() => ExitStatus::Temporary,
+            _ if self.is_temporary() || self.may_pass => ExitStatus::Temporary,
             401 | 403 => ExitStatus::Credentials,
             _ => ExitStatus::Failed,
         }
+    }
+
+    /// What to do next.
+    pub fn advice(&self) -> Option<&str> {
+        self.advice.as_deref().or_else(|| self.general_advice())
     }
 
     fn general_advice(&self) -> Option<&'static str> {
@@ -107,11 +114,29 @@ impl RegistryError {
             405 => {
                 Some("the registry does not allow this: it may be read-only or a mirror, or the tag may be immutable")
             }
+            409 => Some(
+                "somebody else may be writing it at this moment, or the tag is immutable: look what it names now, and run the \
+                 same command again",
+            ),
             413 => Some("the registry, or a proxy in front of it, limits the size of a request"),
             429 => Some("wait and run the same command again, or lower --jobs; what was copied is kept"),
+            507 => {
+                Some("the registry has no room left, or the quota of this repository is used up: ask whoever runs it")
+            }
             500..=599 => Some("run the same command again; what was copied is kept"),
             _ => None,
         }
+    }
+}
+
+/// The same error with advice that knows more, if it is the registry's.
+pub fn advised(error: Error, advice: &str) -> Error {
+    match error {
+        Error::Registry(mut error) => {
+            error.advice = Some(advice.to_owned());
+            Error::Registry(error)
+        }
+        other => other,
     }
 }
 
@@ -135,7 +160,7 @@ impl fmt::Display for RegistryError {
         for detail in self.details.iter().filter(|detail| !(detail.code.is_empty() && detail.message.is_empty())) {
             write!(f, ": {detail}")?;
         }
-        if let Some(advice) = self.advice.as_deref().or_else(|| self.general_advice()) {
+        if let Some(advice) = self.advice() {
             write!(f, "; {advice}")?;
         }
         Ok(())
@@ -164,6 +189,7 @@ mod tests {
             status: 403,
             details: parse_details(br#"{"errors":[{"code":"DENIED","message":"not yours"}]}"#),
             advice: None,
+            may_pass: false,
         };
         assert_eq!(
             error.to_string(),

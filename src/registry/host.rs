@@ -1,7 +1,7 @@
 //! What is known of one registry host: how it is reached, how busy it may be kept, what it was seen to do.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ pub struct Host {
     pub(super) tokens: Mutex<HashMap<TokenKey, TokenSlot>>,
     /// What a mount from the destination repository itself was seen to say.
     self_mount: Mutex<SelfMount>,
+    /// It has answered something.
+    has_answered: AtomicBool,
     /// Uploads are cut into chunks of this many bytes; 0 for one request per blob.
     chunk_size: AtomicU64,
 }
@@ -96,6 +98,7 @@ impl Host {
             challenge: Mutex::new(None),
             tokens: Mutex::new(HashMap::new()),
             self_mount: Mutex::new(SelfMount::Unknown),
+            has_answered: AtomicBool::new(false),
             chunk_size: AtomicU64::new(0),
         }
     }
@@ -144,6 +147,12 @@ impl Host {
         }
     }
 
+    /// How much longer than before a pause makes all requests wait.
+    pub(super) fn pause_would_add(&self, wait: Duration) -> Duration {
+        let left = locked(&self.pause_until).map(|until| until.saturating_duration_since(Instant::now()));
+        wait.saturating_sub(left.unwrap_or_default())
+    }
+
     /// Lets all requests to this host wait.
     pub(super) fn pause(&self, wait: Duration) {
         let until = Instant::now() + wait;
@@ -151,6 +160,15 @@ impl Host {
         if pause.is_none_or(|earlier| earlier < until) {
             *pause = Some(until);
         }
+    }
+
+    /// Whether it has answered anything yet.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn learn_answer(&self) {
+        self.has_answered.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn challenge(&self) -> Option<Challenge> {
@@ -216,6 +234,15 @@ mod tests {
         ] {
             assert_eq!(is_loopback(&text.parse().unwrap()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_pause_within_a_pause_adds_what_is_longer() {
+        let host = Host::new("r", 1);
+        assert_eq!(host.pause_would_add(Duration::from_secs(10)), Duration::from_secs(10));
+        host.pause(Duration::from_secs(10));
+        assert_eq!(host.pause_would_add(Duration::from_secs(5)), Duration::ZERO);
+        assert!(host.pause_would_add(Duration::from_secs(30)) < Duration::from_secs(21));
     }
 
     #[test]

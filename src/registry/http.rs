@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -52,6 +53,8 @@ pub enum Load {
     /// A blob: it has a connection for itself as long as it takes. HTTP/2's windows would hold an upload to some 64 kB for
     /// each round trip, and one connection all of them to what one is given.
     Heavy,
+    /// Anything, on a new connection, which serves nobody after: the last one was closed, or its bytes were wrong.
+    Afresh,
 }
 
 impl Load {
@@ -94,6 +97,8 @@ pub struct Http {
     single: Pool<Connector, Body>,
     /// All other requests.
     shared: Pool<Connector, Body>,
+    /// Requests that want a new connection each.
+    fresh: Pool<Connector, Body>,
     connector: Connector,
 }
 
@@ -130,7 +135,9 @@ impl Http {
             .http2_initial_connection_window_size(SHARED_WINDOWS)
             .http2_keep_alive_interval(ALIVE_INTERVAL)
             .http2_keep_alive_timeout(ALIVE_INTERVAL);
-        Self { single: builder.build(connector.clone()), shared: builder.build(sharing), connector }
+        let (single, shared) = (builder.build(connector.clone()), builder.build(sharing));
+        let fresh = builder.pool_max_idle_per_host(0).build(connector.clone());
+        Self { single, shared, fresh, connector }
     }
 
     /// Sends a request; the head of its answer.
@@ -152,9 +159,16 @@ impl Http {
         {
             request.headers_mut().insert(PROXY_AUTHORIZATION, login);
         }
-        let shares = load == Load::Light || self.connector.is_one_at_a_time(request.uri());
-        let pool = if shares { &self.shared } else { &self.single };
-        pool.request(request).await
+        let pool = match load {
+            Load::Afresh => &self.fresh,
+            Load::Heavy if !self.connector.is_one_at_a_time(request.uri()) => &self.single,
+            Load::Light | Load::Heavy => &self.shared,
+        };
+        let result = pool.request(request).await;
+        if let Some(answered) = result.as_ref().ok().and_then(|response| response.extensions().get::<Answered>()) {
+            answered.0.store(true, Ordering::Relaxed);
+        }
+        result
     }
 
     /// Opens connections to the host of `uri` for as many requests that are about to come as `lacking` says, if each will
@@ -166,6 +180,20 @@ impl Http {
             self.connector.hosts().entry(host_of(uri)).or_default().expected += lacking();
         }
     }
+}
+
+/// Whether a connection has carried an answer.
+#[derive(Clone, Default)]
+struct Answered(Arc<AtomicBool>);
+
+/// Whether the connection that a request failed on was a kept one, which had carried answers before: most likely the
+/// server closed it in the meantime, and never saw the request.
+pub fn was_kept(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut found = http::Extensions::new();
+    if let Some(connected) = error.connect_info() {
+        connected.get_extras(&mut found);
+    }
+    found.get::<Answered>().is_some_and(|answered| answered.0.load(Ordering::Relaxed))
 }
 
 fn host_of(uri: &Uri) -> String {
@@ -320,6 +348,7 @@ struct Stream {
     io: Box<dyn Io>,
     /// The other end is a proxy, which is told whole addresses.
     to_proxy: bool,
+    answered: Answered,
 }
 
 trait Io: Read + Write + Connection + Unpin + Send {}
@@ -328,13 +357,13 @@ impl<T: Read + Write + Connection + Unpin + Send> Io for T {}
 
 impl Stream {
     fn new(io: impl Io + 'static, to_proxy: bool) -> Self {
-        Self { io: Box::new(io), to_proxy }
+        Self { io: Box::new(io), to_proxy, answered: Answered::default() }
     }
 }
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        self.io.connected().proxy(self.to_proxy)
+        self.io.connected().proxy(self.to_proxy).extra(self.answered.clone())
     }
 }
 

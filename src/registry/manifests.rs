@@ -2,6 +2,8 @@
 //!
 //! Distribution specification, "Pulling manifests" and "Pushing Manifests".
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::Method;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -9,6 +11,7 @@ use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue
 use super::error::parse_details;
 use super::http::Load;
 use super::repository::{Call, Repository, Room};
+use super::retry::{self, Budget};
 use super::transport::Answer;
 use crate::error::{Error, printable};
 use crate::image::descriptor::Descriptor;
@@ -19,6 +22,11 @@ use crate::image::reading::Shape;
 
 /// The header that names the digest of what an answer holds.
 const CONTENT_DIGEST: &str = "docker-content-digest";
+
+/// A manifest that comes wrong is read so often in all, before that is final.
+const READINGS: usize = 3;
+/// So long it is waited for what a tag names after it was written without an answer.
+const SETTLE_LIMIT: Duration = Duration::from_secs(15);
 
 /// What a registry says about a tag or digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +54,11 @@ impl Repository {
     /// # Errors
     /// Any answer but "there", "not there" and "not for you to know".
     pub async fn head_manifest(&self, reference: &str) -> Result<Presence, Error> {
-        let answer = self.ask_manifest(Method::HEAD, reference).await?;
+        self.seen_manifest(reference, self.ask_manifest(Method::HEAD, reference, Load::Light).await?).await
+    }
+
+    /// What the answer to a HEAD says.
+    async fn seen_manifest(&self, reference: &str, answer: Answer) -> Result<Presence, Error> {
         match answer.status().as_u16() {
             200 => {}
             404 => return Ok(Presence::Absent),
@@ -90,15 +102,42 @@ impl Repository {
         })
     }
 
-    /// A manifest, and whether a digest vouches for its bytes: the one that was asked for, or that the registry names.
+    /// A manifest, and whether a digest vouches for its bytes: the one that was asked for, or that the registry names. What
+    /// comes wrong is read again, on another connection, before that is final.
     async fn read_manifest(&self, reference: &str, asked: Asked<'_>) -> Result<Option<(Manifest, bool)>, Error> {
-        let operation = format!("GET manifest {reference}");
-        let answer = self.ask_manifest(Method::GET, reference).await?;
-        match answer.status().as_u16() {
-            200 => {}
-            404 => return Ok(None),
-            _ => return Err(self.error(answer, &operation).await),
+        let limit = READINGS.min(self.retries() as usize + 1);
+        let mut found = Vec::new();
+        loop {
+            let load = if found.is_empty() { Load::Light } else { Load::Afresh };
+            let answer = self.ask_manifest(Method::GET, reference, load).await?;
+            match answer.status().as_u16() {
+                200 => {}
+                404 => return Ok(None),
+                _ => return Err(self.error(answer, &format!("GET manifest {reference}")).await),
+            }
+            match self.read_answer(reference, answer, asked).await {
+                Ok(read) => return Ok(Some(read)),
+                Err(Error::DigestMismatch { what, expected, actual }) => {
+                    found.push(actual.to_string());
+                    if found.len() >= limit {
+                        return Err(Error::WrongBytes { what, expected, found });
+                    }
+                }
+                Err(error) => {
+                    // An error page, or one that is longer than what was meant.
+                    let is_other = matches!(error, Error::NoManifest { .. })
+                        || asked.size.is_some() && matches!(error, Error::Malformed { .. });
+                    if !is_other && !error.is_network() || found.len() + 1 >= limit {
+                        return Err(error);
+                    }
+                    found.push("what is no manifest".to_owned());
+                }
+            }
+            tokio::time::sleep(retry::backoff(1)).await;
         }
+    }
+
+    async fn read_answer(&self, reference: &str, answer: Answer, asked: Asked<'_>) -> Result<(Manifest, bool), Error> {
         let said = content_digest(&answer);
         let content_type = answer.header(CONTENT_TYPE).unwrap_or_default().to_owned();
         let what = format!("manifest {reference} of {}", self.name());
@@ -113,21 +152,25 @@ impl Repository {
             }
             (other, _) => other,
         })?;
-        // The digest that was asked for must hold; so must the one that the registry names by itself.
-        let expected: Vec<Digest> = reference.parse().ok().into_iter().chain(said).collect();
-        let mismatch = |wrong: &Digest, actual| Err(Error::DigestMismatch { what, expected: wrong.clone(), actual });
-        let manifest = match self.manifest_of(reference, &content_type, bytes.clone()) {
-            Ok(manifest) => manifest,
-            // Bytes that are not those that were meant say nothing of these.
-            Err(error) => match expected.iter().find(|expected| expected.same_algorithm_of(&bytes) != **expected) {
-                Some(wrong) => return mismatch(wrong, wrong.same_algorithm_of(&bytes)),
-                None => return Err(error),
-            },
-        };
-        if let Some(wrong) = expected.iter().find(|expected| !manifest.is(expected)) {
-            return mismatch(wrong, manifest.digest);
+        // Asked by digest, the bytes prove themselves, whatever a header says of them. Asked by tag, the digest that the
+        // registry names by itself must hold.
+        let named: Option<Digest> = reference.parse().ok();
+        let expected = named.as_ref().or(said.as_ref());
+        if let Some(wrong) = expected.filter(|expected| expected.same_algorithm_of(&bytes) != **expected) {
+            // Bytes that are not those that were meant say nothing of these. (Those of schema 1 have a digest of their own.)
+            let manifest = self.manifest_of(reference, &content_type, bytes.clone()).ok();
+            if !manifest.is_some_and(|manifest| manifest.is(wrong)) {
+                let what = if named.is_some() { what } else { format!("{what}, by its Docker-Content-Digest") };
+                let actual = wrong.same_algorithm_of(&bytes);
+                return Err(Error::DigestMismatch { what, expected: wrong.clone(), actual });
+            }
         }
-        Ok(Some((manifest, !expected.is_empty())))
+        let manifest = self.manifest_of(reference, &content_type, bytes)?;
+        if let Some(said) = said.as_ref().filter(|said| !manifest.is(said)) {
+            self.client
+                .warn(&format!("{what}: its Docker-Content-Digest says {said}; its bytes are what was asked for"));
+        }
+        Ok((manifest, expected.is_some()))
     }
 
     /// The manifest that an answer's bytes are.
@@ -176,33 +219,84 @@ impl Repository {
             room: Room::Wait,
             origin: self.origin().await?,
         };
-        let answer = self.call(call).await?;
+        let answer = match self.call(call).await {
+            Ok(answer) => answer,
+            Err(error) => return self.settle(reference, manifest, error).await,
+        };
         if !answer.status().is_success() {
             return Err(self.error(answer, &operation).await);
         }
         if let Some(stored) = content_digest(&answer)
             && !manifest.is(&stored)
         {
-            let what = format!("manifest {reference} as {} says it stored it", self.name());
-            return Err(Error::DigestMismatch { what, expected: manifest.digest.clone(), actual: stored });
+            answer.discard().await;
+            let operation = format!("{operation} of {}", self.name());
+            let (is_there, now) = self.named_now(reference, manifest).await;
+            if is_there {
+                self.client.warn(&format!("{operation}: the answer names {stored}, but {} is there", manifest.digest));
+                return Ok(());
+            }
+            let reason = format!("the answer says that {stored} was stored instead of {}; {now}", manifest.digest);
+            return Err(Error::Protocol { operation, reason });
         }
         answer.discard().await;
         Ok(())
     }
 
-    async fn ask_manifest(&self, method: Method, reference: &str) -> Result<Answer, Error> {
-        let headers: [(HeaderName, HeaderValue); 1] = [(ACCEPT, HeaderValue::from_static(ACCEPT_MANIFEST))];
-        let call = Call {
+    /// What became of a manifest whose writing was answered by nothing, or by errors that say little: asked once.
+    async fn settle(&self, reference: &str, manifest: &Manifest, error: Error) -> Result<(), Error> {
+        let may_be_done = error.is_network() || matches!(&error, Error::Registry(error) if error.is_temporary());
+        if !may_be_done {
+            return Err(error);
+        }
+        let (is_there, now) = self.named_now(reference, manifest).await;
+        if is_there {
+            self.client.warn(&format!("{error}; but it is done: {now}"));
+            return Ok(());
+        }
+        Err(match error {
+            Error::Network { operation, reason } => Error::Network { operation, reason: format!("{reason}; {now}") },
+            Error::Silence { operation, reason, waited } => {
+                Error::Silence { operation, reason: format!("{reason}; {now}"), waited }
+            }
+            Error::Registry(mut error) => {
+                error.advice = Some(error.advice().map_or(now.clone(), |advice| format!("{advice}; {now}")));
+                Error::Registry(error)
+            }
+            other => other,
+        })
+    }
+
+    /// Whether a tag or digest names `manifest` at this moment, by asking once, and what to say of it.
+    async fn named_now(&self, reference: &str, manifest: &Manifest) -> (bool, String) {
+        let asked = async {
+            let call = self.manifest_call(Method::HEAD, reference, Load::Afresh).await?;
+            let answer = self.call_patiently(call, &Budget::new(0), SETTLE_LIMIT).await?;
+            self.seen_manifest(reference, answer).await
+        };
+        match asked.await {
+            Ok(Presence::Present(now)) => (manifest.is(&now.digest), format!("{reference} names {} now", now.digest)),
+            Ok(Presence::Absent) => (false, format!("{reference} is not there, it was not written")),
+            Ok(Presence::Unknown) | Err(_) => (false, format!("whether {reference} was written is not known")),
+        }
+    }
+
+    async fn ask_manifest(&self, method: Method, reference: &str, load: Load) -> Result<Answer, Error> {
+        self.call(self.manifest_call(method, reference, load).await?).await
+    }
+
+    async fn manifest_call(&self, method: Method, reference: &str, load: Load) -> Result<Call<'static>, Error> {
+        static HEADERS: [(HeaderName, HeaderValue); 1] = [(ACCEPT, HeaderValue::from_static(ACCEPT_MANIFEST))];
+        Ok(Call {
             operation: format!("{method} manifest {reference}"),
             method,
             url: self.url(&format!("manifests/{reference}")).await?,
-            headers: &headers,
+            headers: &HEADERS,
             body: None,
-            load: Load::Light,
+            load,
             room: Room::Wait,
             origin: self.origin().await?,
-        };
-        self.call(call).await
+        })
     }
 }
 

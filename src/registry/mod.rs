@@ -4,13 +4,16 @@
 //! Everything that a registry sends is bounded, checked and made safe to print.
 
 pub mod blobs;
+mod call;
 pub mod challenge;
 pub mod client;
 pub mod error;
+mod handshake;
 pub mod host;
 mod http;
 pub mod location;
 pub mod manifests;
+mod pace;
 mod ranges;
 pub mod referrers;
 pub mod repository;

@@ -5,21 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
-use bytes::Bytes;
-use http::Method;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use http::header::HeaderValue;
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
+pub(super) use super::call::Call;
 use super::challenge::{self, Challenge};
 use super::client::Client;
 use super::host::{Host, Scheme, is_loopback};
 use super::http::{Body, Load};
-use super::retry;
+use super::retry::{self, Budget, Failure};
 use super::token::TokenKey;
 use super::transport::{self, Answer, Outgoing, Pulled};
 use crate::credentials::{Login, Secret};
-use crate::error::Error;
+use crate::error::{Error, TlsTrouble};
 use crate::image::reference::RegistryReference;
 
 /// What a step may do in a repository: it asks tokens for no more.
@@ -176,8 +175,7 @@ impl Repository {
     }
 
     async fn answers(&self, url: Url) -> Result<(), Error> {
-        let probe = Outgoing { method: Method::GET, url, headers: HeaderMap::new(), body: None, load: Load::Light };
-        transport::send(&self.client, &probe, None).await?.discard().await;
+        transport::send(&self.client, &Outgoing::question(url), None).await?.discard().await;
         Ok(())
     }
 
@@ -195,8 +193,10 @@ impl Repository {
         };
         let found = self.host.wants_tls.get_or_init(|| async {
             match self.answers(url).await {
-                // It does speak TLS, and the next request will tell what is wrong with its certificate.
-                Err(Error::Network { reason, .. }) => reason.contains("certificate"),
+                Err(Error::Network { .. } | Error::Silence { .. } | Error::Tls { trouble: TlsTrouble::NoTls, .. }) => {
+                    false
+                }
+                // If not well, it does speak TLS: the next request will tell what is wrong with its certificate.
                 Ok(()) | Err(_) => true,
             }
         });
@@ -292,8 +292,7 @@ impl Repository {
 
     async fn challenge_of_base(&self) -> Option<Challenge> {
         let url = self.origin().await.ok()?.join("/v2/").ok()?;
-        let outgoing = Outgoing { method: Method::GET, url, headers: HeaderMap::new(), body: None, load: Load::Light };
-        let answer = transport::send(&self.client, &outgoing, None).await.ok()?;
+        let answer = transport::send(&self.client, &Outgoing::question(url), None).await.ok()?;
         let found = challenge::from_headers(answer.headers());
         answer.discard().await;
         found
@@ -302,11 +301,40 @@ impl Repository {
     /// Sends a request that can be repeated, until it is answered with something that another try would not change.
     ///
     /// # Errors
-    /// [`Error::Network`] or [`Error::Registry`] when all tries failed for a passing reason. Any other answer, good or
-    /// bad, is the caller's to judge.
-    pub(super) async fn call(&self, mut call: Call<'_>) -> Result<Answer, Error> {
-        let retries = self.client.options().retries;
-        let mut failures: u32 = 0;
+    /// [`Error::Network`], [`Error::Silence`] or [`Error::Registry`] when all tries failed for a passing reason. Any other
+    /// answer, good or bad, is the caller's to judge.
+    pub(super) async fn call(&self, call: Call<'_>) -> Result<Answer, Error> {
+        self.call_within(call, &self.budget()).await
+    }
+
+    /// How often what failed for a passing reason is tried again.
+    pub fn retries(&self) -> u32 {
+        self.client.options().retries
+    }
+
+    /// What one piece of work here may fail.
+    pub fn budget(&self) -> Budget {
+        Budget::new(self.retries())
+    }
+
+    /// As [`Self::call`], with a budget that other requests may share.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(super) async fn call_within(&self, call: Call<'_>, budget: &Budget) -> Result<Answer, Error> {
+        self.call_patiently(call, budget, transport::ANSWER_TIMEOUT).await
+    }
+
+    /// As [`Self::call_within`], for what may take longer to be answered.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(super) async fn call_patiently(
+        &self,
+        mut call: Call<'_>,
+        budget: &Budget,
+        patience: Duration,
+    ) -> Result<Answer, Error> {
         let mut renewals = 0;
         let mut refused: Option<HeaderValue> = None;
         loop {
@@ -314,10 +342,13 @@ impl Repository {
             let room = self.room(&call.room).await?;
             self.host.wait_for_pause().await;
             let authorization = self.authorization(refused.as_ref()).await?;
-            let outgoing = call.outgoing(authorization.as_ref());
+            let outgoing = Outgoing { patience, ..call.outgoing(authorization.as_ref()) };
             let result = transport::send(&self.client, &outgoing, room).await;
             if call.url.scheme() == "http" && self.turns_out_tls(&result).await && call.use_tls() {
                 continue;
+            }
+            if result.is_ok() {
+                self.host.learn_answer();
             }
             let wait = match result {
                 Ok(answer) if answer.status() == 401 && !answer.redirected && call.is_own() && renewals < 2 => {
@@ -331,25 +362,22 @@ impl Repository {
                     }
                 }
                 Ok(answer) if transport::is_temporary(answer.status()) => {
-                    let wait = retry::retry_after(answer.headers());
-                    if failures >= retries || wait.is_some_and(|wait| wait > retry::LONGEST_RETRY_AFTER) {
+                    let asked = retry::retry_after(answer.headers());
+                    let wait = budget.fail(Failure::Status(answer.status().as_u16()));
+                    let Some(wait) = wait.filter(|_| self.client.pause(&self.host, asked)) else {
                         return Err(self.error(answer, &call.operation).await);
-                    }
-                    if let Some(wait) = wait {
-                        self.host.pause(wait);
-                    }
+                    };
                     answer.discard().await;
-                    wait.unwrap_or_default()
+                    wait.max(asked.unwrap_or_default())
                 }
                 Ok(answer) => return Ok(answer),
-                Err(error @ Error::Network { .. }) if failures >= retries => {
-                    return Err(with_operation(error, &call.operation));
-                }
-                Err(Error::Network { .. }) => Duration::ZERO,
+                Err(error) if error.is_network() => match budget.fail(Failure::Unanswered(error.silence())) {
+                    Some(wait) => wait,
+                    None => return Err(self.unanswered(error, &call.operation)),
+                },
                 Err(error) => return Err(error),
             };
-            failures += 1;
-            tokio::time::sleep(wait.max(retry::backoff(failures))).await;
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -368,12 +396,12 @@ impl Repository {
         self.host.wait_for_pause().await;
         let authorization = self.authorization(None).await?;
         let outgoing = call.outgoing(authorization.as_ref());
-        let answer = transport::stream(&self.client, &outgoing, body, pulled, length).await?;
-        if transport::is_temporary(answer.status())
-            && let Some(wait) = retry::retry_after(answer.headers()).filter(|wait| *wait <= retry::LONGEST_RETRY_AFTER)
-        {
-            self.host.pause(wait);
-        }
+        let answer = transport::stream(&self.client, &outgoing, body, pulled, length)
+            .await
+            .map_err(|error| self.unanswered(error, &call.operation))?;
+        let asked = retry::retry_after(answer.headers()).filter(|_| transport::is_temporary(answer.status()));
+        // One that is too long is not listened to: the next answer will tell.
+        self.client.pause(&self.host, asked);
         if answer.status() == 401 && call.is_own() {
             // The token died on the way. The next try needs another, and the caller knows how to begin again.
             if let (Some(sent), Some(Challenge::Bearer { realm, service, .. })) =
@@ -386,6 +414,14 @@ impl Repository {
         Ok(answer)
     }
 
+    /// Asks for something once, without listening to any pause, and doesn't care for the answer.
+    pub(super) async fn mention(&self, call: Call<'_>) {
+        let authorization = self.authorization(None).await.ok().flatten();
+        if let Ok(answer) = transport::send(&self.client, &call.outgoing(authorization.as_ref()), None).await {
+            answer.discard().await;
+        }
+    }
+
     async fn room(&self, room: &Room) -> Result<Option<OwnedSemaphorePermit>, Error> {
         match room {
             Room::Wait => self.host.permits(1).await.map(Some),
@@ -393,60 +429,35 @@ impl Repository {
         }
     }
 
+    /// An error of the network told by what we wanted, not only by the address.
+    pub(super) fn unanswered(&self, error: Error, operation: &str) -> Error {
+        let advice = if self.host.has_answered() {
+            "the registry has answered before: something in between may break long or many connections; run the same \
+             command again, what was copied is kept"
+        } else {
+            "check the name of the registry and the network, then run the same command again"
+        };
+        let told = |address: String, reason: String| {
+            // The rest of an upload's address is of no meaning to anybody but the registry.
+            let address = address.split_once("/blobs/uploads/").map_or(address.as_str(), |(before, _)| before);
+            (format!("{operation} of {} ({address})", self.name()), format!("{reason}; {advice}"))
+        };
+        match error {
+            Error::Network { operation, reason } => {
+                let (operation, reason) = told(operation, reason);
+                Error::Network { operation, reason }
+            }
+            Error::Silence { operation, reason, waited } => {
+                let (operation, reason) = told(operation, reason);
+                Error::Silence { operation, reason, waited }
+            }
+            other => other,
+        }
+    }
+
     /// The error that an answer means.
     pub(super) async fn error(&self, answer: Answer, operation: &str) -> Error {
         let error = answer.into_error(format!("{operation} of {}", self.name()), &self.token_advice()).await;
         Error::Registry(Box::new(error))
-    }
-}
-
-/// A network error told by what we wanted, not only by the address.
-fn with_operation(error: Error, operation: &str) -> Error {
-    match error {
-        Error::Network { operation: address, reason } => Error::Network {
-            operation: format!("{operation} ({address})"),
-            reason: format!(
-                "{reason}; check the name of the registry and the network, then run the same command again"
-            ),
-        },
-        other => other,
-    }
-}
-
-/// A request to a repository.
-pub(super) struct Call<'a> {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    /// What it is for, in a user's words: `PUT manifest v1`.
-    pub(super) operation: String,
-    pub(super) headers: &'a [(HeaderName, HeaderValue)],
-    pub(super) body: Option<Bytes>,
-    pub(super) load: Load,
-    pub(super) room: Room,
-    /// The origin that credentials may go to: the registry's own.
-    pub(super) origin: Url,
-}
-
-impl Call<'_> {
-    /// Turns to TLS; says whether that could be done.
-    fn use_tls(&mut self) -> bool {
-        self.url.set_scheme("https").is_ok() && self.origin.set_scheme("https").is_ok()
-    }
-
-    /// Whether it goes to the registry itself. What another host (of an upload) says of logins is not listened to: it
-    /// could name a token service of its own.
-    fn is_own(&self) -> bool {
-        super::location::same_origin(&self.url, &self.origin)
-    }
-
-    fn outgoing(&self, authorization: Option<&HeaderValue>) -> Outgoing {
-        let mut headers: HeaderMap = self.headers.iter().cloned().collect();
-        if let Some(authorization) = authorization
-            && self.is_own()
-        {
-            headers.insert(AUTHORIZATION, authorization.clone());
-        }
-        let (method, url, body) = (self.method.clone(), self.url.clone(), self.body.clone());
-        Outgoing { method, url, headers, body, load: self.load }
     }
 }

@@ -1,5 +1,6 @@
-//! When a request is sent again, and how long to wait before.
+//! When a request is sent again, and how long to wait before; what may fail in all.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use http::header::{HeaderMap, RETRY_AFTER};
@@ -10,6 +11,97 @@ const FIRST_WAIT: Duration = Duration::from_millis(300);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// A registry that wants us to come back later than this is not waited for: a CI job's time costs more than its run.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// All pauses that the registries of a step ask for are no longer than this together.
+pub const PAUSES_LIMIT: Duration = Duration::from_secs(900);
+/// So long a host may say nothing, in all tries together, before a piece of work is given up.
+const SILENCE_LIMIT: Duration = Duration::from_secs(120);
+/// One in so many parts of a blob more than ever before is progress.
+const PARTS_OF_PROGRESS: u64 = 50;
+
+/// What a piece of work may fail: a request, or all that is done to read a blob or to bring it to a place, whatever asks
+/// for what. Clones are the same budget.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Mutex<Spent>>);
+
+#[derive(Debug)]
+struct Spent {
+    retries: u32,
+    /// How many of the failures may be server errors; `None` for all.
+    server_errors: Option<u32>,
+    /// Failures since there was progress.
+    failures: u32,
+    silence: Duration,
+    /// The bytes that were done when progress was last seen.
+    best: u64,
+}
+
+/// How a try failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// There was no whole answer, and silence for so long.
+    Unanswered(Duration),
+    /// The answer had this status.
+    Status(u16),
+}
+
+impl Budget {
+    /// A budget of so many retries.
+    pub fn new(retries: u32) -> Self {
+        let silence = Duration::ZERO;
+        Self(Arc::new(Mutex::new(Spent { retries, server_errors: None, failures: 0, silence, best: 0 })))
+    }
+
+    /// The same, of which so many may be spent on server errors.
+    #[must_use]
+    pub fn with_server_errors(self, limit: u32) -> Self {
+        self.spent().server_errors = Some(limit);
+        self
+    }
+
+    fn spent(&self) -> std::sync::MutexGuard<'_, Spent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a failure; the wait before the next try, `None` if there is to be none.
+    pub fn fail(&self, failure: Failure) -> Option<Duration> {
+        let mut spent = self.spent();
+        if let Failure::Unanswered(silence) = failure {
+            spent.silence += silence;
+        }
+        if let (Failure::Status(500..), Some(left)) = (failure, spent.server_errors) {
+            spent.server_errors = Some(left.checked_sub(1)?);
+        }
+        if spent.failures >= spent.retries || spent.silence >= SILENCE_LIMIT {
+            return None;
+        }
+        spent.failures += 1;
+        Some(backoff(spent.failures))
+    }
+
+    /// Of `size` bytes, `done` are: failures before count no more if that is a good deal more than ever. A connection
+    /// that breaks again and again, but further on each time, is borne.
+    pub fn progress(&self, done: u64, size: u64) {
+        let mut spent = self.spent();
+        if done > spent.best && (done - spent.best > size / PARTS_OF_PROGRESS || done == size) {
+            spent.best = done;
+            spent.failures = 0;
+            spent.silence = Duration::ZERO;
+        }
+    }
+}
+
+/// A time as people say it.
+pub fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, 0) => format!("{minutes} min"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, 0, _) => format!("{hours} h"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
 
 /// The wait before try number `failures` + 1: doubled each time, with jitter so that parallel jobs spread out.
 pub fn backoff(failures: u32) -> Duration {
@@ -48,6 +140,56 @@ mod tests {
         }
         assert!(backoff(1) <= FIRST_WAIT);
         assert!(backoff(6) > backoff(1));
+    }
+
+    #[test]
+    fn a_budget_is_spent_once_by_all_who_share_it() {
+        let budget = Budget::new(3);
+        let other = budget.clone();
+        let broken = Failure::Unanswered(Duration::ZERO);
+        assert!(budget.fail(broken).is_some() && other.fail(Failure::Status(503)).is_some());
+        assert!(budget.fail(broken).is_some());
+        assert_eq!((budget.fail(broken), other.fail(broken)), (None, None));
+        assert_eq!(Budget::new(0).fail(broken), None);
+    }
+
+    #[test]
+    fn progress_renews_a_budget_and_a_byte_is_none() {
+        let (budget, broken) = (Budget::new(1), Failure::Unanswered(Duration::ZERO));
+        for done in [300, 600, 1000] {
+            budget.progress(done, 1000);
+            assert!(budget.fail(broken).is_some());
+        }
+        let budget = Budget::new(1);
+        assert!(budget.fail(broken).is_some());
+        for done in 1..=20 {
+            budget.progress(done, 1000);
+            assert!(budget.fail(broken).is_none(), "{done} bytes");
+        }
+    }
+
+    #[test]
+    fn two_minutes_of_silence_are_enough() {
+        let budget = Budget::new(5);
+        assert!(budget.fail(Failure::Unanswered(Duration::from_secs(60))).is_some());
+        assert!(budget.fail(Failure::Unanswered(Duration::from_secs(60))).is_none());
+    }
+
+    #[test]
+    fn server_errors_may_have_a_limit_of_their_own() {
+        let budget = Budget::new(5).with_server_errors(1);
+        assert!(budget.fail(Failure::Status(500)).is_some());
+        assert!(budget.fail(Failure::Status(429)).is_some());
+        assert!(budget.fail(Failure::Status(502)).is_none());
+    }
+
+    #[test]
+    fn times_in_words() {
+        let words = |seconds| in_words(Duration::from_secs(seconds));
+        assert_eq!(
+            [words(7), words(60), words(90), words(3600), words(99_999)],
+            ["7 s", "1 min", "1 min 30 s", "1 h", "27 h 46 min"]
+        );
     }
 
     #[test]

@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::error::RegistryError;
-use super::http::Load;
 use super::repository::{Repository, basic};
+use super::retry::{self, Budget, Failure};
 use super::transport::{self, Answer, Outgoing};
 use crate::credentials::Login;
 use crate::error::Error;
@@ -93,24 +93,40 @@ impl Repository {
                 ),
             });
         }
-        let answer = match &key.login {
+        // The service's answer counts when it can be read: a page of a proxy, with status 200, is none.
+        let budget = self.budget();
+        loop {
+            let result = match self.ask_for_token(key, &realm, &budget).await {
+                Ok(answer) => self.read_token(key, &realm, answer).await,
+                Err(error) => return Err(error),
+            };
+            let Err(error) = &result else { return result };
+            let passes = error.is_network() || matches!(error, Error::Protocol { .. });
+            match budget.fail(Failure::Unanswered(error.silence())).filter(|_| passes) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return result,
+            }
+        }
+    }
+
+    async fn ask_for_token(&self, key: &TokenKey, realm: &Url, budget: &Budget) -> Result<Answer, Error> {
+        Ok(match &key.login {
             Login::IdentityToken { token, .. } => {
                 let form = [("grant_type", "refresh_token"), ("refresh_token", token.expose())];
-                self.post_token(key, &realm, &form).await?
+                self.post_token(key, realm, &form, budget).await?
             }
             Login::Basic { username, password } => {
-                let answer = self.get_token(key, &realm).await?;
+                let answer = self.get_token(key, realm, budget).await?;
                 if matches!(answer.status().as_u16(), 404 | 405) {
                     let form =
                         [("grant_type", "password"), ("username", username.as_str()), ("password", password.expose())];
-                    self.post_token(key, &realm, &form).await?
+                    self.post_token(key, realm, &form, budget).await?
                 } else {
                     answer
                 }
             }
-            Login::Anonymous | Login::RegistryToken(_) => self.get_token(key, &realm).await?,
-        };
-        self.read_token(key, &realm, answer).await
+            Login::Anonymous | Login::RegistryToken(_) => self.get_token(key, realm, budget).await?,
+        })
     }
 
     async fn read_token(&self, key: &TokenKey, realm: &Url, answer: Answer) -> Result<Token, Error> {
@@ -142,7 +158,7 @@ impl Repository {
         Ok(Token { header, renew_at })
     }
 
-    async fn get_token(&self, key: &TokenKey, realm: &Url) -> Result<Answer, Error> {
+    async fn get_token(&self, key: &TokenKey, realm: &Url, budget: &Budget) -> Result<Answer, Error> {
         let mut url = realm.clone();
         {
             let mut query = url.query_pairs_mut();
@@ -157,37 +173,39 @@ impl Repository {
         if let Login::Basic { username, password } = &key.login {
             headers.insert(AUTHORIZATION, basic(username, password)?);
         }
-        self.ask_token_service(&Outgoing { method: Method::GET, url, headers, body: None, load: Load::Light }).await
+        self.ask_token_service(&Outgoing { headers, ..Outgoing::question(url) }, budget).await
     }
 
-    async fn post_token(&self, key: &TokenKey, realm: &Url, form: &[(&str, &str)]) -> Result<Answer, Error> {
+    async fn post_token(
+        &self,
+        key: &TokenKey,
+        realm: &Url,
+        form: &[(&str, &str)],
+        budget: &Budget,
+    ) -> Result<Answer, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         let body = Some(Bytes::from(encoded(key, form)));
-        self.ask_token_service(&Outgoing { method: Method::POST, url: realm.clone(), headers, body, load: Load::Light })
-            .await
+        let method = Method::POST;
+        self.ask_token_service(&Outgoing { method, headers, body, ..Outgoing::question(realm.clone()) }, budget).await
     }
 
     /// One question to the token service, asked again while it fails for a passing reason.
-    async fn ask_token_service(&self, outgoing: &Outgoing) -> Result<Answer, Error> {
-        let retries = self.client.options().retries;
-        let mut failures = 0;
+    async fn ask_token_service(&self, outgoing: &Outgoing, budget: &Budget) -> Result<Answer, Error> {
+        // A pause that the service asks for is its own, and counts with all others.
+        let authority = outgoing.url.authority().to_owned();
         loop {
             let result = transport::send(&self.client, outgoing, None).await;
-            let wait = match &result {
+            let (failure, asked) = match &result {
                 Ok(answer) if transport::is_temporary(answer.status()) => {
-                    Some(super::retry::retry_after(answer.headers()).unwrap_or_default())
+                    (Failure::Status(answer.status().as_u16()), retry::retry_after(answer.headers()))
                 }
-                Err(Error::Network { .. }) => Some(Duration::ZERO),
-                _ => None,
+                Err(error) if error.is_network() => (Failure::Unanswered(error.silence()), None),
+                _ => return result,
             };
-            match wait.filter(|&wait| failures < retries && wait <= super::retry::LONGEST_RETRY_AFTER) {
-                Some(wait) => {
-                    failures += 1;
-                    tokio::time::sleep(wait.max(super::retry::backoff(failures))).await;
-                }
-                None => return result,
-            }
+            let wait = budget.fail(failure).filter(|_| self.client.pause(&self.client.host(&authority), asked));
+            let Some(wait) = wait else { return result };
+            tokio::time::sleep(wait.max(asked.unwrap_or_default())).await;
         }
     }
 }

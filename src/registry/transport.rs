@@ -1,6 +1,6 @@
 //! One HTTP exchange: sent, counted, traced, its redirects followed without credentials, its answer read in bounds.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -13,18 +13,22 @@ use url::Url;
 
 use super::client::Client;
 use super::error::{RegistryError, parse_details};
-use super::http::{Body, Load, empty_body, whole_body};
+use super::http::{Body, Load, empty_body, was_kept, whole_body};
 use super::location::{redacted, resolve, same_origin};
+use super::pace::Flow;
+use super::{handshake, retry};
 use crate::error::Error;
 
 /// The first byte of an answer to a request without a long body comes no later.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
-/// No silence in the middle of a body is longer.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// An upload that doesn't move for so long is given up.
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(120);
-/// A registry may take long to answer the end of a large upload, since it hashes and moves it first.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(900);
+/// So often it is looked whether an upload moves.
+const STALL_TICK: Duration = Duration::from_secs(1);
+/// What nobody needs of an answer is read for no longer: a new connection costs less.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+/// The words of an error are waited for no longer.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 /// No chain of redirects is longer.
 const REDIRECT_LIMIT: usize = 6;
 /// So often a request that the server did not take is sent again at once.
@@ -42,6 +46,22 @@ pub struct Outgoing {
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
     pub(super) load: Load,
+    /// So long an answer is waited for.
+    pub(super) patience: Duration,
+}
+
+impl Outgoing {
+    /// A question of which the answer carries little.
+    pub(super) fn question(url: Url) -> Self {
+        let patience = ANSWER_TIMEOUT;
+        Self { method: Method::GET, url, headers: HeaderMap::new(), body: None, load: Load::Light, patience }
+    }
+}
+
+/// How long a registry may take to answer the end of an upload of so many bytes. It hashes and moves a large one first,
+/// and what is still on its way may need a while on a slow line.
+pub(super) fn commit_limit(bytes: u64) -> Duration {
+    Duration::from_secs((120 + bytes / 32_000).min(900))
 }
 
 /// An answer whose body has not been read.
@@ -55,6 +75,8 @@ pub struct Answer {
     permit: Option<OwnedSemaphorePermit>,
     /// Whether a redirect led to it.
     pub(super) redirected: bool,
+    /// How its body comes.
+    flow: Flow,
 }
 
 /// Whether a later try may be answered otherwise.
@@ -64,10 +86,12 @@ pub fn is_temporary(status: StatusCode) -> bool {
 
 /// Sends `outgoing` and follows redirects of GET and HEAD. `Authorization` is sent to the origin of `outgoing` alone. What
 /// an answer to GET carries, if it is little, is read before it counts as an answer: so one that breaks off is asked for
-/// again as one that never came.
+/// again as one that never came. What failed on a kept connection, most likely because the server had closed it, is sent
+/// again at once on a new one.
 ///
 /// # Errors
-/// [`Error::Network`] when no answer came; [`Error::Protocol`] for a redirect that may not be followed.
+/// [`Error::Network`] or [`Error::Silence`] when no answer came; [`Error::Tls`] when none can come; [`Error::Protocol`] for
+/// a redirect that may not be followed.
 pub(super) async fn send(
     client: &Client,
     outgoing: &Outgoing,
@@ -77,15 +101,20 @@ pub(super) async fn send(
     let mut headers = outgoing.headers.clone();
     let mut redirects = 0;
     let mut untaken = 0;
+    let mut load = outgoing.load;
     loop {
         let body = outgoing.body.clone().map_or_else(empty_body, whole_body);
         let silence = async {
-            tokio::time::sleep(ANSWER_TIMEOUT).await;
-            format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())
+            tokio::time::sleep(outgoing.patience).await;
+            (format!("no answer within {} s", outgoing.patience.as_secs()), outgoing.patience)
         };
-        let response = match exchange(client, outgoing, &url, headers.clone(), body, silence).await {
+        let response = match exchange(client, (&outgoing.method, load), &url, headers.clone(), body, silence).await {
             Err(Failure { is_untaken: true, .. }) if untaken < UNTAKEN_LIMIT => {
                 untaken += 1;
+                continue;
+            }
+            Err(Failure { was_kept: true, .. }) if load != Load::Afresh => {
+                load = Load::Afresh;
                 continue;
             }
             result => result?,
@@ -93,8 +122,9 @@ pub(super) async fn send(
         let follow = matches!(outgoing.method, Method::GET | Method::HEAD)
             && matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
         let Some(location) = response.headers().get(LOCATION).filter(|_| follow) else {
-            let mut answer = Answer { url, response, held: None, permit, redirected: redirects > 0 };
-            if outgoing.load == Load::Light && outgoing.method == Method::GET {
+            let redirected = redirects > 0;
+            let mut answer = Answer { url, response, held: None, permit, redirected, flow: client.flow() };
+            if outgoing.load != Load::Heavy && outgoing.method == Method::GET {
                 answer.hold().await?;
             }
             return Ok(answer);
@@ -120,11 +150,11 @@ pub(super) async fn send(
 /// One request and the head of its answer.
 async fn exchange(
     client: &Client,
-    Outgoing { method, load, .. }: &Outgoing,
+    (method, load): (&Method, Load),
     url: &Url,
     headers: HeaderMap,
     body: Body,
-    silence: impl Future<Output = String>,
+    silence: impl Future<Output = (String, Duration)>,
 ) -> Result<Response<Incoming>, Failure> {
     let http = client.http(url)?;
     let mut request = Request::new(body);
@@ -133,19 +163,31 @@ async fn exchange(
     *request.uri_mut() = uri(url)?;
     client.count_request();
     let start = Instant::now();
+    let operation = || format!("{method} {}", redacted(url));
     let result = tokio::select! {
-        result = http.send(request, *load) => result.map_err(|error| (reason_of(&error), is_untaken(&error))),
-        reason = silence => Err((reason, false)),
+        result = http.send(request, load) => result.map_err(|error| Failure {
+            is_untaken: is_untaken(&error),
+            was_kept: was_kept(&error),
+            error: failed(operation(), &error),
+        }),
+        (reason, waited) = silence => Err(Error::Silence { operation: operation(), reason, waited }.into()),
     };
     let said = || match &result {
         Ok(response) => response.status().as_u16().to_string(),
-        Err((reason, _)) => reason.clone(),
+        Err(Failure { error: Error::Network { reason, .. } | Error::Silence { reason, .. }, .. }) => reason.clone(),
+        Err(Failure { error, .. }) => error.to_string(),
     };
-    client.trace(|| format!("{method} {} → {} ({} ms)", redacted(url), said(), start.elapsed().as_millis()));
-    result.map_err(|(reason, is_untaken)| {
-        let error = Error::Network { operation: format!("{method} {}", redacted(url)), reason };
-        Failure { error, is_untaken }
-    })
+    client.trace(|| format!("{} → {} ({} ms)", operation(), said(), start.elapsed().as_millis()));
+    result
+}
+
+/// The error of an exchange that failed.
+fn failed(operation: String, error: &(dyn std::error::Error + 'static)) -> Error {
+    let reason = reason_of(error);
+    match handshake::trouble(error) {
+        Some(trouble) => Error::Tls { operation, trouble, reason },
+        None => Error::Network { operation, reason },
+    }
 }
 
 /// Why no answer came.
@@ -153,11 +195,13 @@ struct Failure {
     error: Error,
     /// The server did not begin with it.
     is_untaken: bool,
+    /// The connection had carried answers before.
+    was_kept: bool,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, is_untaken: false }
+        Self { error, is_untaken: false, was_kept: false }
     }
 }
 
@@ -192,17 +236,39 @@ pub(super) fn uri(url: &Url) -> Result<Uri, Error> {
 
 /// How far a streamed request body got: shared between the body and whoever watches that it moves.
 #[derive(Debug, Default)]
-pub struct Pulled(AtomicU64);
+pub struct Pulled {
+    bytes: AtomicU64,
+    is_hungry: AtomicBool,
+    is_over: AtomicBool,
+}
 
 impl Pulled {
     /// `bytes` more were taken by the connection.
     pub fn add(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The bytes that were taken.
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The connection waits for bytes, or has got some: while it waits, it is not the other end that is slow.
+    pub fn set_hungry(&self, hungry: bool) {
+        self.is_hungry.store(hungry, Ordering::Relaxed);
+    }
+
+    /// All bytes were taken.
+    pub fn set_over(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    fn is_hungry(&self) -> bool {
+        self.is_hungry.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
     }
 }
 
@@ -215,22 +281,30 @@ pub(super) async fn stream(
     pulled: &Pulled,
     length: Option<u64>,
 ) -> Result<Answer, Error> {
-    let silence = async {
-        let mut seen = pulled.get();
-        loop {
-            let limit = if length.is_none_or(|length| seen < length) { STALL_TIMEOUT } else { COMMIT_TIMEOUT };
-            tokio::time::sleep(limit).await;
-            let now = pulled.get();
-            if now == seen {
-                let whole = length.map(|length| format!(" of {length}")).unwrap_or_default();
-                return format!("nothing moved for {} s, {now}{whole} bytes sent", limit.as_secs());
-            }
-            seen = now;
-        }
-    };
     let headers = outgoing.headers.clone();
-    let response = exchange(client, outgoing, &outgoing.url, headers, body, silence).await?;
-    Ok(Answer { url: outgoing.url.clone(), response, held: None, permit: None, redirected: false })
+    let silence = stall(pulled, length);
+    let response = exchange(client, (&outgoing.method, outgoing.load), &outgoing.url, headers, body, silence).await?;
+    let (url, flow) = (outgoing.url.clone(), client.flow());
+    Ok(Answer { url, response, held: None, permit: None, redirected: false, flow })
+}
+
+/// Waits until an upload has not moved for too long, or its end has not been answered for too long.
+async fn stall(pulled: &Pulled, length: Option<u64>) -> (String, Duration) {
+    let (mut seen, mut still) = (pulled.get(), Duration::ZERO);
+    loop {
+        tokio::time::sleep(STALL_TICK).await;
+        let now = pulled.get();
+        let is_sent = length.map_or_else(|| pulled.is_over(), |length| now >= length);
+        if now != seen || !is_sent && pulled.is_hungry() {
+            (seen, still) = (now, Duration::ZERO);
+            continue;
+        }
+        still += STALL_TICK;
+        if still >= if is_sent { commit_limit(now) } else { STALL_TIMEOUT } {
+            let whole = length.map(|length| format!(" of {length}")).unwrap_or_default();
+            return (format!("nothing moved for {} s, {now}{whole} bytes sent", still.as_secs()), still);
+        }
+    }
 }
 
 /// What a failed exchange says.
@@ -302,13 +376,25 @@ impl Answer {
             return Ok(Some(held));
         }
         let operation = || format!("GET {}", redacted(&self.url));
-        match tokio::time::timeout(IDLE_TIMEOUT, next_data(self.response.body_mut())).await {
-            Ok(Ok(chunk)) => Ok(chunk),
-            Ok(Err(error)) => Err(Error::Network { operation: operation(), reason: reason_of(&error) }),
-            Err(_) => Err(Error::Network {
-                operation: operation(),
-                reason: format!("silence for {} s in mid-body", IDLE_TIMEOUT.as_secs()),
-            }),
+        loop {
+            let begun = Instant::now();
+            let next = tokio::time::timeout(self.flow.patience(), next_data(self.response.body_mut())).await;
+            let bytes =
+                next.as_ref().map_or(0, |next| next.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len));
+            let judged = self.flow.observe(bytes, begun.elapsed());
+            match next {
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Err(error)) => {
+                    return Err(Error::Network { operation: operation(), reason: reason_of(&error) });
+                }
+                _ => {}
+            }
+            if let Err((reason, waited)) = judged {
+                return Err(Error::Silence { operation: operation(), reason, waited });
+            }
+            if let Ok(Ok(chunk)) = next {
+                return Ok(chunk);
+            }
         }
     }
 
@@ -335,30 +421,40 @@ impl Answer {
     /// Reads the rest of a body that nobody needs, so that its connection can be used again.
     pub(super) async fn discard(mut self) {
         let mut left: usize = 64 * 1024;
-        while let Ok(Some(chunk)) = self.chunk().await {
-            left = left.saturating_sub(chunk.len());
-            if left == 0 {
-                return;
+        let reading = async {
+            while left > 0
+                && let Ok(Some(chunk)) = self.chunk().await
+            {
+                left = left.saturating_sub(chunk.len());
             }
-        }
+        };
+        let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
     }
 
     /// The registry's error in this answer.
     pub(super) async fn into_error(mut self, operation: String, advice: &str) -> RegistryError {
         let mut body = BytesMut::new();
-        while body.len() < ERROR_BODY_LIMIT {
-            match self.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY_LIMIT - body.len())]),
-                _ => break,
+        let reading = async {
+            while body.len() < ERROR_BODY_LIMIT
+                && let Ok(Some(chunk)) = self.chunk().await
+            {
+                body.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY_LIMIT - body.len())]);
             }
-        }
+        };
+        let _ = tokio::time::timeout(ERROR_TIMEOUT, reading).await;
         let host = match (self.url.host_str(), self.url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}"),
             (host, _) => host.unwrap_or_default().to_owned(),
         };
         let status = self.response.status().as_u16();
-        let advice = (status == 401 && !advice.is_empty()).then(|| advice.to_owned());
+        let pause = retry::retry_after(self.response.headers()).filter(|_| is_temporary(self.response.status()));
+        let advice = match pause {
+            Some(pause) if !pause.is_zero() => {
+                Some(format!("it asks to come back in {}; what was copied is kept", retry::in_words(pause)))
+            }
+            _ => (status == 401 && !advice.is_empty()).then(|| advice.to_owned()),
+        };
         drop(self.permit.take());
-        RegistryError { operation, host, status, details: parse_details(&body), advice }
+        RegistryError { operation, host, status, details: parse_details(&body), advice, may_pass: false }
     }
 }

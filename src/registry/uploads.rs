@@ -3,6 +3,8 @@
 //!
 //! Distribution specification, "Pushing blobs" and "Mounting a blob from another repository".
 
+use std::time::Duration;
+
 use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RANGE};
 use url::Url;
@@ -12,7 +14,8 @@ use super::http::{Body, Load};
 use super::location::resolve;
 use super::manifests::content_digest;
 use super::repository::{Call, Repository, Room};
-use super::transport::{Answer, Pulled};
+use super::retry::Budget;
+use super::transport::{self, Answer, Pulled};
 use crate::error::Error;
 use crate::image::digest::Digest;
 
@@ -25,6 +28,14 @@ pub struct Session {
     pub chunk_minimum: u64,
     /// The size in bytes of the last request body that was sent to it: what a 413 speaks of.
     pub body: u64,
+    /// What is sent to it has a new connection: the last one may have broken because it was an old one.
+    pub afresh: bool,
+}
+
+impl Session {
+    fn load(&self, bytes: Option<u64>) -> Load {
+        if self.afresh { Load::Afresh } else { Load::of_request(bytes) }
+    }
 }
 
 /// What became of the wish to put a blob somewhere.
@@ -47,19 +58,26 @@ pub struct Part {
 
 impl Repository {
     /// Begins an upload; with `mount_from`, asks the registry to link the blob from there first. Whatever the registry
-    /// says against a mount, an ordinary upload is begun.
+    /// says against a mount, an ordinary upload is begun: after a second server error too.
     ///
     /// # Errors
     /// The upload can't be begun.
-    pub async fn begin_upload(&self, digest: &Digest, mount_from: Option<&str>, room: Room) -> Result<Begun, Error> {
+    pub async fn begin_upload(
+        &self,
+        digest: &Digest,
+        mount_from: Option<&str>,
+        room: Room,
+        budget: &Budget,
+    ) -> Result<Begun, Error> {
         if let Some(from) = mount_from {
             let name = blob(digest);
-            let answer = match self.post_upload(&format!("?mount={digest}&from={from}"), &name, room).await {
+            let query = format!("?mount={digest}&from={from}");
+            let answer = match self.post_upload(&query, &name, room, &self.budget().with_server_errors(1)).await {
                 Ok(answer) => answer,
                 // It fails each time it is asked to mount: perhaps not when it isn't.
                 Err(Error::Registry(_)) => {
                     self.mounts_refused(from);
-                    return self.begin_plain(&name, room).await.map(Begun::Session);
+                    return self.begin_plain(&name, room, budget).await.map(Begun::Session);
                 }
                 Err(error) => return Err(error),
             };
@@ -81,7 +99,7 @@ impl Repository {
                 }
             }
         }
-        self.begin_plain(&blob(digest), room).await.map(Begun::Session)
+        self.begin_plain(&blob(digest), room, budget).await.map(Begun::Session)
     }
 
     /// Begins an upload of a blob that is still being made.
@@ -89,11 +107,11 @@ impl Repository {
     /// # Errors
     /// The upload can't be begun.
     pub async fn begin_unnamed_upload(&self, room: Room) -> Result<Session, Error> {
-        self.begin_plain(UNNAMED, room).await
+        self.begin_plain(UNNAMED, room, &self.budget()).await
     }
 
-    async fn begin_plain(&self, name: &str, room: Room) -> Result<Session, Error> {
-        let answer = self.post_upload("", name, room).await?;
+    async fn begin_plain(&self, name: &str, room: Room, budget: &Budget) -> Result<Session, Error> {
+        let answer = self.post_upload("", name, room, budget).await?;
         if answer.status() != 202 {
             return Err(self.error(answer, &format!("POST upload of {name}")).await);
         }
@@ -108,7 +126,7 @@ impl Repository {
         }
     }
 
-    async fn post_upload(&self, query: &str, name: &str, room: Room) -> Result<Answer, Error> {
+    async fn post_upload(&self, query: &str, name: &str, room: Room, budget: &Budget) -> Result<Answer, Error> {
         let headers = [(CONTENT_LENGTH, HeaderValue::from_static("0"))];
         let call = Call {
             method: Method::POST,
@@ -120,7 +138,7 @@ impl Repository {
             room,
             origin: self.origin().await?,
         };
-        self.call(call).await
+        self.call_within(call, budget).await
     }
 
     async fn session(&self, answer: Answer, name: &str) -> Result<Session, Error> {
@@ -138,7 +156,7 @@ impl Repository {
             answer.header("oci-chunk-min-length").and_then(|minimum| minimum.trim().parse().ok()).unwrap_or(0);
         answer.discard().await;
         self.client.upload_opened(&url, self);
-        Ok(Session { url, chunk_minimum, body: 0 })
+        Ok(Session { url, chunk_minimum, body: 0, afresh: false })
     }
 
     /// Sends the whole blob in one request, which also completes the upload.
@@ -159,7 +177,7 @@ impl Repository {
         ];
         let operation = format!("PUT blob {}", digest.short());
         let url = with_digest(&session.url, digest);
-        let load = Load::of_request(Some(size));
+        let load = session.load(Some(size));
         let call = self.upload_call(Method::PUT, url, &operation, &headers, load).await?;
         let answer = self.call_with_stream(call, body, pulled, Some(size)).await?;
         self.completed(session, digest, answer, &operation).await
@@ -185,7 +203,7 @@ impl Repository {
             (CONTENT_RANGE, range),
         ];
         let operation = format!("PATCH blob {}", digest.short());
-        let load = Load::of_request(Some(part.end - part.start));
+        let load = session.load(Some(part.end - part.start));
         let call = self.upload_call(Method::PATCH, session.url.clone(), &operation, &headers, load).await?;
         let answer = self.call_with_stream(call, body, pulled, Some(part.end - part.start)).await?;
         self.part_stored(session, answer, part.end, &operation).await
@@ -199,7 +217,7 @@ impl Repository {
     pub async fn upload_stream(&self, session: &Session, body: Body, pulled: &Pulled) -> Result<Session, Error> {
         let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))];
         let operation = format!("PATCH {UNNAMED}");
-        let load = Load::of_request(None);
+        let load = session.load(None);
         let call = self.upload_call(Method::PATCH, session.url.clone(), &operation, &headers, load).await?;
         let answer = self.call_with_stream(call, body, pulled, None).await?;
         self.part_stored(session, answer, pulled.get(), &operation).await
@@ -230,19 +248,26 @@ impl Repository {
         answer.discard().await;
         self.client.upload_closed(&session.url);
         self.client.upload_opened(&next, self);
-        Ok(Session { url: next, chunk_minimum: session.chunk_minimum, body: 0 })
+        Ok(Session { url: next, chunk_minimum: session.chunk_minimum, body: 0, afresh: session.afresh })
     }
 
-    /// Completes an upload whose bytes have all been sent.
+    /// Completes an upload whose bytes, so many if that is known, have all been sent.
     ///
     /// # Errors
     /// The registry doesn't take it: the digest is not that of the bytes it has, or the session is gone.
-    pub async fn complete_upload(&self, session: &Session, digest: &Digest) -> Result<(), Error> {
+    pub async fn complete_upload(
+        &self,
+        session: &Session,
+        digest: &Digest,
+        size: Option<u64>,
+        budget: &Budget,
+    ) -> Result<(), Error> {
         let headers = [(CONTENT_LENGTH, HeaderValue::from_static("0"))];
         let operation = format!("PUT blob {}", digest.short());
         let url = with_digest(&session.url, digest);
         let call = self.upload_call(Method::PUT, url, &operation, &headers, Load::Light).await?;
-        let answer = self.call(call).await?;
+        let patience = transport::commit_limit(size.unwrap_or(u64::MAX));
+        let answer = self.call_patiently(call, budget, patience).await?;
         self.completed(session, digest, answer, &operation).await
     }
 
@@ -261,17 +286,32 @@ impl Repository {
             && stored.algorithm() == digest.algorithm()
             && stored != *digest
         {
-            let what = format!("blob as {} says it stored it", self.name());
-            return Err(Error::DigestMismatch { what, expected: digest.clone(), actual: stored });
+            answer.discard().await;
+            // Either the header is wrong or the registry is: what it has now tells.
+            return match self.head_blob(digest, Room::Held).await? {
+                Some(_) => {
+                    self.client.warn(&format!(
+                        "{operation} of {}: the answer names {stored}, but the blob is there as it should be",
+                        self.name()
+                    ));
+                    Ok(())
+                }
+                None => Err(Error::Protocol {
+                    operation: format!("{operation} of {}", self.name()),
+                    reason: format!(
+                        "the registry says that it stored {stored}, and does not have {digest}; no tag was moved"
+                    ),
+                }),
+            };
         }
         answer.discard().await;
         Ok(())
     }
 
     /// How many bytes of an upload the registry has, and where to go on; `None` if the session is of no more use.
-    pub async fn upload_offset(&self, session: &Session) -> Option<(u64, Session)> {
+    pub async fn upload_offset(&self, session: &Session, budget: &Budget) -> Option<(u64, Session)> {
         let call = self.upload_call(Method::GET, session.url.clone(), "GET upload", &[], Load::Light).await.ok()?;
-        let answer = self.call(call).await.ok()?;
+        let answer = self.call_within(call, budget).await.ok()?;
         if !matches!(answer.status().as_u16(), 202 | 204) {
             answer.discard().await;
             return None;
@@ -284,7 +324,7 @@ impl Repository {
         answer.discard().await;
         self.client.upload_closed(&session.url);
         self.client.upload_opened(&next, self);
-        Some((offset, Session { url: next, chunk_minimum: session.chunk_minimum, body: 0 }))
+        Some((offset, Session { url: next, chunk_minimum: session.chunk_minimum, body: 0, afresh: session.afresh }))
     }
 
     /// Gives an upload up.
@@ -293,13 +333,16 @@ impl Repository {
         self.cancel_upload(&session.url).await;
     }
 
-    /// Asks the registry to forget an upload. Its answer is of no account.
+    /// Asks the registry to forget an upload: once, and without waiting for long. It is a kindness, and registries drop
+    /// old uploads by themselves.
     pub(super) async fn cancel_upload(&self, session: &Url) {
-        if let Ok(call) = self.upload_call(Method::DELETE, session.clone(), "DELETE upload", &[], Load::Light).await
-            && let Ok(answer) = self.call(call).await
-        {
-            answer.discard().await;
-        }
+        let cancelling = async {
+            if let Ok(call) = self.upload_call(Method::DELETE, session.clone(), "DELETE upload", &[], Load::Light).await
+            {
+                self.mention(call).await;
+            }
+        };
+        let _ = tokio::time::timeout(CANCEL_LIMIT, cancelling).await;
     }
 
     async fn upload_call<'a>(
@@ -314,6 +357,9 @@ impl Repository {
         Ok(Call { method, url, operation: operation.to_owned(), headers, body: None, load, room: Room::Held, origin })
     }
 }
+
+/// No cancellation takes longer.
+pub const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 
 /// What a blob is called in messages before it has a digest.
 const UNNAMED: &str = "a layer that is being made";

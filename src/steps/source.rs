@@ -14,7 +14,7 @@ use crate::registry::manifests::{Asked, Presence};
 use crate::registry::repository::Repository;
 use crate::report::outcome::{PlatformImage, Source};
 use crate::transfer::store::Store;
-use crate::transfer::verified::{Checkpoints, Verified};
+use crate::transfer::verified::read_whole;
 
 /// So many requests to each place follow the first answers, most often: an index has some eight children, an image some
 /// eight blobs.
@@ -141,12 +141,7 @@ pub async fn read_config(store: &Store, config: &Descriptor) -> Result<Vec<u8>> 
         Store::Registry(repository) => Some(repository.host().permits(1).await?),
         Store::Layout(..) | Store::Made(_) => None,
     };
-    let mut verified = Verified::open(store, config, 0, None, &Checkpoints::default()).await?;
-    let mut bytes = Vec::new();
-    while let Some(piece) = verified.next().await? {
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes)
+    read_whole(store, config).await
 }
 
 /// The platform that an image's config says; `None` where it says none (an artifact).

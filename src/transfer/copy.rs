@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::destination::{Destination, Prepared};
 use super::options::CopyOptions;
+use super::readings::Readings;
 use super::relay::{Cargo, Target, relay};
 use super::store::Store;
 use crate::error::{Error, Result};
@@ -394,10 +395,11 @@ impl<'a> Copy<'a> {
             && !self.options.repair;
         let mut permits = Vec::new();
         let mut opened = None;
+        let readings = Readings::default();
         let prepared = if early {
             permits = self.permits(wanting).await?;
             let preparing = try_join_all(wanting.iter().map(|&position| self.prepare(position, blob, Room::Held)));
-            let (prepared, reader) = tokio::try_join!(preparing, self.source.open_blob(blob, 0))?;
+            let (prepared, reader) = tokio::try_join!(preparing, self.source.open_blob(blob, 0, &readings))?;
             opened = Some(reader);
             prepared
         } else {
@@ -425,7 +427,8 @@ impl<'a> Copy<'a> {
                 permits = self.permits(&sending).await?;
             }
             let kept = self.keep.as_ref().filter(|(digest, _)| *digest == blob.digest).map(|(_, bytes)| bytes);
-            let cargo = Cargo { source: self.source, blob, item: &item, retries: self.options.retries, made, kept };
+            let (source, retries, readings) = (self.source, self.options.retries, &readings);
+            let cargo = Cargo { source, blob, item: &item, retries, readings, made, kept };
             relay(&cargo, opened, targets).await?;
         }
         drop(permits);

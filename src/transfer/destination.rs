@@ -99,7 +99,7 @@ async fn begin<'a>(
     from: Option<&str>,
     room: Room,
 ) -> Result<Prepared<'a>> {
-    Ok(match repository.begin_upload(&blob.digest, from, room).await? {
+    Ok(match repository.begin_upload(&blob.digest, from, room, &repository.budget()).await? {
         Begun::Mounted => Prepared::Mounted,
         Begun::Session(session) => Prepared::Upload(repository, session),
     })

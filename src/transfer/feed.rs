@@ -65,7 +65,10 @@ pub(super) fn body(feed: &Arc<Mutex<Feed>>, length: u64, pulled: &Arc<Pulled>) -
         }
         let piece = {
             let mut feed = feed.lock().await;
-            feed.next().await.map(|mut piece| {
+            pulled.set_hungry(true);
+            let piece = feed.next().await;
+            pulled.set_hungry(false);
+            piece.map(|mut piece| {
                 let take = piece.len().min(usize::try_from(wanted).unwrap_or(usize::MAX));
                 let rest = piece.split_off(take);
                 feed.left = Some(rest).filter(|rest| !rest.is_empty());
@@ -88,7 +91,13 @@ pub(super) fn body(feed: &Arc<Mutex<Feed>>, length: u64, pulled: &Arc<Pulled>) -
 pub(super) fn whole_body(feed: Feed, pulled: &Arc<Pulled>) -> Body {
     let state = (feed, Arc::clone(pulled));
     stream_body(futures_util::stream::unfold(state, |(mut feed, pulled)| async move {
-        let piece = feed.next().await?;
+        pulled.set_hungry(true);
+        let piece = feed.next().await;
+        pulled.set_hungry(false);
+        let Some(piece) = piece else {
+            pulled.set_over();
+            return None;
+        };
         pulled.add(piece.len() as u64);
         Some((Ok::<_, std::io::Error>(piece), (feed, pulled)))
     }))

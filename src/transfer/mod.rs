@@ -8,6 +8,7 @@ pub mod layout;
 pub mod ledger;
 pub mod made;
 pub mod options;
+pub mod readings;
 pub mod relay;
 pub mod store;
 pub mod stream;

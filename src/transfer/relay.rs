@@ -2,6 +2,7 @@
 //! with the blob. A destination that fails goes on by itself where its registry got to.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -9,13 +10,14 @@ use tokio::sync::Mutex;
 
 use super::feed::{Feed, Line, body, feed};
 use super::layout::Layout;
+use super::readings::Readings;
 use super::store::{Reader, Store};
-use super::verified::{Checkpoints, Verified};
+use super::verified::Verified;
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::registry::Pulled;
 use crate::registry::repository::{Repository, Room};
-use crate::registry::retry;
+use crate::registry::retry::{Budget, Failure};
 use crate::registry::uploads::{Begun, Part, Session};
 use crate::report::progress::Item;
 
@@ -37,6 +39,8 @@ pub struct Cargo<'a> {
     pub item: &'a Item,
     /// How often a destination may fail for a passing reason.
     pub retries: u32,
+    /// What all readings of it have in common.
+    pub readings: &'a Readings,
     /// The blob itself, if it was made by the step and is in memory: then the source is not asked.
     pub made: Option<&'a Bytes>,
     /// Where to keep a copy of the bytes that pass by.
@@ -50,23 +54,33 @@ impl Cargo<'_> {
     }
 }
 
-/// Sends a blob to all `targets`. The source is read once for all of them, as long as none fails.
+/// Sends a blob to all `targets`. The source is read once for all of them, as long as none fails and its bytes are right.
 ///
 /// # Errors
-/// The source can't be read or isn't what it should be; a destination refused the blob, or failed too often.
+/// The source can't be read or isn't what it should be, however often it is read; a destination refused the blob, or
+/// failed too often.
 pub async fn relay(cargo: &Cargo<'_>, opened: Option<Reader>, targets: Vec<Target<'_>>) -> Result<()> {
-    let checkpoints = Checkpoints::default();
-    let opened = opened.or_else(|| cargo.made());
-    let mut verified = Verified::open(cargo.source, cargo.blob, 0, opened, &checkpoints).await?;
-    let (lines, feeds): (Vec<_>, Vec<_>) = targets.iter().map(|_| feed()).unzip();
-    let sending = join_all(targets.into_iter().zip(feeds).map(|(target, feed)| first_try(cargo, target, feed)));
-    let feeding = feed_all(&mut verified, lines, cargo);
-    let (fed, sent) = tokio::join!(feeding, sending);
+    let mut opened = opened.or_else(|| cargo.made());
+    let mut targets = targets;
+    let (fed, sent) = loop {
+        let mut verified = match Verified::open(cargo.source, cargo.blob, 0, opened.take(), cargo.readings).await {
+            Err(error) if cargo.readings.once_more(&error) => continue,
+            result => result?,
+        };
+        let (lines, feeds): (Vec<_>, Vec<_>) = targets.iter().map(|_| feed()).unzip();
+        let sending = join_all(targets.into_iter().zip(feeds).map(|(target, feed)| first_try(cargo, target, feed)));
+        let (fed, sent) = tokio::join!(feed_all(&mut verified, lines, cargo), sending);
+        match fed {
+            // No destination had the last bytes: none has completed anything.
+            Err(error) if cargo.readings.once_more(&error) => targets = begin_anew(cargo, sent).await?,
+            fed => break (fed, sent),
+        }
+    };
     let mut failed = Vec::new();
     for result in sent {
         match result {
             Ok(()) => {}
-            Err(Failed::ForGood(error)) => {
+            Err(Failed::File(_, error)) => {
                 // When the source failed, each destination failed too; the source's words say why.
                 fed?;
                 return Err(error);
@@ -75,20 +89,48 @@ pub async fn relay(cargo: &Cargo<'_>, opened: Option<Reader>, targets: Vec<Targe
         }
     }
     fed?;
-    for result in join_all(failed.into_iter().map(|(repository, session, error)| {
-        let checkpoints = &checkpoints;
-        async move { send_again(cargo, repository, session, error, checkpoints).await }
-    }))
-    .await
-    {
-        result?;
-    }
-    Ok(())
+    let again = failed.into_iter().map(|(repository, session, error)| send_again(cargo, repository, session, error));
+    join_all(again).await.into_iter().collect()
 }
 
+/// A destination that failed, and why.
 enum Failed<'a> {
-    ForGood(Error),
+    File(&'a Layout, Error),
     Upload(&'a Repository, Session, Error),
+}
+
+/// Gives up what wrong bytes went to, and begins again.
+async fn begin_anew<'a>(cargo: &Cargo<'_>, sent: Vec<std::result::Result<(), Failed<'a>>>) -> Result<Vec<Target<'a>>> {
+    cargo.item.restart();
+    if let Some(kept) = cargo.kept {
+        kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+    let begun = sent.into_iter().filter_map(std::result::Result::err).map(|failed| async move {
+        match failed {
+            Failed::File(layout, _) => Ok(Some(Target::File(layout))),
+            Failed::Upload(repository, session, _) => {
+                let budget = repository.budget();
+                let begun = restart(cargo, repository, &session, &budget).await?;
+                Ok(begun.map(|session| Target::Upload(repository, session)))
+            }
+        }
+    });
+    let targets: Result<Vec<Option<Target>>> = join_all(begun).await.into_iter().collect();
+    Ok(targets?.into_iter().flatten().collect())
+}
+
+/// Another upload in the place of one that is of no more use; `None` where the blob turned out to be there.
+async fn restart(
+    cargo: &Cargo<'_>,
+    repository: &Repository,
+    session: &Session,
+    budget: &Budget,
+) -> Result<Option<Session>> {
+    repository.abandon_upload(session).await;
+    Ok(match repository.begin_upload(&cargo.blob.digest, None, Room::Held, budget).await? {
+        Begun::Mounted => None,
+        Begun::Session(session) => Some(session),
+    })
 }
 
 /// Hands every piece to every destination that still listens, at the pace of the slowest.
@@ -115,9 +157,10 @@ async fn feed_all(verified: &mut Verified<'_>, lines: Vec<Line>, cargo: &Cargo<'
 
 async fn first_try<'a>(cargo: &Cargo<'_>, target: Target<'a>, feed: Feed) -> std::result::Result<(), Failed<'a>> {
     match target {
-        Target::File(layout) => write_file(cargo, layout, feed).await.map_err(Failed::ForGood),
+        Target::File(layout) => write_file(cargo, layout, feed).await.map_err(|error| Failed::File(layout, error)),
         Target::Upload(repository, mut session) => {
-            let result = send(cargo, repository, &mut session, 0, feed).await;
+            // What it costs to complete an upload is its own, and what comes after has the budget of `send_again`.
+            let result = send(cargo, repository, &mut session, 0, feed, &Budget::new(0)).await;
             result.map_err(|error| Failed::Upload(repository, session, error))
         }
     }
@@ -143,6 +186,7 @@ async fn send(
     session: &mut Session,
     offset: u64,
     mut feed: Feed,
+    budget: &Budget,
 ) -> Result<()> {
     let size = cargo.blob.size;
     let _open = feed.open.take();
@@ -164,7 +208,7 @@ async fn send(
         *session = repository.upload_part(session, &cargo.blob.digest, part, body, &pulled).await?;
         start = end;
     }
-    repository.complete_upload(session, &cargo.blob.digest).await
+    repository.complete_upload(session, &cargo.blob.digest, Some(size), budget).await
 }
 
 /// What an upload's failure calls for.
@@ -179,7 +223,9 @@ enum Remedy {
 
 fn remedy(error: &Error, repository: &Repository, session: &Session) -> Remedy {
     match error {
-        Error::Network { .. } => Remedy::Resume,
+        Error::Network { .. } | Error::Silence { .. } => Remedy::Resume,
+        // Of the source; whether it is read once more is asked elsewhere.
+        Error::WrongBytes { .. } => Remedy::Restart,
         Error::Registry(error) => match error.status {
             413 => {
                 // Of this very body: other blobs may have made the host's chunks smaller since it was begun.
@@ -191,6 +237,7 @@ fn remedy(error: &Error, repository: &Repository, session: &Session) -> Remedy {
             }
             // Of a 401: the token was renewed when its end was seen.
             401 | 416 => Remedy::Resume,
+            404 if error.has_code("NAME_UNKNOWN") => Remedy::GiveUp,
             404 => Remedy::Restart,
             400 if error.has_code("DIGEST_INVALID") || error.has_code("BLOB_UPLOAD_INVALID") => Remedy::Restart,
             _ if error.is_temporary() => Remedy::Resume,
@@ -200,54 +247,62 @@ fn remedy(error: &Error, repository: &Repository, session: &Session) -> Remedy {
     }
 }
 
-/// Goes on with an upload that failed, until it is done or has failed too often.
-async fn send_again(
-    cargo: &Cargo<'_>,
-    repository: &Repository,
-    mut session: Session,
-    mut error: Error,
-    checkpoints: &Checkpoints,
-) -> Result<()> {
-    let mut failures = 0;
-    let mut best = 0;
+/// Goes on with an upload that failed, until it is done or has failed too often. Whatever is asked of the registry for it
+/// has one budget.
+async fn send_again(cargo: &Cargo<'_>, repository: &Repository, mut session: Session, mut error: Error) -> Result<()> {
+    let budget = Budget::new(cargo.retries);
     loop {
-        let remedy = remedy(&error, repository, &session);
         let too_large = matches!(&error, Error::Registry(error) if error.status == 413);
-        if matches!(remedy, Remedy::GiveUp) || failures >= cargo.retries {
-            repository.abandon_upload(&session).await;
-            return Err(error);
-        }
-        if !too_large {
-            failures += 1;
-            tokio::time::sleep(retry::backoff(failures)).await;
-        }
+        let remedy = remedy(&error, repository, &session);
+        let wait = match remedy {
+            Remedy::GiveUp => None,
+            _ if too_large => Some(Duration::ZERO),
+            _ => budget.fail(failure_of(&error)),
+        };
+        // What is left of the upload is cancelled with all others when the step ends.
+        let Some(wait) = wait else { return Err(told(error)) };
+        tokio::time::sleep(wait).await;
         let found = match remedy {
-            Remedy::Resume => repository.upload_offset(&session).await,
+            Remedy::Resume => repository.upload_offset(&session, &budget).await,
             Remedy::Restart | Remedy::GiveUp => None,
         };
         let mut offset = 0;
         if let Some((stored, next)) = found.filter(|(stored, _)| (1..=cargo.blob.size).contains(stored)) {
             (offset, session) = (stored, next);
         } else {
-            repository.abandon_upload(&session).await;
-            match repository.begin_upload(&cargo.blob.digest, None, Room::Held).await? {
-                Begun::Mounted => return Ok(()),
-                Begun::Session(begun) => session = begun,
-            }
+            let Some(begun) = restart(cargo, repository, &session, &budget).await? else { return Ok(()) };
+            session = begun;
         }
-        // A connection that breaks again and again, but further on each time, is borne: it will get there.
-        if offset > best {
-            best = offset;
-            failures = failures.min(1);
-        }
-        match send_from(cargo, repository, &mut session, offset, checkpoints).await {
+        session.afresh = true;
+        budget.progress(offset, cargo.blob.size);
+        match send_from(cargo, repository, &mut session, offset, &budget).await {
             Ok(()) => return Ok(()),
-            Err(Attempt::Source(error)) => {
-                repository.abandon_upload(&session).await;
-                return Err(error);
-            }
-            Err(Attempt::Destination(again)) => error = again,
+            Err(Attempt::Source(error)) if !cargo.readings.once_more(&error) => return Err(error),
+            Err(Attempt::Source(again) | Attempt::Destination(again)) => error = again,
         }
+    }
+}
+
+fn failure_of(error: &Error) -> Failure {
+    match error {
+        Error::Registry(error) => Failure::Status(error.status),
+        other => Failure::Unanswered(other.silence()),
+    }
+}
+
+/// The last error of an upload, with what it means after so many tries.
+fn told(error: Error) -> Error {
+    match error {
+        Error::Registry(mut error) if error.status == 404 && !error.has_code("NAME_UNKNOWN") => {
+            error.may_pass = true;
+            error.advice = Some(
+                "the upload was forgotten each time, though the registry had begun it: perhaps several nodes serve it that \
+                 do not share their uploads, or a proxy does not keep to one of them"
+                    .to_owned(),
+            );
+            Error::Registry(error)
+        }
+        other => other,
     }
 }
 
@@ -261,19 +316,22 @@ async fn send_from(
     repository: &Repository,
     session: &mut Session,
     offset: u64,
-    checkpoints: &Checkpoints,
+    budget: &Budget,
 ) -> std::result::Result<(), Attempt> {
-    if offset == cargo.blob.size && offset > 0 {
-        return repository.complete_upload(session, &cargo.blob.digest).await.map_err(Attempt::Destination);
+    let (size, digest) = (cargo.blob.size, &cargo.blob.digest);
+    if offset == size && offset > 0 {
+        let completed = repository.complete_upload(session, digest, Some(size), budget).await;
+        return completed.map_err(Attempt::Destination);
     }
     cargo.item.restart();
     cargo.item.advance(offset);
-    let mut verified =
-        Verified::open(cargo.source, cargo.blob, offset, cargo.made(), checkpoints).await.map_err(Attempt::Source)?;
+    let mut verified = Verified::open(cargo.source, cargo.blob, offset, cargo.made(), cargo.readings)
+        .await
+        .map_err(Attempt::Source)?;
     let (line, pieces) = feed();
     let rest = Cargo { kept: None, ..*cargo };
     let feeding = feed_all(&mut verified, vec![line], &rest);
-    let (fed, sent) = tokio::join!(feeding, send(cargo, repository, session, offset, pieces));
+    let (fed, sent) = tokio::join!(feeding, send(cargo, repository, session, offset, pieces, budget));
     fed.map_err(Attempt::Source)?;
     sent.map_err(Attempt::Destination)
 }

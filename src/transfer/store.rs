@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::layout::{FileReader, Layout};
 use super::made::{Made, MadeReader};
+use super::readings::Readings;
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
@@ -174,10 +175,11 @@ impl Store {
     ///
     /// # Errors
     /// It is not there, or can't be read.
-    pub async fn open_blob(&self, blob: &Descriptor, offset: u64) -> Result<Reader> {
+    pub async fn open_blob(&self, blob: &Descriptor, offset: u64, readings: &Readings) -> Result<Reader> {
         match self {
             Self::Registry(repository) => {
-                repository.open_blob(blob, offset).await.map(|reader| Reader::Registry(Box::new(reader)))
+                let reading = readings.next(repository);
+                repository.open_blob(blob, offset, &reading).await.map(|reader| Reader::Registry(Box::new(reader)))
             }
             Self::Layout(layout, _) => layout.open_blob(&blob.digest, offset).await.map(Reader::File),
             Self::Made(made) => made.open(&blob.digest, offset).map(Reader::Layer),

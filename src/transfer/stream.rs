@@ -32,7 +32,9 @@ impl Unnamed {
     /// It doesn't, or the upload was forgotten meanwhile.
     pub async fn commit(self, digest: &Digest) -> Result<()> {
         match self {
-            Self::Upload(repository, session) => repository.complete_upload(&session, digest).await,
+            Self::Upload(repository, session) => {
+                repository.complete_upload(&session, digest, None, &repository.budget()).await
+            }
             Self::File(layout, writer) => layout.commit_unnamed_blob(writer, digest).await,
         }
     }

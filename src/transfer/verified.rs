@@ -1,37 +1,12 @@
 //! A blob being read with every byte hashed on its way: its last bytes are not handed out unless the digest holds.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use bytes::Bytes;
 
+use super::readings::Readings;
 use super::store::{Reader, Store};
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Hasher;
-
-/// The state of the hasher is kept each time so many bytes have passed, so that a reader that begins in the middle (an
-/// upload that is resumed) need not hash, nor fetch, from the start.
-const CHECKPOINT_DISTANCE: u64 = 16 * 1024 * 1024;
-
-/// Hasher states of one blob, by the number of bytes that they have seen. Shared by all readers of that blob.
-#[derive(Clone, Default)]
-pub struct Checkpoints(Arc<Mutex<Vec<(u64, Hasher)>>>);
-
-impl Checkpoints {
-    fn add(&self, offset: u64, hasher: &Hasher) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = known.last().map_or(0, |(last, _)| *last);
-        if offset >= last + CHECKPOINT_DISTANCE {
-            known.push((offset, hasher.clone()));
-        }
-    }
-
-    /// The last state at or before `offset`.
-    fn before(&self, offset: u64) -> Option<(u64, Hasher)> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().rev().find(|(at, _)| *at <= offset).cloned()
-    }
-}
 
 /// A reader that proves what it hands out.
 pub struct Verified<'a> {
@@ -43,7 +18,7 @@ pub struct Verified<'a> {
     read: u64,
     /// Bytes before this one are hashed but not handed out.
     from: u64,
-    checkpoints: Checkpoints,
+    readings: Readings,
 }
 
 impl<'a> Verified<'a> {
@@ -56,16 +31,15 @@ impl<'a> Verified<'a> {
         blob: &'a Descriptor,
         from: u64,
         opened: Option<Reader>,
-        checkpoints: &Checkpoints,
+        readings: &Readings,
     ) -> Result<Self> {
         let fresh = || (0, Hasher::new(blob.digest.algorithm()));
-        let (read, hasher) = if opened.is_some() { fresh() } else { checkpoints.before(from).unwrap_or_else(fresh) };
+        let (read, hasher) = if opened.is_some() { fresh() } else { readings.before(from).unwrap_or_else(fresh) };
         let reader = match opened {
             Some(reader) => reader,
-            None => source.open_blob(blob, read).await?,
+            None => source.open_blob(blob, read, readings).await.map_err(|error| recorded(readings, error))?,
         };
-        let mut verified =
-            Self { source, blob, reader, hasher: Some(hasher), read, from, checkpoints: checkpoints.clone() };
+        let mut verified = Self { source, blob, reader, hasher: Some(hasher), read, from, readings: readings.clone() };
         if blob.size == 0 {
             // It has no last bytes to keep back: who writes it would take the end for the end of the right ones.
             verified.check()?;
@@ -83,21 +57,20 @@ impl<'a> Verified<'a> {
                 // An empty blob comes here first, the others a second time.
                 return self.check().map(|()| None);
             }
-            let Some(piece) = self.reader.next().await? else {
-                self.reader.ended_early(self.blob.size).await?;
+            let next = self.reader.next().await.map_err(|error| recorded(&self.readings, error))?;
+            let Some(piece) = next else {
+                let goes_on = self.reader.ended_early(self.blob.size).await;
+                goes_on.map_err(|error| recorded(&self.readings, error))?;
                 continue;
             };
             let start = self.read;
             self.read += piece.len() as u64;
             if self.read > self.blob.size {
-                return Err(Error::Malformed {
-                    what: format!("blob {} of {}", self.blob.digest, self.source.name()),
-                    reason: format!("it is longer than the {} bytes that its descriptor says", self.blob.size),
-                });
+                return Err(self.too_long());
             }
             if let Some(hasher) = self.hasher.as_mut() {
                 hasher.update(&piece);
-                self.checkpoints.add(self.read, hasher);
+                self.readings.add(self.read, hasher);
             }
             if self.read == self.blob.size {
                 self.check()?;
@@ -116,9 +89,59 @@ impl<'a> Verified<'a> {
         if actual == self.blob.digest {
             return Ok(());
         }
-        let what = format!("blob of {}", self.source.name());
-        Err(Error::DigestMismatch { what, expected: self.blob.digest.clone(), actual })
+        let (what, expected) = (format!("blob of {}", self.source.name()), self.blob.digest.clone());
+        if self.source.repository().is_some() {
+            let found = self.readings.came_wrong([actual.to_string()]);
+            return Err(Error::WrongBytes { what, expected, found });
+        }
+        Err(Error::DigestMismatch { what, expected, actual })
     }
+
+    fn too_long(&self) -> Error {
+        let size = self.blob.size;
+        if self.source.repository().is_some() {
+            let (what, expected) = (format!("blob of {}", self.source.name()), self.blob.digest.clone());
+            let found = self.readings.came_wrong([format!("more than {size} bytes")]);
+            return Error::WrongBytes { what, expected, found };
+        }
+        Error::Malformed {
+            what: format!("blob {} of {}", self.blob.digest, self.source.name()),
+            reason: format!("it is longer than the {size} bytes that its descriptor says"),
+        }
+    }
+}
+
+/// What a registry sent too little of is wrong as well.
+fn recorded(readings: &Readings, error: Error) -> Error {
+    match error {
+        Error::WrongBytes { what, expected, found } => {
+            Error::WrongBytes { what, expected, found: readings.came_wrong(found) }
+        }
+        other => other,
+    }
+}
+
+/// All bytes of a blob that is small enough to be kept; read again where a registry sent wrong ones.
+///
+/// # Errors
+/// It can't be read, or doesn't have its digest however often it is read.
+pub async fn read_whole(store: &Store, blob: &Descriptor) -> Result<Vec<u8>> {
+    let readings = Readings::default();
+    loop {
+        match read_once(store, blob, &readings).await {
+            Err(error) if readings.once_more(&error) => {}
+            result => return result,
+        }
+    }
+}
+
+async fn read_once(store: &Store, blob: &Descriptor, readings: &Readings) -> Result<Vec<u8>> {
+    let mut verified = Verified::open(store, blob, 0, None, readings).await?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = verified.next().await? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -140,8 +163,8 @@ mod tests {
         (folder, Store::Layout(layout, 1024))
     }
 
-    async fn read_all(store: &Store, blob: &Descriptor, from: u64, checkpoints: &Checkpoints) -> Result<Vec<u8>> {
-        let mut verified = Verified::open(store, blob, from, None, checkpoints).await?;
+    async fn read_all(store: &Store, blob: &Descriptor, from: u64, readings: &Readings) -> Result<Vec<u8>> {
+        let mut verified = Verified::open(store, blob, from, None, readings).await?;
         let mut bytes = Vec::new();
         while let Some(piece) = verified.next().await? {
             bytes.extend_from_slice(&piece);
@@ -155,10 +178,10 @@ mod tests {
             let content: Vec<u8> = (0..40_000_000_u32).map(|i| (i % 251) as u8).collect();
             let blob = Descriptor::new("", Digest::of(&content), content.len() as u64);
             let (folder, store) = layout_with(&content, &blob.digest).await;
-            let checkpoints = Checkpoints::default();
-            assert_eq!(read_all(&store, &blob, 0, &checkpoints).await.unwrap(), content);
-            assert!(checkpoints.before(20_000_000).unwrap().0 >= CHECKPOINT_DISTANCE);
-            assert_eq!(read_all(&store, &blob, 20_000_001, &checkpoints).await.unwrap(), content[20_000_001..]);
+            let readings = Readings::default();
+            assert_eq!(read_all(&store, &blob, 0, &readings).await.unwrap(), content);
+            assert!(readings.before(20_000_000).is_some());
+            assert_eq!(read_all(&store, &blob, 20_000_001, &readings).await.unwrap(), content[20_000_001..]);
             std::fs::remove_dir_all(folder).unwrap();
         });
     }
@@ -171,7 +194,7 @@ mod tests {
             let read = |size| {
                 let blob = Descriptor::new("", right.clone(), size);
                 let store = &store;
-                async move { read_all(store, &blob, 0, &Checkpoints::default()).await.unwrap_err().to_string() }
+                async move { read_all(store, &blob, 0, &Readings::default()).await.unwrap_err().to_string() }
             };
             assert!(read(5).await.contains("they were not passed on"));
             assert!(read(4).await.contains("longer than the 4 bytes"));

@@ -16,8 +16,9 @@ use crate::layer::findings::Findings;
 use crate::layer::names::{Names, Room};
 use crate::layer::tarfile::Inspector;
 use crate::layer::unpack::{Unpacker, packing};
+use crate::transfer::readings::Readings;
 use crate::transfer::store::Store;
-use crate::transfer::verified::{Checkpoints, Verified};
+use crate::transfer::verified::Verified;
 
 /// Where a program without a slash is looked for when the image says no `PATH`, as container engines do.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -149,15 +150,24 @@ async fn of_base(
     Ok(Some(names))
 }
 
-/// The names in a layer of the base, which is read for them from its first byte to its last.
+/// The names in a layer of the base, which is read for them from its first byte to its last, and again where it came wrong.
 async fn of_layer(store: &Store, layer: &Descriptor, room: Room) -> Result<Names> {
+    let readings = Readings::default();
+    loop {
+        match read_layer(store, layer, room, &readings).await {
+            Err(error) if readings.once_more(&error) => {}
+            result => return result,
+        }
+    }
+}
+
+async fn read_layer(store: &Store, layer: &Descriptor, room: Room, readings: &Readings) -> Result<Names> {
     let what = format!("layer {} of {}", layer.digest, store.name());
     let _room = match store {
         Store::Registry(repository) => Some(repository.host().permits(1).await?),
         Store::Layout(..) | Store::Made(_) => None,
     };
-    let checkpoints = Checkpoints::default();
-    let mut verified = Verified::open(store, layer, 0, None, &checkpoints).await?;
+    let mut verified = Verified::open(store, layer, 0, None, readings).await?;
     let mut findings = Findings::with_room(room);
     let mut inspector = Inspector::new(&what, &mut findings);
     let mut unpacker: Option<Unpacker> = None;

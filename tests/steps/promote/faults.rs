@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::{line, promote};
 use crate::support::{
-    Action, Image, Proxy, Registry, Style, assert_image, images, pairs, registries, rule, rules::Rule,
+    Action, Image, Proxy, Registry, Style, assert_image, images, pairs, registries, rule,
+    rules::{RETRY_AFTERS, Rule},
 };
 
 /// Copies through both proxies, one of which breaks something, and proves that it was got over.
@@ -212,5 +213,168 @@ fn a_pause_holds_for_requests_that_waited_for_their_turn() {
         promote(&proxy.at("team/app:v1"), &proxy.at("prod/app:v1")).args(["--jobs", "1"]).run().ended(0);
         // Three refusals, and after each of them a pause of a second for all.
         assert!(start.elapsed() >= std::time::Duration::from_millis(2900), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn whatever_a_retry_after_says_that_can_be_borne_is_borne() {
+    for text in RETRY_AFTERS {
+        let told = |method, path: &str| rule(method, path, Action::too_many(text)).times(1);
+        is_got_over(
+            &small(),
+            &[told("GET", "/blobs/")],
+            &[told("POST", "/blobs/uploads/"), told("PUT", "/manifests/")],
+        );
+    }
+}
+
+#[test]
+fn a_connection_that_is_reset_before_the_request_is_heard_is_opened_again() {
+    let reset = |method, path: &str| rule(method, path, Action::Reset).times(1);
+    let (reading, writing) = (["/manifests/", "/blobs/"], ["/blobs/uploads/", "/manifests/"]);
+    is_got_over(&small(), &reading.map(|path| reset("GET", path)), &writing.map(|path| reset("PUT", path)));
+    is_got_over(&small(), &[], &[reset("POST", "/blobs/uploads/"), reset("HEAD", "/manifests/")]);
+}
+
+#[test]
+fn bytes_that_arrive_wrong_are_sent_again() {
+    is_got_over(&small(), &[], &[rule("PUT", "/blobs/uploads/", Action::CorruptRequest(20)).times(2)]);
+}
+
+#[test]
+fn what_was_done_though_the_answer_says_otherwise_is_found_done() {
+    for path in ["/blobs/uploads/", "/manifests/sha256:", "/manifests/v1"] {
+        is_got_over(&small(), &[], &[rule("PUT", path, Action::AnswerStatus(502)).times(2)]);
+    }
+    is_got_over(&small(), &[], &[rule("POST", "/blobs/uploads/", Action::AnswerStatus(504)).times(2)]);
+}
+
+#[test]
+fn an_upload_that_is_refused_half_way_is_taken_up() {
+    let image = images::image(1, 1, 2_000_000);
+    for status in [401, 500, 503] {
+        is_got_over(&image, &[], &[rule("PUT", "/blobs/uploads/", Action::RefuseBody(status)).times(1)]);
+    }
+}
+
+#[test]
+fn bytes_that_come_one_by_one_are_waited_for() {
+    let slow = Action::Trickle(Duration::from_millis(1));
+    is_got_over(&images::image(1, 1, 300), &[rule("GET", "/manifests/v1", slow)], &[]);
+}
+
+#[test]
+fn a_step_that_waits_for_a_silent_registry_ends_when_it_is_told_to() {
+    for registry in registries() {
+        let proxy = Proxy::before(&registry).with(rule("", "/app/", Action::Silence));
+        let running = promote(&proxy.at("app:v1"), &proxy.at("copy:v1")).start();
+        proxy.wait_until_met();
+        running.signal("TERM");
+        running.wait().failed(143, &["SIGTERM"]);
+    }
+}
+
+#[test]
+fn kept_connections_that_the_server_has_closed_are_no_failures() {
+    let image = small();
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let kept = |method| rule(method, "/v2/", Action::CloseKept);
+        let reading = Proxy::before(&source).with(kept("GET"));
+        let writing = Proxy::before(&destination).with(kept("HEAD")).with(kept("POST")).with(kept("PUT"));
+        // What is streamed can't be sent again at once: it is taken up, which is a retry.
+        promote(&reading.at("app:v1"), &writing.at("copy:v1")).args(["--retries", "1"]).run().ended(0);
+        assert_image(&destination, "copy", "v1", &image);
+        writing.reset();
+        writing.add(kept("HEAD"));
+        promote(&reading.at("app:v1"), &writing.at("copy:v1")).args(["--retries", "0"]).run().ended(0);
+    }
+}
+
+#[test]
+fn a_tag_whose_writing_is_never_answered_is_found_written() {
+    let image = small();
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        for lost in [Action::LoseAnswer, Action::AnswerStatus(503)] {
+            let writing = Proxy::before(&destination).with(rule("PUT", "/manifests/v1", lost));
+            let run = promote(&source.at("app:v1"), &writing.at("copy:v1")).args(["--retries", "1"]).run();
+            let run = run.printed(&[line(&writing.at("copy"), &image)]);
+            assert!(run.stderr.contains("but it is done"), "{}", run.stderr);
+            assert_image(&destination, "copy", "v1", &image);
+            destination.delete_manifest("copy", image.digest());
+        }
+    }
+}
+
+#[test]
+fn a_tag_that_could_not_be_written_is_said_to_name_what_it_named() {
+    let (old, new) = (images::image(1, 1, 100), images::image(2, 1, 100));
+    for (source, destination) in pairs() {
+        new.push(&source, "app", "v1");
+        old.push(&destination, "copy", "v1");
+        let writing = Proxy::before(&destination).with(rule("PUT", "/manifests/v1", Action::Reset));
+        promote(&source.at("app:v1"), &writing.at("copy:v1"))
+            .args(["--retries", "1"])
+            .run()
+            .failed(6, &[&format!("v1 names {} now", old.digest()), "has answered before"]);
+        assert_image(&destination, "copy", "v1", &old);
+    }
+}
+
+#[test]
+fn one_budget_is_for_all_that_is_asked_for_a_blob() {
+    let image = images::image(1, 1, 100);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let writing = Proxy::before(&destination);
+        for method in ["PUT", "GET"] {
+            writing.add(rule(method, "/blobs/uploads/", Action::answer(503)));
+        }
+        promote(&source.at("app:v1"), &writing.at("copy:v1")).args(["--retries", "2"]).run().failed(6, &["503"]);
+        // A blob and a config: of each the first try, and two more of whatever.
+        let tries = writing.count("PUT", "/blobs/uploads/") + writing.count("GET", "/blobs/uploads/");
+        assert!(tries <= 8, "{tries}: {:#?}", writing.lines());
+    }
+}
+
+#[test]
+fn a_pause_that_nobody_waits_for_is_told() {
+    let image = images::image(1, 1, 100);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let reading = Proxy::before(&source).with(rule("GET", "/manifests/", Action::too_many("99999")));
+        promote(&reading.at("app:v1"), &destination.at("copy:v1")).run().failed(6, &["429", "27 h 46 min"]);
+        assert_eq!(reading.count("GET", ""), 1);
+    }
+}
+
+#[test]
+fn what_is_refused_for_good_is_told_with_what_to_do() {
+    let image = images::image(1, 1, 100);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        for (number, (path, status, code, exit, word)) in [
+            ("/manifests/v1", 409, "CONFLICT", 1, "immutable"),
+            ("/blobs/uploads/", 507, "UNKNOWN", 1, "no room left"),
+            ("/blobs/uploads/", 404, "BLOB_UPLOAD_UNKNOWN", 6, "forgotten"),
+            ("/blobs/uploads/", 404, "NAME_UNKNOWN", 1, "created first"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let writing = Proxy::before(&destination).with(rule("PUT", path, Action::error(status, code, "no")));
+            promote(&source.at("app:v1"), &writing.at(&format!("copy{number}:v1")))
+                .args(["--retries", "1"])
+                .run()
+                .failed(exit, &[&status.to_string(), word]);
+        }
+        let gone = Action::error(404, "BLOB_UNKNOWN", "no");
+        let reading = Proxy::before(&source).with(rule("GET", "/blobs/", gone));
+        promote(&reading.at("app:v1"), &destination.at("copy:v1")).run().failed(1, &["404", "the source is damaged"]);
+        let writing = Proxy::before(&destination).with(rule("PUT", "/blobs/uploads/", Action::Reset));
+        let run = promote(&source.at("app:v1"), &writing.at("copy:v1")).args(["--retries", "1"]).run();
+        let run = run.failed(6, &["PUT blob ", &writing.at("copy"), "has answered before"]);
+        assert!(!run.stderr.contains("_state"), "{}", run.stderr);
     }
 }

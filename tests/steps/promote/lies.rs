@@ -1,7 +1,7 @@
 //! Registries that lie, by accident or not: nothing false is passed on, and nothing they say can hurt a log.
 
 use super::{line, promote};
-use crate::support::{Action, Image, Proxy, Style, images, pairs, registries, rule};
+use crate::support::{Action, Image, Proxy, Style, images, imgstep, pairs, registries, rule};
 
 /// That no tag and no manifest has been written under `copy`.
 fn nothing_is_there(destination: &crate::support::Registry, image: &Image) {
@@ -25,18 +25,85 @@ fn a_corrupted_blob_is_refused_and_no_tag_is_written() {
 }
 
 #[test]
-fn a_blob_that_is_corrupted_once_is_read_again_or_refused() {
+fn a_blob_that_comes_wrong_is_read_again_by_another_connection() {
     let image = images::image(1, 1, 50_000);
+    let path = format!("/blobs/{}", image.blobs[0].digest);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
-        let reading = Proxy::before(&source).with(rule("GET", "/blobs/", Action::Corrupt(10)).times(1));
-        let run = promote(&reading.at("app:v1"), &destination.at("copy:v1")).run();
-        if run.status == 0 {
+        for wrong in [Action::Corrupt(10), Action::Corrupt(49_999), Action::Shorten(1000), Action::html()] {
+            let reading = Proxy::before(&source).with(rule("GET", &path, wrong.clone()).times(2));
+            let folder = crate::support::Folder::new();
+            let layout = format!("oci:{}:v1", folder.join("to").display());
+            imgstep(["promote", &reading.at("app:v1"), &destination.at("copy:v1"), &destination.at("b:v1"), &layout])
+                .run()
+                .ended(0);
             crate::support::assert_image(&destination, "copy", "v1", &image);
-        } else {
-            run.failed(1, &["sha256:"]);
+            crate::support::assert_image(&destination, "b", "v1", &image);
+            crate::support::layout::assert_image(&folder.join("to"), "v1", &image);
+            if matches!(wrong, Action::Corrupt(_)) {
+                let tries = reading.matching("GET", &path);
+                assert_eq!(tries.len(), 3, "{:#?}", reading.lines());
+                assert!(tries[1..].iter().all(|seen| seen.header("cache-control") == Some("no-cache")));
+                let mut connections: Vec<usize> = tries.iter().map(|seen| seen.connection).collect();
+                connections.dedup();
+                assert_eq!(connections.len(), 3, "{connections:?}");
+            }
+            for repository in ["copy", "b"] {
+                destination.delete_manifest(repository, image.digest());
+                destination.delete_blob(repository, &image.blobs[0].digest);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_manifest_that_comes_wrong_is_read_again() {
+    let image = images::index(Style::Oci, 1, 2, 1, 500);
+    let child = format!("/manifests/{}", image.manifests[1].digest);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        for wrong in [Action::Corrupt(40), Action::Shorten(100), Action::html()] {
+            let reading = Proxy::before(&source);
+            reading.add(rule("GET", "/manifests/v1", wrong.clone()).times(2));
+            reading.add(rule("GET", &child, wrong).times(2));
+            promote(&reading.at("app:v1"), &destination.at("copy:v1")).args(["--repair"]).run().ended(0);
+            crate::support::assert_image(&destination, "copy", "v1", &image);
+            assert!(reading.count("GET", "/manifests/v1") == 3 && reading.count("GET", &child) == 3);
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_wrong_in_one_way_are_damage_and_in_several_something_between() {
+    let image = images::index(Style::Oci, 1, 1, 1, 50_000);
+    let paths = [format!("/blobs/{}", image.blobs[0].digest), format!("/manifests/{}", image.manifests[0].digest)];
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        for path in &paths {
+            let reading = Proxy::before(&source).with(rule("GET", path, Action::Corrupt(10)));
+            let step = || promote(&reading.at("app:v1"), &destination.at("copy:v1"));
+            step().run().failed(1, &["read 3 times", "damaged"]);
+            reading.reset();
+            for skip in 0..3 {
+                reading.add(rule("GET", path, Action::Corrupt(10 + skip as u64)).skip(skip).times(1));
+            }
+            step().run().failed(6, &["read 3 times", "came differently"]);
             nothing_is_there(&destination, &image);
         }
+    }
+}
+
+#[test]
+fn a_layer_that_turns_out_wrong_when_an_upload_is_resumed_is_read_again() {
+    let image = images::image(1, 1, 2_000_000);
+    let path = format!("/blobs/{}", image.blobs[0].digest);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let reading = Proxy::before(&source).with(rule("GET", &path, Action::Corrupt(1_999_990)).skip(1).times(1));
+        let writing = Proxy::before(&destination);
+        writing.add(rule("PUT", "/blobs/uploads/", Action::CutRequest(500_000)).times(2));
+        promote(&reading.at("app:v1"), &writing.at("copy:v1")).run().ended(0);
+        crate::support::assert_image(&destination, "copy", "v1", &image);
     }
 }
 
@@ -48,8 +115,9 @@ fn a_blob_that_is_too_short_or_too_long_is_refused() {
         image.push(&source, "app", "v1");
         let mut longer = victim.bytes.clone();
         longer.push(0);
-        for bytes in [longer, victim.bytes[..1000].to_vec(), vec![]] {
-            let other = Action::Answer { status: 200, headers: vec![], body: bytes };
+        let sent = |body| Action::Answer { status: 200, headers: vec![], body };
+        let cut = |length| Action::Shorten(length);
+        for other in [sent(longer), sent(victim.bytes[..1000].to_vec()), sent(vec![]), cut(0), Action::html()] {
             let reading = Proxy::before(&source).with(rule("GET", &format!("/blobs/{}", victim.digest), other));
             promote(&reading.at("app:v1"), &destination.at("copy:v1")).run().failed(1, &[&victim.digest]);
             nothing_is_there(&destination, &image);
@@ -88,14 +156,40 @@ fn a_wrong_digest_in_the_header_of_a_source_is_refused() {
 }
 
 #[test]
-fn a_wrong_digest_in_the_answer_to_a_written_manifest_is_refused() {
+fn asked_by_digest_the_bytes_prove_themselves() {
     let image = images::image(1, 1, 500);
     let wrong = images::sha256(b"something else");
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
         let lie = Action::AnswerHeader("Docker-Content-Digest", Some(wrong.clone()));
-        let writing = Proxy::before(&destination).with(rule("PUT", "/manifests/", lie));
-        promote(&source.at("app:v1"), &writing.at("copy:v1")).run().failed(1, &[&wrong]);
+        let reading = Proxy::before(&source).with(rule("", "/manifests/", lie));
+        let by_digest = reading.at(&format!("app@{}", image.digest()));
+        let run =
+            promote(&by_digest, &destination.at("copy:v1")).run().printed(&[line(&destination.at("copy"), &image)]);
+        assert!(run.stderr.contains("Docker-Content-Digest says") && run.stderr.contains(&wrong), "{}", run.stderr);
+        crate::support::assert_image(&destination, "copy", "v1", &image);
+    }
+}
+
+#[test]
+fn a_wrong_digest_in_the_answer_to_a_write_is_looked_into() {
+    let image = images::image(1, 1, 500);
+    let wrong = images::sha256(b"something else");
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let lie = Action::AnswerHeader("Docker-Content-Digest", Some(wrong.clone()));
+        let writing = Proxy::before(&destination).with(rule("PUT", "", lie.clone()));
+        let run = promote(&source.at("app:v1"), &writing.at("copy:v1")).run();
+        let run = run.printed(&[line(&writing.at("copy"), &image)]);
+        assert!(run.stderr.contains(&wrong) && run.stderr.contains("is there"), "{}", run.stderr);
+        crate::support::assert_image(&destination, "copy", "v1", &image);
+        // Here nothing was written at all.
+        let headers = vec![("Docker-Content-Digest".to_owned(), wrong.clone())];
+        let swallowed = Action::Answer { status: 201, headers, body: vec![] };
+        let writing = Proxy::before(&destination).with(rule("PUT", "/manifests/v2", swallowed));
+        promote(&source.at("app:v1"), &writing.at("copy:v2"))
+            .run()
+            .failed(1, &[&wrong, image.digest(), "v2 is not there, it was not written"]);
     }
 }
 

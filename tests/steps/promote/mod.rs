@@ -16,6 +16,7 @@ mod lies;
 mod list;
 mod manifests;
 mod mounts;
+mod patience;
 mod platforms;
 mod previous;
 mod progress;

@@ -262,6 +262,21 @@ fn a_401_in_mid_copy_renews_the_token_whatever_was_asked() {
 }
 
 #[test]
+fn a_page_in_the_place_of_a_token_is_no_answer() {
+    let mut service = TokenService::start(users());
+    let (_, rest) = service.realm.split_once("://").unwrap();
+    let front = Proxy::to(rest.split('/').next().unwrap()).with(rule("", "/token", Action::html()).times(2));
+    service.realm = format!("http://{}/token", front.host);
+    let image = images::image(1, 2, 2000);
+    let Some(registry) = registry_of(&service, &image) else { return };
+    promote(&registry.at("team/app:v1"), &registry.at("prod/app:v1"))
+        .docker_config(&login(&registry.host, "alice", "pw-of-alice"))
+        .run()
+        .printed(&[line(&registry.at("prod/app"), &image)]);
+    assert!(front.met().len() >= 2, "{:#?}", front.lines());
+}
+
+#[test]
 fn a_registry_that_refuses_every_token_is_not_asked_for_ever() {
     let service = TokenService::start(users());
     let image = images::image(1, 2, 2000);

@@ -1,0 +1,51 @@
+//! A request to a repository, as plain data: it can be sent as often as needed.
+
+use bytes::Bytes;
+use http::Method;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use super::http::Load;
+use super::repository::Room;
+use super::transport::{self, Outgoing};
+
+/// A request to a repository.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// What it is for, in a user's words: `PUT manifest v1`.
+    pub(super) operation: String,
+    pub(super) headers: &'a [(HeaderName, HeaderValue)],
+    pub(super) body: Option<Bytes>,
+    pub(super) load: Load,
+    pub(super) room: Room,
+    /// The origin that credentials may go to: the registry's own.
+    pub(super) origin: Url,
+}
+
+impl Call<'_> {
+    /// Turns to TLS; says whether that could be done.
+    pub(super) fn use_tls(&mut self) -> bool {
+        self.url.set_scheme("https").is_ok() && self.origin.set_scheme("https").is_ok()
+    }
+
+    /// Whether it goes to the registry itself. What another host (of an upload) says of logins is not listened to: it
+    /// could name a token service of its own.
+    pub(super) fn is_own(&self) -> bool {
+        super::location::same_origin(&self.url, &self.origin)
+    }
+
+    pub(super) fn outgoing(&self, authorization: Option<&HeaderValue>) -> Outgoing {
+        let mut headers: HeaderMap = self.headers.iter().cloned().collect();
+        if self.load == Load::Afresh {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
+        if let Some(authorization) = authorization
+            && self.is_own()
+        {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        let (method, url, body) = (self.method.clone(), self.url.clone(), self.body.clone());
+        Outgoing { method, url, headers, body, load: self.load, patience: transport::ANSWER_TIMEOUT }
+    }
+}
