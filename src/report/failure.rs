@@ -77,7 +77,7 @@ fn kind(error: &Error) -> &'static str {
         Error::File { .. } => "file",
         Error::Interrupted(_) => "interrupted",
         Error::Partly { source, .. } => kind(source),
-        Error::Protocol { .. } | Error::Malformed { .. } => "malformed",
+        Error::Protocol { .. } | Error::Malformed { .. } | Error::NoManifest { .. } => "malformed",
         _ => "other",
     }
 }

@@ -19,7 +19,7 @@ pub fn told(what: &str, consequence: &str) {
     let Some(file) = env::var_os("LEFT_OUT").filter(|file| !file.is_empty()) else { return };
     // Each test has a thread of its own, by its name.
     let thread = thread::current();
-    let line = format!("{}: {what}: {consequence}\n", thread.name().unwrap_or("a test"));
+    let line = format!("{}: {what}: not here: {consequence}\n", thread.name().unwrap_or("a test"));
     // One write, since other tests write too.
     OpenOptions::new().append(true).create(true).open(file).unwrap().write_all(line.as_bytes()).unwrap();
 }

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use super::folder::Folder;
 use super::terminal::Terminal;
-use super::tools::{is_here, left_out};
+use super::tools::{is_here, left_out, told};
 
 /// The terminal's columns and rows.
 pub const SIZE: (usize, usize) = (80, 24);
@@ -17,6 +17,10 @@ pub struct Seen {
 
 /// Runs it on a terminal by `script`; `None`, and a word, where that isn't here.
 pub fn on_terminal(words: &[&str]) -> Option<Seen> {
+    if !cfg!(target_os = "linux") {
+        told("Linux's `script`", "nothing is shown on a terminal");
+        return None;
+    }
     if !is_here("script") {
         left_out("script", "nothing is shown on a terminal");
         return None;
