@@ -172,9 +172,19 @@ fn exposed(word: &str) -> Result<String, Error> {
 
 /// A list of words that may begin with `-`.
 fn json_array(option: &str, word: &str) -> Result<Vec<String>, Error> {
+    let trimmed = word.trim();
+    // One word that no shell would cut in two, and that can't be a part of JSON, is what it says.
+    let is_plain =
+        |letter: char| !letter.is_whitespace() && !letter.is_control() && !"[]{}\"'`$&|;<>*?()\\,".contains(letter);
+    if !trimmed.is_empty() && trimmed.chars().all(is_plain) {
+        return Ok(vec![trimmed.to_owned()]);
+    }
     serde_json::from_str(word).map_err(|_| {
         let shown = printable(word, 200);
-        Error::Usage(format!(r#"{option}: `{shown}` is not a JSON array of words; write {option} '["/app","-v"]'"#))
+        let own: Vec<&str> = trimmed.trim_matches(['[', ']']).split([' ', ',', '\'', '"']).collect();
+        let own: Vec<&str> = own.into_iter().filter(|part| !part.trim().is_empty()).collect();
+        let json = printable(&serde_json::json!(own).to_string(), 300);
+        Error::Usage(format!("{option}: `{shown}` is not a JSON array of words; write {option} '{json}'"))
     })
 }
 
@@ -298,7 +308,21 @@ mod tests {
     #[test]
     fn arrays_and_signals() {
         assert_eq!(json_array("--cmd", r#"["-v", ""]"#).unwrap(), ["-v", ""]);
-        assert!(json_array("--cmd", "/app").unwrap_err().to_string().contains("JSON array"));
+        assert_eq!(json_array("--entrypoint", "/app").unwrap(), ["/app"]);
+        assert_eq!(json_array("--cmd", "server").unwrap(), ["server"]);
+        for (word, json) in [
+            ("node server.js", r#"'["node","server.js"]'"#),
+            ("[/app, -v]", r#"'["/app","-v"]'"#),
+            ("['/app','-v']", r#"'["/app","-v"]'"#),
+            ("/app --name='x'", r#"'["/app","--name=","x"]'"#),
+        ] {
+            let said = json_array("--cmd", word).unwrap_err().to_string();
+            assert!(said.contains("JSON array") && said.contains(json), "{said}");
+        }
+        assert_eq!(json_array("--cmd", "-v").unwrap(), ["-v"]);
+        for word in ["", "{}", "[1]"] {
+            assert!(json_array("--cmd", word).is_err(), "{word}");
+        }
         assert_eq!(signal("SIGRTMIN+3").unwrap(), "SIGRTMIN+3");
         assert!(signal("SIG TERM").is_err());
     }

@@ -7,8 +7,9 @@ use clap::{Args, ValueEnum};
 
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
+use super::references::references;
 use super::run::RESULT_KEYS;
-use super::words::{annotation, destinations, list, parse_list};
+use super::words::{annotation, destinations, list};
 use crate::error::{Error, printable};
 use crate::image::digest::Digest;
 use crate::image::format;
@@ -129,10 +130,10 @@ impl IndexArgs {
     /// # Errors
     /// A word that is no reference, tag, platform or digest; no image; no destination ([`Error::Usage`]).
     pub fn request(&self) -> Result<Request, Error> {
-        let mut images: Vec<Reference> = parse_list("IMAGE", &self.images)?;
-        let add: Vec<Reference> = parse_list("--add", &self.add)?;
-        let replace: Vec<Reference> = parse_list("--replace", &self.replace)?;
-        let from: Vec<Reference> = parse_list("--from", &self.from.iter().cloned().collect::<Vec<_>>())?;
+        let mut images: Vec<Reference> = references("IMAGE", &self.images)?;
+        let add: Vec<Reference> = references("--add", &self.add)?;
+        let replace: Vec<Reference> = references("--replace", &self.replace)?;
+        let from: Vec<Reference> = references("--from", &self.from.iter().cloned().collect::<Vec<_>>())?;
         let from = from.into_iter().next();
         if from.is_none() && !(add.is_empty() && replace.is_empty()) {
             return Err(Error::Usage("--add and --replace change the index that --from names; name one".to_owned()));

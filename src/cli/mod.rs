@@ -12,6 +12,7 @@ pub mod index;
 pub mod mutate;
 pub mod promote;
 pub mod promote_list;
+pub mod references;
 pub mod registry;
 pub mod run;
 pub mod scope;

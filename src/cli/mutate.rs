@@ -4,7 +4,8 @@ use clap::{Args, ValueEnum};
 
 use super::changes::ChangeArgs;
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
-use super::promote::{comma_separated, reference};
+use super::promote::comma_separated;
+use super::references::reference;
 use super::words::{destinations, parse_list};
 use crate::error::Error;
 use crate::steps::mutate::{self, Request};

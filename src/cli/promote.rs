@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
+use super::references::{reference, references};
 use super::run::RESULT_KEYS;
 use super::words::{self, list, parse_list};
 use crate::error::Error;
@@ -92,7 +93,7 @@ impl PromoteArgs {
             ));
         };
         let source = reference("SOURCE", source)?;
-        let mut destinations: Vec<Reference> = parse_list("DESTINATION", &self.destination)?;
+        let mut destinations: Vec<Reference> = references("DESTINATION", &self.destination)?;
         let (further, tags) = words::destinations(&self.to, &self.tags)?;
         destinations.extend(further);
         if destinations.is_empty() {
@@ -166,12 +167,4 @@ impl PromoteArgs {
 /// Platforms are often written in one word, with commas.
 pub fn comma_separated(values: &[String]) -> Vec<String> {
     values.iter().flat_map(|value| value.split(',')).map(str::to_owned).collect()
-}
-
-/// A reference that must be there.
-///
-/// # Errors
-/// It is empty, or no reference ([`Error::Usage`]).
-pub fn reference(name: &str, word: &str) -> Result<Reference, Error> {
-    word.trim().parse().map_err(|error| Error::Usage(format!("{name}: {error}")))
 }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::promote::{PromoteArgs, reference, untagged};
+use super::promote::{PromoteArgs, untagged};
+use super::references::reference;
 use super::words::{self, list};
 use crate::error::{Error, Result};
 use crate::image::reference::{DEFAULT_TAG, Reference};

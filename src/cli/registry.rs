@@ -25,7 +25,7 @@ Examples:
   imgstep registry serve --address 0.0.0.0:5000 --storage ./images
   imgstep registry serve -- sh -c 'imgstep promote alpine $IMGSTEP_REGISTRY/alpine'")]
 pub struct ServeArgs {
-    /// Where to listen, `host:port`; port 0 takes one that is free [default: 127.0.0.1:5000, or 127.0.0.1:0 with a
+    /// Where to listen, `host:port`, or a port alone; port 0 takes one that is free [default: 127.0.0.1:5000, or 127.0.0.1:0 with a
     /// COMMAND].
     #[arg(long, value_name = "ADDRESS")]
     pub address: Option<String>,
@@ -54,11 +54,20 @@ impl ServeArgs {
     /// What is to be served. An option with an empty value is one not given.
     pub fn options(&self) -> ServeOptions {
         ServeOptions {
-            address: self.address.clone().filter(|address| !address.is_empty()),
+            address: self.address.clone().filter(|address| !address.is_empty()).map(|address| with_host(&address)),
             storage: self.storage.as_ref().filter(|storage| !storage.is_empty()).map(PathBuf::from),
             read_only: self.read_only,
         }
     }
+}
+
+/// An address to listen on; a port alone (`7006`, `:7006`) is one of this machine's own.
+fn with_host(address: &str) -> String {
+    let port = address.strip_prefix(':').unwrap_or(address);
+    if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return format!("127.0.0.1:{port}");
+    }
+    address.to_owned()
 }
 
 #[cfg(test)]
@@ -80,6 +89,13 @@ mod tests {
     fn empty_options_are_not_given() {
         let options = parse(&["--address=", "--storage="]).options();
         assert!(options.address.is_none() && options.storage.is_none() && !options.read_only);
+    }
+
+    #[test]
+    fn a_port_alone_is_one_of_the_loopback() {
+        for (word, address) in [("7006", "127.0.0.1:7006"), (":7006", "127.0.0.1:7006"), ("[::1]:0", "[::1]:0")] {
+            assert_eq!(parse(&["--address", word]).options().address.as_deref(), Some(address));
+        }
     }
 
     #[test]

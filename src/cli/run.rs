@@ -12,15 +12,16 @@ use super::common::{CommonArgs, OutputForm, ResultArgs, WriteArgs, paths};
 use super::duration::Limit;
 use super::failing::Failing;
 use super::github_action::{self, Asked};
-use super::promote::{comma_separated, reference};
+use super::promote::comma_separated;
 use super::promote_list;
+use super::references::reference;
 use super::registry::RegistryCommand;
 use super::words::{list, parse_list, with_environment, without_empty_options};
 use super::{Cli, Step};
 use crate::credentials::{Credentials, Environment, Sources};
 use crate::error::{Error, ExitStatus, Result, Signal};
 use crate::image::platform::Platform;
-use crate::image::reference::is_tag;
+use crate::image::reference::{Reference, is_tag};
 use crate::registry::client::{Client, Options};
 use crate::registry::tls::Trust;
 use crate::report::ci::{self, Ci};
@@ -343,12 +344,13 @@ async fn work(
         }
         Step::Tag(args) => {
             let image = reference("IMAGE", &args.image)?;
-            let tags = list(&args.tags);
+            let tags = comma_separated(&list(&args.tags));
+            let tags = list(&tags);
             if tags.is_empty() {
                 return Err(Error::Usage("no tag: write `imgstep tag IMAGE TAG...`".to_owned()));
             }
             if let Some(bad) = tags.iter().find(|tag| !is_tag(tag)) {
-                return Err(Error::Usage(format!("`{}` is not a tag", crate::error::printable(bad, 140))));
+                return Err(no_tag(&image, bad));
             }
             results::preflight(files)?;
             tag::run(context, &image, &tags, args.if_exists.into())
@@ -371,6 +373,19 @@ async fn work(
         }
         Step::Registry(_) => Err(Error::Other("this step talks to no registry".to_owned())),
     }
+}
+
+/// That a word is no tag. A full reference is what other programs want in its place.
+fn no_tag(image: &Reference, word: &str) -> Error {
+    let shown = crate::error::printable(word, 300);
+    let advice = match word.parse::<Reference>().ok().filter(|_| word.contains(['/', ':'])) {
+        Some(full) if full.name() == image.name() => {
+            full.tag().map(|tag| format!("; write `{tag}`: it is a tag in the image's own repository"))
+        }
+        Some(_) => Some(format!("; for another repository write `imgstep promote {image} {shown}`")),
+        None => None,
+    };
+    Error::Usage(format!("`{shown}` is not a tag{}", advice.unwrap_or_default()))
 }
 
 fn context(common: &CommonArgs, console: &Console) -> Result<Context> {

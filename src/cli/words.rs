@@ -3,6 +3,7 @@
 
 use clap::{Arg, ArgAction, Command};
 
+use super::references::references;
 use super::scope::json_values;
 use crate::error::Error;
 use crate::image::reference::{Reference, is_tag};
@@ -155,13 +156,15 @@ where
 /// # Errors
 /// A word that is no reference or tag ([`Error::Usage`]).
 pub fn destinations(to: &[String], tags: &[String]) -> Result<(Vec<Reference>, Vec<String>), Error> {
-    let mut destinations: Vec<Reference> = parse_list("--to", to)?;
+    let mut destinations: Vec<Reference> = references("--to", to)?;
     let mut further = Vec::new();
-    for tag in list(tags) {
+    // No tag holds a comma, and other programs take lists so.
+    for tag in list(tags).iter().flat_map(|word| word.split(',')).map(str::trim).filter(|tag| !tag.is_empty()) {
+        let tag = tag.to_owned();
         if is_tag(&tag) {
             further.push(tag);
         } else if tag.contains(['/', ':']) {
-            destinations.extend(parse_list::<Reference>("--tags", &[tag])?);
+            destinations.extend(references("--tags", &[tag])?);
         } else {
             return Err(Error::Usage(format!("--tags: `{}` is not a tag", crate::error::printable(&tag, 140))));
         }

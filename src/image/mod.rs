@@ -8,6 +8,7 @@ pub mod format;
 pub mod index;
 pub mod manifest;
 pub mod media_type;
+pub mod mistaken;
 pub mod platform;
 pub mod reading;
 pub mod reference;

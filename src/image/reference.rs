@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::digest::Digest;
+use super::mistaken;
 
 /// The tag that a reference without tag and digest means.
 pub const DEFAULT_TAG: &str = "latest";
@@ -66,7 +67,8 @@ impl FromStr for Reference {
         match text.strip_prefix("oci:") {
             // `oci:5000/x` can't be meant as a registry called `oci`: a layout is what the prefix says.
             Some(rest) => parse_layout(text, rest).map(Self::Layout),
-            None => text.parse().map(Self::Registry),
+            // What skopeo and buildah write before a name in a registry.
+            None => text.strip_prefix("docker://").unwrap_or(text).parse().map(Self::Registry),
         }
     }
 }
@@ -118,8 +120,8 @@ impl FromStr for RegistryReference {
         if text.is_empty() {
             return Err(fail(text, "it is empty"));
         }
-        if let Some((scheme, rest)) = text.split_once("://") {
-            return Err(fail(text, format!("it has no scheme; drop `{scheme}://` and write `{rest}`")));
+        if let Some(reason) = mistaken::what_was_meant(text) {
+            return Err(fail(text, reason));
         }
         let (name, digest) = split_digest(text, text)?;
         // A colon behind the last slash begins a tag; before it, a port.
@@ -140,7 +142,10 @@ impl FromStr for RegistryReference {
             ));
         }
         let (registry, repository) = match name.split_once('/') {
-            Some((first, rest)) if looks_like_registry(first) => (normal_registry(first), rest.to_owned()),
+            Some((first, rest)) if looks_like_registry(first) => {
+                check_reads_back(text, first)?;
+                (normal_registry(first), rest.to_owned())
+            }
             _ => (DOCKER_HUB.to_owned(), name.to_owned()),
         };
         check_registry(text, &registry)?;
@@ -162,6 +167,22 @@ impl FromStr for RegistryReference {
 /// Whether the first part of a name is a registry: what Docker's clients decide by.
 fn looks_like_registry(part: &str) -> bool {
     part.contains(['.', ':']) || part == "localhost" || part.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
+/// A reference that is printed must be read as the same one by whoever comes next. Hosts are written in lower case, and then
+/// `REGISTRY/app` would be a repository of Docker Hub, `Oci:5000/app` a folder.
+fn check_reads_back(text: &str, host: &str) -> Result<(), ReferenceError> {
+    let lower = host.to_ascii_lowercase();
+    if lower == "oci" || lower.starts_with("oci:") {
+        return Err(fail(text, "a registry can't be called `oci`, since `oci:` begins a folder; give its full name"));
+    }
+    if !looks_like_registry(&lower) {
+        return Err(fail(
+            text,
+            format!("`{host}` is neither a host, which has a dot or a port, nor a repository, which has no capitals"),
+        ));
+    }
+    Ok(())
 }
 
 fn normal_registry(host: &str) -> String {
@@ -378,9 +399,25 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_would_be_read_as_something_else_is_refused() {
+        for bad in ["REGISTRY/app", "Oci:5000/a", "OCI/a", "Oci:5000/a/b:v1"] {
+            assert!(bad.parse::<Reference>().is_err(), "{bad}");
+        }
+        assert_eq!(printed("Registry:5000/app"), "registry:5000/app:latest");
+        assert_eq!(printed("LOCALHOST/app"), "localhost/app:latest");
+    }
+
+    #[test]
+    fn what_other_programs_write_before_a_name_is_taken() {
+        assert_eq!(printed("docker://alpine:3.20"), "docker.io/library/alpine:3.20");
+        assert_eq!(printed("docker://localhost:5000/app"), "localhost:5000/app:latest");
+        assert!("docker://".parse::<Reference>().is_err());
+    }
+
+    #[test]
     fn errors_say_what_to_write() {
         let message = |text: &str| text.parse::<Reference>().unwrap_err().to_string();
-        assert!(message("docker://alpine").contains("drop `docker://`"));
+        assert!(message("https://ghcr.io/org/app").contains("write `ghcr.io/org/app`"));
         assert!(message("ghcr.io/Org/app").contains("lower case"));
         assert!(message("app:").contains("not a tag"));
         assert!(message("localhost:99999/app").contains("not a port"));
@@ -393,6 +430,18 @@ mod tests {
         #[test]
         fn no_input_panics(text in ".{0,200}") {
             let _ = text.parse::<Reference>();
+        }
+
+        #[test]
+        fn what_is_printed_is_read_as_the_same_whatever_the_host(
+            host in "[A-Za-z0-9.:_-]{0,8}|[Oo][Cc][Ii]|[Dd]ir|LOCALHOST|(index\\.)?[Dd]ocker\\.[Ii]o",
+            port in "(:[0-9]{1,6})?",
+            rest in "/[A-Za-z0-9._/-]{1,12}(:[A-Za-z0-9._-]{1,6})?",
+        ) {
+            if let Ok(reference) = format!("{host}{port}{rest}").parse::<Reference>() {
+                let printed = reference.to_string();
+                prop_assert_eq!(printed.parse::<Reference>(), Ok(reference), "{}", printed);
+            }
         }
 
         #[test]

@@ -64,7 +64,8 @@ pub async fn run(options: ServeOptions, command: &[OsString]) -> Result<u8> {
         Some(folder) => format!("the folder {}", folder.display()),
         None => "memory".to_owned(),
     };
-    let read_only = if options.read_only { ", read-only" } else { "" };
+    let is_read_only = options.read_only;
+    let read_only = if is_read_only { ", read-only" } else { "" };
     let server =
         start(ServeOptions { address: Some(options.address.unwrap_or_else(|| default.to_owned())), ..options }).await?;
     if server.left_out() > 0 {
@@ -72,6 +73,9 @@ pub async fn run(options: ServeOptions, command: &[OsString]) -> Result<u8> {
     }
     let status = if command.is_empty() {
         say(&format!("serving {} from {place}{read_only}", server.address()));
+        if !is_read_only {
+            say(&first_command(server.address()));
+        }
         match signals.next().await {
             Signal::Interrupt => 130,
             Signal::Terminate => 143,
@@ -81,6 +85,15 @@ pub async fn run(options: ServeOptions, command: &[OsString]) -> Result<u8> {
     };
     server.stop().await;
     Ok(status)
+}
+
+/// A command to try first, as another process on this machine would write it.
+fn first_command(address: std::net::SocketAddr) -> String {
+    let address = match address.ip() {
+        ip if ip.is_unspecified() => format!("localhost:{}", address.port()),
+        _ => address.to_string(),
+    };
+    format!("try `imgstep promote alpine:3.20 {address}/alpine:3.20`")
 }
 
 /// Prints a line on standard error. That nobody reads it is no reason to stop.

@@ -35,7 +35,7 @@ fn a_wrong_command_line_is_2_and_says_nothing_on_stdout() {
 #[test]
 fn bad_references_are_2_and_say_what_to_write() {
     let bad = [
-        ("docker://alpine", "docker://"),
+        ("https://alpine", "write `alpine`"),
         ("ghcr.io/Org/app", "lower case"),
         ("localhost:99999/app", "port"),
         ("app@sha256:12", "digest"),

@@ -16,5 +16,6 @@ mod mutate;
 mod promote;
 mod support;
 mod tag;
+mod taught;
 mod tekton;
 mod workspace;

@@ -1,0 +1,52 @@
+//! References among the words, told apart from files and folders.
+
+use std::path::Path;
+
+use super::words::list;
+use crate::error::{Error, printable};
+use crate::image::mistaken;
+use crate::image::reference::Reference;
+
+/// A reference that must be there.
+///
+/// # Errors
+/// It is empty, no reference, or a file's name ([`Error::Usage`]).
+pub fn reference(name: &str, word: &str) -> Result<Reference, Error> {
+    let word = word.trim();
+    let reference: Reference = word.parse().map_err(|error| Error::Usage(format!("{name}: {error}")))?;
+    if let Some(meant) = on_disk(word, &reference) {
+        return Err(Error::Usage(format!("{name}: {meant}")));
+    }
+    Ok(reference)
+}
+
+/// All references of a list, without empty words.
+///
+/// # Errors
+/// As [`reference`].
+pub fn references(name: &str, words: &[String]) -> Result<Vec<Reference>, Error> {
+    list(words).iter().map(|word| reference(name, word)).collect()
+}
+
+/// What to write for a word that is a file or folder here and would be looked up at Docker Hub.
+fn on_disk(word: &str, reference: &Reference) -> Option<String> {
+    let Reference::Registry(named) = reference else { return None };
+    let registry = word.split('/').next().unwrap_or_default();
+    // Only a name without a registry in front of it can be a relative path.
+    if !named.counts_pulls() || registry.contains(['.', ':']) && word.contains('/') {
+        return None;
+    }
+    let path = Path::new(word);
+    let kind = if path.is_dir() {
+        "folder"
+    } else if path.is_file() {
+        "file"
+    } else {
+        return None;
+    };
+    let shown = printable(word, 300);
+    Some(format!(
+        "`{shown}` is a {kind} here; {}; for the image at Docker Hub write `{reference}`",
+        mistaken::of_path(word)
+    ))
+}
