@@ -13,8 +13,12 @@ use crate::support::Action;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     ServerError,
+    /// The registry does what it is asked, and the answer says that it did not.
+    LateError,
     TooMany,
+    ResetBefore,
     ResetAfter,
+    CloseKept,
     CutAnswer,
     CutRequest,
     LostUpload,
@@ -23,20 +27,27 @@ pub enum Kind {
     RelativeLocation,
     Redirect,
     Stall,
+    FlipUp,
     Flip,
+    Shorten,
+    WrongRange,
     WrongDigest,
     Html,
     Unauthorized,
+    RefusedBody,
     LongWait,
     Missing,
     Refused,
 }
 
 /// What passes: the same request, sent again, is answered well.
-pub const PASSING: [Kind; 11] = [
+pub const PASSING: [Kind; 15] = [
     Kind::ServerError,
+    Kind::LateError,
     Kind::TooMany,
+    Kind::ResetBefore,
     Kind::ResetAfter,
+    Kind::CloseKept,
     Kind::CutAnswer,
     Kind::CutRequest,
     Kind::LostUpload,
@@ -45,10 +56,21 @@ pub const PASSING: [Kind; 11] = [
     Kind::RelativeLocation,
     Kind::Redirect,
     Kind::Stall,
+    Kind::FlipUp,
 ];
 /// What is wrong, and may be the end of a step.
-pub const WRONG: [Kind; 7] =
-    [Kind::Flip, Kind::WrongDigest, Kind::Html, Kind::Unauthorized, Kind::LongWait, Kind::Missing, Kind::Refused];
+pub const WRONG: [Kind; 10] = [
+    Kind::Flip,
+    Kind::Shorten,
+    Kind::WrongRange,
+    Kind::WrongDigest,
+    Kind::Html,
+    Kind::Unauthorized,
+    Kind::RefusedBody,
+    Kind::LongWait,
+    Kind::Missing,
+    Kind::Refused,
+];
 /// A fault that passes does not meet one request more often than this in a row.
 const IN_A_ROW: u32 = 3;
 
@@ -101,7 +123,14 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::ServerError => "500, 502, 503, 504",
+            Self::LateError => "5xx after the request was done",
             Self::TooMany => "429",
+            Self::ResetBefore => "reset before the request",
+            Self::CloseKept => "kept connection closed",
+            Self::FlipUp => "flipped byte on the way up",
+            Self::Shorten => "short body, Content-Length agrees",
+            Self::WrongRange => "wrong Range header",
+            Self::RefusedBody => "401 in the middle of an upload",
             Self::ResetAfter => "reset after the request",
             Self::CutAnswer => "reset within an answer",
             Self::CutRequest => "reset within a request",
@@ -125,9 +154,11 @@ impl Kind {
     fn fits(self, method: &str, target: &str) -> bool {
         let upload = target.contains("/blobs/uploads/");
         match self {
-            Self::CutAnswer | Self::Flip | Self::Html => method == "GET" && !upload,
+            Self::CutAnswer | Self::Flip | Self::Shorten | Self::Html => method == "GET" && !upload,
             Self::CutRequest => matches!(method, "PUT" | "PATCH"),
-            Self::LostUpload => upload && matches!(method, "PUT" | "PATCH"),
+            Self::LostUpload | Self::FlipUp | Self::RefusedBody | Self::WrongRange => {
+                upload && matches!(method, "PUT" | "PATCH")
+            }
             Self::RefusedMount => target.contains("mount="),
             Self::RelativeLocation => upload && method != "DELETE",
             Self::Redirect => method == "GET" && target.contains("/blobs/sha256:"),
@@ -149,7 +180,14 @@ impl Kind {
                 2 => Action::too_many("Sun, 06 Nov 1994 08:49:37 GMT"),
                 other => Action::too_many(["0", "-1", "1.5"][usize::from(other - 3)]),
             },
+            Self::LateError => Action::AnswerStatus([500, 502, 504][random.usize(0..3)]),
+            Self::ResetBefore => Action::Reset,
             Self::ResetAfter => Action::LoseAnswer,
+            Self::CloseKept => Action::CloseKept,
+            Self::FlipUp => Action::CorruptRequest(random.u64(0..large)),
+            Self::Shorten => Action::Shorten(random.u64(0..large)),
+            Self::WrongRange => Action::AnswerHeader("Range", Some(format!("0-{}", random.u64(0..large)))),
+            Self::RefusedBody => Action::RefuseBody(401),
             Self::CutAnswer => Action::CutAnswer(random.u64(0..large)),
             Self::CutRequest => Action::CutRequest(random.u64(0..large)),
             Self::LostUpload => Action::error(404, "BLOB_UPLOAD_UNKNOWN", "upload unknown"),
