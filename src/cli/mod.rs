@@ -10,6 +10,7 @@ mod failing;
 pub mod github_action;
 pub mod index;
 pub mod mutate;
+pub mod parse;
 pub mod promote;
 pub mod promote_list;
 pub mod references;
@@ -17,6 +18,7 @@ pub mod registry;
 pub mod run;
 pub mod scope;
 pub mod small_steps;
+pub mod strict;
 pub mod words;
 
 use clap::{Parser, Subcommand};

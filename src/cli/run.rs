@@ -6,17 +6,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::CommandFactory as _;
 
 use super::common::{CommonArgs, OutputForm, ResultArgs, WriteArgs, paths};
 use super::duration::Limit;
 use super::failing::Failing;
 use super::github_action::{self, Asked};
+use super::parse::{Wrong, parse, wrong};
 use super::promote::comma_separated;
 use super::promote_list;
 use super::references::reference;
 use super::registry::RegistryCommand;
-use super::words::{list, parse_list, with_environment, without_empty_options};
+use super::words::{list, parse_list};
 use super::{Cli, Step};
 use crate::credentials::{Credentials, Environment, Sources};
 use crate::error::{Error, ExitStatus, Result, Signal};
@@ -95,19 +96,6 @@ fn failed(console: &Console, failing: &Failing, error: &Error) -> ExitCode {
     failing.tell(console, error, &message)
 }
 
-/// Help and version go to stdout with status 0, errors to stderr with status 2: like every other error, so that what they
-/// quote speaks no commands to a CI system.
-fn wrong(console: &Console, failing: &Failing, error: &clap::Error) -> ExitCode {
-    let text = error.render().to_string();
-    match text.strip_prefix("error: ") {
-        Some(text) => failing.tell_usage(console, text),
-        None => {
-            let _ = error.print();
-        }
-    }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-}
-
 /// The words of the step that the action's inputs ask for; none where they asked for what is done now.
 fn of_github_action(console: &Console) -> Result<Option<Vec<OsString>>> {
     match github_action::asked(&Cli::command(), &|variable| std::env::var(variable).ok())? {
@@ -121,22 +109,6 @@ fn of_github_action(console: &Console) -> Result<Option<Vec<OsString>>> {
             Ok(None)
         }
     }
-}
-
-enum Wrong {
-    Clap(Box<clap::Error>),
-    Words(Error),
-}
-
-fn parse(words: impl IntoIterator<Item = OsString>) -> std::result::Result<Cli, Wrong> {
-    let words: std::result::Result<Vec<String>, OsString> = words.into_iter().map(OsString::into_string).collect();
-    let words = words.map_err(|word| {
-        Wrong::Words(Error::Usage(format!("`{}` is not UTF-8", crate::error::printable(&word.to_string_lossy(), 200))))
-    })?;
-    let command = with_environment(Cli::command(), &|variable| std::env::var(variable).ok());
-    let words = without_empty_options(&command, words);
-    let mut matches = command.try_get_matches_from(words).map_err(|error| Wrong::Clap(Box::new(error)))?;
-    Cli::from_arg_matches_mut(&mut matches).map_err(|error| Wrong::Clap(Box::new(error)))
 }
 
 impl Step {

@@ -19,8 +19,11 @@ pub fn page(kind: Kind, step: &Step, params: &[Param]) -> String {
     example(&mut text, kind, step);
     let own =
         if kind == Kind::StepAction { "; a StepAction has no workspaces, so their paths are params too" } else { "" };
-    let _ =
-        writeln!(text, "\n## Params\n\nThey have the names of `imgstep {name}`'s options, and mean the same{own}.\n");
+    let _ = writeln!(
+        text,
+        "\n## Params\n\nThey have the names of `imgstep {name}`'s options, and mean the same{own}. No element of an array \
+         can begin with `-`.\n"
+    );
     text.push_str("| param | type | default | |\n|---|---|---|---|\n");
     for param in params {
         let default = match &param.default {

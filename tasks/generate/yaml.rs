@@ -172,6 +172,10 @@ fn container(kind: Kind, step: &Step, params: &[Param], image: &str, indent: usi
     // Behind the workspace: the first login that fits is taken.
     args.push("--auth-dir=$(credentials.path)".to_owned());
     args.extend(results(step).map(|of| format!("--result={}={}", of.key, result(of))));
+    // What is written here is all that may be an option, whatever the elements of an array are.
+    let name = |arg: &String| arg.strip_prefix("--").map(|arg| arg.split('=').next().unwrap_or_default().to_owned());
+    let names: Vec<String> = args.iter().filter_map(name).collect();
+    args.insert(1, format!("--strict={}", names.join(",")));
     // Words come last, and whatever is in them they are no options.
     args.push("--".to_owned());
     for param in params.iter().filter(|param| param.way == Way::Word) {

@@ -59,7 +59,14 @@ pub fn manifests() -> Vec<PathBuf> {
 
 /// Runs `tektoncheck`; `None` where it isn't here.
 pub fn tektoncheck(words: &[&str], paths: &[PathBuf]) -> Option<Output> {
-    Some(Command::new(tools()?.join("tektoncheck")).args(words).args(paths).output().unwrap())
+    Some(tektoncheck_command(words, paths)?.output().unwrap())
+}
+
+/// `tektoncheck`, to be run; `None` where it isn't here.
+pub fn tektoncheck_command(words: &[&str], paths: &[PathBuf]) -> Option<Command> {
+    let mut command = Command::new(tools()?.join("tektoncheck"));
+    command.args(words).args(paths);
+    Some(command)
 }
 
 /// A run of `tektoncheck run`: what became of each TaskRun and PipelineRun in `files` and `objects`.

@@ -5,3 +5,4 @@ mod credentials;
 mod judged;
 mod pipelines;
 mod tasks;
+mod values;

@@ -24,49 +24,7 @@ var images = pipeline.Images{
 // runTask does what the controller does for a TaskRun, by the controller's functions and in its order, lets the kubelet run
 // the Pod, and has the controller read what became of it.
 func runTask(ctx context.Context, c *cluster, kubelet *kubelet, run *v1.TaskRun) ([]stepReport, error) {
-	run.SetDefaults(ctx)
-	if err := run.Validate(ctx); err != nil {
-		return nil, fmt.Errorf("TaskRun: %w", err)
-	}
-	getTask := resources.GetTaskFuncFromTaskRun(ctx, c.kube, c.tekton, nil, run, nil)
-	meta, spec, err := resources.GetTaskData(ctx, run, getTask)
-	if err != nil {
-		return nil, err
-	}
-	if spec.Steps, err = resources.GetStepActionsData(ctx, *spec, run, c.tekton, c.kube, nil); err != nil {
-		return nil, err
-	}
-	resolved := &resources.ResolvedTask{TaskName: meta.Name, TaskSpec: spec, Kind: resources.GetTaskKind(run)}
-	if err := taskrun.ValidateResolvedTask(ctx, run.Spec.Params, &v1.Matrix{}, resolved); err != nil {
-		return nil, err
-	}
-	if err := resources.ValidateParamArrayIndex(spec, run.Spec.Params); err != nil {
-		return nil, err
-	}
-	if err := workspace.ValidateBindings(ctx, spec.Workspaces, run.Spec.Workspaces); err != nil {
-		return nil, err
-	}
-
-	volumes := workspace.CreateVolumes(run.Spec.Workspaces)
-	applied := resources.ApplyParameters(spec.DeepCopy(), run, spec.Params...)
-	applied = resources.ApplyContexts(applied, resolved.TaskName, run)
-	applied = resources.ApplyResults(applied)
-	applied = resources.ApplyArtifacts(applied)
-	applied = resources.ApplyStepExitCodePath(applied)
-	applied = resources.ApplyWorkspaces(ctx, applied, applied.Workspaces, run.Spec.Workspaces, volumes)
-	if err := v1.ValidateUsageOfDeclaredParameters(ctx, applied.Steps, applied.Params); err != nil {
-		return nil, err
-	}
-	if err := applied.Validate(ctx); err != nil {
-		return nil, err
-	}
-	if applied, err = workspace.Apply(ctx, *applied, run.Spec.Workspaces, volumes); err != nil {
-		return nil, err
-	}
-	applied = resources.ApplyCredentialsPath(applied, pipeline.CredsDir)
-
-	builder := pod.Builder{Images: images, KubeClient: c.kube}
-	made, err := builder.Build(ctx, run, *applied)
+	made, spec, applied, err := podOf(ctx, c, run)
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +37,54 @@ func runTask(ctx context.Context, c *cluster, kubelet *kubelet, run *v1.TaskRun)
 		err = typesHold(run, spec)
 	}
 	return reports, err
+}
+
+// podOf makes the Pod of a TaskRun; it gives the Task as it was resolved, and with everything substituted, too.
+func podOf(ctx context.Context, c *cluster, run *v1.TaskRun) (*corev1.Pod, *v1.TaskSpec, *v1.TaskSpec, error) {
+	run.SetDefaults(ctx)
+	if err := run.Validate(ctx); err != nil {
+		return nil, nil, nil, fmt.Errorf("TaskRun: %w", err)
+	}
+	getTask := resources.GetTaskFuncFromTaskRun(ctx, c.kube, c.tekton, nil, run, nil)
+	meta, spec, err := resources.GetTaskData(ctx, run, getTask)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if spec.Steps, err = resources.GetStepActionsData(ctx, *spec, run, c.tekton, c.kube, nil); err != nil {
+		return nil, nil, nil, err
+	}
+	resolved := &resources.ResolvedTask{TaskName: meta.Name, TaskSpec: spec, Kind: resources.GetTaskKind(run)}
+	if err := taskrun.ValidateResolvedTask(ctx, run.Spec.Params, &v1.Matrix{}, resolved); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := resources.ValidateParamArrayIndex(spec, run.Spec.Params); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := workspace.ValidateBindings(ctx, spec.Workspaces, run.Spec.Workspaces); err != nil {
+		return nil, nil, nil, err
+	}
+
+	volumes := workspace.CreateVolumes(run.Spec.Workspaces)
+	applied := resources.ApplyParameters(spec.DeepCopy(), run, spec.Params...)
+	applied = resources.ApplyContexts(applied, resolved.TaskName, run)
+	applied = resources.ApplyResults(applied)
+	applied = resources.ApplyArtifacts(applied)
+	applied = resources.ApplyStepExitCodePath(applied)
+	applied = resources.ApplyWorkspaces(ctx, applied, applied.Workspaces, run.Spec.Workspaces, volumes)
+	if err := v1.ValidateUsageOfDeclaredParameters(ctx, applied.Steps, applied.Params); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := applied.Validate(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	if applied, err = workspace.Apply(ctx, *applied, run.Spec.Workspaces, volumes); err != nil {
+		return nil, nil, nil, err
+	}
+	applied = resources.ApplyCredentialsPath(applied, pipeline.CredsDir)
+
+	builder := pod.Builder{Images: images, KubeClient: c.kube}
+	made, err := builder.Build(ctx, run, *applied)
+	return made, spec, applied, err
 }
 
 // typesHold sees that each result has the type that the Task declares, without which Tekton fails the TaskRun.

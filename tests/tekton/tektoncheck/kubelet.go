@@ -193,23 +193,11 @@ func (k *kubelet) start(folder string, volumes map[string]string, container core
 	}
 	box := box{Root: filepath.Join(own, "root"), User: k.user, Folder: container.WorkingDir}
 	box.Mounts = append(box.Mounts, k.image(container.Image)...)
-	environment := map[string]string{"HOSTNAME": "pod", "PATH": "/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin"}
-	order := []string{"HOSTNAME", "PATH"}
-	for _, variable := range container.Env {
-		if variable.ValueFrom != nil {
-			return report, fmt.Errorf("the variable %s is from elsewhere", variable.Name)
-		}
-		if _, is := environment[variable.Name]; !is {
-			order = append(order, variable.Name)
-		}
-		environment[variable.Name] = expand(variable.Value, environment)
+	environment, words, err := started(container)
+	if err != nil {
+		return report, err
 	}
-	for _, name := range order {
-		box.Environment = append(box.Environment, name+"="+environment[name])
-	}
-	for _, word := range append(append([]string{}, container.Command...), container.Args...) {
-		box.Words = append(box.Words, expand(word, environment))
-	}
+	box.Environment, box.Words = environment, words
 	for _, is := range container.VolumeMounts {
 		source, known := volumes[is.Name]
 		if !known {
@@ -248,6 +236,29 @@ func (k *kubelet) start(folder string, volumes map[string]string, container core
 	message, err := os.ReadFile(termination)
 	report.Termination = string(message)
 	return report, err
+}
+
+// started gives the environment and the words that a container is started with, each variable put into what follows.
+func started(container corev1.Container) ([]string, []string, error) {
+	known := map[string]string{"HOSTNAME": "pod", "PATH": "/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin"}
+	order := []string{"HOSTNAME", "PATH"}
+	for _, variable := range container.Env {
+		if variable.ValueFrom != nil {
+			return nil, nil, fmt.Errorf("the variable %s is from elsewhere", variable.Name)
+		}
+		if _, is := known[variable.Name]; !is {
+			order = append(order, variable.Name)
+		}
+		known[variable.Name] = expand(variable.Value, known)
+	}
+	var environment, words []string
+	for _, name := range order {
+		environment = append(environment, name+"="+known[name])
+	}
+	for _, word := range append(append([]string{}, container.Command...), container.Args...) {
+		words = append(words, expand(word, known))
+	}
+	return environment, words, nil
 }
 
 // image lists what a container's root holds.

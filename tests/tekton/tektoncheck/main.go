@@ -4,6 +4,8 @@
 //	tektoncheck options BINARY FILE...  the arguments of each step beside the binary's own options
 //	tektoncheck run -binary BINARY -tools DIR [-replace OLD=NEW]... [-claim NAME=DIR]... FILE...
 //	                                 runs each TaskRun and PipelineRun, and prints what became of them as JSON
+//	tektoncheck words FILE...        reads TaskRuns from stdin, one a line, and prints as JSON, a line for each, what its
+//	                                 step would be started with
 package main
 
 import (
@@ -15,7 +17,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail("no subcommand: validate, options or run")
+		fail("no subcommand: validate, options, run or words")
 	}
 	words := os.Args[2:]
 	switch os.Args[1] {
@@ -28,6 +30,10 @@ func main() {
 		finish(compareOptions(words[0], files(words[1:])))
 	case "run":
 		if err := run(words); err != nil {
+			fail("%v", err)
+		}
+	case "words":
+		if err := printWords(files(words)); err != nil {
 			fail("%v", err)
 		}
 	case contain:

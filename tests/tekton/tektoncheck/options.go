@@ -88,10 +88,13 @@ func compare(binary string, specs v1.ParamSpecs, args []string, env map[string]s
 		// The words of the command line have the names of variables: IMAGE... is IMGSTEP_IMAGES.
 		words[strings.ToLower(match[1])] = true
 	}
-	var wrong []string
+	wrong := strictness(args)
 	used := map[string]bool{}
 	last := ""
 	for _, arg := range args[1:] {
+		if strings.HasPrefix(arg, "--strict=") {
+			continue
+		}
 		if match := argOption.FindStringSubmatch(arg); match != nil {
 			last = match[1]
 			if !options[last] {
@@ -140,4 +143,19 @@ func compare(binary string, specs v1.ParamSpecs, args []string, env map[string]s
 		}
 	}
 	return wrong
+}
+
+// strictness sees that the first word behind the step says which options follow: what keeps the elements of an array from
+// becoming others.
+func strictness(args []string) []string {
+	var names []string
+	for _, arg := range args[2:] {
+		if match := argOption.FindStringSubmatch(arg); match != nil {
+			names = append(names, match[1])
+		}
+	}
+	if expected := "--strict=" + strings.Join(names, ","); args[1] != expected {
+		return []string{fmt.Sprintf("the first word behind the step is %s, and not %s", args[1], expected)}
+	}
+	return nil
 }

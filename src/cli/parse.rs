@@ -1,0 +1,58 @@
+//! From words and environment to the step that they mean, or to what is wrong with them.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+
+use super::failing::Failing;
+use super::words::{with_environment, without_empty_options};
+use super::{Cli, strict};
+use crate::error::{Error, printable};
+use crate::report::Console;
+
+/// Why words mean nothing.
+#[derive(Debug)]
+pub enum Wrong {
+    /// clap says so; or has been asked for help.
+    Clap(Box<clap::Error>),
+    /// The rules that are ours.
+    Words(Error),
+}
+
+/// The step that the words of the process mean, in its environment.
+///
+/// # Errors
+/// They mean none.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Wrong> {
+    let words: Result<Vec<String>, OsString> = words.into_iter().map(OsString::into_string).collect();
+    let words = words.map_err(|word| {
+        Wrong::Words(Error::Usage(format!("`{}` is not UTF-8", printable(&word.to_string_lossy(), 200))))
+    })?;
+    let mut matches = matches(words, &|variable| std::env::var(variable).ok())?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| Wrong::Clap(Box::new(error)))
+}
+
+/// The values of each option and operand.
+///
+/// # Errors
+/// The words don't fit together.
+pub fn matches(words: Vec<String>, variable: &dyn Fn(&str) -> Option<String>) -> Result<ArgMatches, Wrong> {
+    let words = strict::checked(words).map_err(Wrong::Words)?;
+    let command = with_environment(Cli::command(), variable);
+    let words = without_empty_options(&command, words);
+    command.try_get_matches_from(words).map_err(|error| Wrong::Clap(Box::new(error)))
+}
+
+/// Help and version go to stdout with status 0, errors to stderr with status 2: like every other error, so that what they
+/// quote speaks no commands to a CI system.
+pub(super) fn wrong(console: &Console, failing: &Failing, error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    match text.strip_prefix("error: ") {
+        Some(text) => failing.tell_usage(console, text),
+        None => {
+            let _ = error.print();
+        }
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
