@@ -30,7 +30,12 @@ heading() {
 # Shows a command as one would type it, then runs it. On stderr, so that the answer can be caught from stdout.
 run() {
     shown=
-    for word in "$@"; do shown="$shown $word"; done
+    for word in "$@"; do
+        case $word in
+        *[!A-Za-z0-9_./:=,@%+-]*) shown="$shown '$word'" ;;
+        *) shown="$shown $word" ;;
+        esac
+    done
     printf '$%s\n' "$shown" | sed "s|$imgstep|imgstep|g; s|$work/||g" >&2
     "$@"
 }

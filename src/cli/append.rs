@@ -85,20 +85,24 @@ const EXAMPLES: &str = "\
 Examples:
   A static program for two platforms, on nothing:
     imgstep append scratch --to ghcr.io/org/app:v1 --entrypoint '[\"/app\"]' \\
-      --layer out/app-amd64=/app,platform=linux/amd64 out/app-arm64=/app,platform=linux/arm64
+      --layer out/app-amd64=/app,platform=linux/amd64 \\
+      out/app-arm64=/app,platform=linux/arm64
 
-  Dependencies below sources, on every platform of a base; only what changed is sent again:
-    imgstep append node:24-slim --to ghcr.io/org/site:v1 --workdir /srv/site \\
-      --cmd '[\"node\",\"server.js\"]' \\
+  Dependencies below sources, on every platform of a base; only what changed
+  is sent again:
+    imgstep append node:24-slim --to ghcr.io/org/site:v1 \\
+      --workdir /srv/site --cmd '[\"node\",\"server.js\"]' \\
       --layer node_modules=/srv/site/node_modules src=/srv/site
 
   Some of the config for one platform only:
-    imgstep append alpine:3.20 --to ghcr.io/org/app:v1 --layer conf=/etc/app \\
+    imgstep append alpine:3.20 --to ghcr.io/org/app:v1 \\
+      --layer conf=/etc/app \\
       --env GOGC=100 '[linux/arm64]GOGC=50' --entrypoint '[\"/app\"]' \\
       --entrypoint '[linux/arm/v7][\"/app\",\"--small\"]'
 
   Without any registry, into a folder:
-    imgstep append oci:base --to oci:build/image:v1 --layer dist=/usr/share/nginx/html
+    imgstep append oci:base --to oci:build/image:v1 \\
+      --layer dist=/usr/share/nginx/html
 
 All files get owner 0:0, mode 0644 or 0755, and the time of SOURCE_DATE_EPOCH (or 1970), so that
 the same input gives the same digest anywhere.";

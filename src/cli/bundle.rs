@@ -45,17 +45,20 @@ pub struct BundleArgs {
 const EXAMPLES: &str = "\
 Examples:
   Two tasks and the pipeline that uses them:
-    imgstep bundle build.yaml test.yaml pipeline.yaml --to ghcr.io/org/pipelines:v1
+    imgstep bundle build.yaml test.yaml pipeline.yaml \\
+      --to ghcr.io/org/pipelines:v1
 
   Every resource in some folders, under a moving tag too, with its origin:
-    imgstep bundle tasks/build tasks/test -t ghcr.io/org/tasks:v1.2.0 --tags v1 \\
+    imgstep bundle tasks/build tasks/test \\
+      -t ghcr.io/org/tasks:v1.2.0 --tags v1 \\
       --annotation org.opencontainers.image.source=https://github.com/org/tasks
 
   What another program writes, to a folder:
     kustomize build tasks | imgstep bundle - -t oci:build/tasks:v1
 
 A TaskRun refers to it by Tekton's bundle resolver:
-    taskRef: {resolver: bundles, params: [{name: bundle, value: ghcr.io/org/tasks@sha256:…},
+    taskRef: {resolver: bundles, params: [
+      {name: bundle, value: ghcr.io/org/tasks@sha256:…},
       {name: kind, value: task}, {name: name, value: build}]}
 
 The same files give the same digest, in any order, on any machine, at any time.

@@ -71,20 +71,23 @@ pub struct IndexArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  Join what the jobs of a matrix built; the digest does not depend on their order:
+  Join what the jobs of a matrix built; their order makes no difference:
     imgstep index ghcr.io/org/app:v1-amd64 ghcr.io/org/app:v1-arm64 \\
       --to ghcr.io/org/app:v1 --tags latest
 
   From different registries and a folder, by digest, with an annotation:
-    imgstep index build.example/app@sha256:… oci:build/arm64 -t ghcr.io/org/app:v1 \\
+    imgstep index build.example/app@sha256:… oci:build/arm64 \\
+      -t ghcr.io/org/app:v1 \\
       --annotation org.opencontainers.image.version=1.0.0
 
   One platform was built again; another is no longer offered:
-    imgstep index --from ghcr.io/org/app:v1 --replace ghcr.io/org/app:v1-arm64-fixed \\
-      --remove linux/386 -t ghcr.io/org/app:v1.0.1
+    imgstep index --from ghcr.io/org/app:v1 \\
+      --replace ghcr.io/org/app:v1-arm64-fixed --remove linux/386 \\
+      -t ghcr.io/org/app:v1.0.1
 
   An image whose config does not say what it runs on:
-    imgstep index reg.example/app:amd64 reg.example/app:riscv -t reg.example/app:v1 \\
+    imgstep index reg.example/app:amd64 reg.example/app:riscv \\
+      -t reg.example/app:v1 \\
       --platform-of reg.example/app:riscv=linux/riscv64
 
 Refused with exit status 3: two images for one platform, an image without a platform, and

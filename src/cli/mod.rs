@@ -8,8 +8,10 @@ pub mod common;
 pub mod duration;
 mod failing;
 pub mod github_action;
+pub mod hints;
 pub mod index;
 pub mod mutate;
+pub mod operands;
 pub mod parse;
 pub mod promote;
 pub mod promote_list;
@@ -43,6 +45,7 @@ Exit status: 0 done, 1 failed, 2 the command line is wrong, 3 a guard said no an
 #[derive(Debug, Subcommand)]
 pub enum Step {
     /// Copy an image, whole and byte for byte, to one or more destinations.
+    #[command(visible_aliases = ["copy", "cp"])]
     Promote(promote::PromoteArgs),
     /// Assemble one multi-platform index out of images in registries.
     Index(index::IndexArgs),

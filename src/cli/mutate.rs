@@ -58,11 +58,14 @@ Examples:
 
   One value for all platforms, another one for some:
     imgstep mutate app:v1 -t reg.example/app:v2 \\
-      --user 65532 --user '[windows/amd64]ContainerUser' --env A=1 '[linux/arm64,linux/arm/v7]A=2'
+      --user 65532 --user '[windows/amd64]ContainerUser' \\
+      --env A=1 '[linux/arm64,linux/arm/v7]A=2'
 
   Only one platform; annotations on the index alone:
-    imgstep mutate app:v1 -t reg.example/app:v2 --platform linux/arm64 --env GOGC=50
-    imgstep mutate app:v1 -t reg.example/app:v2 --annotate index --annotation com.example.team=a
+    imgstep mutate app:v1 -t reg.example/app:v2 \\
+      --platform linux/arm64 --env GOGC=50
+    imgstep mutate app:v1 -t reg.example/app:v2 \\
+      --annotate index --annotation com.example.team=a
 
 With nothing to change, the digest stays. An attestation of an image that changed is left out.";
 

@@ -7,7 +7,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use super::failing::Failing;
 use super::words::{with_environment, without_empty_options};
-use super::{Cli, strict};
+use super::{Cli, hints, operands, strict};
 use crate::error::{Error, printable};
 use crate::report::Console;
 
@@ -38,16 +38,24 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Wrong> {
 /// # Errors
 /// The words don't fit together.
 pub fn matches(words: Vec<String>, variable: &dyn Fn(&str) -> Option<String>) -> Result<ArgMatches, Wrong> {
+    let is_strict = strict::is_meant(&words);
     let words = strict::checked(words).map_err(Wrong::Words)?;
     let command = with_environment(Cli::command(), variable);
-    let words = without_empty_options(&command, words);
+    let mut words = without_empty_options(&command, words);
+    // A Task's words stand where they belong.
+    if !is_strict {
+        words = operands::taken_back(&command, words).map_err(Wrong::Words)?;
+    }
+    if words.get(1).is_some_and(|word| word == "version") && words.len() == 2 {
+        "--version".clone_into(&mut words[1]);
+    }
     command.try_get_matches_from(words).map_err(|error| Wrong::Clap(Box::new(error)))
 }
 
 /// Help and version go to stdout with status 0, errors to stderr with status 2: like every other error, so that what they
 /// quote speaks no commands to a CI system.
 pub(super) fn wrong(console: &Console, failing: &Failing, error: &clap::Error) -> ExitCode {
-    let text = error.render().to_string();
+    let text = hints::text(error);
     match text.strip_prefix("error: ") {
         Some(text) => failing.tell_usage(console, text),
         None => {

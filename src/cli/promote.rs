@@ -27,6 +27,9 @@ pub struct PromoteArgs {
     /// empty lines, and lines that begin with `#`, say nothing. All other options hold for every line.
     #[arg(long, value_name = "FILE")]
     pub list: Option<String>,
+    /// Lines of a list, each of them one word, `SOURCE DESTINATION...`: the same as --list without a file.
+    #[arg(long, value_name = "LINE", num_args = 0..)]
+    pub line: Vec<String>,
     /// Further destinations.
     #[arg(long, short = 't', value_name = "DESTINATION", num_args = 0..)]
     pub to: Vec<String>,
@@ -66,10 +69,12 @@ imgstep promote [OPTIONS] SOURCE DESTINATION...
 const EXAMPLES: &str = "\
 Examples:
   Release what was tested, under three tags:
-    imgstep promote ghcr.io/org/app@sha256:… ghcr.io/org/app:v1.2.3 --tags v1.2 v1
+    imgstep promote ghcr.io/org/app@sha256:… ghcr.io/org/app:v1.2.3 \\
+      --tags v1.2 v1
 
-  Copy to two registries with one read of the source, and keep the digest for the next step:
-    imgstep promote alpine:3.20 -t registry.example/base/alpine:3.20 -t mirror.example/alpine:3.20 --result digest=digest.txt
+  Copy to two registries with one read of the source, and keep the digest:
+    imgstep promote alpine:3.20 -t registry.example/base/alpine:3.20 \\
+      -t mirror.example/alpine:3.20 --result digest=digest.txt
 
   See what it would cost first:
     imgstep promote alpine:3.20 registry.example/base/alpine:3.20 --dry-run
@@ -77,9 +82,11 @@ Examples:
   Without any registry, through a folder:
     imgstep promote oci:build/image ghcr.io/org/app:v1
 
-  Many images at once; one that fails does not stop the others, and stdout keeps the order of the list:
+  Many images at once; one that fails does not stop the others, and stdout
+  keeps the order of the list:
     imgstep promote --list images.txt
-    sed 's,.*,staging.example/& prod.example/&,' names.txt | imgstep promote --list - --if-exists fail";
+    sed 's,.*,staging.example/& prod.example/&,' names.txt |
+      imgstep promote --list - --if-exists fail";
 
 impl PromoteArgs {
     /// The request that these words mean.
@@ -156,8 +163,12 @@ impl PromoteArgs {
     pub fn result_files(&self) -> Result<Vec<ResultFile>, Error> {
         let words = list(&self.results.result);
         let files = results::parse(&words, &RESULT_KEYS)?;
-        if self.list.is_none() {
+        if self.list.is_none() && list(&self.line).is_empty() {
             return Ok(files);
+        }
+        // A Task always asks for all of its results: those of one image get no file.
+        if self.list.is_none() && files.iter().all(|file| file.path.starts_with("/tekton")) {
+            return Ok(files.into_iter().filter(|file| LIST_RESULT_KEYS.contains(&file.key)).collect());
         }
         let told = |error| Error::Usage(format!("{error}; the others speak of one image, and --list of many"));
         results::parse(&words, &LIST_RESULT_KEYS).map_err(told)

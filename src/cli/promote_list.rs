@@ -25,9 +25,17 @@ const LIST_LIMIT: u64 = 16 * 1024 * 1024;
 /// Words beside it that speak of one image alone, and a line that makes no sense ([`Error::Usage`]); a file that can't
 /// be read.
 pub fn lines(args: &PromoteArgs) -> Result<Option<Vec<Line>>> {
-    let Some(file) = &args.list else { return Ok(None) };
+    let given = list(&args.line);
+    let text = match (&args.list, given.is_empty()) {
+        (None, true) => return Ok(None),
+        (Some(_), false) => {
+            return Err(Error::Usage("--list and --line both name images: give one of the two".to_owned()));
+        }
+        (Some(file), true) => read(file),
+        (None, false) => Ok(given.join("\n")),
+    };
     let tags = check_words(args)?;
-    let lines = parse(args, &read(file)?, &tags)?;
+    let lines = parse(args, &text?, &tags)?;
     check_apart(&lines)?;
     Ok(Some(lines))
 }

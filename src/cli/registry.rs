@@ -23,7 +23,8 @@ pub enum RegistryCommand {
 Examples:
   imgstep registry serve
   imgstep registry serve --address 0.0.0.0:5000 --storage ./images
-  imgstep registry serve -- sh -c 'imgstep promote alpine $IMGSTEP_REGISTRY/alpine'")]
+  imgstep registry serve -- \\
+    sh -c 'imgstep promote alpine $IMGSTEP_REGISTRY/alpine'")]
 pub struct ServeArgs {
     /// Where to listen, `host:port`, or a port alone; port 0 takes one that is free [default: 127.0.0.1:5000, or 127.0.0.1:0 with a
     /// COMMAND].

@@ -12,6 +12,7 @@ use super::common::{CommonArgs, OutputForm, ResultArgs, WriteArgs, paths};
 use super::duration::Limit;
 use super::failing::Failing;
 use super::github_action::{self, Asked};
+use super::hints;
 use super::parse::{Wrong, parse, wrong};
 use super::promote::comma_separated;
 use super::promote_list;
@@ -85,6 +86,13 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let console = Console::new(verbosity, ci.system);
+    if cli.step.common().is_some() {
+        let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+        let names = names.filter_map(|(name, _)| name.into_string().ok());
+        for warning in hints::strange_variables(&Cli::command(), names) {
+            console.warn(&warning);
+        }
+    }
     match run(&cli, &console, &ci) {
         Ok(code) => code,
         Err(error) => failed(&console, &Failing::of_step(&cli.step, &ci), &error),

@@ -13,7 +13,12 @@ const STRICT: &str = "--strict";
 
 /// The param of the Tasks that an option's values come from, which has its name but for this.
 pub fn param_of(option: &str) -> &str {
-    option
+    if option == "line" { "list" } else { option }
+}
+
+/// Whether `--strict` stands where it counts.
+pub fn is_meant(words: &[String]) -> bool {
+    words.get(2).is_some_and(|word| word.starts_with(STRICT))
 }
 
 /// Takes `--strict=NAME,…` off, if it is the first word behind the step, and sees that the words which begin with `-` are the
@@ -110,7 +115,8 @@ mod tests {
             ("--platform=linux/amd64", "tags"),
             ("--platforms", "tags"),
         ] {
-            let words = format!("x promote --strict=to,tags,platform,jobs --to a --tags v1 {element} --platform --jobs=3 -- s");
+            let words =
+                format!("x promote --strict=to,tags,platform,jobs --to a --tags v1 {element} --platform --jobs=3 -- s");
             let error = check(&words).unwrap_err();
             assert!(error.contains(&format!("an element of the param `{param}`: a value")), "{element}: {error}");
             assert!(error.contains(&format!("`{element}`")) || element.starts_with("--platform"), "{element}: {error}");

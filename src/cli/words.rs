@@ -96,7 +96,7 @@ pub fn without_empty_options(command: &Command, words: Vec<String>) -> Vec<Strin
 }
 
 /// `-` for standard input, also with options of its own, as a layer has them: `-,platform=linux/arm64`.
-fn is_stdin(word: &str) -> bool {
+pub(super) fn is_stdin(word: &str) -> bool {
     word == "-" || word.starts_with("-,")
 }
 
@@ -120,16 +120,16 @@ fn give(out: &mut Vec<String>, option: &str, values: Vec<String>) {
     }
 }
 
-fn option<'a>(step: &'a Command, name: &str) -> Option<&'a Arg> {
+pub(super) fn option<'a>(step: &'a Command, name: &str) -> Option<&'a Arg> {
     step.get_arguments().find(|arg| arg.get_long() == Some(name))
 }
 
-fn short_option<'a>(step: &'a Command, name: &str) -> Option<&'a Arg> {
+pub(super) fn short_option<'a>(step: &'a Command, name: &str) -> Option<&'a Arg> {
     step.get_arguments().find(|arg| arg.get_short().is_some_and(|short| name.starts_with(short)))
 }
 
 /// Whether an option's values are words of their own (not `--flag` or `--flag=value` alone).
-fn takes_words(arg: &Arg) -> bool {
+pub(super) fn takes_words(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Set | ArgAction::Append) && !arg.is_require_equals_set()
 }
 

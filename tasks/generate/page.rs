@@ -103,7 +103,8 @@ fn example(text: &mut String, kind: Kind, step: &Step) {
                 text,
                 "```yaml\n# A step of a Task of yours.\nsteps:\n  - name: {name}\n    ref:\n      {}\n    params:\n{indented}```\n\n\
                  Installed in the namespace, it is called by its name: `ref: {{name: imgstep-{name}}}`. Results are read \
-                 as `$(steps.{name}.results.IMAGE_DIGEST)`. ",
+                 as `$(steps.{name}.results.IMAGE_DIGEST)`. With \
+                 `workspaces: [{{name: credentials}}]` beside `ref`, no other step of the Task sees the logins in that workspace. ",
                 reference.replace('\n', "\n  ")
             );
         }

@@ -8,8 +8,9 @@ use crate::steps::{EXCEPTIONS, Step};
 
 /// One param.
 pub struct Param {
-    /// The option's name, which is the param's.
     pub name: String,
+    /// The option, which has the same name but where one word says it better to people at a terminal.
+    pub option: String,
     pub description: String,
     pub default: Default,
     /// How its value reaches the binary.
@@ -76,7 +77,8 @@ pub fn of(step: &Step) -> Vec<Param> {
 }
 
 fn param(arg: &Arg, step: &Step) -> Param {
-    let name = name(arg);
+    let option = name(arg);
+    let name = imgstep::cli::strict::param_of(&option).to_owned();
     let many = arg.get_num_args().is_some_and(|range: ValueRange| range.max_values() > 1)
         || (arg.is_positional() && matches!(arg.get_action(), ArgAction::Append));
     let is_bool = arg.is_require_equals_set() && !many;
@@ -95,7 +97,7 @@ fn param(arg: &Arg, step: &Step) -> Param {
         _ => Way::Option,
     };
     let own = step.descriptions.iter().find(|(of, _)| *of == name).map(|(_, text)| (*text).to_owned());
-    Param { description: own.unwrap_or_else(|| description(arg, is_bool, &way)), name, default, way }
+    Param { description: own.unwrap_or_else(|| description(arg, is_bool, &way)), name, option, default, way }
 }
 
 fn description(arg: &Arg, is_bool: bool, way: &Way) -> String {

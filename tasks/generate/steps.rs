@@ -145,14 +145,21 @@ pub const STEPS: [Step; 5] = [
                       destinations, with the same digest or not at all. Layers are mounted or streamed; no daemon, no \
                       root, no shell, no disk.",
         tags: "promote,copy,image,registry,oci",
-        required: &["source", "to"],
+        required: &[],
         folder: LAYOUTS,
         results: &["IMAGE_URL", "IMAGE_DIGEST", "IMAGE_REF", "SOURCE_ARTIFACT_INPUTS"],
         exceptions: &[
             ("destination", "the same as `to`"),
-            ("list", "a Task gives the results of one image: many are promoted by a matrix"),
+            ("list", "its lines are the param `list`, which is the option `line`"),
         ],
-        descriptions: &[("to", "Where to copy it: `registry/repository[:tag]` or `oci:DIR[:tag]`, one or more.")],
+        descriptions: &[
+            ("to", "Where to copy it: `registry/repository[:tag]` or `oci:DIR[:tag]`, one or more."),
+            (
+                "list",
+                "Many images, in place of `source` and `to`: each element is `SOURCE DESTINATION...`. They share connections \
+                 and tokens, one that fails stops no other, and there are no results.",
+            ),
+        ],
         example: r#"    - name: source
       value: ghcr.io/org/app@sha256:…
     - name: to

@@ -68,7 +68,7 @@ pub fn manifest(kind: Kind, step: &Step, params: &[Param], image: &str) -> Strin
             let default = if workspace.optional { Default::Text(String::new()) } else { Default::RequiredText };
             let description = format!("Path of a folder. {}", workspace.description);
             let name = format!("{}-path", workspace.name);
-            param_spec(&mut text, &Param { name, description, default, way: Way::Option });
+            param_spec(&mut text, &Param { option: name.clone(), name, description, default, way: Way::Option });
         }
     }
     text.push_str("  results:\n");
@@ -160,7 +160,7 @@ fn container(kind: Kind, step: &Step, params: &[Param], image: &str, indent: usi
     };
     let mut args = vec![step.name.to_owned()];
     for param in params.iter().filter(|param| param.way == Way::ListOption) {
-        args.push(format!("--{}", param.name));
+        args.push(format!("--{}", param.option));
         args.push(format!("$(params.{}[*])", param.name));
     }
     for param in params.iter().filter(|param| param.way == Way::Option) {

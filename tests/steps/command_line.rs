@@ -155,3 +155,49 @@ fn a_boolean_from_the_environment_counts() {
         assert!(!destination.has_manifest("app", "v1"));
     }
 }
+
+#[test]
+fn options_may_stand_before_operands() {
+    let image = images::image(1, 1, 500);
+    for (source, destination) in pairs() {
+        image.push(&source, "app", "v1");
+        let (from, to) = (source.at("app:v1"), destination.at("app:v1"));
+        let printed = [format!("{}@{}", destination.at("app"), image.digest())];
+        imgstep(["promote", "-t", &to, &from]).run().printed(&printed);
+        imgstep(["cp", "--tags", "v2", "v3", &from, &to]).run().printed(&printed);
+        imgstep(["tag", "--if-exists", "fail", "--result", "digest=", &to, "v4"]).run().printed(&printed);
+        for tag in ["v1", "v2", "v3", "v4"] {
+            assert_image(&destination, "app", tag, &image);
+        }
+        let run = imgstep(["promote", "-t", &destination.at("x"), &destination.at("y"), &from]).run();
+        run.failed(2, &["two ways", &format!("imgstep promote {from} -t"), "first"]);
+        imgstep(["promote", "-t", &to]).run().failed(2, &["no source: -t took `", "write `imgstep promote SOURCE"]);
+        assert!(!destination.has_manifest("x", "latest") && !destination.has_manifest("y", "latest"));
+    }
+}
+
+#[test]
+fn words_of_other_tools_are_answered() {
+    for (words, expected) in [
+        (&["ls", "localhost:1/a"][..], "there is no step `ls`; imgstep lists no tags: `crane ls"),
+        (&["promote", "localhost:1/a", "localhost:1/b", "--authfile", "x"], "`--authfile` here; write --auth-dir"),
+        (&["promote", "localhost:1/a", "localhost:1/b", "-o", "json"], "write `--output json`"),
+        (
+            &["promote", "localhost:1/a", "localhost:1/b", "--jobs", "x"],
+            "--jobs: `x` makes no sense; write a whole number",
+        ),
+    ] {
+        let run = imgstep(words).run();
+        assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{}", run.stderr);
+        assert!(run.stderr.contains(expected) && !run.stderr.contains("tip: to pass"), "{}", run.stderr);
+    }
+    assert_eq!(imgstep(["version"]).run().ended(0).stdout, imgstep(["--version"]).run().ended(0).stdout);
+}
+
+#[test]
+fn a_variable_that_no_option_reads_is_warned_of() {
+    let run = imgstep(["promote", "localhost:1/a", "localhost:1/b", "--retries", "0"]).env("IMGSTEP_TAG", "v1").run();
+    assert!(run.stderr.contains("IMGSTEP_TAG is set, and no option reads it; IMGSTEP_TAGS is one"), "{}", run.stderr);
+    let run = imgstep(["promote", "localhost:1/a", "localhost:1/b", "--retries", "0"]).env("IMGSTEP_TAG", "").run();
+    assert!(!run.stderr.contains("IMGSTEP_TAG"), "{}", run.stderr);
+}

@@ -27,9 +27,12 @@ var noParam = map[string]string{
 
 // Options of one step that its Task doesn't give.
 var noParamOf = map[string][]string{
-	"promote": {"destination", "list"},
+	"promote": {"destination"},
 	"append":  {"annotate-from-ci"},
 }
+
+// Options whose param has another name.
+var paramOf = map[string]string{"line": "list"}
 
 var (
 	helpOption = regexp.MustCompile(`(?m)^\s+(?:-\w, )?--([a-z][a-z-]*)`)
@@ -111,7 +114,7 @@ func compare(binary string, specs v1.ParamSpecs, args []string, env map[string]s
 			switch {
 			case last == "--" && !words[name] && !words[strings.TrimSuffix(name, "s")]:
 				wrong = append(wrong, fmt.Sprintf("%s has no word %s", step, name))
-			case last != "--" && last != name && !isPath:
+			case last != "--" && last != name && paramOf[last] != name && !isPath:
 				wrong = append(wrong, fmt.Sprintf("the param %s is given to --%s", name, last))
 			}
 		}
@@ -133,7 +136,7 @@ func compare(binary string, specs v1.ParamSpecs, args []string, env map[string]s
 		}
 	}
 	for option := range options {
-		if !params[option] && noParam[option] == "" && !slices.Contains(noParamOf[step], option) {
+		if !params[option] && !params[paramOf[option]] && noParam[option] == "" && !slices.Contains(noParamOf[step], option) {
 			wrong = append(wrong, fmt.Sprintf("the option --%s is no param, and no exception", option))
 		}
 	}

@@ -1,0 +1,418 @@
+//! Operands behind a list: `-t DESTINATION SOURCE` is read as `docker build`, `crane` and `skopeo` taught people to write it,
+//! although `-t` takes any number of words. What can be read in two ways is refused.
+
+use std::path::Path;
+
+use clap::{Arg, Command};
+
+use super::words::{is_stdin, option, short_option, takes_words};
+use crate::error::{Error, Result, printable};
+use crate::image::platform::Platform;
+use crate::image::reference::{Reference, is_tag};
+
+/// A part of a command line behind the step.
+enum Part {
+    /// A word that no option took.
+    Operand(String),
+    /// An option that takes many words, as it is written, with its kind of value.
+    List { option: String, kind: String, values: Vec<String> },
+    /// Anything else: an option with its one value, or without.
+    Other(Vec<String>),
+    /// `--` and what follows.
+    Behind(Vec<String>),
+}
+
+/// One way to read a command line: the list that gives words back, and how many.
+#[derive(Clone, Copy)]
+struct Reading {
+    list: usize,
+    taken: usize,
+}
+
+/// If operands are missing, takes the last words of a list back, as few as make the command whole. An operand that
+/// stands in the environment is not missing.
+///
+/// # Errors
+/// Two readings are possible, or none ([`Error::Usage`]).
+pub fn taken_back(command: &Command, words: Vec<String>) -> Result<Vec<String>> {
+    let Some(step) = words.get(1).and_then(|name| command.find_subcommand(name)) else { return Ok(words) };
+    let asks = |word: &String| matches!(word.as_str(), "-h" | "--help" | "-V" | "--version");
+    let in_environment = |arg: &Arg| !arg.get_default_values().is_empty();
+    if words.iter().any(asks) || step.get_positionals().any(in_environment) {
+        return Ok(words);
+    }
+    let mut parts = parts(step, &words[2..]);
+    let Some(wanted) = wanted(step, &parts) else { return Ok(words) };
+    let given = given(&parts);
+    let lists: Vec<&Part> = parts.iter().filter(|part| values_of(part).is_some_and(|list| !list.is_empty())).collect();
+    if given >= wanted.least || lists.is_empty() {
+        return Ok(words);
+    }
+    let readings = readings(step, &parts, given, &wanted);
+    let chosen = match readings.as_slice() {
+        [] => return Err(missing(step, &lists, given)),
+        [one] => *one,
+        // An index has any number of images, and seldom two names.
+        [first, .., last] if step.get_name() == "index" && all_of_to(&parts, &readings) => {
+            Reading { list: first.list, taken: last.taken }
+        }
+        [first, .., last] => return Err(ambiguous(step, &parts, *first, *last)),
+    };
+    let operands = taken(&mut parts, chosen);
+    let mut out: Vec<String> = words[..2].to_vec();
+    out.extend(operands);
+    for part in parts {
+        match part {
+            Part::Operand(_) => {}
+            Part::List { option, values, .. } => out.extend(std::iter::once(option).chain(values)),
+            Part::Other(words) => out.extend(words),
+            Part::Behind(words) => out.extend(std::iter::once("--".to_owned()).chain(words)),
+        }
+    }
+    Ok(out)
+}
+
+fn parts(step: &Command, words: &[String]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut words = words.iter().cloned().peekable();
+    while let Some(word) = words.next() {
+        if word == "--" {
+            parts.push(Part::Behind(words.by_ref().collect()));
+            break;
+        }
+        let named = word.strip_prefix("--").and_then(|name| option(step, name));
+        let short = word.strip_prefix('-').filter(|name| name.chars().count() == 1);
+        let arg = named.or_else(|| short.and_then(|name| short_option(step, name))).filter(|arg| takes_words(arg));
+        let is_value = |next: &String| !next.starts_with('-') || is_stdin(next);
+        match arg {
+            Some(arg) if arg.get_num_args().is_some_and(|range| range.max_values() > 1) => {
+                let kind = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
+                let values = std::iter::from_fn(|| words.next_if(is_value)).collect();
+                parts.push(Part::List { option: word, kind: kind.unwrap_or_default(), values });
+            }
+            Some(_) => parts.push(Part::Other(std::iter::once(word).chain(words.next_if(is_value)).collect())),
+            None if word.starts_with('-') && !is_stdin(&word) => parts.push(Part::Other(vec![word])),
+            None => parts.push(Part::Operand(word)),
+        }
+    }
+    parts
+}
+
+fn values_of(part: &Part) -> Option<&Vec<String>> {
+    if let Part::List { values, .. } = part { Some(values) } else { None }
+}
+
+fn given(parts: &[Part]) -> usize {
+    let count = |part: &Part| match part {
+        Part::Operand(_) => 1,
+        Part::Behind(words) => words.len(),
+        Part::List { .. } | Part::Other(_) => 0,
+    };
+    parts.iter().map(count).sum()
+}
+
+/// How many operands a step has.
+struct Wanted {
+    least: usize,
+    is_open: bool,
+}
+
+/// What the step wants; nothing where other options stand for its operands, or it is none of the steps.
+fn wanted(step: &Command, parts: &[Part]) -> Option<Wanted> {
+    let in_environment = |name: &str| option(step, name).is_some_and(|arg| !arg.get_default_values().is_empty());
+    let written = |part: &Part, names: &[&str]| match part {
+        Part::List { option, values, .. } => names.contains(&option.as_str()) && !values.is_empty(),
+        Part::Other(words) => words.first().is_some_and(|word| {
+            names
+                .iter()
+                .any(|name| word.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')))
+        }),
+        Part::Operand(_) | Part::Behind(_) => false,
+    };
+    let has = |names: &[&str]| {
+        parts.iter().any(|part| written(part, names))
+            || names.iter().any(|name| in_environment(name.trim_start_matches('-')))
+    };
+    let to = || has(&["--to"]) || parts.iter().any(|part| written(part, &["-t"]) || is_short_to(part));
+    let (least, is_open) = match step.get_name() {
+        "append" | "mutate" | "digest" | "inspect" => (1, false),
+        "tag" => (2, true),
+        "index" if !has(&["--from"]) => (1, true),
+        "bundle" => (1, true),
+        "promote" if !has(&["--list", "--line"]) => {
+            // A full reference among the tags is a destination too; one that stands first may also be the source.
+            let by_tags = given(parts) > 0 && parts.iter().any(has_full_tag);
+            (if to() || by_tags { 1 } else { 2 }, true)
+        }
+        _ => return None,
+    };
+    Some(Wanted { least, is_open })
+}
+
+/// `-tDESTINATION`.
+fn is_short_to(part: &Part) -> bool {
+    matches!(part, Part::Other(words) if words.first().is_some_and(|word| word.starts_with("-t") && word.len() > 2))
+}
+
+fn has_full_tag(part: &Part) -> bool {
+    matches!(part, Part::List { option, values, .. } if option == "--tags" && values.iter().any(|tag| tag.contains(['/', ':'])))
+}
+
+/// Every reading that makes the command whole: each list keeps one word at least, and all words look like what they are.
+fn readings(step: &Command, parts: &[Part], given: usize, wanted: &Wanted) -> Vec<Reading> {
+    let fewest = wanted.least - given;
+    let mut found = Vec::new();
+    for (list, part) in parts.iter().enumerate() {
+        let Part::List { kind, values, .. } = part else { continue };
+        let most = if wanted.is_open { values.len().saturating_sub(1) } else { fewest };
+        for taken in (fewest..=most).take_while(|taken| *taken < values.len()) {
+            let (kept, operands) = values.split_at(values.len() - taken);
+            let extra = &operands[..taken - fewest];
+            if kept.iter().enumerate().all(|(at, word)| may_stay(kind, word, at == 0))
+                && are_operands(step, kind, operands, given)
+                && !extra.iter().any(|word| belongs(kind, word))
+            {
+                found.push(Reading { list, taken });
+            }
+        }
+    }
+    found
+}
+
+/// Whether a word can be a value of this kind.
+fn may_stay(kind: &str, word: &str, is_first: bool) -> bool {
+    match kind {
+        "TAG" => is_tag(word) || word.contains(['/', ':']),
+        "DESTINATION" | "IMAGE" => word.parse::<Reference>().is_ok(),
+        "PLATFORM" => word.split(',').all(|one| one.parse::<Platform>().is_ok()),
+        "HOST" => !word.contains('/'),
+        "DIR" | "FILE" => is_first || Path::new(word).exists(),
+        _ if kind.contains('=') => word.contains('='),
+        _ => true,
+    }
+}
+
+/// Whether a word is rather a value of this kind than an operand.
+fn belongs(kind: &str, word: &str) -> bool {
+    match kind {
+        "TAG" => is_tag(word),
+        "HOST" => !word.contains('/'),
+        "PLATFORM" => {
+            let system = word.split('/').next().unwrap_or_default();
+            ["linux", "windows", "darwin", "freebsd", "wasip1"].contains(&system.to_ascii_lowercase().as_str())
+        }
+        _ => false,
+    }
+}
+
+fn are_operands(step: &Command, kind: &str, words: &[String], given: usize) -> bool {
+    // What lies there is what the option is for.
+    let is_path = |word: &str| matches!(kind, "LAYER" | "PATH" | "DIR" | "FILE") && Path::new(word).exists();
+    words.iter().enumerate().all(|(at, word)| match step.get_name() {
+        "bundle" => is_stdin(word) || Path::new(word).exists(),
+        "tag" if at + given > 0 => is_tag(word),
+        _ => word == "scratch" || (word.parse::<Reference>().is_ok() && !is_path(word)),
+    })
+}
+
+fn all_of_to(parts: &[Part], readings: &[Reading]) -> bool {
+    let is_to = |reading: &Reading| matches!(&parts[reading.list], Part::List { kind, .. } if kind == "DESTINATION");
+    readings.iter().all(|reading| is_to(reading) && reading.list == readings[0].list)
+}
+
+/// Takes the words of a reading out of their list, and lists the operands in the order of the line.
+fn taken(parts: &mut [Part], reading: Reading) -> Vec<String> {
+    let mut operands = Vec::new();
+    for (at, part) in parts.iter_mut().enumerate() {
+        match part {
+            Part::Operand(word) => operands.push(word.clone()),
+            Part::List { values, .. } if at == reading.list => {
+                operands.extend(values.split_off(values.len() - reading.taken));
+            }
+            Part::List { .. } | Part::Other(_) | Part::Behind(_) => {}
+        }
+    }
+    operands
+}
+
+/// The names of a step's operands as its usage has them.
+fn usage(step: &Command) -> String {
+    let names = step.get_positionals().map(|arg| {
+        let name = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string).unwrap_or_default();
+        let many = matches!(arg.get_action(), clap::ArgAction::Append);
+        if many { format!("{name}...") } else { name }
+    });
+    names.collect::<Vec<_>>().join(" ")
+}
+
+fn missing(step: &Command, lists: &[&Part], given: usize) -> Error {
+    let name = step.get_name();
+    let names = usage(step);
+    let absent = names.split(' ').nth(given).unwrap_or(&names).trim_end_matches("...").to_lowercase();
+    let took = lists.iter().filter_map(|part| {
+        let Part::List { option, values, .. } = part else { return None };
+        let words: Vec<String> = values.iter().map(|word| format!("`{}`", printable(word, 80))).collect();
+        Some(format!("{option} took {}", words.join(", ")))
+    });
+    let took = took.collect::<Vec<_>>().join("; ");
+    Error::Usage(format!(
+        "no {absent}: {took}, since a list takes every word up to the next option; write `imgstep {name} {names} [OPTIONS]`"
+    ))
+}
+
+fn ambiguous(step: &Command, parts: &[Part], first: Reading, last: Reading) -> Error {
+    let name = step.get_name();
+    let way = |reading: Reading| {
+        let Part::List { option, values, .. } = &parts[reading.list] else { return String::new() };
+        let (kept, operands) = values.split_at(values.len() - reading.taken);
+        printable(&format!("imgstep {name} {} {option} {}", operands.join(" "), kept.join(" ")), 300)
+    };
+    Error::Usage(format!(
+        "this can be read in two ways: put what is no value of a list first, `{}` or `{}`",
+        way(first),
+        way(last)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use crate::cli::words::without_empty_options;
+    use clap::CommandFactory as _;
+    use proptest::prelude::*;
+
+    fn read(words: &str) -> std::result::Result<String, String> {
+        let command = Cli::command();
+        let words = format!("imgstep {words}").split(' ').map(str::to_owned).collect();
+        let words = taken_back(&command, without_empty_options(&command, words)).map_err(|error| error.to_string())?;
+        Ok(words[1..].join(" "))
+    }
+
+    #[test]
+    fn operands_may_follow_options() {
+        for (words, meant) in [
+            ("promote -t reg/a:1 src/a:1", "promote src/a:1 -t reg/a:1"),
+            ("promote -t reg/a:1 -t mirror/a:1 src/a:1", "promote src/a:1 -t reg/a:1 -t mirror/a:1"),
+            ("promote -t reg/a:1 --tags v1 src/a:1", "promote src/a:1 -t reg/a:1 --tags v1"),
+            ("promote -t reg/a:1 alpine --tags v1 v2", "promote alpine -t reg/a:1 --tags v1 v2"),
+            ("promote --tags v2 src/a:1 reg/a:1", "promote src/a:1 reg/a:1 --tags v2"),
+            ("promote --tags v2 alpine reg/alpine", "promote alpine reg/alpine --tags v2"),
+            ("promote --tags v1 v2 src/a:1 reg/a:1", "promote src/a:1 reg/a:1 --tags v1 v2"),
+            ("promote --tags v1 v2 src/a:1 -q reg/a:1", "promote src/a:1 reg/a:1 --tags v1 v2 -q"),
+            (
+                "promote --platform linux/amd64 linux/arm64 alpine:3 reg/b:3",
+                "promote alpine:3 reg/b:3 --platform linux/amd64 linux/arm64",
+            ),
+            (
+                "promote --insecure-registry h:5000 h:5000/a h:5000/b",
+                "promote h:5000/a h:5000/b --insecure-registry h:5000",
+            ),
+            ("promote --ca-file no-such-file src/a:1 reg/a:1", "promote src/a:1 reg/a:1 --ca-file no-such-file"),
+            ("append --layer a=/a scratch -t reg/a:1", "append scratch --layer a=/a -t reg/a:1"),
+            ("append -t reg/a:1 scratch --layer a=/a b=/b", "append scratch -t reg/a:1 --layer a=/a b=/b"),
+            ("append --layer a=/a b=/b -t reg/a:1 alpine", "append alpine --layer a=/a b=/b -t reg/a:1"),
+            ("mutate --label a=b c=d app:1 -t reg/a:1", "mutate app:1 --label a=b c=d -t reg/a:1"),
+            ("inspect --ca-file f app:1", "inspect app:1 --ca-file f"),
+            ("digest --insecure-registry h alpine", "digest alpine --insecure-registry h"),
+            ("tag --result digest=f app:1 v9", "tag app:1 v9 --result digest=f"),
+            ("tag --result digest=f app:1 v9 v10", "tag app:1 v9 v10 --result digest=f"),
+            ("tag app:1 --result digest=f v9", "tag app:1 v9 --result digest=f"),
+            ("index -t reg/a:1 a/b:1 a/b:2", "index a/b:1 a/b:2 -t reg/a:1"),
+            ("index -t reg/a:1 a/b:1 a/b:2 --tags v1", "index a/b:1 a/b:2 -t reg/a:1 --tags v1"),
+            ("bundle -t reg/a:1 Cargo.toml", "bundle Cargo.toml -t reg/a:1"),
+        ] {
+            assert_eq!(read(words).as_deref(), Ok(meant), "{words}");
+        }
+    }
+
+    #[test]
+    fn what_is_whole_stays() {
+        for words in [
+            "promote a b -t c d --tags v1 v2",
+            "promote a --tags v1 reg/a:1",
+            "promote a -t b c",
+            "promote --list f --tags v1 v2 v3",
+            "promote -t b c -- a",
+            "promote -t b c --help",
+            "index --from a --add b c -t d",
+            "tag a b --result digest=f",
+            "registry serve --address a",
+            "no-such-step -t a b",
+            "promote",
+        ] {
+            assert_eq!(read(words).as_deref(), Ok(words));
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        for (words, one, other) in [
+            ("promote -t reg/x a/b c/d", "promote c/d -t reg/x a/b", "promote a/b c/d -t reg/x"),
+            (
+                "promote --tags v1 reg/x:y a/b c/d",
+                "promote a/b c/d --tags v1 reg/x:y",
+                "promote reg/x:y a/b c/d --tags v1",
+            ),
+            ("append --layer a b -t reg/x reg/y", "append b --layer a", "append reg/y -t reg/x"),
+            ("index --tags v1 a/b:1 a/b:2 -t reg/x:1", "index a/b:2 --tags v1 a/b:1", "index a/b:1 a/b:2 --tags v1"),
+        ] {
+            let error = read(words).unwrap_err();
+            assert!(error.contains(one) && error.contains(other) && error.contains("two ways"), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_who_took_it() {
+        for (words, expected) in [
+            ("promote -t reg/a:1", "no source: -t took `reg/a:1`, since a list takes every word"),
+            ("promote a --tags v1", "no destination: --tags took `v1`,"),
+            ("append --layer a=/a -t reg/a:1", "no base: --layer took `a=/a`; -t took `reg/a:1`,"),
+            // A file that lies there is a layer.
+            ("append --layer a=/a Cargo.toml -t reg/a:1", "no base: --layer took `a=/a`, `Cargo.toml`;"),
+            ("inspect --ca-file f", "no image: --ca-file took `f`,"),
+            ("tag app:1 --result digest=f", "no tag: --result took `digest=f`,"),
+        ] {
+            let error = read(words).unwrap_err();
+            assert!(error.starts_with(expected) && error.contains("write `imgstep "), "{words}: {error}");
+        }
+    }
+
+    fn sorted(words: &str) -> Vec<&str> {
+        let mut words: Vec<&str> = words.split(' ').collect();
+        words.sort_unstable();
+        words
+    }
+
+    proptest! {
+        #[test]
+        fn no_word_is_lost_or_made_and_each_list_keeps_one(
+            step in prop::sample::select(vec!["promote", "append", "mutate", "index", "tag", "digest", "inspect"]),
+            words in prop::collection::vec(prop::sample::select(vec![
+                "-t", "--to", "--tags", "--platform", "--result", "--ca-file", "--insecure-registry", "-q", "--jobs", "--",
+                "a/b:1", "c/d", "v1", "latest", "linux/amd64", "k=v", "digest=f", "scratch", "h:5000", "--quiet=true",
+            ]), 0..9),
+        ) {
+            let line = std::iter::once(step).chain(words).collect::<Vec<_>>().join(" ");
+            let command = Cli::command();
+            let before = format!("imgstep {line}").split(' ').map(str::to_owned).collect();
+            let before = without_empty_options(&command, before)[1..].join(" ");
+            if let Ok(after) = read(&line) {
+                prop_assert_eq!(sorted(&after), sorted(&before));
+                // Once more changes nothing.
+                prop_assert_eq!(read(&after), Ok(after.clone()));
+            }
+        }
+
+        #[test]
+        fn operands_in_front_are_never_touched(
+            tags in prop::collection::vec("[a-z0-9/:=]{1,8}", 0..5), to in prop::collection::vec("[a-z0-9/:=]{1,8}", 0..5),
+        ) {
+            let line = format!("promote src/a reg/a --tags {} -t {}", tags.join(" "), to.join(" "));
+            let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+            let command = Cli::command();
+            let words = format!("imgstep {line}").split(' ').map(str::to_owned).collect();
+            prop_assert_eq!(read(&line), Ok(without_empty_options(&command, words)[1..].join(" ")));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The examples of every `--help` can be pasted, and say what they are meant to say.
+
+use clap::{Command, CommandFactory as _, FromArgMatches as _};
+use imgstep::cli::{Cli, Step, parse};
+
+const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// Every step with its words: `registry serve` is two.
+fn steps() -> Vec<(String, Command)> {
+    let steps =
+        |command: &Command| command.get_subcommands().map(|step| (step.get_name().to_owned(), step.clone())).collect();
+    let all: Vec<(String, Command)> = steps(&Cli::command());
+    all.into_iter()
+        .flat_map(|(name, step)| if step.has_subcommands() { steps(&step) } else { vec![(name, step)] })
+        .collect()
+}
+
+/// The lines of the examples as a shell would take them, on a terminal of this width.
+fn examples(step: &Command, width: usize) -> Vec<String> {
+    let help = step.clone().term_width(width).max_term_width(width).render_long_help().to_string();
+    let Some((_, examples)) = help.split_once("Examples:\n") else { return Vec::new() };
+    let mut lines: Vec<String> = Vec::new();
+    let mut goes_on = false;
+    for line in examples.lines() {
+        let is_command = line.starts_with("    ") || (line.starts_with("  imgstep ") && !goes_on);
+        let (text, more) = match line.trim_end().strip_suffix('\\') {
+            Some(text) => (text.trim(), true),
+            None => (line.trim(), line.ends_with('|')),
+        };
+        match lines.last_mut().filter(|_| goes_on) {
+            Some(last) => *last = format!("{last} {text}"),
+            None if is_command => lines.push(text.to_owned()),
+            None => {}
+        }
+        goes_on = more;
+    }
+    lines.retain(|line| line.contains("imgstep "));
+    lines
+}
+
+/// The words of a line: blanks apart, quotes off.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for character in line.chars() {
+        match character {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            other => words.last_mut().unwrap().push(other),
+        }
+    }
+    assert!(!quoted, "{line}");
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn examples_keep_their_lines_on_narrow_and_on_wide_terminals() {
+    let mut seen = 0;
+    for (name, step) in steps() {
+        let whole = examples(&step, 1000);
+        for width in [80, 100] {
+            assert_eq!(examples(&step, width), whole, "{name} at {width} columns");
+        }
+        let help = step.clone().term_width(1000).max_term_width(1000).render_long_help().to_string();
+        for line in help.split("Examples:\n").skip(1).flat_map(str::lines).filter(|line| line.starts_with("  ")) {
+            assert!(line.chars().count() < 80, "{name}: {line}");
+        }
+        seen += whole.len();
+    }
+    assert!(seen >= 25, "{seen}");
+}
+
+#[test]
+fn every_example_means_something() {
+    for (name, step) in steps() {
+        let lines = examples(&step, 80);
+        assert!(!lines.is_empty(), "{name} has no examples");
+        for line in lines {
+            let command =
+                line.split(" | ").find(|part| part.trim().starts_with("imgstep ")).unwrap_or_else(|| panic!("{line}"));
+            let words = words(&command.replace("sha256:…", DIGEST));
+            let matches = parse::matches(words, &|_| None);
+            let matches = matches.unwrap_or_else(|wrong| panic!("{line}: {wrong:?}"));
+            let request = match Cli::from_arg_matches(&matches).unwrap().step {
+                Step::Promote(args) if args.list.is_some() => Ok(()),
+                Step::Promote(args) => args.request().map(drop),
+                Step::Append(args) => args.request().map(drop),
+                Step::Index(args) => args.request().map(drop),
+                Step::Mutate(args) => args.request().map(drop),
+                Step::Bundle(args) => args.request().map(drop),
+                _ => Ok(()),
+            };
+            request.unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+}
