@@ -4,6 +4,7 @@
 //! was started, into one JSON array in the container's termination message, and fails the step when that is longer
 //! than 4096 bytes (tektoncd/pipeline, `pkg/termination/write.go`, `pkg/entrypoint/entrypointer.go`). Its own message
 //! about it is found in the step's log only and doesn't say which result was too long.
+//! Where a cluster takes results from a sidecar's log, or compresses the message, that bound is none.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -77,7 +78,7 @@ pub(super) fn check(results: &[Bound], root: &Path) -> Result<(), Error> {
     let others: usize = earlier.iter().map(|(name, value)| entry(name, value)).sum();
     // Each entry counts its comma; the last has none, but there are two brackets.
     let total = own + others + entry(STARTED_AT.0, STARTED_AT.1) + 1;
-    if total <= LIMIT {
+    if total <= LIMIT || is_more_carried(&entrypoint()) {
         return Ok(());
     }
     let shared = match earlier.len() {
@@ -91,6 +92,31 @@ pub(super) fn check(results: &[Bound], root: &Path) -> Result<(), Error> {
         longest.value.len(),
         longest.path.display(),
     )))
+}
+
+/// The command line of the process that started this one: under Tekton, of its entrypoint.
+fn entrypoint() -> Vec<u8> {
+    #[cfg(unix)]
+    let line = fs::read(format!("/proc/{}/cmdline", std::os::unix::process::parent_id()));
+    #[cfg(not(unix))]
+    let line = Ok::<_, std::io::Error>(Vec::new());
+    line.unwrap_or_default()
+}
+
+/// Whether the entrypoint was told to hand results on in a way that carries more: by its own arguments, those before `--`.
+fn is_more_carried(command_line: &[u8]) -> bool {
+    let line = String::from_utf8_lossy(command_line);
+    let mut words = line.split('\0');
+    if words.next().is_none_or(|program| program.rsplit('/').next() != Some("entrypoint")) {
+        return false;
+    }
+    let own: Vec<&str> = words.take_while(|word| *word != "--").map(|word| word.trim_start_matches('-')).collect();
+    own.iter().any(|word| {
+        matches!(
+            *word,
+            "result_from=sidecar-logs" | "compress_termination_message" | "compress_termination_message=true"
+        )
+    }) || own.windows(2).any(|pair| pair == ["result_from", "sidecar-logs"])
 }
 
 /// Whether Tekton reads `path` as a result: `/tekton/results/…` or `/tekton/steps/…/results/…`, but not its home.
@@ -206,6 +232,22 @@ mod tests {
         fs::write(folder.path("results/EARLIER"), "y".repeat(4000)).unwrap();
         let error = check_one("x", &folder).unwrap_err().to_string();
         assert!(error.contains("together (with 1 of earlier steps) they make"), "{error}");
+    }
+
+    #[test]
+    fn the_entrypoint_says_whether_more_is_carried() {
+        let carries = |line: &str| is_more_carried(line.replace(' ', "\0").as_bytes());
+        assert!(carries("/tekton/bin/entrypoint -result_from sidecar-logs -entrypoint /imgstep -- promote"));
+        assert!(carries("/tekton/bin/entrypoint -compress_termination_message -entrypoint /imgstep -- promote"));
+        for line in [
+            "",
+            "/tekton/bin/entrypoint -results A -entrypoint /imgstep -- promote -result_from sidecar-logs",
+            "/tekton/bin/entrypoint -result_from termination-message -entrypoint /imgstep --",
+            "/tekton/bin/entrypoint -compress_termination_message=false --",
+            "/bin/sh -result_from sidecar-logs --",
+        ] {
+            assert!(!carries(line), "{line}");
+        }
     }
 
     #[test]

@@ -97,6 +97,12 @@ impl Run {
         self
     }
 
+    /// As a cluster's feature flag has it.
+    pub fn results_from(mut self, way: &str) -> Self {
+        self.words.extend(["-results-from".to_owned(), way.to_owned()]);
+        self
+    }
+
     /// A folder that stands for a PersistentVolumeClaim.
     pub fn claim(mut self, name: &str, folder: &Path) -> Self {
         self.words.extend(["-claim".to_owned(), format!("{name}={}", folder.display())]);

@@ -191,11 +191,46 @@ fn results_that_are_too_long_fail_the_step_with_a_word_about_the_limit() {
 }
 
 #[test]
+fn where_a_sidecar_reads_results_there_is_no_limit_of_4096_bytes() {
+    let registry = Registry::inside();
+    let image = many(45);
+    image.push(&registry, "many", "v1");
+    let params = json!({"images": [registry.at("many:v1")], "to": [registry.at("index:v1")]});
+    let run = cluster().object(task_run("index", &params, &json!([]))).results_from("sidecar-logs");
+    let Some(report) = run.run_one() else { return };
+    let step = &report["steps"][0];
+    assert_eq!(step["exitCode"], 0, "{report:#}");
+    assert!(!step["log"].as_str().unwrap().contains("too long"), "{step}");
+    assert!(registry.has_manifest("index", "v1"));
+}
+
+#[test]
+fn many_images_are_one_list_of_the_task() {
+    let (from, to) = (Registry::inside(), Registry::inside());
+    let made: Vec<images::Image> = (1..4).map(|seed| images::image(seed, 1, 100)).collect();
+    let lines = made.iter().enumerate().map(|(at, image)| {
+        image.push(&from, &format!("app{at}"), "v1");
+        format!("{} {}", from.at(&format!("app{at}:v1")), to.at(&format!("team/app{at}:v1")))
+    });
+    let params = json!({"list": lines.collect::<Vec<_>>(), "tags": ["stable"]});
+    let Some(report) = cluster().object(task_run("promote", &params, &json!([]))).run_one() else { return };
+    assert_eq!(report["succeeded"], true, "{report:#}");
+    assert_eq!(report.get("results"), None, "{report:#}");
+    for (at, image) in made.iter().enumerate() {
+        for tag in ["v1", "stable"] {
+            assert_image(&to, &format!("team/app{at}"), tag, image);
+        }
+    }
+}
+
+#[test]
 fn a_value_is_a_value_whatever_is_in_it() {
     let registry = Registry::inside();
     let image = images::image(1, 1, 100);
     image.push(&registry, "app", "v1");
-    for (source, expected) in [("--dry-run", "SOURCE"), ("$(cat /etc/passwd)", "SOURCE"), ("", "SOURCE")] {
+    for (source, expected) in
+        [("--dry-run", "it can't begin with `-`"), ("$(cat /etc/passwd)", "SOURCE"), ("", "SOURCE")]
+    {
         let params = json!({"source": source, "to": [registry.at("copy:v1")]});
         let Some(report) = cluster().object(task_run("promote", &params, &json!([]))).run_one() else { return };
         let step = &report["steps"][0];

@@ -14,24 +14,70 @@ use crate::support::{Registry, images};
 /// What each step needs at least.
 const NEEDED: [(&str, &str); 5] = [
     ("promote", r#"{"source": "src.example/a:1", "to": ["dst.example/a:1"]}"#),
-    ("append", r#"{"base": "scratch", "to": ["dst.example/a:1"], "layer": ["a=/a"], "entrypoint": "--to=evil.example/x"}"#),
+    (
+        "append",
+        r#"{"base": "scratch", "to": ["dst.example/a:1"], "layer": ["a=/a"], "entrypoint": "--to=evil.example/x"}"#,
+    ),
     ("index", r#"{"images": ["src.example/a:1"], "to": ["dst.example/a:1"]}"#),
     ("mutate", r#"{"image": "src.example/a:1", "to": ["dst.example/a:1"], "entrypoint": "--to=evil.example/x"}"#),
     ("tag", r#"{"image": "src.example/a:1", "tags": ["v1"]}"#),
 ];
 /// What random words are put together of.
 const PIECES: [&str; 34] = [
-    "a", "v1", "7", "/", ":", "@", "=", ",", "-", "--", "---", "\n", "\t", " ", "\"", "'", "\\", "é", "–", "[linux/amd64]",
-    "help", "promote", "$", "$$", "$(", ")", "$(context.taskRun.uid)", "$(context.taskRun.name)", "$(params.quiet)",
-    "$(params.x)", "$(workspaces.credentials.path)", "$(credentials.path)", "$(HOME)", "$(IMGSTEP_ENTRYPOINT)",
+    "a",
+    "v1",
+    "7",
+    "/",
+    ":",
+    "@",
+    "=",
+    ",",
+    "-",
+    "--",
+    "---",
+    "\n",
+    "\t",
+    " ",
+    "\"",
+    "'",
+    "\\",
+    "é",
+    "–",
+    "[linux/amd64]",
+    "help",
+    "promote",
+    "$",
+    "$$",
+    "$(",
+    ")",
+    "$(context.taskRun.uid)",
+    "$(context.taskRun.name)",
+    "$(params.quiet)",
+    "$(params.x)",
+    "$(workspaces.credentials.path)",
+    "$(credentials.path)",
+    "$(HOME)",
+    "$(IMGSTEP_ENTRYPOINT)",
 ];
 
 /// Every option of a step in every way to write it, what ends options, and a thousand random words.
 fn hostile(step: &str) -> Vec<String> {
-    let mut words: Vec<String> =
-        ["--", "-", "-,mode=0755", "--strict", "--strict=to", "--strict=", "-h", "--help", "-V", "--version", "--=", "-="]
-            .map(str::to_owned)
-            .to_vec();
+    let mut words: Vec<String> = [
+        "--",
+        "-",
+        "-,mode=0755",
+        "--strict",
+        "--strict=to",
+        "--strict=",
+        "-h",
+        "--help",
+        "-V",
+        "--version",
+        "--=",
+        "-=",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     let command = Cli::command();
     for arg in command.find_subcommand(step).unwrap().get_arguments() {
         if let Some(name) = arg.get_long() {
@@ -88,7 +134,8 @@ fn started(runs: &[Value]) -> Option<Vec<(Vec<String>, Vec<String>)>> {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     assert!(output.status.success());
-    let texts = |value: &Value| value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect();
+    let texts =
+        |value: &Value| value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect();
     let text = String::from_utf8(output.stdout).unwrap();
     let starts: Vec<_> = text
         .lines()

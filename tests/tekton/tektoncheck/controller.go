@@ -19,6 +19,8 @@ var images = pipeline.Images{
 	EntrypointImage:     "tekton.example/entrypoint",
 	ShellImage:          "tekton.example/shell",
 	WorkingDirInitImage: "tekton.example/workingdirinit",
+
+	SidecarLogResultsImage: "tekton.example/sidecarlogresults",
 }
 
 // runTask does what the controller does for a TaskRun, by the controller's functions and in its order, lets the kubelet run
@@ -32,6 +34,7 @@ func runTask(ctx context.Context, c *cluster, kubelet *kubelet, run *v1.TaskRun)
 	if err != nil {
 		return reports, err
 	}
+	run.Status.TaskSpec, run.Status.PodName = applied, made.Name
 	run.Status, err = pod.MakeTaskRunStatus(ctx, zap.NewNop().Sugar(), *run, made, c.kube, applied)
 	if err == nil && made.Status.Phase == corev1.PodSucceeded {
 		err = typesHold(run, spec)

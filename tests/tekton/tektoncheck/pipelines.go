@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"sort"
 
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/reconciler/pipeline/dag"
@@ -63,10 +62,8 @@ func runPipeline(ctx context.Context, c *cluster, kubelet *kubelet, run *v1.Pipe
 				return report, fmt.Errorf("%s failed: %s", name, one.Message)
 			}
 		}
+		// The lists of a matrix's results are made when another task asks for them, and not for the Pipeline's results.
 		resolved.TaskRuns = runs
-		if resolved.PipelineTask.IsMatrixed() {
-			resolved.ResultsCache = matrixResults(runs)
-		}
 		state = append(state, resolved)
 		done.Insert(name)
 	}
@@ -188,19 +185,4 @@ func bindings(resolved *resources.ResolvedPipelineTask, run *v1.PipelineRun) ([]
 		}
 	}
 	return workspaces, nil
-}
-
-// matrixResults gathers the string results of a matrix's runs, each into a list.
-func matrixResults(runs []*v1.TaskRun) map[string][]string {
-	lists := map[string][]string{}
-	for _, run := range runs {
-		results := run.Status.Results
-		sort.SliceStable(results, func(a, b int) bool { return results[a].Name < results[b].Name })
-		for _, result := range results {
-			if result.Type == v1.ResultsTypeString {
-				lists[result.Name] = append(lists[result.Name], result.Value.StringVal)
-			}
-		}
-	}
-	return lists
 }

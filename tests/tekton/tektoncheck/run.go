@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/tektoncd/pipeline/pkg/apis/config"
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	corev1 "k8s.io/api/core/v1"
 	"knative.dev/pkg/apis"
@@ -53,6 +54,7 @@ func run(words []string) error {
 	flags := flag.NewFlagSet("run", flag.ExitOnError)
 	binary := flags.String("binary", "", "imgstep")
 	tools := flags.String("tools", "", "the folder of Tekton's entrypoint and workingdirinit")
+	resultsFrom := flags.String("results-from", "", "as the cluster's feature flag; of sidecar-logs, steps alone are run")
 	var replace, claims pairs
 	flags.Var(&replace, "replace", "a text in all files that stands for another")
 	flags.Var(&claims, "claim", "the folder of a PersistentVolumeClaim")
@@ -73,6 +75,11 @@ func run(words []string) error {
 	}
 	defer kubelet.clean()
 	ctx := context.Background()
+	if *resultsFrom != "" {
+		settings := config.FromContextOrDefaults(ctx)
+		settings.FeatureFlags.ResultExtractionMethod = *resultsFrom
+		ctx = config.ToContext(ctx, settings)
+	}
 	reports := []report{}
 	for _, resource := range resources {
 		switch is := resource.object.(type) {
