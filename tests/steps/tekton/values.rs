@@ -60,8 +60,8 @@ const PIECES: [&str; 34] = [
     "$(IMGSTEP_ENTRYPOINT)",
 ];
 
-/// Every option of a step in every way to write it, what ends options, and a thousand random words.
-fn hostile(step: &str) -> Vec<String> {
+/// Every option of a step in every way to write it, what ends options, and random words.
+fn hostile(step: &str, random_words: usize) -> Vec<String> {
     let mut words: Vec<String> = [
         "--",
         "-",
@@ -95,7 +95,7 @@ fn hostile(step: &str) -> Vec<String> {
         state ^= state << 17;
         usize::try_from(state >> 33).unwrap() % below
     };
-    for _ in 0..1000 {
+    for _ in 0..random_words {
         let pieces = random(6);
         words.push((0..pieces).map(|_| PIECES[random(PIECES.len())]).collect());
     }
@@ -174,7 +174,8 @@ fn an_element_of_an_array_is_a_value_or_the_step_is_refused() {
                 let mut params: Value = serde_json::from_str(needed).unwrap();
                 params[&array] = json!(["plain"]);
                 runs.push(run(kind, step, &params));
-                let elements = hostile(step);
+                // The arguments of a StepAction are those of the Task, but for paths.
+                let elements = hostile(step, if kind == "task" { 1000 } else { 50 });
                 let count = elements.len();
                 params[&array] = json!(elements);
                 runs.push(run(kind, step, &params));
@@ -213,7 +214,7 @@ fn an_element_of_an_array_is_a_value_or_the_step_is_refused() {
         assert_eq!(now, values, "{place}");
         taken += values.len();
     }
-    assert!(refused > 10_000 && taken > 20_000, "{refused} refused, {taken} taken");
+    assert!(refused > 10_000 && taken > 15_000, "{refused} refused, {taken} taken");
 }
 
 #[test]
