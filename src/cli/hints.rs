@@ -84,7 +84,7 @@ const OPTIONS: [(&[&str], &str); 16] = [
     (&["--all", "--multi-arch", "-a", "--recursive"], "all platforms are taken unless --platform names some"),
     (&["--force", "-f", "--overwrite"], "what is there is overwritten unless --if-exists says otherwise"),
     (&["--no-clobber", "-n"], "write `--if-exists fail`, or `--dry-run` to see what would be done"),
-    (&["--concurrency", "--parallel", "-j"], "write `--jobs N`"),
+    (&["--concurrency", "--parallel"], "write `--jobs N`"),
     (&["--base", "-b"], "the base stands alone: `imgstep append BASE --layer …`"),
     (&["--new-layer", "--new_layer", "--add"], "write `--layer PATH=DEST`"),
     (&["--port"], "write `--address HOST:PORT`"),
