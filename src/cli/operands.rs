@@ -182,7 +182,7 @@ fn readings(step: &Command, parts: &[Part], given: usize, wanted: &Wanted) -> Ve
 /// Whether a word can be a value of this kind.
 fn may_stay(kind: &str, word: &str, is_first: bool) -> bool {
     match kind {
-        "TAG" => is_tag(word) || word.contains(['/', ':']),
+        "TAG" => word.contains(['/', ':']) || word.split(',').all(is_tag),
         "DESTINATION" | "IMAGE" => word.parse::<Reference>().is_ok(),
         "PLATFORM" => word.split(',').all(|one| one.parse::<Platform>().is_ok()),
         "HOST" => !word.contains('/'),
@@ -195,7 +195,7 @@ fn may_stay(kind: &str, word: &str, is_first: bool) -> bool {
 /// Whether a word is rather a value of this kind than an operand.
 fn belongs(kind: &str, word: &str) -> bool {
     match kind {
-        "TAG" => is_tag(word),
+        "TAG" => word.split(',').all(is_tag),
         "HOST" => !word.contains('/'),
         "PLATFORM" => {
             let system = word.split('/').next().unwrap_or_default();
@@ -297,6 +297,7 @@ mod tests {
             ("promote -t reg/a:1 --tags v1 src/a:1", "promote src/a:1 -t reg/a:1 --tags v1"),
             ("promote -t reg/a:1 alpine --tags v1 v2", "promote alpine -t reg/a:1 --tags v1 v2"),
             ("promote --tags v2 src/a:1 reg/a:1", "promote src/a:1 reg/a:1 --tags v2"),
+            ("promote --tags v1,v2 src/a:1 reg/a:1", "promote src/a:1 reg/a:1 --tags v1,v2"),
             ("promote --tags v2 alpine reg/alpine", "promote alpine reg/alpine --tags v2"),
             ("promote --tags v1 v2 src/a:1 reg/a:1", "promote src/a:1 reg/a:1 --tags v1 v2"),
             ("promote --tags v1 v2 src/a:1 -q reg/a:1", "promote src/a:1 reg/a:1 --tags v1 v2 -q"),
