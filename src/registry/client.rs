@@ -237,3 +237,27 @@ fn initialized(cell: &OnceLock<Http>, make: impl FnOnce() -> Result<Http, Error>
     let client = make()?;
     Ok(cell.get_or_init(|| client))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_have_a_sum_that_they_do_not_pass() {
+        let client = Client::new(Options {
+            jobs: 1,
+            retries: 1,
+            trust: Trust::default(),
+            insecure_registries: vec![],
+            manifest_limit: 1,
+            trace: None,
+            warn: None,
+        });
+        let pause = |host: &str, seconds| client.pause(&client.host(host), Some(Duration::from_secs(seconds)));
+        assert!(!pause("a", 301), "one that is too long");
+        assert!(pause("a", 300) && pause("a", 200), "the second ends before the first");
+        assert!(pause("b", 300) && pause("c", 290));
+        assert!(!pause("d", 300), "all together are too long");
+        assert!(client.pause(&client.host("d"), None));
+    }
+}
