@@ -74,10 +74,10 @@ pub enum Error {
         reason: String,
     },
     /// A registry answered with what is no manifest of any kind.
-    #[error("{reference} answered with {answer}, which is no manifest: {reason}")]
+    #[error("{what} answered with {answer}, which is no manifest: {reason}")]
     NoManifest {
         /// What was asked for.
-        reference: String,
+        what: String,
         /// The type and size of the answer.
         answer: String,
         /// What is wrong with it.

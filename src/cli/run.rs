@@ -35,6 +35,7 @@ use crate::report::{self, Console, ListTeller, Outcome, OutputFormat, Progress, 
 use crate::steps::context::Context;
 use crate::steps::promote_list::Line;
 use crate::steps::{append, bundle, digest, index, inspect, mutate, promote, tag};
+use crate::transfer::bounds::ManifestRoom;
 use crate::transfer::options::Bulk;
 
 /// When a step ends, open uploads are cancelled for no longer than this.
@@ -405,6 +406,7 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
         progress: Progress::new(console.clone(), report::progress::interactive()),
         started: Instant::now(),
         bulk: Bulk::of_step(usize::from(common.jobs)),
+        manifests: ManifestRoom::default(),
     })
 }
 

@@ -60,6 +60,12 @@ impl Descriptor {
         }
     }
 
+    /// What it takes to bring the content: without annotations and platform, which may be large, and are somebody else's.
+    #[must_use]
+    pub fn lean(self) -> Self {
+        Self { urls: self.urls, ..Self::new(self.media_type, self.digest, self.size) }
+    }
+
     /// Whether this is a foreign layer, whose content is left where its URLs point. One that has none is nowhere else,
     /// whatever its type.
     pub fn is_foreign(&self) -> bool {

@@ -59,6 +59,15 @@ impl Child {
         Self::from_raw(self.raw, self.name, self.source)
     }
 
+    /// The same child under a media type.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn with_media_type(mut self, media_type: &str) -> Result<Self> {
+        self.raw["mediaType"] = media_type.into();
+        Self::from_raw(self.raw, self.name, self.source)
+    }
+
     /// The platform that it runs on; `None` for an attestation, and for what says none.
     pub fn platform(&self) -> Option<&Platform> {
         self.descriptor.platform.as_ref().filter(|platform| !self.descriptor.is_attestation() && platform.is_known())

@@ -1,5 +1,7 @@
 //! Manifests as bytes, with a read view beside them. The bytes are what is copied and what the digest speaks of.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -53,7 +55,8 @@ pub enum Content {
 
 #[derive(Deserialize)]
 struct View {
-    #[serde(default)]
+    /// `null`, as Go writes an empty list, is one.
+    #[serde(default, deserialize_with = "there")]
     manifests: Option<Vec<Descriptor>>,
     #[serde(default)]
     config: Option<Descriptor>,
@@ -63,8 +66,9 @@ struct View {
     blobs: Option<Vec<Descriptor>>,
 }
 
-/// Content types by which a server says that it doesn't know.
-const VAGUE: [&str; 5] = ["", "application/json", "application/octet-stream", "text/plain", "binary/octet-stream"];
+fn there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Descriptor>>, D::Error> {
+    null_is_default(deserializer).map(Some)
+}
 
 impl Manifest {
     /// A manifest out of bytes and the `Content-Type` they came with. What the bytes say of themselves counts more;
@@ -157,6 +161,7 @@ impl Manifest {
         let mut value: Value = serde_json::from_slice(&self.bytes).map_err(|error| self.broken(&error))?;
         match value.get_mut("manifests").map(Value::take) {
             Some(Value::Array(children)) => Ok(children),
+            Some(Value::Null) => Ok(Vec::new()),
             _ => Err(self.malformed("an index without `manifests`")),
         }
     }
@@ -166,11 +171,13 @@ impl Manifest {
     /// # Errors
     /// This is not an index.
     pub fn with_children(&self, children: Vec<Value>) -> Result<Self, Error> {
-        let mut value: Value = serde_json::from_slice(&self.bytes).map_err(|error| self.broken(&error))?;
-        let own = value.get_mut("manifests").filter(|own| own.is_array());
-        *own.ok_or_else(|| self.malformed("an index without `manifests`"))? = Value::Array(children);
-        let bytes = serde_json::to_vec(&value).map_err(|error| self.broken(&error))?;
-        Ok(Self { media_type: self.media_type.clone(), digest: Digest::of(&bytes), bytes: bytes.into() })
+        self.edited(|fields| match fields.get_mut("manifests") {
+            Some(own) if own.is_array() || own.is_null() => {
+                *own = Value::Array(children);
+                Ok(())
+            }
+            _ => Err(self.malformed("an index without `manifests`")),
+        })
     }
 
     /// The image that has `config` in place of its own and `layers` on top. Every other field stays, in its place.
@@ -234,6 +241,7 @@ impl Manifest {
         if after == before {
             return Ok(self.clone());
         }
+        mend(&mut after);
         let bytes = serde_json::to_vec(&after).map_err(|error| self.broken(&error))?;
         Ok(Self { media_type: self.media_type.clone(), digest: Digest::of(&bytes), bytes: bytes.into() })
     }
@@ -245,6 +253,34 @@ impl Manifest {
     fn malformed(&self, reason: &str) -> Error {
         Error::Malformed { what: format!("manifest {}", self.digest), reason: crate::error::printable(reason, 300) }
     }
+}
+
+/// Lets what is written anew not take over faults of the old: a `schemaVersion` that is no number, and embedded bytes that
+/// are not those that their descriptor names.
+fn mend(fields: &mut Map<String, Value>) {
+    if fields.get("schemaVersion").is_some_and(|version| version != 1 && version != 2) {
+        fields.insert("schemaVersion".to_owned(), Value::from(2));
+    }
+    for name in ["config", "layers", "manifests", "blobs", "subject"] {
+        let descriptors = match fields.get_mut(name) {
+            Some(Value::Array(list)) => list.iter_mut().filter_map(Value::as_object_mut).collect(),
+            Some(Value::Object(one)) => vec![one],
+            _ => Vec::new(),
+        };
+        for descriptor in descriptors {
+            let is_wrong = descriptor.get("data").is_some_and(|data| !is_content(data, descriptor.get("digest")));
+            if is_wrong {
+                descriptor.shift_remove("data");
+            }
+        }
+    }
+}
+
+/// Whether embedded data is what a digest names.
+fn is_content(data: &Value, digest: Option<&Value>) -> bool {
+    let bytes = data.as_str().and_then(|data| STANDARD.decode(data).ok());
+    let digest = digest.and_then(Value::as_str).and_then(|digest| digest.parse::<Digest>().ok());
+    bytes.zip(digest).is_some_and(|(bytes, digest)| digest.same_algorithm_of(&bytes) == digest)
 }
 
 /// Lets the fields of a descriptor, as somebody wrote them, speak of other content: the type, digest and size are new,
@@ -264,7 +300,7 @@ fn type_of(shape: &Shape, said: &str) -> Result<String, Error> {
         let is_signed = shape.signatures == Look::List;
         return Ok((if is_signed { media_type::DOCKER_SCHEMA1_SIGNED } else { media_type::DOCKER_SCHEMA1 }).to_owned());
     }
-    let is_vague = VAGUE.contains(&said);
+    let is_vague = media_type::is_vague(said);
     if let Look::Text(own) = &shape.media_type
         && !own.is_empty()
         && own.is_ascii()

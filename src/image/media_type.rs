@@ -78,6 +78,14 @@ pub fn is_image_config(media_type: &str) -> bool {
     matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)
 }
 
+/// Content types by which a server says that it doesn't know.
+const VAGUE: [&str; 5] = ["", "application/json", "application/octet-stream", "text/plain", "binary/octet-stream"];
+
+/// Whether `essence` says nothing of its content.
+pub fn is_vague(essence: &str) -> bool {
+    VAGUE.contains(&essence)
+}
+
 /// A `Content-Type` without its parameters, in lower case.
 pub fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()

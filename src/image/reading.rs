@@ -209,6 +209,18 @@ pub fn check_descriptors(bytes: &[u8]) -> Result<(), String> {
     Level::Manifest.deserialize(&mut deserializer).map_err(|error| words(&error, bytes))
 }
 
+/// Whether bytes of an unknown kind name other content by its digest.
+pub fn names_digests(bytes: &[u8]) -> bool {
+    let names = |prefix: &[u8], digits: usize| {
+        let is_digest = |at: usize| {
+            let value = bytes.get(at + prefix.len()..at + prefix.len() + digits);
+            value.is_some_and(|value| value.iter().all(u8::is_ascii_hexdigit))
+        };
+        bytes.windows(prefix.len()).enumerate().any(|(at, window)| window == prefix && is_digest(at))
+    };
+    names(b"sha256:", 64) || names(b"sha512:", 128)
+}
+
 /// Where in a manifest we are.
 #[derive(Clone, Copy)]
 enum Level {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::digest::Digest;
+use super::reading;
 use crate::error::Error;
 
 #[derive(Deserialize)]
@@ -49,7 +50,7 @@ fn malformed(reason: &str) -> Error {
 }
 
 fn parse(bytes: &[u8]) -> Result<Schema1, Error> {
-    let manifest: Schema1 = serde_json::from_slice(bytes).map_err(|error| malformed(&error.to_string()))?;
+    let manifest: Schema1 = serde_json::from_slice(bytes).map_err(|error| malformed(&reading::words(&error, bytes)))?;
     if manifest.schema_version == 1 { Ok(manifest) } else { Err(malformed("its `schemaVersion` is not 1")) }
 }
 

@@ -44,8 +44,8 @@ pub enum Presence {
 pub struct Asked<'a> {
     /// The digest that it must have in the end, for whoever asks.
     pub expected: Option<&'a Digest>,
-    /// Its size in bytes, by the word of its index.
-    pub size: Option<u64>,
+    /// What its index says of it.
+    pub child: Option<&'a Descriptor>,
 }
 
 impl Repository {
@@ -92,7 +92,7 @@ impl Repository {
             return Ok(Some(manifest));
         }
         Err(Error::NoManifest {
-            reference: self.named(reference),
+            what: self.named(reference),
             answer: answered(&manifest.media_type, manifest.bytes.len()),
             reason: format!(
                 "imgstep does not know that type, and no digest vouches for it; if it is what you mean, name it as {}@{}",
@@ -126,7 +126,7 @@ impl Repository {
                 Err(error) => {
                     // An error page, or one that is longer than what was meant.
                     let is_other = matches!(error, Error::NoManifest { .. })
-                        || asked.size.is_some() && matches!(error, Error::Malformed { .. });
+                        || asked.child.is_some() && matches!(error, Error::Malformed { .. });
                     if !is_other && !error.is_network() || found.len() + 1 >= limit {
                         return Err(error);
                     }
@@ -140,9 +140,12 @@ impl Repository {
     async fn read_answer(&self, reference: &str, answer: Answer, asked: Asked<'_>) -> Result<(Manifest, bool), Error> {
         let said = content_digest(&answer);
         let content_type = answer.header(CONTENT_TYPE).unwrap_or_default().to_owned();
+        // A server that does not know what it serves leaves it to the index.
+        let untold = asked.child.filter(|_| media_type::is_vague(&media_type::essence(&content_type)));
+        let content_type = untold.map_or(content_type, |child| child.media_type.clone());
         let what = format!("manifest {reference} of {}", self.name());
         let limit = self.client.options().manifest_limit;
-        let size = asked.size.filter(|size| *size < limit);
+        let size = asked.child.map(|child| child.size).filter(|size| *size < limit);
         let bytes = answer.bytes(size.unwrap_or(limit), &what).await.map_err(|error| match (error, size) {
             (Error::Malformed { what, .. }, Some(size)) => {
                 Error::Malformed { what, reason: format!("it has more than the {size} bytes that its index says") }
@@ -182,7 +185,7 @@ impl Repository {
                 _ => "is this a registry?".to_owned(),
             };
             let answer = answered(content_type, bytes.len());
-            return Err(Error::NoManifest { reference: self.named(reference), answer, reason });
+            return Err(Error::NoManifest { what: self.named(reference), answer, reason });
         }
         Manifest::from_bytes(content_type, bytes).map_err(|error| match error {
             Error::Malformed { what, reason } => {

@@ -188,7 +188,7 @@ mod tests {
                 screen.paint(&bars);
                 if let Some(number) = printed {
                     let said = lines(number, &format!("said {step}"));
-                    let text: String = said.iter().map(|line| format!("{line}\n")).collect();
+                    let text = format!("{}\n", said.join("\n"));
                     screen.beside(|| captured.clone().write_all(text.as_bytes()).unwrap());
                     above.extend(said);
                 }

@@ -100,6 +100,8 @@ pub(super) fn headline(outcome: &Outcome) -> String {
         _ if outcome.dry_run => format!("nothing written, a plan: {}", outcome.step),
         Some(State::Unchanged) => "unchanged:".to_owned(),
         Some(State::Skipped) => "left alone:".to_owned(),
+        // It was brought to another place as it was: all was set already.
+        _ if outcome.step == "mutate" && is_as_read(outcome) => "unchanged:".to_owned(),
         _ => match outcome.step {
             "promote" => "promoted",
             "append" => "built",
@@ -113,6 +115,10 @@ pub(super) fn headline(outcome: &Outcome) -> String {
         }
         .to_owned(),
     }
+}
+
+fn is_as_read(outcome: &Outcome) -> bool {
+    outcome.source.as_ref().is_some_and(|source| source.digest == outcome.digest)
 }
 
 /// The destination to speak of: the first where something is written, else the first.

@@ -27,8 +27,6 @@ pub const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
 const MISSING_LIMIT: usize = 20;
 /// A media type may have so many characters (RFC 6838, section 4.2: 127, a slash, and 127).
 const MEDIA_TYPE_LIMIT: usize = 255;
-/// Content types of clients that do not know what they send.
-const VAGUE: [&str; 4] = ["", "application/json", "application/octet-stream", "text/plain"];
 /// The subject that was understood.
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// The tags that were set.
@@ -157,7 +155,7 @@ fn record(manifest: &Manifest, said: &str) -> Result<Record, Refusal> {
     } else {
         manifest.media_type.clone()
     };
-    if !VAGUE.contains(&said) && said != media_type {
+    if !media_type::is_vague(said) && said != media_type {
         return Err(invalid(format!("the Content-Type is {said}, but the manifest's `mediaType` is {media_type}")));
     }
     // It is to be sent as a header.

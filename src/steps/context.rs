@@ -9,6 +9,7 @@ use crate::registry::client::Client;
 use crate::registry::repository::Access;
 use crate::report::console::Console;
 use crate::report::progress::Progress;
+use crate::transfer::bounds::ManifestRoom;
 use crate::transfer::layout::Layout;
 use crate::transfer::options::{Bulk, CopyOptions};
 use crate::transfer::store::Store;
@@ -29,6 +30,8 @@ pub struct Context {
     pub started: Instant,
     /// Room for large blobs, of all images together.
     pub bulk: Bulk,
+    /// Room for manifests, of all images together.
+    pub manifests: ManifestRoom,
 }
 
 impl Context {
@@ -43,6 +46,7 @@ impl Context {
             progress: self.progress.clone(),
             started: Instant::now(),
             bulk: self.bulk.clone(),
+            manifests: self.manifests.clone(),
         }
     }
 
@@ -96,6 +100,7 @@ impl Context {
             retries: options.retries,
             jobs: options.jobs,
             bulk: self.bulk.clone(),
+            manifests: self.manifests.clone(),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::image::media_type::{self, Kind};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::report::outcome::{Outcome, PlatformImage};
+use crate::transfer::bounds::Tally;
 use crate::transfer::copy::Copy;
 use crate::transfer::destination::Destination;
 use crate::transfer::ledger::Ledger;
@@ -225,7 +226,7 @@ async fn manifest_of(child: &Child, known: &HashMap<Digest, Manifest>, places: &
     if let Some(manifest) = known.get(digest) {
         return Ok(manifest.clone());
     }
-    places[child.source].store.manifest(Some(digest.as_str())).await?.ok_or_else(|| Error::Malformed {
+    places[child.source].store.child(&child.descriptor).await?.ok_or_else(|| Error::Malformed {
         what: child.name.clone(),
         reason: format!("its index names the manifest {digest}, which is not there (a sparse index)"),
     })
@@ -253,6 +254,8 @@ async fn convert(
 ) -> Result<()> {
     let others: Vec<&Child> =
         children.iter().filter(|child| Format::of(&child.descriptor.media_type) != Some(format)).collect();
+    let tally = Tally::default();
+    others.iter().try_for_each(|child| tally.keep(&child.descriptor))?;
     let read = try_join_all(others.iter().map(|child| manifest_of(child, known, places))).await?;
     let attested: Vec<String> =
         children.iter().filter_map(|child| child.descriptor.attestation_of().map(str::to_owned)).collect();

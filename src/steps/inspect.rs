@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 
 use super::context::Context;
 use super::source;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
@@ -15,10 +15,8 @@ use crate::image::reference::Reference;
 use crate::registry::repository::Room;
 use crate::report::console::Console;
 use crate::report::inspection::{Inspection, Node, Part, Referrer};
+use crate::transfer::bounds::{Tally, check_nesting};
 use crate::transfer::store::Store;
-
-/// Indexes in indexes are followed so far.
-const DEPTH_LIMIT: usize = 8;
 
 /// Looks at it.
 ///
@@ -27,8 +25,9 @@ const DEPTH_LIMIT: usize = 8;
 pub async fn run(context: &Context, image: &Reference) -> Result<Inspection> {
     let store = context.source(image).await?;
     let manifest = source::read(image, &store).await?;
+    let tally = Tally::default();
     let (mut root, referrers) =
-        tokio::try_join!(node(&store, manifest, 0), referrers(&store, image, &context.console))?;
+        tokio::try_join!(node(&store, &tally, manifest, 0), referrers(&store, image, &context.console))?;
     if let (None, Some(config)) = (&root.platform, &root.config)
         && media_type::is_image_config(&config.media_type)
     {
@@ -66,17 +65,23 @@ async fn referrers(store: &Store, image: &Reference, console: &Console) -> Resul
         .collect())
 }
 
-fn node(store: &Store, manifest: Manifest, depth: usize) -> std::pin::Pin<Box<dyn Future<Output = Result<Node>> + '_>> {
+fn node<'n>(
+    store: &'n Store,
+    tally: &'n Tally,
+    manifest: Manifest,
+    depth: usize,
+) -> std::pin::Pin<Box<dyn Future<Output = Result<Node>> + 'n>> {
     Box::pin(async move {
-        if depth > DEPTH_LIMIT {
-            let reason = format!("indexes are nested deeper than {DEPTH_LIMIT}");
-            return Err(Error::Malformed { what: format!("manifest {}", manifest.digest), reason });
-        }
+        check_nesting(&manifest, depth)?;
         let mut node = bare(&manifest.descriptor());
         node.annotations = manifest.annotations();
-        match manifest.content()? {
+        let content = manifest.content()?;
+        tally.count(&manifest, &content)?;
+        drop(manifest);
+        match content {
             Content::Index { manifests } => {
-                node.manifests = try_join_all(manifests.iter().map(|child| below(store, child, depth + 1))).await?;
+                let below = manifests.iter().map(|child| below(store, tally, child, depth + 1));
+                node.manifests = try_join_all(below).await?;
             }
             Content::Image { config, layers } => {
                 node.config = Some(part(&config));
@@ -92,12 +97,13 @@ fn node(store: &Store, manifest: Manifest, depth: usize) -> std::pin::Pin<Box<dy
     })
 }
 
-async fn below(store: &Store, child: &Descriptor, depth: usize) -> Result<Node> {
+async fn below(store: &Store, tally: &Tally, child: &Descriptor, depth: usize) -> Result<Node> {
     let mut node = if media_type::kind(&child.media_type) == Kind::Blob {
         bare(child)
     } else {
-        match store.manifest(Some(child.digest.as_str())).await? {
-            Some(manifest) => node(store, manifest, depth).await?,
+        tally.keep(child)?;
+        match store.child(child).await? {
+            Some(manifest) => node(store, tally, manifest, depth).await?,
             None => Node { missing: true, ..bare(child) },
         }
     };

@@ -26,6 +26,7 @@ use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::registry::Load;
 use crate::report::outcome::{Outcome, PlatformImage};
+use crate::transfer::bounds::{Tally, check_nesting};
 use crate::transfer::copy::Copy;
 use crate::transfer::ledger::Ledger;
 use crate::transfer::store::Store;
@@ -71,13 +72,15 @@ struct Edited {
     made: Vec<(Digest, Bytes)>,
     /// The platform of a single image whose config was read.
     platform: Option<Platform>,
+    /// The images that were looked at, whether or not something in them had to be changed.
+    images: usize,
     warnings: Vec<String>,
 }
 
 impl Edited {
     /// Nothing is changed yet.
     fn of(manifest: Manifest) -> Self {
-        Self { manifest, known: Vec::new(), made: Vec::new(), platform: None, warnings: Vec::new() }
+        Self { manifest, known: Vec::new(), made: Vec::new(), platform: None, images: 0, warnings: Vec::new() }
     }
 }
 
@@ -86,6 +89,7 @@ struct Editor<'a> {
     request: &'a Request,
     store: &'a Store,
     changes: ImageChanges,
+    tally: Tally,
 }
 
 /// The changes of the images.
@@ -120,9 +124,6 @@ fn changes_any(changes: &Changes) -> bool {
     changes.any_in_config() || !changes.annotations.is_empty()
 }
 
-/// Indexes in indexes are followed so far.
-const DEPTH_LIMIT: usize = 8;
-
 /// Carries the changes out.
 ///
 /// # Errors
@@ -152,6 +153,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let copy =
         Copy::new(&store, &destinations, options, &context.progress).knowing(edited.known).with_made(edited.made);
     copy.content_of(&result, &wanting).await?;
+    let warnings = edited.warnings.into_iter().chain(copy.warnings()).collect();
     if !request.dry_run {
         goals::write_tags(&destinations, &pending, &result).await?;
     }
@@ -163,7 +165,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         goals: &goals,
         destinations: &destinations,
         pending: &pending,
-        warnings: edited.warnings,
+        warnings,
     };
     telling::outcome(context, terms, work)
 }
@@ -208,9 +210,18 @@ async fn edit(request: &Request, store: &Store, root: &Manifest) -> Result<Edite
     if !changes.any() && request.changes.all.annotations.is_empty() {
         return Ok(Edited::of(root.clone()));
     }
-    let editor = Editor { request, store, changes };
+    let editor = Editor { request, store, changes, tally: Tally::default() };
     match (kind, &editor.changes) {
-        (Kind::Index, _) => editor.index(root.clone(), 0).await,
+        (Kind::Index, _) => {
+            let edited = editor.index(root.clone(), 0).await?;
+            if edited.images == 0 && editor.changes.any() {
+                return Err(Error::Guard(format!(
+                    "there is no image in the index {} that could be changed; imgstep inspect shows what it holds",
+                    request.image
+                )));
+            }
+            Ok(edited)
+        }
         (Kind::Image, _) if request.annotate == Annotate::Index && !request.changes.all.annotations.is_empty() => {
             Err(Error::Guard(format!("{} is a single image: there is no index to annotate", request.image)))
         }
@@ -267,11 +278,10 @@ impl Editor<'_> {
     /// An index, and all in it that is to be changed.
     fn index(&self, index: Manifest, depth: usize) -> Editing<'_> {
         Box::pin(async move {
-            if depth > DEPTH_LIMIT {
-                let reason = format!("indexes are nested deeper than {DEPTH_LIMIT}");
-                return Err(Error::Malformed { what: format!("manifest {}", index.digest), reason });
-            }
-            let children = source::children(&index)?;
+            check_nesting(&index, depth)?;
+            let content = index.content()?;
+            self.tally.count(&index, &content)?;
+            let Content::Index { manifests: children } = content else { return Ok(Edited::of(index)) };
             let edited = try_join_all(children.iter().map(|child| self.child(child, depth))).await?;
             let mut result = Edited::of(index);
             let mut changed: Vec<Option<Descriptor>> = Vec::new();
@@ -283,6 +293,7 @@ impl Editor<'_> {
                 result.known.extend(edited.known);
                 result.made.extend(edited.made);
                 result.warnings.extend(edited.warnings);
+                result.images += edited.images;
             }
             if changed.iter().any(Option::is_some) {
                 let kept = rewritten(&result.manifest, &children, &changed, &mut result.warnings)?;
@@ -298,17 +309,23 @@ impl Editor<'_> {
     /// A child of an index; `None` where it stays as it is.
     async fn child(&self, child: &Descriptor, depth: usize) -> Result<Option<Edited>> {
         let kind = media_type::kind(&child.media_type);
-        let changes = self.changes.of(child).filter(|_| kind == Kind::Image && !child.is_attestation());
-        if changes.is_none() && !(kind == Kind::Index && self.changes.any()) {
+        // A child that its index gives no type is what its bytes say.
+        let is_untold = child.media_type.is_empty();
+        let changes = self.changes.of(child).filter(|_| !child.is_attestation());
+        let may_be_image = changes.is_some() && (kind == Kind::Image || is_untold);
+        let may_be_index = self.changes.any() && (kind == Kind::Index || is_untold);
+        if !may_be_image && !may_be_index {
             return Ok(None);
         }
-        let manifest = self.store.manifest(Some(child.digest.as_str())).await?.ok_or_else(|| Error::Malformed {
+        self.tally.keep(child)?;
+        let manifest = self.store.child(child).await?.ok_or_else(|| Error::Malformed {
             what: self.store.name(),
             reason: format!("its index names the manifest {}, which is not there (a sparse index)", child.digest),
         })?;
-        match changes {
-            Some(changes) => self.image(manifest, changes, false).await.map(Some),
-            None => self.index(manifest, depth + 1).await.map(Some),
+        match (media_type::kind(&manifest.media_type), changes) {
+            (Kind::Image, Some(changes)) => self.image(manifest, changes, false).await.map(Some),
+            (Kind::Index, _) => self.index(manifest, depth + 1).await.map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -321,6 +338,7 @@ impl Editor<'_> {
         };
         match config {
             Some(config) if changes.any_in_config() => {
+                result.images = 1;
                 let bytes = source::read_config(self.store, &config).await?;
                 let mut edited = Config::parse(&bytes)?;
                 result.platform = edited.platform();
@@ -338,6 +356,9 @@ impl Editor<'_> {
                 return Err(Error::Guard(format!("{image} is an artifact: it has no image's config to change")));
             }
             _ => {}
+        }
+        if !changes.annotations.is_empty() {
+            result.images = 1;
         }
         result.manifest = annotated(&result.manifest, changes)?;
         Ok(result)

@@ -8,10 +8,8 @@ use crate::image::descriptor::Descriptor;
 use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::platform::{Match, Platform};
+use crate::transfer::bounds::{Tally, check_nesting};
 use crate::transfer::store::Store;
-
-/// Indexes in indexes are followed so far.
-const DEPTH_LIMIT: usize = 8;
 
 /// What was chosen.
 pub struct Chosen {
@@ -90,7 +88,7 @@ async fn choose_from_index(
 /// An index that can't be read, or indexes nested too deep.
 pub async fn children_below(store: &Store, index: &Manifest) -> Result<Vec<(Descriptor, serde_json::Value)>> {
     let mut found = Vec::new();
-    gather(store, index, 0, &mut found).await?;
+    gather(store, &Tally::default(), index, 0, &mut found).await?;
     Ok(found)
 }
 
@@ -136,20 +134,24 @@ type Gathering<'w> = std::pin::Pin<Box<dyn Future<Output = Result<()>> + 'w>>;
 
 fn gather<'w>(
     store: &'w Store,
+    tally: &'w Tally,
     index: &'w Manifest,
     depth: usize,
     found: &'w mut Vec<(Descriptor, serde_json::Value)>,
 ) -> Gathering<'w> {
     Box::pin(async move {
-        if depth > DEPTH_LIMIT {
-            let reason = format!("indexes are nested deeper than {DEPTH_LIMIT}");
-            return Err(Error::Malformed { what: format!("manifest {}", index.digest), reason });
-        }
-        for (child, raw) in source::children(index)?.into_iter().zip(index.raw_children()?) {
+        check_nesting(index, depth)?;
+        let content = index.content()?;
+        tally.count(index, &content)?;
+        let Content::Index { manifests } = content else { return Ok(()) };
+        for (child, raw) in manifests.into_iter().zip(index.raw_children()?) {
             let is_index = media_type::kind(&child.media_type) == Kind::Index;
-            let nested = if is_index { store.manifest(Some(child.digest.as_str())).await? } else { None };
+            if is_index {
+                tally.keep(&child)?;
+            }
+            let nested = if is_index { store.child(&child).await? } else { None };
             match nested {
-                Some(nested) => gather(store, &nested, depth + 1, found).await?,
+                Some(nested) => gather(store, tally, &nested, depth + 1, found).await?,
                 None => found.push((child, raw)),
             }
         }
@@ -205,7 +207,7 @@ async fn only_child(
             names.join(", ")
         )));
     };
-    let manifest = store.manifest(Some(child.digest.as_str())).await?.ok_or_else(|| Error::Malformed {
+    let manifest = store.child(child).await?.ok_or_else(|| Error::Malformed {
         what: store.name(),
         reason: format!("its index {} names {} for {wish}, which is not there", root.digest, child.digest),
     })?;

@@ -102,6 +102,9 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         copy = copy.keeping(config);
     }
     copy.content_of(&result, &wanting).await?;
+    let mut warnings: Vec<String> = request.remarks.iter().cloned().chain(chosen.warning).collect();
+    warnings.extend(copy.warnings());
+    warnings.extend(source::other_name(&request.source, &store, &described.digest).await?);
     let platforms = platforms_of(&store, &result, &destinations, config.as_ref(), copy.kept()).await?;
     if !request.dry_run {
         goals::write_tags(&destinations, &pending, &result).await?;
@@ -115,7 +118,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         goals: &goals,
         destinations: &destinations,
         pending: &pending,
-        warnings: request.remarks.iter().cloned().chain(chosen.warning).collect(),
+        warnings,
     };
     telling::outcome(context, terms, work)
 }

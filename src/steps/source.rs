@@ -46,6 +46,38 @@ fn missing(reference: &Reference, store: &Store) -> Error {
     Error::SourceMissing { reference: reference.to_string(), answer }
 }
 
+/// As [`missing`]; of a layout that names the image, but lacks its manifest, it says that.
+async fn missing_in(reference: &Reference, store: &Store) -> Error {
+    let named = match store {
+        Store::Layout(layout, _) => layout.resolve(reference.tag()).await.ok().flatten(),
+        Store::Registry(_) | Store::Made(_) => None,
+    };
+    match named.filter(|_| reference.digest().is_none()) {
+        Some(named) => Error::SourceMissing {
+            reference: reference.to_string(),
+            answer: format!("its index.json names {} so, but that manifest is not in the layout", named.digest),
+        },
+        None => missing(reference, store),
+    }
+}
+
+/// What to say where a layout knows an image by SHA-512: it is written under its SHA-256, by which every registry knows
+/// it. Who wants the other name too asks for it by that.
+///
+/// # Errors
+/// The layout can't be read.
+pub async fn other_name(reference: &Reference, store: &Store, digest: &Digest) -> Result<Option<String>> {
+    let Store::Layout(layout, _) = store else { return Ok(None) };
+    if reference.digest().is_some() {
+        return Ok(None);
+    }
+    let named = layout.resolve(reference.tag()).await?.map(|entry| entry.digest).filter(|named| named != digest);
+    Ok(named.filter(|named| named.algorithm() != digest.algorithm()).map(|named| {
+        let name = reference.name();
+        format!("{reference} is {named} in its layout; it is written as {digest}, which is the same bytes. {name}@{named} keeps that name where the registry can")
+    }))
+}
+
 /// Opens connections to the places that will be asked most, while the first answers are on their way, for what is `load`
 /// mostly; within one registry blobs are mounted, which is light. Those of a step that finds nothing to do are opened in
 /// vain: a few, against a round trip (with TLS two) of every other step.
@@ -78,8 +110,10 @@ pub async fn read(reference: &Reference, store: &Store) -> Result<Manifest> {
 /// # Errors
 /// As [`read`].
 pub async fn read_expecting(reference: &Reference, store: &Store, expected: Option<&Digest>) -> Result<Manifest> {
-    let known = Asked { expected, size: None };
-    let mut manifest = store.manifest_as(asked(reference), known).await?.ok_or_else(|| missing(reference, store))?;
+    let known = Asked { expected, child: None };
+    let Some(mut manifest) = store.manifest_as(asked(reference), known).await? else {
+        return Err(missing_in(reference, store).await);
+    };
     if let Some(digest) = reference.digest() {
         // Called by the digest by which the user knows it, whatever its algorithm.
         manifest.digest = digest.clone();
@@ -191,7 +225,7 @@ pub async fn platforms_below(
         let is_index = media_type::kind(&child.media_type) == Kind::Index && looked_into < INDEXES_LIMIT;
         let mut nested = known(&child.digest).filter(|_| is_index);
         if is_index && nested.is_none() {
-            nested = store.manifest(Some(child.digest.as_str())).await?.map(|index| children(&index)).transpose()?;
+            nested = store.child(&child).await?.map(|index| children(&index)).transpose()?;
         }
         match nested {
             Some(nested) => {

@@ -11,16 +11,18 @@ use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::bounds::{Tally, check_nesting};
 use super::destination::{Destination, Prepared};
 use super::options::CopyOptions;
 use super::readings::Readings;
 use super::relay::{Cargo, Target, relay};
 use super::store::Store;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
+use crate::image::reading;
 use crate::registry::Load;
 use crate::registry::host::Host;
 use crate::registry::manifests::Presence;
@@ -28,11 +30,11 @@ use crate::registry::repository::Room;
 use crate::report::outcome::Action;
 use crate::report::progress::Progress;
 
-/// Indexes in indexes deeper than this are refused: nobody builds them, and a hostile one would never end.
-const DEPTH_LIMIT: usize = 8;
 /// About so many blobs an image has, its config among them.
 const BLOBS_OF_AN_IMAGE: usize = 7;
 
+/// Of so many manifests of unknown types we warn.
+const WARNINGS_LIMIT: usize = 20;
 /// A blob that is kept in memory as it passes by is no larger, in bytes.
 const KEEP_LIMIT: u64 = 1024 * 1024;
 
@@ -53,6 +55,9 @@ pub struct Copy<'a> {
     /// For each content that was met: which destinations have it now. The same bytes may be a manifest and a blob,
     /// which are two things to a registry.
     placed: Arc<Mutex<HashMap<(Role, Digest), Placed>>>,
+    tally: Tally,
+    /// Manifests of types that nobody knows, whose content was left behind.
+    unknown: Mutex<Vec<String>>,
 }
 
 /// The destinations that have a content; whoever needs it too waits on the lock while it is brought there.
@@ -76,7 +81,8 @@ impl<'a> Copy<'a> {
         progress: &'a Progress,
     ) -> Self {
         let (known, read, made, placed) = (HashMap::new(), HashSet::new(), HashMap::new(), Arc::default());
-        Self { source, destinations, options, progress, keep: None, known, read, made, placed }
+        let (tally, unknown) = (Tally::default(), Mutex::default());
+        Self { source, destinations, options, progress, keep: None, known, read, made, placed, tally, unknown }
     }
 
     /// Works beside `other`, which brings parts of the same result from another source to the same places in the same
@@ -165,14 +171,12 @@ impl<'a> Copy<'a> {
     }
 
     async fn children(&self, manifest: &Manifest, depth: usize, wanting: &[usize]) -> Result<()> {
-        if depth > DEPTH_LIMIT {
-            return Err(Error::Malformed {
-                what: format!("manifest {}", manifest.digest),
-                reason: format!("indexes are nested deeper than {DEPTH_LIMIT}"),
-            });
-        }
-        match manifest.content()? {
+        check_nesting(manifest, depth)?;
+        let content = manifest.content()?;
+        self.tally.count(manifest, &content)?;
+        match content {
             Content::Index { manifests } => {
+                let manifests: Vec<Descriptor> = manifests.into_iter().map(Descriptor::lean).collect();
                 self.expect_children(manifests.len(), wanting).await;
                 let room = Semaphore::new(self.options.jobs.max(1));
                 let room = &room;
@@ -183,15 +187,37 @@ impl<'a> Copy<'a> {
                 try_join_all(walks).await.map(drop)
             }
             Content::Image { config, layers } => {
-                let blobs = layers.into_iter().chain([*config]).collect();
+                let blobs = layers.into_iter().chain([*config]).map(Descriptor::lean).collect();
                 self.blobs(blobs, wanting).await
             }
-            Content::Artifact { blobs } => self.blobs(blobs, wanting).await,
+            Content::Artifact { blobs } => self.blobs(blobs.into_iter().map(Descriptor::lean).collect(), wanting).await,
             Content::Schema1 { layers } => {
                 let sized = try_join_all(layers.iter().map(|digest| self.with_size(digest))).await?;
                 self.blobs(sized, wanting).await
             }
-            Content::Unknown => Ok(()),
+            Content::Unknown => {
+                self.note_unknown(manifest);
+                Ok(())
+            }
+        }
+    }
+
+    /// What was not copied, since only the makers of its manifests' types know what it is.
+    pub fn warnings(&self) -> Vec<String> {
+        let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let warning = |name: &String| {
+            format!("imgstep does not know the type of {name}: the manifest is copied, what it names by digest is not")
+        };
+        unknown.iter().take(WARNINGS_LIMIT).map(warning).collect()
+    }
+
+    fn note_unknown(&self, manifest: &Manifest) {
+        if reading::names_digests(&manifest.bytes) {
+            let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+            let name = format!("{} (`{}`)", manifest.digest, printable(&manifest.media_type, 120));
+            if !unknown.contains(&name) {
+                unknown.push(name);
+            }
         }
     }
 
@@ -226,10 +252,11 @@ impl<'a> Copy<'a> {
             if wanting.is_empty() {
                 return Ok(());
             }
+            let mut room = self.options.manifests.room_for(child).await;
             let (lacking, manifest) = self.look_up(child, &wanting).await?;
             let Some(manifest) = manifest else {
                 if media_type::kind(&child.media_type) == Kind::Unknown {
-                    drop(placed);
+                    drop((placed, room));
                     return self.blobs(vec![child.clone()], &wanting).await;
                 }
                 return Err(self.incomplete(child));
@@ -238,8 +265,15 @@ impl<'a> Copy<'a> {
                 self.destinations[*position].ledger.manifest(&manifest, depth, Action::Present);
             }
             if !lacking.is_empty() {
+                let mut held = None;
+                if media_type::kind(&manifest.media_type) == Kind::Index {
+                    // What is below it needs room too.
+                    held = Some(self.tally.hold(&manifest)?);
+                    room = None;
+                }
                 self.children(&manifest, depth, &lacking).await?;
                 self.commit(&manifest, depth, &lacking).await?;
+                drop((held, room));
             }
             placed.extend(wanting);
             Ok(())
@@ -252,29 +286,10 @@ impl<'a> Copy<'a> {
         if let Some(manifest) = self.known.get(&child.digest) {
             return Ok((
                 self.lacking(&child.digest, wanting).await?,
-                Some(self.as_described(manifest.clone(), child)?),
+                Some(self.source.described(manifest.clone(), child)?),
             ));
         }
-        let digest = child.digest.as_str();
-        let (lacking, manifest) =
-            tokio::try_join!(self.lacking(&child.digest, wanting), self.source.manifest(Some(digest)))?;
-        let manifest = manifest.map(|manifest| self.as_described(manifest, child)).transpose()?;
-        Ok((lacking, manifest))
-    }
-
-    /// A child under the name and type by which its parent knows it.
-    fn as_described(&self, mut manifest: Manifest, child: &Descriptor) -> Result<Manifest> {
-        if manifest.size() != child.size && media_type::kind(&child.media_type) != Kind::Schema1 {
-            return Err(Error::Malformed {
-                what: format!("manifest {} of {}", child.digest, self.source.name()),
-                reason: format!("it has {} bytes, its index says {}", manifest.size(), child.size),
-            });
-        }
-        manifest.digest = child.digest.clone();
-        if media_type::kind(&manifest.media_type) == Kind::Unknown && !child.media_type.is_empty() {
-            manifest.media_type.clone_from(&child.media_type);
-        }
-        Ok(manifest)
+        tokio::try_join!(self.lacking(&child.digest, wanting), self.source.child(child))
     }
 
     fn incomplete(&self, child: &Descriptor) -> Error {

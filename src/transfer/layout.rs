@@ -14,6 +14,7 @@ use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
 use crate::image::media_type::OCI_INDEX;
+use crate::image::reading::Shape;
 use crate::image::reference::DEFAULT_TAG;
 use crate::workspace::{self, Found};
 
@@ -127,12 +128,19 @@ impl Layout {
         }
     }
 
-    /// The manifest with this digest, if it is there.
+    /// The manifest with this digest, if it is there; `child` is what its index says of it.
     ///
     /// # Errors
-    /// A file that can't be read, is larger than `limit` bytes, or doesn't have its digest.
-    pub async fn manifest(&self, digest: &Digest, limit: u64) -> Result<Option<Manifest>> {
+    /// A file that can't be read, is larger than `limit` bytes or than it should be, is no manifest
+    /// ([`Error::NoManifest`]), or doesn't have its digest.
+    pub async fn manifest(&self, digest: &Digest, limit: u64, child: Option<&Descriptor>) -> Result<Option<Manifest>> {
         let path = self.blob_path(digest);
+        if let (Some(child), Some(size)) = (child, self.blob_size(digest).await?)
+            && size != child.size
+        {
+            let reason = format!("it has {size} bytes, its index says {}", child.size);
+            return Err(Error::Malformed { what: path.display().to_string(), reason });
+        }
         let Some(bytes) = self.read_limited(&blob_inside(digest), limit).await? else { return Ok(None) };
         let index = self.entries().await?;
         let entry = index.as_ref().and_then(|index| {
@@ -141,10 +149,15 @@ impl Layout {
         });
         let mismatch =
             |actual| Err(Error::DigestMismatch { what: path.display().to_string(), expected: digest.clone(), actual });
-        let manifest = match Manifest::from_bytes(entry.unwrap_or_default(), bytes.clone()) {
+        let said = child.map(|child| child.media_type.as_str()).or(entry).unwrap_or_default();
+        let manifest = match Manifest::from_bytes(said, bytes.clone()) {
             Ok(manifest) => manifest,
             Err(_) if digest.same_algorithm_of(&bytes) != *digest => return mismatch(digest.same_algorithm_of(&bytes)),
             Err(Error::Malformed { what, reason }) => {
+                if let Err(reason) = Shape::of(&bytes) {
+                    let (what, answer) = (path.display().to_string(), format!("{} bytes", bytes.len()));
+                    return Err(Error::NoManifest { what, answer, reason });
+                }
                 let reason = format!("{what}: {reason}");
                 return Err(Error::Malformed { what: path.display().to_string(), reason });
             }

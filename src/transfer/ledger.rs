@@ -38,7 +38,10 @@ impl Ledger {
             }
             Ok(Content::Index { manifests }) if depth > 0 => {
                 let mut nested = self.nested.lock().unwrap_or_else(PoisonError::into_inner);
-                nested.insert(manifest.digest.clone(), manifests);
+                // As much of each as its platform needs: the rest may be large.
+                let children = manifests.into_iter().filter(|child| !child.is_attestation());
+                let lean = |child: Descriptor| Descriptor { platform: child.platform.clone(), ..child.lean() };
+                nested.insert(manifest.digest.clone(), children.map(lean).collect());
             }
             _ => {}
         }

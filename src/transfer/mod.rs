@@ -1,6 +1,7 @@
 //! The engine that all steps share: content moves from a source to destinations, each a registry or an OCI layout,
 //! by mount, by skip or by stream; manifests are committed bottom up.
 
+pub mod bounds;
 pub mod copy;
 pub mod destination;
 mod feed;

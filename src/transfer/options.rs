@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::bounds::ManifestRoom;
 use crate::image::descriptor::Descriptor;
 
 /// Blobs larger than this are bulk.
@@ -47,4 +48,6 @@ pub struct CopyOptions {
     pub jobs: usize,
     /// Room for large blobs.
     pub bulk: Bulk,
+    /// Room for manifests.
+    pub manifests: ManifestRoom,
 }

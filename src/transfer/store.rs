@@ -5,10 +5,11 @@ use bytes::Bytes;
 use super::layout::{FileReader, Layout};
 use super::made::{Made, MadeReader};
 use super::readings::Readings;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
+use crate::image::media_type::{self, Kind};
 use crate::registry::Load;
 use crate::registry::blobs::BlobReader;
 use crate::registry::manifests::{Asked, Presence};
@@ -94,12 +95,53 @@ impl Store {
                     _ => layout.resolve(reference).await?.map(|descriptor| descriptor.digest),
                 };
                 match digest {
-                    Some(digest) => layout.manifest(&digest, *limit).await,
+                    Some(digest) => layout.manifest(&digest, *limit, asked.child).await,
                     None => Ok(None),
                 }
             }
             Self::Made(_) => Ok(None),
         }
+    }
+
+    /// The manifest that an index names as `child`, under the digest by which it does; `None` if it is not there. What a
+    /// layout has under a type that nobody knows may be a blob: then there is no such manifest.
+    ///
+    /// # Errors
+    /// It can't be read, or is not what its index says.
+    pub async fn child(&self, child: &Descriptor) -> Result<Option<Manifest>> {
+        let kind = media_type::kind(&child.media_type);
+        let asked = Asked { expected: None, child: (kind != Kind::Schema1).then_some(child) };
+        match (self, self.manifest_as(Some(child.digest.as_str()), asked).await) {
+            (Self::Layout(..), Err(Error::NoManifest { .. })) if kind == Kind::Unknown => Ok(None),
+            (_, Ok(Some(manifest))) => self.described(manifest, child).map(Some),
+            (_, other) => other,
+        }
+    }
+
+    /// A manifest under the digest, and if need be the type, by which its index names it as `child`.
+    ///
+    /// # Errors
+    /// It has another size or another type than its index says.
+    pub(super) fn described(&self, mut manifest: Manifest, child: &Descriptor) -> Result<Manifest> {
+        let (own, said) = (media_type::kind(&manifest.media_type), media_type::kind(&child.media_type));
+        let is_schema1 = own == Kind::Schema1 && said == Kind::Schema1;
+        let other = |reason: String| Error::Malformed {
+            what: format!("manifest {} of {}", child.digest, self.name()),
+            reason: printable(&reason, 400),
+        };
+        if manifest.size() != child.size && !is_schema1 {
+            return Err(other(format!("it has {} bytes, its index says {}", manifest.size(), child.size)));
+        }
+        let is_told = !child.media_type.is_empty();
+        if is_told && !is_schema1 && media_type::essence(&child.media_type) != manifest.media_type {
+            if !media_type::is_vague(&manifest.media_type) {
+                let (own, said) = (&manifest.media_type, &child.media_type);
+                return Err(other(format!("it has two faces: its index calls it `{said}`, it is `{own}`")));
+            }
+            manifest.media_type.clone_from(&child.media_type);
+        }
+        manifest.digest = child.digest.clone();
+        Ok(manifest)
     }
 
     /// Writes a manifest by its digest, so that a parent may point at it.
@@ -144,7 +186,7 @@ impl Store {
             Self::Registry(repository) => {
                 Ok(matches!(repository.head_manifest(digest.as_str()).await?, Presence::Present(_)))
             }
-            Self::Layout(layout, limit) => Ok(matches!(layout.manifest(digest, *limit).await, Ok(Some(_)))),
+            Self::Layout(layout, limit) => Ok(matches!(layout.manifest(digest, *limit, None).await, Ok(Some(_)))),
             Self::Made(_) => Ok(false),
         }
     }

@@ -40,6 +40,12 @@ impl<'a> Verified<'a> {
             None => source.open_blob(blob, read, readings).await.map_err(|error| recorded(readings, error))?,
         };
         let mut verified = Self { source, blob, reader, hasher: Some(hasher), read, from, readings: readings.clone() };
+        if blob.size == 0 && blob.digest.same_algorithm_of(b"") != blob.digest {
+            return Err(Error::Malformed {
+                what: format!("blob {} of {}", blob.digest, source.name()),
+                reason: "its descriptor says that it has 0 bytes, but that is not the digest of nothing: the manifest gives a wrong size".to_owned(),
+            });
+        }
         if blob.size == 0 {
             // It has no last bytes to keep back: who writes it would take the end for the end of the right ones.
             verified.check()?;

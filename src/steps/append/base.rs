@@ -12,13 +12,14 @@ use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::format::Format;
 use crate::image::manifest::{Content, Manifest};
-use crate::image::media_type;
+use crate::image::media_type::{self, Kind};
 use crate::image::platform::{Match, Platform};
 use crate::image::reference::Reference;
 use crate::registry::Load;
 use crate::report::outcome::Source;
 use crate::steps::context::Context;
 use crate::steps::{platforms, source};
+use crate::transfer::bounds::Tally;
 use crate::transfer::store::Store;
 
 /// The base.
@@ -145,9 +146,16 @@ impl Base {
                 "{attestations} attestations of the base speak of its own images and are not in the result"
             ));
         }
-        let children = try_join_all(found.into_iter().map(|(child, entry)| with_platform(store, child, entry))).await?;
-        let (children, entries): (Vec<Descriptor>, Vec<Value>) = children.into_iter().flatten().unzip();
+        let tally = Tally::default();
+        let told = found.into_iter().map(|(child, entry)| with_platform(store, &tally, child, entry));
+        let (mut children, mut entries): (Vec<Descriptor>, Vec<Value>) = try_join_all(told).await?.into_iter().unzip();
+        self.warnings.extend(without_platform(&children));
+        let has_platform: Vec<bool> = children.iter().map(|child| child.platform.is_some()).collect();
+        let is_image = |position: usize| !children[position].is_attestation() && has_platform[position];
+        let kept: Vec<usize> = (0..children.len()).filter(|position| is_image(*position)).collect();
+        (children, entries) = kept.iter().map(|at| (children[*at].clone(), entries[*at].clone())).unzip();
         let chosen = choose(store, &children, request)?;
+        chosen.iter().try_for_each(|(position, _)| tally.keep(&children[*position]))?;
         let reading = chosen.iter().map(|(position, layers)| {
             let (child, entry) = (&children[*position], entries[*position].clone());
             async move {
@@ -155,7 +163,7 @@ impl Base {
                     what: store.name(),
                     reason: format!("its index names the manifest {}, which is not there", child.digest),
                 };
-                let manifest = store.manifest(Some(child.digest.as_str())).await?.ok_or_else(missing)?;
+                let manifest = store.child(child).await?.ok_or_else(missing)?;
                 read_image(store, manifest, child.platform.clone(), entry, layers.clone()).await
             }
         });
@@ -173,19 +181,34 @@ pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
 /// The annotation that holds the base's digest.
 pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
-/// An image of an index with its platform; `None` for what is no image for a platform.
-async fn with_platform(store: &Store, mut child: Descriptor, entry: Value) -> Result<Option<(Descriptor, Value)>> {
-    if child.is_attestation() {
-        return Ok(None);
+/// A child of an index with its platform, if it is an image for one.
+async fn with_platform(
+    store: &Store,
+    tally: &Tally,
+    mut child: Descriptor,
+    entry: Value,
+) -> Result<(Descriptor, Value)> {
+    if child.is_attestation() || child.platform.is_some() || media_type::kind(&child.media_type) == Kind::Blob {
+        return Ok((child, entry));
     }
-    if child.platform.is_none()
-        && let Some(manifest) = store.manifest(Some(child.digest.as_str())).await?
+    tally.keep(&child)?;
+    if let Some(manifest) = store.child(&child).await?
         && let Content::Image { config, .. } = manifest.content()?
         && media_type::is_image_config(&config.media_type)
     {
         child.platform = source::platform_of(store, &config).await?;
     }
-    Ok(child.platform.is_some().then_some((child, entry)))
+    Ok((child, entry))
+}
+
+/// What to say of the children that are no images for a platform, and so not in the result.
+fn without_platform(children: &[Descriptor]) -> Option<String> {
+    let others = children.iter().filter(|child| !child.is_attestation() && child.platform.is_none());
+    let names: Vec<String> = others.map(|child| format!("{} ({})", child.digest, child.media_type)).collect();
+    (!names.is_empty()).then(|| {
+        let names = printable(&names.join(", "), 600);
+        format!("these of the base are no images for a platform and are not in the result: {names}")
+    })
 }
 
 /// The positions of the wanted children, and of the layers that go on each.

@@ -63,7 +63,7 @@ async fn of_image(store: &Store, reference: &str, platform: &Platform) -> Option
 async fn image_for(store: &Store, root: Manifest, platform: &Platform) -> Option<Manifest> {
     let Content::Index { manifests } = root.content().ok()? else { return Some(root) };
     let position = *platforms::best_answers(&manifests, platform).first()?;
-    store.manifest(Some(manifests[position].digest.as_str())).await.ok()?
+    store.child(&manifests[position]).await.ok()?
 }
 
 #[cfg(test)]

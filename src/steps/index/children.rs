@@ -2,6 +2,7 @@
 
 use super::{Input, Named, Removal, Request, Role};
 use crate::error::{Error, Result};
+use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::index::{self, Child};
 use crate::image::manifest::{Content, Manifest};
@@ -17,16 +18,8 @@ pub(super) async fn children_of(request: &Request, store: &Store, input: &Input)
     let mut children = Vec::new();
     if media_type::kind(&root.media_type) == Kind::Index {
         for (descriptor, raw) in platforms::children_below(store, root).await? {
-            let mut child = Child::from_raw(raw, reference.to_string(), *place)?;
-            if descriptor.platform.is_none()
-                && !descriptor.is_attestation()
-                && said_by_user(request, None, &descriptor.digest).is_none()
-                && let Some(manifest) = store.manifest(Some(descriptor.digest.as_str())).await?
-                && let Some(platform) = own_platform(store, &manifest).await?
-            {
-                child = child.with_platform(&platform)?;
-            }
-            children.push(child);
+            children
+                .push(told(request, store, &descriptor, Child::from_raw(raw, reference.to_string(), *place)?).await?);
         }
     } else {
         let platform = own_platform(store, root).await?;
@@ -41,6 +34,26 @@ pub(super) async fn children_of(request: &Request, store: &Store, input: &Input)
         None => Ok(child),
     };
     children.into_iter().map(known_better).collect()
+}
+
+/// A child with the type and the platform that its index does not say: they stand in its bytes.
+async fn told(request: &Request, store: &Store, descriptor: &Descriptor, mut child: Child) -> Result<Child> {
+    let needs_platform = descriptor.platform.is_none()
+        && !descriptor.is_attestation()
+        && said_by_user(request, None, &descriptor.digest).is_none();
+    let needs_type = descriptor.media_type.is_empty();
+    if (needs_platform || needs_type)
+        && media_type::kind(&descriptor.media_type) != Kind::Blob
+        && let Some(manifest) = store.child(descriptor).await?
+    {
+        if needs_type {
+            child = child.with_media_type(&manifest.media_type)?;
+        }
+        if needs_platform && let Some(platform) = own_platform(store, &manifest).await? {
+            child = child.with_platform(&platform)?;
+        }
+    }
+    Ok(child)
 }
 
 /// The platform that the config of an image says.

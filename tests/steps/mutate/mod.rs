@@ -2,6 +2,7 @@
 
 mod annotations;
 mod config;
+mod odd;
 mod platforms;
 mod writing;
 

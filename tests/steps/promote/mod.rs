@@ -16,6 +16,8 @@ mod lies;
 mod list;
 mod manifests;
 mod mounts;
+mod nested;
+mod odd;
 mod patience;
 mod platforms;
 mod previous;
