@@ -238,9 +238,7 @@ impl Folder {
     /// # Errors
     /// As [`find`].
     pub fn open_in(&self, name: &OsStr) -> io::Result<Found> {
-        let file = open_known(&self.fd, name)?;
-        let metadata = file.metadata()?;
-        Ok(Found { file, metadata, path: self.path.join(name) })
+        open_known(&self.fd, name, self.path.join(name))
     }
 
     /// Opens a file or folder in it; links may lead anywhere in it, and not out of it.
@@ -336,33 +334,27 @@ impl End {
     fn open(self) -> io::Result<Found> {
         let path = self.path();
         let name = self.name.as_deref().unwrap_or(OsStr::new("."));
-        let file = open_plain(&self.folder.fd, name)?;
-        let metadata = file.metadata()?;
-        Ok(Found { file, metadata, path })
+        let what = match kind(&self.folder, name)? {
+            FileType::RegularFile | FileType::Directory => return open_known(&self.folder.fd, name, path),
+            FileType::Symlink => "a link",
+            FileType::Fifo => "a named pipe",
+            FileType::Socket => "a socket",
+            _ => "a device",
+        };
+        Err(io::Error::other(format!("it is {what}, and no file")))
     }
 }
 
-/// Opens a file or a folder of a folder, and nothing else; no link is followed.
-fn open_plain(folder: &OwnedFd, name: &OsStr) -> io::Result<File> {
-    let what = match FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) {
-        FileType::RegularFile | FileType::Directory => None,
-        FileType::Symlink => Some("a link"),
-        FileType::Fifo => Some("a named pipe"),
-        FileType::Socket => Some("a socket"),
-        _ => Some("a device"),
-    };
-    if let Some(what) = what {
-        return Err(io::Error::other(format!("it is {what}, and no file")));
-    }
-    open_known(folder, name)
-}
-
-/// Opens what was a file or a folder a moment ago. Should it be a pipe by now, no writer is waited for.
-fn open_known(folder: &OwnedFd, name: &OsStr) -> io::Result<File> {
+/// Opens what was a file or a folder a moment ago; a link is not followed. Should it be a pipe by now, no writer is
+/// waited for.
+fn open_known(folder: &OwnedFd, name: &OsStr, path: PathBuf) -> io::Result<Found> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(openat(folder, name, flags, Mode::empty())?);
-    let kind = file.metadata()?.file_type();
-    if kind.is_file() || kind.is_dir() { Ok(file) } else { Err(io::Error::other("it is no file any more")) }
+    let metadata = file.metadata()?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(io::Error::other("it is no file any more"));
+    }
+    Ok(Found { file, metadata, path })
 }
 
 fn kind(folder: &Folder, name: &OsStr) -> io::Result<FileType> {

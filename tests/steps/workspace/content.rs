@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use super::{layers, workspace};
+use crate::support::docker::docker;
 use crate::support::{Folder, Registry, client, registries};
 
 /// The names of files in the only layer that a step wrote.
@@ -124,4 +125,90 @@ fn what_a_folder_has_and_a_layer_has_not_is_told() {
     assert!(!kept.contains("set-uid"), "{kept}");
     assert_eq!(kept.contains("extended attributes (ping)"), has_attributes, "{kept}");
     assert!(!step("app").contains("warning"));
+}
+
+/// The names in a tar below `root`, without those of folders on the way.
+fn names(tar: &[u8], root: &str) -> Vec<String> {
+    let folder = Folder::new();
+    let path = folder.write("tar", tar);
+    let output = Command::new("tar").arg("-tf").arg(&path).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(root)).map(str::to_owned).collect();
+    names.retain(|name| !name.is_empty());
+    names.sort();
+    names
+}
+
+#[test]
+fn docker_build_takes_in_the_same_files() {
+    let Some(docker) = docker() else { return };
+    let folder = Folder::new();
+    let dockerfile = folder.write("Dockerfile", "FROM scratch\nCOPY . /x/\nCMD [\"none\"]\n").display().to_string();
+    for name in [
+        "a",
+        "ab",
+        "b",
+        "foo",
+        "xfoo",
+        "x.md",
+        "README.md",
+        "README-secret.md",
+        "a.b",
+        "axb",
+        "b1y",
+        "b1x",
+        "sp ace",
+        "#a",
+        "!b",
+        "*",
+        "dir/a",
+        "dir/foo",
+        "dir/xfoo",
+        "dir/sub/foo",
+        "dir/sub/x.md",
+        "dir/sub/deep/a",
+        "foo.d/a",
+        "foo.d/b/c",
+        "src/a",
+        "src/b/c",
+        "docs/keep.md",
+        "docs/other",
+        "docs/sub/keep.md",
+        "node_modules/x",
+        "dir/node_modules/x",
+    ] {
+        folder.write(&format!("work/{name}"), name);
+    }
+    let work = folder.join("work").display().to_string();
+    let registry = &registries()[0];
+    // Nothing that takes in again by a pattern with stars, which BuildKit heeds below folders and the builder here does not.
+    for text in [
+        "# nothing",
+        "*/a*",
+        "*/*/a*\n?",
+        "**/*.md\n!README*.md\nREADME-secret.md",
+        "README-secret.md\n!README*.md",
+        "node_modules/",
+        "**/node_modules",
+        "*\n!src",
+        "docs\n!docs/keep.md",
+        "docs/**\n!docs/sub",
+        "/dir/sub/../foo\n./src/\n/../b",
+        "**foo\n**/sub/**",
+        "dir/**/foo\nsrc**",
+        "[a-b]1[^x]\na.b\n[!a]",
+        "  sp ace  \n\\#a\n\\*\n! xfoo",
+        "**",
+        "*.d\n!foo.d/b",
+        "dir\n!dir/sub/x.md\n!dir/sub/deep",
+    ] {
+        folder.write("work/.dockerignore", text);
+        docker.said(&["build", "--quiet", "--tag", "imgstep-ignored", "--file", &dockerfile, &work]);
+        let by_docker = names(&docker.tar("imgstep-ignored", "linux/amd64", "/x"), "x/");
+        layers(&folder, registry, &["."]).run().ended(0);
+        let mut ours = files(registry);
+        ours.sort();
+        assert_eq!(ours, by_docker, "{text:?}");
+    }
+    docker.said(&["image", "rm", "--force", "imgstep-ignored"]);
 }
