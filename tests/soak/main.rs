@@ -3,6 +3,8 @@
 
 // What it says is said on stdout, as by any program.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+// Shares of a few hundred requests.
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
 
 mod cases;
 mod faults;

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,8 +51,9 @@ pub fn run(plan: &Plan, world: &World, desk: &Desk) -> Verdict {
     let repository = format!("to/s{}", plan.seed);
     let destination = desk.destination(plan, &repository, world);
     let source = world.source(destination.storage.layout);
-    let to = proxy(plan, 1, &destination.host, &repository);
-    let from = (!plan.within).then(|| proxy(plan, 2, &source.host, &repository));
+    let seen = Arc::default();
+    let to = proxy(plan, 1, &destination.host, &repository, &seen);
+    let from = (!plan.within).then(|| proxy(plan, 2, &source.host, &repository, &seen));
     let host = from.as_ref().map_or(&to.host, |from| &from.host);
     let name = format!("{}/{repository}", to.host);
 
@@ -61,8 +64,8 @@ pub fn run(plan: &Plan, world: &World, desk: &Desk) -> Verdict {
         steps.push(promotion(&format!("{host}/from/other:v1"), &name, &plan.tags));
     }
     if let Trouble::Kill(signal) = plan.trouble {
-        thread::sleep(world.time(plan.case).mul_f64(plan.moment));
-        steps[0].signal(signal);
+        let enough = (world.requests(plan.case) as f64 * plan.moment) as usize;
+        steps[0].signal_when(signal, || seen.load(Ordering::Relaxed) >= enough);
     }
     let ended: Vec<Ended> = steps.into_iter().map(Started::wait).collect();
     let scene = Scene {
@@ -77,8 +80,8 @@ pub fn run(plan: &Plan, world: &World, desk: &Desk) -> Verdict {
     judge(&scene, &ended)
 }
 
-/// A run without faults: what it gives, how long it takes, and where it lies.
-pub fn reference(case: Case, world: &World, desk: &Desk) -> (String, Duration, Kept) {
+/// A run without faults: what it gives, how many requests it takes, and where it lies.
+pub fn reference(case: Case, world: &World, desk: &Desk) -> (String, usize, Kept) {
     let mut plan = Plan::of(0, Some(0.0), None);
     plan.case = case;
     plan.within = case == Case::PromoteWithin;
@@ -86,12 +89,13 @@ pub fn reference(case: Case, world: &World, desk: &Desk) -> (String, Duration, K
     plan.layout = Layout::Inside;
     let destination = desk.destination(&plan, "to/reference", world);
     let source = world.source(plan.layout);
-    let host = if plan.within { &destination.host } else { &source.host };
-    let begun = Instant::now();
-    let ended = start(case, host, &format!("{}/to/reference", destination.host), &plan.tags, world).wait();
-    let time = begun.elapsed();
+    let seen = Arc::default();
+    let to = proxy(&plan, 1, &destination.host, "to/reference", &seen);
+    let from = proxy(&plan, 2, &source.host, "to/reference", &seen);
+    let host = if plan.within { &to.host } else { &from.host };
+    let ended = start(case, host, &format!("{}/to/reference", to.host), &plan.tags, world).wait();
     assert_eq!(ended.status, Some(0), "{case:?} without any fault: {}", ended.stderr);
-    (ended.digest.unwrap(), time, Kept { repository: "to/reference".to_owned(), destination })
+    (ended.digest.unwrap(), seen.load(Ordering::Relaxed), Kept { repository: "to/reference".to_owned(), destination })
 }
 
 /// What a run left.
@@ -106,8 +110,8 @@ impl Kept {
     }
 }
 
-/// A proxy that does to the requests to a registry what the plan says.
-fn proxy(plan: &Plan, salt: u64, registry: &str, repository: &str) -> Proxy {
+/// A proxy that does to the requests to a registry what the plan says, and counts them.
+fn proxy(plan: &Plan, salt: u64, registry: &str, repository: &str, seen: &Arc<AtomicUsize>) -> Proxy {
     let kinds: Vec<Kind> = match plan.trouble {
         Trouble::Everything => PASSING.into_iter().chain(WRONG).collect(),
         Trouble::One(kind) => vec![kind],
@@ -122,7 +126,11 @@ fn proxy(plan: &Plan, salt: u64, registry: &str, repository: &str) -> Proxy {
         seen: std::collections::HashMap::new(),
     };
     let proxy = Proxy::to(registry);
-    proxy.decide_by(move |method, target| faults.decide(method, target));
+    let seen = Arc::clone(seen);
+    proxy.decide_by(move |method, target| {
+        seen.fetch_add(1, Ordering::Relaxed);
+        faults.decide(method, target)
+    });
     proxy
 }
 
@@ -184,6 +192,17 @@ impl Started {
             kill_process(Pid::from_child(&self.child), word).unwrap();
             self.signalled = Some(signal);
         }
+    }
+
+    /// Sends the signal at some moment; a step that has ended gets none.
+    fn signal_when(&mut self, signal: Signal, is_time: impl Fn() -> bool) {
+        while !is_time() {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.signal(signal);
     }
 
     fn wait(mut self) -> Ended {

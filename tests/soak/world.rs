@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use imgstep::serve::{self, ServeOptions};
 use tokio::sync::oneshot;
@@ -28,8 +27,8 @@ pub struct World {
     pub images: Images,
     pub folder: Folder,
     sources: Vec<Destination>,
-    /// For each case, what it gives and how long it takes.
-    wanted: Vec<(Case, Wanted, Duration)>,
+    /// For each case, what it gives and how many requests it takes.
+    wanted: Vec<(Case, Wanted, usize)>,
 }
 
 /// What a worker keeps from run to run: starting distribution costs more than wiping its storage.
@@ -64,9 +63,9 @@ impl World {
         let mut world = Self { images, folder, sources, wanted: vec![] };
         let desk = Desk::default();
         for case in CASES {
-            let (digest, time, kept) = run::reference(case, &world, &desk);
+            let (digest, requests, kept) = run::reference(case, &world, &desk);
             let wanted = Wanted::of(case, &digest, &kept, &world);
-            world.wanted.push((case, wanted, time));
+            world.wanted.push((case, wanted, requests));
         }
         world
     }
@@ -79,9 +78,9 @@ impl World {
         self.wanted.iter().find(|(own, ..)| *own == case).map(|(_, wanted, _)| wanted).unwrap()
     }
 
-    /// How long a step takes where nothing goes wrong.
-    pub fn time(&self, case: Case) -> Duration {
-        self.wanted.iter().find(|(own, ..)| *own == case).map_or(Duration::ZERO, |(.., time)| *time)
+    /// How many requests a step takes where nothing goes wrong.
+    pub fn requests(&self, case: Case) -> usize {
+        self.wanted.iter().find(|(own, ..)| *own == case).map_or(0, |(.., requests)| *requests)
     }
 }
 
