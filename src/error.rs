@@ -1,7 +1,7 @@
 //! One vocabulary of errors for the whole library, and the exit status each becomes.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::image::digest::Digest;
@@ -115,7 +115,7 @@ pub enum Error {
     #[error("{0}")]
     Credentials(String),
     /// A file could not be read or written.
-    #[error("{action} {path}: {source}")]
+    #[error("{}", of_file(action, path, source))]
     File {
         /// What was tried (`read`, `write`).
         action: &'static str,
@@ -270,6 +270,16 @@ impl Error {
     }
 }
 
+fn of_file(action: &str, path: &Path, source: &std::io::Error) -> String {
+    let path = printable(&path.to_string_lossy(), 500);
+    if action.starts_with("read") && source.kind() == std::io::ErrorKind::NotFound {
+        return format!("{path} is not there");
+    }
+    let said = source.to_string();
+    // The number of an error says nothing that its words don't.
+    format!("{action} {path}: {}", said.split(" (os error").next().unwrap_or(&said))
+}
+
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -316,6 +326,14 @@ mod tests {
         assert!(different.to_string().contains("(sha256:1, only 5 bytes, sha256:1)"), "{different}");
         assert_eq!(different.exit_status(), ExitStatus::Temporary);
         assert_eq!(wrong(&["sha256:1"]).exit_status(), ExitStatus::Failed);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_told_in_words() {
+        let told = |action, code| Error::file(action, "a/b")(std::io::Error::from_raw_os_error(code)).to_string();
+        assert_eq!(told("read", 2), "a/b is not there");
+        assert_eq!(told("write", 2), "write a/b: No such file or directory");
+        assert_eq!(told("read", 13), "read a/b: Permission denied");
     }
 
     #[test]

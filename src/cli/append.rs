@@ -33,7 +33,8 @@ pub struct AppendArgs {
     pub tags: Vec<String>,
     /// The layers, lowest first: `PATH[=DEST][,platform=os/arch[/variant]][,mode=0755|keep][,owner=UID:GID]`. PATH is a
     /// folder (its contents go to DEST, or /), a file (it goes to DEST, or / and its name), or, without DEST, a tar
-    /// (.tar, .tar.gz, .tgz, .tar.zst, .tzst, or `-` for one from standard input). Without platform= a layer goes on every platform.
+    /// (.tar, .tar.gz, .tgz, .tar.zst, .tzst, or `-` for one from standard input). Without platform= a layer goes on every platform. A comma
+    /// within PATH or DEST is written `\,`.
     /// A link in PATH must not lead out of the working directory, and elsewhere not out of the folder it lies in. Of a folder
     /// go in: contents, modes and links; not capabilities, ACLs and other extended attributes, nor, without mode=keep,
     /// set-uid bits: of these a warning tells, and a tar keeps them.

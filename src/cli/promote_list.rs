@@ -132,6 +132,11 @@ fn check_apart(lines: &[Line]) -> Result<()> {
 
 /// Promotes all of them. Who is returned has heard of each.
 pub async fn promote(context: &Context, lines: &[Line], dry_run: bool, format: OutputFormat) -> ListTeller {
+    if lines.is_empty() {
+        context
+            .console
+            .warn("--list names no image, so that nothing was promoted: was it written by a command that failed?");
+    }
     let named = lines.iter().map(|line| ListLine {
         line: line.number,
         source: line.request.source.to_string(),

@@ -73,6 +73,11 @@ pub fn is_foreign_layer(media_type: &str) -> bool {
         || media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
 }
 
+/// Whether a layer of this media type is a tar, packed or not: all of OCI's and Docker's are, and their names say it.
+pub fn is_tar(media_type: &str) -> bool {
+    media_type.is_empty() || media_type.contains("tar")
+}
+
 /// Whether a config of this media type is that of an image that runs, so that it names a platform.
 pub fn is_image_config(media_type: &str) -> bool {
     matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::binary::{self, Binary};
 use super::cautions::Cautions;
+use super::image_archive::Marks;
 use super::names::{Names, Room};
 
 /// What was seen of a layer.
@@ -15,6 +16,8 @@ pub struct Findings {
     pub names: Option<Names>,
     /// What the user should know.
     pub cautions: Cautions,
+    /// Whether a tar is a saved image.
+    pub marks: Marks,
 }
 
 impl Findings {

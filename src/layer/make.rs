@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::binary;
 use super::compress::{Compression, compress, stopped};
 use super::findings::Findings;
+use super::image_archive;
 use super::tarball::{self, Header, Kind};
 use super::tarfile::Inspector;
 use super::unpack::{self, Unpacker};
@@ -194,6 +195,7 @@ impl Recipe {
                 inspector.finish()
             };
             let diff_id = compress(self.compression, self.threads, produce, sink)?;
+            refuse_image(origin, findings)?;
             return Ok(Poured { diff_id, packing: packing_of(self.compression) });
         }
         // Its bytes go on as they are, and are unpacked beside to be hashed and looked at.
@@ -210,8 +212,28 @@ impl Recipe {
         }
         unpacker.finish(&mut look)?;
         inspector.finish()?;
+        refuse_image(origin, findings)?;
         Ok(Poured { diff_id: hasher.finish(), packing })
     }
+}
+
+/// Refuses a saved image: as a layer, it would put files on an image that nothing in a container reads.
+fn refuse_image(origin: &Origin, findings: &Findings) -> Result<()> {
+    let Some(archive) = findings.marks.archive() else { return Ok(()) };
+    let file = match origin {
+        Origin::Path(path) => printable(&path.to_string_lossy(), 300),
+        Origin::Stdin => "IMAGE.tar".to_owned(),
+    };
+    let (form, way) = match archive {
+        image_archive::Archive::Oci => ("an OCI layout", format!("`mkdir image && tar -xf {file} -C image`")),
+        image_archive::Archive::Docker => {
+            ("by `docker save`", format!("`skopeo copy docker-archive:{file} oci:image`"))
+        }
+    };
+    Err(Error::Guard(format!(
+        "{} is a saved image ({form}) and no layer: to build on that image, {way} and write `imgstep append oci:image`; to push it, `imgstep promote oci:image`",
+        origin.what()
+    )))
 }
 
 fn packing_of(compression: Compression) -> Packing {

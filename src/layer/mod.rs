@@ -7,6 +7,7 @@ pub mod dockerignore;
 pub mod findings;
 pub mod ignore;
 pub mod ignored;
+pub mod image_archive;
 mod level;
 pub mod logins;
 pub mod make;

@@ -1,4 +1,5 @@
-//! What a user says of a layer: `PATH[=DEST][,platform=os/arch[/variant]][,mode=0755][,owner=UID:GID]`.
+//! What a user says of a layer: `PATH[=DEST][,platform=os/arch[/variant]][,mode=0755][,owner=UID:GID]`. A comma within PATH
+//! or DEST is written `\,`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -54,22 +55,22 @@ impl FromStr for LayerSpec {
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
         let fail = |reason: String| SpecError { text: printable(text, 300), reason };
-        let mut parts = text.split(',');
-        let mut place = parts.next().unwrap_or_default().to_owned();
+        let mut parts = parts(text).into_iter();
+        let place = parts.next().unwrap_or_default();
         let mut spec = Self { path: PathBuf::new(), dest: None, platform: None, mode: Mode::Normal, owner: (0, 0) };
         for part in parts {
-            let option = part.split_once('=');
-            match option {
-                Some(("platform", value)) => {
+            let (name, value) = part.split_once('=').map_or((part.as_str(), None), |(name, value)| (name, Some(value)));
+            match (name.trim(), value.map(str::trim)) {
+                ("platform", Some(value)) => {
                     spec.platform = Some(value.parse().map_err(|error| fail(format!("{error}")))?);
                 }
-                Some(("mode", "keep")) => spec.mode = Mode::Keep,
-                Some(("mode", value)) => {
+                ("mode", Some("keep")) => spec.mode = Mode::Keep,
+                ("mode", Some(value)) => {
                     spec.mode = Mode::Fixed(mode(value).ok_or_else(|| {
                         fail(format!("mode={} is neither octal, such as 0755, nor keep", printable(value, 40)))
                     })?);
                 }
-                Some(("owner", value)) => {
+                ("owner", Some(value)) => {
                     spec.owner = owner(value).ok_or_else(|| {
                         fail(format!(
                             "owner={} is not UID:GID in numbers; names mean nothing outside the image",
@@ -77,28 +78,136 @@ impl FromStr for LayerSpec {
                         ))
                     })?;
                 }
-                // A comma in the name of a file.
-                _ if spec.platform.is_none() && spec.mode == Mode::Normal && spec.owner == (0, 0) => {
-                    place.push(',');
-                    place.push_str(part);
-                }
-                _ => {
-                    let part = printable(part, 80);
-                    return Err(fail(format!("`{part}` is none of platform=, mode=, owner=")));
-                }
+                (name, value) => return Err(fail(unknown(name, value))),
             }
         }
         let (path, dest) = match place.split_once('=') {
+            Some((path, dest)) if dest.starts_with(' ') => (path.trim_end(), Some(dest.trim())),
             Some((path, dest)) => (path, Some(dest)),
             None => (place.as_str(), None),
         };
         if path.is_empty() {
             return Err(fail("it names no file or folder; write PATH[=DEST]".to_owned()));
         }
+        if let Some(attribute) = swallowed(&place) {
+            return Err(fail(format!("attributes are set apart by commas: write `,{attribute}=…`")));
+        }
         spec.path = PathBuf::from(path);
         spec.dest = dest.filter(|dest| !dest.is_empty()).map(destination).transpose().map_err(fail)?;
         Ok(spec)
     }
+}
+
+/// What a layer can be told beside its place.
+const ATTRIBUTES: [&str; 3] = ["platform", "mode", "owner"];
+/// What these are called elsewhere, by Docker above all.
+const ELSEWHERE: [(&str, &str); 13] = [
+    ("arch", "platform"),
+    ("architecture", "platform"),
+    ("platforms", "platform"),
+    ("chmod", "mode"),
+    ("perm", "mode"),
+    ("perms", "mode"),
+    ("permissions", "mode"),
+    ("chown", "owner"),
+    ("uid", "owner"),
+    ("gid", "owner"),
+    ("user", "owner"),
+    ("group", "owner"),
+    ("own", "owner"),
+];
+
+/// The parts between commas, without blanks around them. `\,` is a comma that belongs to a part; but on a drive of
+/// Windows (`app=C:\bin\,mode=0755`) a backslash is what parts folders.
+fn parts(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut rest = text;
+    while let Some(at) = rest.find(',') {
+        let before = &rest[..at];
+        rest = &rest[at + 1..];
+        let Some(part) = parts.last_mut() else { break };
+        part.push_str(before);
+        if part.ends_with('\\') && !part.split_once('=').is_some_and(|(_, dest)| is_on_drive(dest.trim())) {
+            part.pop();
+            part.push(',');
+        } else {
+            parts.push(String::new());
+        }
+    }
+    if let Some(part) = parts.last_mut() {
+        part.push_str(rest);
+    }
+    parts.iter().map(|part| part.trim().to_owned()).collect()
+}
+
+fn is_on_drive(dest: &str) -> bool {
+    matches!(dest.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic())
+}
+
+/// Why a part is none of the attributes, and what was probably meant.
+fn unknown(name: &str, value: Option<&str>) -> String {
+    let shown = printable(name, 80);
+    let Some(value) = value else {
+        if name.is_empty() {
+            return "there is nothing behind a comma of it".to_owned();
+        }
+        return match meant(name) {
+            Some(attribute) => format!("`{shown}` says no value: write `,{attribute}=…`"),
+            None => format!(
+                "`{shown}` is no attribute (platform=, mode=, owner=); a comma that belongs to a path is written `\\,`"
+            ),
+        };
+    };
+    match meant(name) {
+        Some(attribute) => {
+            let os = if attribute == "platform" && !value.contains('/') { "linux/" } else { "" };
+            format!(
+                "`{shown}` is no attribute; probably `{attribute}={os}{}` was meant (there are platform=, mode=, owner=)",
+                printable(value, 60)
+            )
+        }
+        None => format!(
+            "`{shown}` is no attribute (platform=, mode=, owner=); a comma that belongs to a path is written `\\,`"
+        ),
+    }
+}
+
+/// The attribute that a word probably means.
+fn meant(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    let elsewhere = ELSEWHERE.iter().find(|(word, _)| *word == name).map(|(_, attribute)| *attribute);
+    let near = || ATTRIBUTES.into_iter().find(|attribute| changes_between(&name, attribute) <= attribute.len() / 3);
+    elsewhere.or_else(near)
+}
+
+/// How many letters must be changed, added, left out or swapped with their neighbour to make one word of the other.
+fn changes_between(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().take(20).collect(), other.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=other.len()).collect()];
+    for (row, letter) in one.iter().enumerate() {
+        let mut costs = vec![row + 1];
+        for (column, wanted) in other.iter().enumerate() {
+            let changed = rows[row][column] + usize::from(letter != wanted);
+            let mut cost = changed.min(rows[row][column + 1] + 1).min(costs[column] + 1);
+            let is_swapped = row > 0 && column > 0 && one[row - 1] == *wanted && *letter == other[column - 1];
+            if is_swapped {
+                cost = cost.min(rows[row - 1][column - 1] + 1);
+            }
+            costs.push(cost);
+        }
+        rows.push(costs);
+    }
+    rows[one.len()][other.len()]
+}
+
+/// The attribute that became part of a path, since something else than a comma stands before it.
+fn swallowed(place: &str) -> Option<&'static str> {
+    let is_one = |at: usize| {
+        let before = place[..at].trim_end_matches(' ');
+        let is_behind_blank = before.len() < at && !before.is_empty() && !before.ends_with('=');
+        is_behind_blank || before.ends_with([';', '&', '?'])
+    };
+    ATTRIBUTES.into_iter().find(|attribute| place.match_indices(&format!("{attribute}=")).any(|(at, _)| is_one(at)))
 }
 
 fn mode(text: &str) -> Option<u32> {
@@ -119,7 +228,7 @@ fn owner(text: &str) -> Option<(u64, u64)> {
 /// It has a `..`, which could lead out of where it seems to be; or another drive.
 pub fn destination(text: &str) -> Result<Dest, String> {
     let windows = match text.as_bytes() {
-        [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic() => {
+        [drive, ..] if is_on_drive(text) => {
             if !drive.eq_ignore_ascii_case(&b'c') {
                 return Err(format!("`{}` is on a drive that no image has; write C:\\…", printable(text, 200)));
             }
@@ -158,9 +267,51 @@ mod tests {
         assert_eq!(spec(r"a=C:\app\bin\").dest, Some(Dest { path: "app/bin".into(), is_folder: true }));
         assert_eq!(spec("a=c:/app").dest, Some(Dest { path: "app".into(), is_folder: false }));
         assert_eq!(spec("a=/").dest, Some(Dest { path: String::new(), is_folder: true }));
-        assert_eq!(spec("a,b.txt=/c").path.to_str(), Some("a,b.txt"));
         assert_eq!(spec("a,mode=keep").mode, Mode::Keep);
         assert_eq!(spec("a,owner=7").owner, (7, 7));
+    }
+
+    #[test]
+    fn commas_and_blanks() {
+        let dest = |text: &str| spec(text).dest.unwrap().path;
+        assert_eq!(spec(r"a\,b.txt=/c").path.to_str(), Some("a,b.txt"));
+        assert_eq!(dest(r"a=/c\,d\,,mode=0755"), "c,d,");
+        assert_eq!(dest(r"a=/c\,mode=0755"), "c,mode=0755");
+        assert_eq!(spec(r"a\b=/c").path.to_str(), Some(r"a\b"), "any other backslash is one");
+        let windows = spec(r"a=C:\bin\,platform=windows/amd64");
+        assert_eq!((windows.dest.unwrap().path.as_str(), windows.platform.is_some()), ("bin", true));
+        let blanks = spec(" a = /b , mode = 0755 , owner= 1:2 ");
+        assert_eq!(blanks.path.to_str(), Some("a"));
+        assert_eq!((blanks.dest.unwrap().path.as_str(), blanks.mode, blanks.owner), ("b", Mode::Fixed(0o755), (1, 2)));
+    }
+
+    #[test]
+    fn an_attribute_that_there_is_not_is_told_with_the_one_that_was_meant() {
+        for (text, part) in [
+            ("a=/b,platfrom=linux/arm64", "`platfrom` is no attribute; probably `platform=linux/arm64`"),
+            ("a=/b,Platform=linux/arm64", "probably `platform=linux/arm64`"),
+            ("a=/b,arch=arm64", "probably `platform=linux/arm64`"),
+            ("a=/b,chown=1000:1000", "probably `owner=1000:1000`"),
+            ("a=/b, chmod=755", "probably `mode=755`"),
+            ("a=/b,moed=0755", "probably `mode=0755`"),
+            ("a=/b,ownre=1", "probably `owner=1`"),
+            ("a=/b,mode", "`mode` says no value: write `,mode=…`"),
+            (
+                "a=/b,colour=red",
+                r"`colour` is no attribute (platform=, mode=, owner=); a comma that belongs to a path is written `\,`",
+            ),
+            ("a,b.txt=/c", r"is written `\,`"),
+            ("a,b", r"is written `\,`"),
+            ("a=/b,", "nothing behind a comma"),
+            ("a=/b,,mode=0755", "nothing behind a comma"),
+            ("a=/b;mode=0755", "set apart by commas: write `,mode=…`"),
+            ("a=/b; owner=1", "set apart by commas: write `,owner=…`"),
+            ("a=/b mode=0755", "set apart by commas"),
+            ("a;platform=linux/arm64", "set apart by commas"),
+        ] {
+            let error = text.parse::<LayerSpec>().expect_err(text).to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
     }
 
     #[test]

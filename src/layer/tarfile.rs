@@ -167,6 +167,9 @@ impl<'a> Inspector<'a> {
 
     /// Notes a file or a link by its name.
     fn note(&mut self, flag: u8, name: &[u8], target: &[u8]) {
+        if matches!(flag, b'0' | 0) {
+            self.findings.marks.note(name);
+        }
         let Some(names) = &mut self.findings.names else { return };
         match flag {
             b'0' | 0 | b'1' | b'7' | b'S' => names.file(name),

@@ -21,7 +21,7 @@ use self::build::Built;
 use self::inherited::Inherited;
 use self::layers::{Layer, Route};
 use super::context::Context;
-use super::goals::{self, IfExists, Terms};
+use super::goals::{self, Goal, IfExists, Terms};
 use super::telling::{self, Work};
 use crate::error::{Error, Result};
 use crate::image::changes::PlatformChanges;
@@ -29,7 +29,7 @@ use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::format::Format;
 use crate::image::platform::Platform;
-use crate::image::reference::Reference;
+use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::layer::compress::Compression;
 use crate::layer::logins::Logins;
 use crate::layer::spec::LayerSpec;
@@ -98,6 +98,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     for (goal, found) in goals.iter_mut().zip(found) {
         goal.found = found;
     }
+    base.warnings.extend(onto_itself(request, &goals));
     let ledgers: Vec<Arc<Ledger>> = goals.iter().map(|_| Arc::default()).collect();
     let destinations = goals::destinations(&goals, stores, source, &ledgers);
     expect_transfers(&base, &destinations, request.dry_run).await?;
@@ -132,6 +133,20 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         warnings: base.warnings,
     };
     Ok(Outcome { base: base.described, ..telling::outcome(context, terms, work)? })
+}
+
+/// A word where the result takes the name of its base: the same command then puts the layers on once more.
+fn onto_itself(request: &Request, goals: &[Goal]) -> Option<String> {
+    let base = request.base.as_ref().filter(|base| base.digest().is_none() && !request.layers.is_empty())?;
+    let tag = base.tag().unwrap_or(DEFAULT_TAG);
+    let is_same = |goal: &Goal| {
+        goal.reference.name() == base.name() && goal.tags.iter().any(|own| own.as_deref().unwrap_or(DEFAULT_TAG) == tag)
+    };
+    goals.iter().any(is_same).then(|| {
+        format!(
+            "{base} is the base and the destination: run again, this puts the layers on top of themselves; write to another tag, or name the base by its digest"
+        )
+    })
 }
 
 /// Opens connections for the blobs of the base, while the layers are made.

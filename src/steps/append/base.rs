@@ -1,11 +1,13 @@
 //! The base of an append: the images that layers go on, one for each platform, and what else is known of it.
 
 use std::collections::HashSet;
+use std::io::Read as _;
+use std::path::Path;
 
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::Request;
+use super::{Request, layers};
 use crate::error::{Error, Result, printable};
 use crate::image::config::{Changes, Config};
 use crate::image::descriptor::Descriptor;
@@ -15,12 +17,14 @@ use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::platform::{Match, Platform};
 use crate::image::reference::Reference;
+use crate::layer::binary::{self, Binary};
 use crate::registry::Load;
 use crate::report::outcome::Source;
 use crate::steps::context::Context;
 use crate::steps::{platforms, source};
 use crate::transfer::bounds::Tally;
 use crate::transfer::store::Store;
+use crate::workspace;
 
 /// The base.
 pub struct Base {
@@ -52,6 +56,15 @@ pub struct BaseImage {
     pub layers: Vec<usize>,
     /// What changes in its config and manifest.
     pub changes: Changes,
+}
+
+impl BaseImage {
+    /// The media type of a layer that is no tar.
+    fn no_tar(&self) -> Result<Option<String>> {
+        let Content::Image { layers, .. } = self.manifest.content()? else { return Ok(None) };
+        let odd = layers.into_iter().find(|layer| !media_type::is_tar(&layer.media_type));
+        Ok(odd.map(|layer| printable(&layer.media_type, 120)))
+    }
 }
 
 impl Base {
@@ -87,7 +100,8 @@ impl Base {
         };
         match root.content()? {
             Content::Image { config, .. } if media_type::is_image_config(&config.media_type) => {
-                base.images = single(&store, root, request).await?;
+                let images = single(&store, root, request).await?;
+                base.images = base.only_of_tars(images)?;
             }
             Content::Index { .. } => base.take_index(&store, root, request).await?,
             _ => {
@@ -138,6 +152,25 @@ impl Base {
         vec![(BASE_NAME.to_owned(), name), (BASE_DIGEST.to_owned(), Some(digest.to_string()))]
     }
 
+    /// The images whose layers are all tars. Others, such as those for Nydus, are mounted by means of an index of their
+    /// own files: what is put on top would not be seen.
+    fn only_of_tars(&mut self, images: Vec<BaseImage>) -> Result<Vec<BaseImage>> {
+        let mut kept = Vec::new();
+        let mut reasons = Vec::new();
+        for image in images {
+            match image.no_tar()? {
+                None => kept.push(image),
+                Some(media_type) => reasons.push(format!("the base's image for {} has a layer of the type {media_type}, which is no tar, so that files on top of it would not be seen", image.platform)),
+            }
+        }
+        match reasons.pop() {
+            Some(reason) if kept.is_empty() => return Err(Error::Guard(reason)),
+            last => reasons.extend(last),
+        }
+        self.warnings.extend(reasons.into_iter().map(|reason| format!("{reason}: it is left out")));
+        Ok(kept)
+    }
+
     async fn take_index(&mut self, store: &Store, root: Manifest, request: &Request) -> Result<()> {
         let found = platforms::children_below(store, &root).await?;
         let attestations = found.iter().filter(|(child, _)| child.is_attestation()).count();
@@ -156,6 +189,7 @@ impl Base {
         (children, entries) = kept.iter().map(|at| (children[*at].clone(), entries[*at].clone())).unzip();
         let chosen = choose(store, &children, request)?;
         chosen.iter().try_for_each(|(position, _)| tally.keep(&children[*position]))?;
+        self.warnings.extend(left_out(&children, &chosen, request));
         let reading = chosen.iter().map(|(position, layers)| {
             let (child, entry) = (&children[*position], entries[*position].clone());
             async move {
@@ -167,7 +201,8 @@ impl Base {
                 read_image(store, manifest, child.platform.clone(), entry, layers.clone()).await
             }
         });
-        self.images = try_join_all(reading).await?;
+        let images = try_join_all(reading).await?;
+        self.images = self.only_of_tars(images)?;
         // One platform that was asked for is that image; all else stays an index.
         if request.platforms.len() != 1 || self.images.len() != 1 {
             self.index = Some(root);
@@ -238,6 +273,24 @@ fn choose(store: &Store, children: &[Descriptor], request: &Request) -> Result<V
     Ok(chosen)
 }
 
+/// A word on the platforms of the base that are lost since some layers name others, while some are for all.
+fn left_out(children: &[Descriptor], chosen: &[(usize, Vec<usize>)], request: &Request) -> Option<String> {
+    let is_for_all = !request.delete.is_empty() || request.layers.iter().any(|layer| layer.platform.is_none());
+    if !is_for_all || !request.platforms.is_empty() {
+        return None;
+    }
+    let is_lost = |position: &usize| !chosen.iter().any(|(kept, _)| kept == position);
+    let lost = (0..children.len()).filter(is_lost).filter_map(|position| children[position].platform.as_ref());
+    let lost: Vec<String> = lost.map(Platform::to_string).collect();
+    if lost.is_empty() {
+        return None;
+    }
+    let lost = lost.join(", ");
+    Some(format!(
+        "left out of the result: {lost}; some layers name other platforms, and none names these: --platform with all that are wanted keeps them, or says that they are not"
+    ))
+}
+
 async fn single(store: &Store, root: Manifest, request: &Request) -> Result<Vec<BaseImage>> {
     let image = read_image(store, root, None, Value::Null, Vec::new()).await?;
     let child = Descriptor { platform: Some(image.platform.clone()), ..image.manifest.descriptor() };
@@ -272,6 +325,40 @@ async fn read_config(store: &Store, image: &Manifest) -> Result<Config> {
     }
 }
 
+/// What is to be said where nobody names a platform: the one that a program is for is most likely meant. Nobody takes it
+/// for granted, as files that are no programs tell of none, and a second program may be for another.
+fn no_platform(request: &Request) -> Error {
+    let mut program = None;
+    for layer in request.layers.iter().filter(|layer| layer.path != Path::new("-")) {
+        let found = match layers::metadata(layer) {
+            Ok(found) => found,
+            Err(error) => return error,
+        };
+        if program.is_none() && found.is_file() {
+            program = binary_in(&layer.path).map(|binary| (layer, binary));
+        }
+    }
+    let way = "say it of a layer (PATH=DEST,platform=linux/amd64) or with --platform";
+    Error::Usage(match program {
+        Some((layer, binary)) if binary.os != "darwin" => format!(
+            "scratch has no platform, and {} is a program for {binary}: add `,platform={binary}` to its layer, or write --platform {binary}",
+            printable(&layer.path.to_string_lossy(), 300)
+        ),
+        Some((layer, binary)) => format!(
+            "scratch has no platform, and {} is a program for {binary}, which runs in no container; {way}",
+            printable(&layer.path.to_string_lossy(), 300)
+        ),
+        None => format!("scratch has no platform: {way}"),
+    })
+}
+
+/// What the beginning of a file says of the program that it is.
+fn binary_in(path: &Path) -> Option<Binary> {
+    let mut head = Vec::new();
+    workspace::open(path).ok()?.take(binary::HEADER as u64).read_to_end(&mut head).ok()?;
+    binary::recognise(&head)
+}
+
 /// Empty images for the platforms that are named.
 fn scratch(request: &Request) -> Result<Base> {
     let same = |one: &Platform, other: &Platform| one.answers(other) == Some(Match::Exact);
@@ -283,9 +370,7 @@ fn scratch(request: &Request) -> Result<Base> {
         }
     }
     if wanted.is_empty() {
-        return Err(Error::Usage(
-            "scratch has no platform: say it of a layer (PATH=DEST,platform=linux/amd64) or with --platform".to_owned(),
-        ));
+        return Err(no_platform(request));
     }
     let format = request.format.unwrap_or(Format::Oci);
     let index = json!({"schemaVersion": 2, "mediaType": format.index(), "manifests": []});

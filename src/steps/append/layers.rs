@@ -5,6 +5,8 @@
 //! made for its digest alone.
 
 use std::collections::HashSet;
+use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -189,7 +191,7 @@ fn source_of(spec: &LayerSpec, request: &Request, windows: bool) -> Result<(Sour
     if origin == Origin::Stdin || (spec.dest.is_none() && tarfile::is_named_tar(&spec.path)) {
         return Ok((Source::Tar(origin), "tar".to_owned()));
     }
-    let is_folder = workspace::find(&spec.path).map_err(Error::file("read", &spec.path))?.metadata.is_dir();
+    let is_folder = metadata(spec)?.is_dir();
     let path = walk::destination(spec, is_folder);
     let kind = if is_folder { "folder" } else { "file" };
     let title = printable(&format!("{kind} at /{}", String::from_utf8_lossy(&path)), 300);
@@ -201,6 +203,25 @@ fn source_of(spec: &LayerSpec, request: &Request, windows: bool) -> Result<(Sour
         is_windows: windows,
     };
     Ok((Source::Files(Box::new(files)), title))
+}
+
+/// What the system says of a layer's folder or file.
+///
+/// # Errors
+/// It is not there, or can't be read.
+pub fn metadata(spec: &LayerSpec) -> Result<Metadata> {
+    workspace::find(&spec.path).map(|found| found.metadata).map_err(|error| {
+        let text = spec.path.to_string_lossy();
+        match text.split_once(":/").filter(|(from, _)| spec.dest.is_none() && !from.is_empty()) {
+            Some((from, to)) if error.kind() == ErrorKind::NotFound => Error::Usage(format!(
+                "--layer: {} is not there; docker's `a:b` is `a=b` here: write `{}=/{}`",
+                printable(&text, 300),
+                printable(from, 200),
+                printable(to, 200)
+            )),
+            _ => Error::file("read", &spec.path)(error),
+        }
+    })
 }
 
 fn listed(paths: &[String]) -> String {

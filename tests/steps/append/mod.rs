@@ -8,6 +8,7 @@ mod guards;
 mod images;
 mod large;
 mod layers;
+mod mistakes;
 mod reproducible;
 mod results;
 mod tars;

@@ -83,9 +83,10 @@ fn a_list_comes_from_standard_input_or_the_environment_too() {
         imgstep(["promote"]).env("IMGSTEP_LIST", &file).run().printed(&expected);
         // An option with an empty value is one that was not given.
         imgstep(["promote", &registry.at("a:v1"), &registry.at("other:v1"), "--list="]).run().ended(0);
-        // Nothing is a list too.
+        // Nothing is a list too, but hardly one that was meant.
         let run = promote_list(&folder, "# nothing today\n").run().ended(0);
         assert_eq!(run.stdout, "");
+        assert!(run.stderr.contains("--list names no image"), "{}", run.stderr);
         assert!(run.stderr.contains("promoted 0 images"), "{}", run.stderr);
     }
 }
