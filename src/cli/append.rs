@@ -55,7 +55,9 @@ pub struct AppendArgs {
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Layers")]
     pub allow_foreign_binaries: bool,
     /// Refuse an image whose program (the entrypoint's first word, or the cmd's) is neither in a layer given nor in the
-    /// base, all of whose layers are read to find out. On scratch that costs nothing and is done unless `=false` is said.
+    /// base, or can't be started: it is not executable, or what it is started by (a dynamic program's ld.so, a script's
+    /// #!) is not there. All layers of the base are read to find out. On scratch that costs nothing and is done unless
+    /// `=false` is said; so is, on any base, that a program in a layer given is executable.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Layers")]
     pub check_entrypoint: Option<bool>,
     /// Only these platforms of the base: one yields that image, several an index of just these. Without it, the

@@ -1,10 +1,12 @@
 //! What was seen of a layer while it was made: the programs in it, and the names of its files where they are wanted.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 
 use super::binary::{self, Binary};
 use super::cautions::Cautions;
 use super::image_archive::Marks;
+use super::interpreter;
 use super::names::{Names, Room};
 
 /// What was seen of a layer.
@@ -31,8 +33,12 @@ impl Findings {
         Self { names: Some(Names::with_room(room)), ..Self::default() }
     }
 
-    /// Notes a file that can be executed, by its first bytes.
-    pub fn look_at(&mut self, name: &str, head: &[u8]) {
+    /// Notes a file that can be executed, by its first bytes and, where they point at others, by those of `file`. It is
+    /// told as `name`, and its path in the image is `path`.
+    pub fn look_at(&mut self, name: &str, path: &[u8], head: &[u8], file: Option<&File>) {
+        if let Some(names) = &mut self.names {
+            names.executable(path, interpreter::of(head, file));
+        }
         if let Some(binary) = binary::recognise(head) {
             self.programs.entry(format!("{} {binary}", binary.format)).or_insert_with(|| (name.to_owned(), binary));
         }

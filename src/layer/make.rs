@@ -335,7 +335,11 @@ impl Archive<'_> {
                 match &entry.content {
                     Content::Folder => {}
                     Content::Symlink(target) => names.link(&entry.path, target),
-                    Content::File(..) | Content::Bytes(_) | Content::Hardlink(_) => names.file(&entry.path),
+                    Content::File(..) | Content::Bytes(_) => names.file(&entry.path),
+                    Content::Hardlink(target) => {
+                        names.file(&entry.path);
+                        names.same_as(&entry.path, target);
+                    }
                 }
             }
             self.entry(&if windows { walk::for_windows(entry) } else { entry })
@@ -372,16 +376,16 @@ impl Archive<'_> {
         let Content::File(found) = &entry.content else { return Ok(()) };
         // Windows runs a file by its name, whatever its mode.
         let name = (entry.mode & 0o111 != 0 || self.recipe.windows).then(|| found.path.to_string_lossy());
-        file(found, self.to, |head| {
+        file(found, self.to, |head, file| {
             if let Some(name) = &name {
-                self.findings.look_at(&printable(name, 300), head);
+                self.findings.look_at(&printable(name, 300), &entry.path, head, Some(file));
             }
         })
     }
 }
 
 /// The bytes of a file, exactly as many as its header says, and the zeros behind them. `look` is shown the beginning.
-fn file(found: &OnDisk, to: &mut dyn Write, look: impl FnOnce(&[u8])) -> Result<()> {
+fn file(found: &OnDisk, to: &mut dyn Write, look: impl FnOnce(&[u8], &File)) -> Result<()> {
     let OnDisk { path: from, size, file } = found;
     let (size, mut file) = (*size, FromStart { file, offset: 0 });
     let mut buffer = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE).saturating_add(1))];
@@ -390,7 +394,7 @@ fn file(found: &OnDisk, to: &mut dyn Write, look: impl FnOnce(&[u8])) -> Result<
         // Filled as far as it goes, so that what is looked at doesn't depend on how a file system answers.
         let length = fill(&mut file, &mut buffer).map_err(Error::file("read", from))?;
         if let Some(look) = look.take() {
-            look(&buffer[..length.min(binary::HEADER)]);
+            look(&buffer[..length.min(binary::HEADER)], &found.file);
         }
         read += length as u64;
         if read > size || (length == 0 && read < size) {

@@ -8,6 +8,7 @@ pub mod findings;
 pub mod ignore;
 pub mod ignored;
 pub mod image_archive;
+pub mod interpreter;
 mod level;
 pub mod logins;
 pub mod make;

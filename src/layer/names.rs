@@ -5,11 +5,17 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::interpreter::Interpreter;
+
 /// Links that lead on to further links are followed no further, as in Linux.
 const LINKS_LIMIT: usize = 40;
 
 /// A path or a link's target of so many bytes is none that a system could follow (`PATH_MAX` of Linux).
 const PATH_LIMIT: usize = 4096;
+/// No image has so many interpreters.
+const INTERPRETERS_LIMIT: usize = 200;
+/// What an executable file takes beside its name, about.
+const EXECUTABLE: usize = 24;
 /// What a link or a whiteout takes beside its bytes, about.
 const OVERHEAD: usize = 128;
 
@@ -31,12 +37,26 @@ impl Default for Room {
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     files: HashSet<u64>,
+    /// Those of the files that are executable, and by which of the interpreters.
+    executable: HashMap<u64, Option<usize>>,
+    interpreters: Vec<Interpreter>,
     links: HashMap<Vec<u8>, Vec<u8>>,
     /// Paths of the layers below that whiteouts let disappear.
     gone: Vec<Vec<u8>>,
     room: Room,
     /// There were more names than there was room for.
     is_cut: bool,
+}
+
+/// How a file is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// It is not: nobody may execute it.
+    Never,
+    /// By the system alone.
+    Alone,
+    /// By means of a program that must be there too.
+    By(&'a Interpreter),
 }
 
 impl Names {
@@ -84,11 +104,44 @@ impl Names {
             }
             None => {
                 self.links.remove(&path);
+                self.executable.remove(&hash(&path));
                 if self.take_room(1, 0) {
                     self.files.insert(hash(&path));
                 }
             }
         }
+    }
+
+    /// Notes of a file that was noted that it is executable, and what starts it.
+    pub fn executable(&mut self, path: &[u8], by: Option<Interpreter>) {
+        let path = hash(&normal(path));
+        let by = by.and_then(|by| self.number_of(by));
+        if self.files.contains(&path) && (self.executable.contains_key(&path) || self.take_room(0, EXECUTABLE)) {
+            self.executable.insert(path, by);
+        }
+    }
+
+    /// Notes of a file that it is the same as another.
+    pub fn same_as(&mut self, path: &[u8], other: &[u8]) {
+        if let Some(by) = self.executable.get(&hash(&normal(other))).copied()
+            && self.take_room(0, EXECUTABLE)
+        {
+            self.executable.insert(hash(&normal(path)), by);
+        }
+    }
+
+    /// The number of an interpreter; `None` if there is no room for one more.
+    fn number_of(&mut self, by: Interpreter) -> Option<usize> {
+        if let Some(known) = self.interpreters.iter().position(|known| *known == by) {
+            return Some(known);
+        }
+        // Who makes many of them has something else in mind than to start programs.
+        if self.interpreters.len() == INTERPRETERS_LIMIT || !self.take_room(0, by.path.len() + OVERHEAD) {
+            self.is_cut = true;
+            return None;
+        }
+        self.interpreters.push(by);
+        Some(self.interpreters.len() - 1)
     }
 
     /// Notes a symbolic link.
@@ -97,7 +150,7 @@ impl Names {
             return;
         }
         let path = normal(path);
-        self.files.remove(&hash(&path));
+        self.forget(&path);
         if self.take_room(0, path.len() + target.len() + OVERHEAD) {
             self.links.insert(path, target.to_vec());
         }
@@ -106,21 +159,47 @@ impl Names {
     /// Puts a layer on top.
     pub fn put_on(&mut self, layer: &Self) {
         for path in &layer.gone {
-            self.files.remove(&hash(path));
+            self.forget(path);
             self.links.remove(path);
         }
         // Room was taken when they were noted first.
         for (path, target) in &layer.links {
-            self.files.remove(&hash(path));
+            self.forget(path);
             self.links.insert(path.clone(), target.clone());
         }
         self.is_cut |= layer.is_cut;
         self.links.retain(|path, _| !layer.files.contains(&hash(path)));
+        let numbers: Vec<Option<usize>> = layer.interpreters.iter().map(|by| self.number_of(by.clone())).collect();
+        for path in &layer.files {
+            match layer.executable.get(path) {
+                Some(by) => drop(self.executable.insert(*path, by.and_then(|by| numbers[by]))),
+                None => drop(self.executable.remove(path)),
+            }
+        }
         self.files.extend(&layer.files);
+    }
+
+    fn forget(&mut self, path: &[u8]) {
+        self.files.remove(&hash(path));
+        self.executable.remove(&hash(path));
+    }
+
+    /// How the file is started that a path from the root leads to, through whatever links; `None` if there is none.
+    pub fn start(&self, path: &[u8]) -> Option<Start<'_>> {
+        let file = self.followed(path).filter(|file| self.files.contains(file))?;
+        Some(match self.executable.get(&file) {
+            None => Start::Never,
+            Some(by) => by.and_then(|by| self.interpreters.get(by)).map_or(Start::Alone, Start::By),
+        })
     }
 
     /// Whether a path from the root leads to a file, through whatever links.
     pub fn have(&self, path: &[u8]) -> bool {
+        self.start(path).is_some()
+    }
+
+    /// The hash of the path that a path from the root leads to.
+    fn followed(&self, path: &[u8]) -> Option<u64> {
         let mut left: Vec<Vec<u8>> = words(path);
         left.reverse();
         let (mut at, mut links) = (Vec::new(), 0);
@@ -136,14 +215,14 @@ impl Names {
             };
             links += 1;
             if links > LINKS_LIMIT {
-                return false;
+                return None;
             }
             if target.starts_with(b"/") {
                 at.clear();
             }
             left.extend(words(target).into_iter().rev());
         }
-        self.files.contains(&hash(&at))
+        Some(hash(&at))
     }
 }
 
@@ -235,5 +314,44 @@ mod tests {
         link.link(b"bin/sh", b"dash");
         base.put_on(&link);
         assert!(!base.have(b"/bin/sh"), "and a link the file's");
+    }
+
+    #[test]
+    fn how_files_are_started() {
+        let by = |path: &str| Interpreter { path: path.into(), is_script: false };
+        let mut base = Names::default();
+        for path in ["bin/a", "bin/b", "data"] {
+            base.file(path.as_bytes());
+        }
+        base.executable(b"./bin/a", Some(by("/lib/ld")));
+        base.executable(b"bin/b", None);
+        base.executable(b"bin/none", None);
+        base.file(b"bin/c");
+        base.same_as(b"bin/c", b"bin/a");
+        base.link(b"sbin", b"bin");
+        let loader = by("/lib/ld");
+        assert_eq!(base.start(b"/sbin/a"), Some(Start::By(&loader)));
+        assert_eq!(base.start(b"/bin/c"), Some(Start::By(&loader)));
+        assert_eq!((base.start(b"/bin/b"), base.start(b"/data")), (Some(Start::Alone), Some(Start::Never)));
+        assert_eq!(base.start(b"/bin/none"), None);
+        let mut top = Names::default();
+        for path in ["bin/a", "bin/b"] {
+            top.file(path.as_bytes());
+        }
+        top.executable(b"bin/b", Some(by("/lib/other")));
+        base.put_on(&top);
+        let other = by("/lib/other");
+        assert_eq!((base.start(b"/bin/a"), base.start(b"/bin/b")), (Some(Start::Never), Some(Start::By(&other))));
+        assert_eq!(base.start(b"/bin/c"), Some(Start::By(&loader)));
+    }
+
+    #[test]
+    fn interpreters_without_end_are_not_kept() {
+        let mut names = Names::default();
+        names.file(b"a");
+        for number in 0..100_000_u32 {
+            names.executable(b"a", Some(Interpreter { path: number.to_string().into(), is_script: true }));
+        }
+        assert!(!names.are_whole() && names.interpreters.len() == INTERPRETERS_LIMIT);
     }
 }

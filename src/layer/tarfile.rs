@@ -34,8 +34,8 @@ pub struct Inspector<'a> {
     name: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
     size: Option<u64>,
-    /// Of a file that its owner may execute: its name.
-    program: Option<String>,
+    /// Of a file that somebody may execute: its name, for people and as it is.
+    program: Option<(String, Vec<u8>)>,
     entry: String,
 }
 
@@ -155,9 +155,9 @@ impl<'a> Inspector<'a> {
                 let reason = format!("{} {what} a `..` in it, and could lead out of the image", self.entry);
                 return Err(self.malformed(&reason));
             }
-            self.note(flag, &name, &target);
             let runs = number(&block[100..108]).is_some_and(|mode| mode & 0o111 != 0);
-            self.program = (matches!(flag, b'0' | 0 | b'7') && runs).then(|| self.entry.clone());
+            self.note(flag, &name, &target, runs);
+            self.program = (matches!(flag, b'0' | 0 | b'7') && runs).then(|| (self.entry.clone(), name));
         }
         // Links and devices may say a size, but have no bytes.
         let size = if matches!(flag, b'1'..=b'6') { 0 } else { size };
@@ -166,7 +166,7 @@ impl<'a> Inspector<'a> {
     }
 
     /// Notes a file or a link by its name.
-    fn note(&mut self, flag: u8, name: &[u8], target: &[u8]) {
+    fn note(&mut self, flag: u8, name: &[u8], target: &[u8], runs: bool) {
         if matches!(flag, b'0' | 0) {
             self.findings.marks.note(name);
         }
@@ -174,6 +174,11 @@ impl<'a> Inspector<'a> {
         match flag {
             b'0' | 0 | b'1' | b'7' | b'S' => names.file(name),
             b'2' => names.link(name, target),
+            _ => {}
+        }
+        match flag {
+            b'1' => names.same_as(name, target),
+            b'0' | 0 | b'7' | b'S' if runs => names.executable(name, None),
             _ => {}
         }
     }
@@ -202,8 +207,8 @@ impl<'a> Inspector<'a> {
                 b'K' => self.target = Some(kept.strip_suffix(b"\0").unwrap_or(&kept).to_vec()),
                 b'x' => self.records(&kept)?,
                 _ => {
-                    if let Some(name) = self.program.take() {
-                        self.findings.look_at(&name, &kept);
+                    if let Some((name, path)) = self.program.take() {
+                        self.findings.look_at(&name, &path, &kept, None);
                     }
                 }
             }

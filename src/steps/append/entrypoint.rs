@@ -1,4 +1,5 @@
-//! Whether the program that an image starts with is in it: in a layer given or, where the base was looked at, in the base.
+//! Whether the program that an image starts with is in it and can be started, with what is in the layers given or, where
+//! the base was looked at, in the base.
 
 use std::collections::HashMap;
 
@@ -13,7 +14,8 @@ use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::Content;
 use crate::layer::findings::Findings;
-use crate::layer::names::{Names, Room};
+use crate::layer::interpreter::Interpreter;
+use crate::layer::names::{Names, Room, Start};
 use crate::layer::tarfile::Inspector;
 use crate::layer::unpack::{Unpacker, packing};
 use crate::transfer::readings::Readings;
@@ -23,76 +25,203 @@ use crate::transfer::verified::Verified;
 /// Where a program without a slash is looked for when the image says no `PATH`, as container engines do.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// A script's interpreter may be a script, and so on, no longer than this (`BINPRM_MAX_RECURSION` of Linux, about).
+const SCRIPTS_LIMIT: usize = 5;
+
 impl Request {
-    /// Whether entrypoints are checked. On scratch that costs nothing; of a base every layer must be read for it.
+    /// Whether entrypoints are looked for in the base too. On scratch that costs nothing; of a base every layer must be
+    /// read for it.
     pub(super) fn looks_for_entrypoint(&self) -> bool {
         self.check_entrypoint.unwrap_or(self.base.is_none())
     }
+
+    /// Whether it is looked at what was given at all.
+    pub(super) fn looks_at_names(&self) -> bool {
+        self.check_entrypoint != Some(false)
+    }
 }
 
-/// Refuses an image whose first program is nowhere in it; what could not be looked at is answered as warnings.
+/// The program that an image starts with.
+struct Entrypoint<'a> {
+    image: &'a BaseImage,
+    program: String,
+    /// Where it is looked for.
+    places: Vec<String>,
+}
+
+/// What becomes of a program when it is started.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It runs, as far as can be seen.
+    Starts,
+    /// It is nowhere.
+    Absent,
+    /// Nobody may execute what is at this place.
+    NotExecutable(String),
+    /// What starts the file at this place is not there.
+    Lacks(String, Interpreter),
+}
+
+/// Refuses, before anything is sent, an image whose entrypoint is set to a file given that nobody may execute.
+///
+/// # Errors
+/// [`Error::Guard`], as of [`check`].
+pub fn check_given(request: &Request, base: &Base, layers: &[Layer]) -> Result<()> {
+    let images = base.images.iter().filter(|image| request.looks_at_names() && image.platform.os != "windows");
+    for image in images {
+        let first = image.changes.entrypoint.as_ref().and_then(|words| words.first());
+        let Some(program) = first.filter(|program| program.starts_with('/')) else { continue };
+        let entrypoint = Entrypoint { image, program: program.clone(), places: vec![program.clone()] };
+        let verdict = entrypoint.judge(&own_names(layers, image));
+        if matches!(verdict, Verdict::NotExecutable(_)) {
+            return Err(entrypoint.refused(&verdict, ""));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses an image whose first program does not start: it is nowhere, nobody may execute it, or what it is started by is
+/// not there. What could not be looked at is answered as warnings. Of a base that is not looked into, only what is seen in
+/// the layers given counts: a program there that is not executable.
+///
+/// That such a program is refused, and not made executable, has a reason: modes are part of a layer's digest, and which
+/// file an image starts with is no part of what a layer is made of.
 ///
 /// # Errors
 /// [`Error::Guard`], naming the platform and where the program was looked for; a layer of the base that can't be read.
 pub async fn check(request: &Request, base: &Base, built: &Built, layers: &[Layer]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
-    if !request.looks_for_entrypoint() {
+    if !request.looks_at_names() {
         return Ok(warnings);
     }
     let (mut read, mut room) = (HashMap::new(), Room::default());
     for (image, (_, config)) in base.images.iter().zip(&built.configs) {
-        // Windows has rules of its own for finding a program.
-        if image.platform.os == "windows" {
+        let Some(entrypoint) = Entrypoint::of(image, config) else { continue };
+        let names = own_names(layers, image);
+        let verdict = entrypoint.judge(&names);
+        if verdict == Verdict::Starts {
             continue;
         }
-        let config: Value = serde_json::from_slice(config).unwrap_or_default();
-        let Some(program) = first_word(&config["config"]) else { continue };
-        let places = places(&program, &config["config"]);
-        let mut names = Names::default();
+        let store = base.store.as_ref().filter(|_| request.looks_for_entrypoint());
+        let Some(store) = store else {
+            if base.store.is_none() && !names.are_whole() {
+                warnings.push(entrypoint.not_known("what was given"));
+            } else if base.store.is_none() || matches!(verdict, Verdict::NotExecutable(_)) {
+                return Err(entrypoint.refused(&verdict, ""));
+            }
+            continue;
+        };
+        let Some(mut names) = of_base(store, image, &mut read, &mut room).await? else {
+            warnings.push(format!(
+                "the base of {} has layers that are not in the registry: whether it holds {} is not known",
+                image.platform,
+                printable(&entrypoint.program, 200)
+            ));
+            continue;
+        };
         put_own(&mut names, layers, image);
-        if places.iter().any(|place| names.have(place.as_bytes())) {
-            continue;
+        match entrypoint.judge(&names) {
+            Verdict::Starts => {}
+            _ if !names.are_whole() => warnings.push(entrypoint.not_known("the base")),
+            verdict => return Err(entrypoint.refused(&verdict, " and not in the base")),
         }
-        let mut looked_at = String::new();
-        if let Some(store) = &base.store {
-            let Some(mut names) = of_base(store, image, &mut read, &mut room).await? else {
-                warnings.push(format!(
-                    "the base of {} has layers that are not in the registry: whether it holds {} is not known",
-                    image.platform,
-                    printable(&program, 200)
-                ));
-                continue;
-            };
-            put_own(&mut names, layers, image);
-            if places.iter().any(|place| names.have(place.as_bytes())) {
-                continue;
-            }
-            if !names.are_whole() {
-                warnings.push(not_known(image, &program, "the base"));
-                continue;
-            }
-            " and not in the base".clone_into(&mut looked_at);
-        } else if !names.are_whole() {
-            warnings.push(not_known(image, &program, "what was given"));
-            continue;
-        }
-        return Err(Error::Guard(format!(
-            "{} starts with {}, which is in no layer given{looked_at} (looked for: {}); --check-entrypoint=false lets it pass",
-            image.platform,
-            printable(&program, 200),
-            printable(&places.join(", "), 400)
-        )));
     }
     Ok(warnings)
 }
 
-/// Where there are more names than are kept.
-fn not_known(image: &BaseImage, program: &str, which: &str) -> String {
+impl<'a> Entrypoint<'a> {
+    /// That of an image with this config; `None` if it has none, or is for Windows, which has rules of its own.
+    fn of(image: &'a BaseImage, config: &[u8]) -> Option<Self> {
+        if image.platform.os == "windows" {
+            return None;
+        }
+        let config: Value = serde_json::from_slice(config).unwrap_or_default();
+        let program = first_word(&config["config"])?;
+        let places = places(&program, &config["config"]);
+        Some(Self { image, program, places })
+    }
+
+    /// What becomes of it where these files are: the first that is executable is started, as engines do.
+    fn judge(&self, names: &Names) -> Verdict {
+        let mut verdict = Verdict::Absent;
+        for place in &self.places {
+            match names.start(place.as_bytes()) {
+                Some(Start::Never) if verdict == Verdict::Absent => verdict = Verdict::NotExecutable(place.clone()),
+                None | Some(Start::Never) => {}
+                Some(Start::Alone) => return Verdict::Starts,
+                Some(Start::By(by)) => {
+                    let missing = missing(names, by);
+                    return missing.map_or(Verdict::Starts, |by| Verdict::Lacks(place.clone(), by.clone()));
+                }
+            }
+        }
+        verdict
+    }
+
+    fn refused(&self, verdict: &Verdict, looked_at: &str) -> Error {
+        let reason = match verdict {
+            Verdict::Starts | Verdict::Absent => format!(
+                "which is in no layer given{looked_at} (looked for: {})",
+                printable(&self.places.join(", "), 400)
+            ),
+            Verdict::NotExecutable(place) => format!(
+                "and {} is not executable (artifacts of GitHub lose that): write `,mode=0755` behind its layer, or `chmod +x` before",
+                printable(place, 200)
+            ),
+            Verdict::Lacks(place, by) => lacking(place, by, looked_at),
+        };
+        Error::Guard(format!(
+            "{} starts with {}, {reason}; --check-entrypoint=false lets it pass",
+            self.image.platform,
+            printable(&self.program, 200),
+        ))
+    }
+
+    /// Where there are more names than are kept.
+    fn not_known(&self, which: &str) -> String {
+        format!(
+            "{which} of {} holds more files or links than are looked through: whether it holds {} is not known",
+            self.image.platform,
+            printable(&self.program, 200)
+        )
+    }
+}
+
+/// The first interpreter on the way to one that starts alone which is not there, or which nobody may execute.
+fn missing<'n>(names: &'n Names, by: &'n Interpreter) -> Option<&'n Interpreter> {
+    let mut by = by;
+    for _ in 0..SCRIPTS_LIMIT {
+        // What a path from where the container starts means, is not known here.
+        if !by.path.starts_with(b"/") {
+            return None;
+        }
+        match names.start(&by.path) {
+            None | Some(Start::Never) => return Some(by),
+            Some(Start::Alone) => return None,
+            Some(Start::By(next)) => by = next,
+        }
+    }
+    None
+}
+
+/// What is said of an interpreter that is not there, and of the ways out.
+fn lacking(place: &str, by: &Interpreter, looked_at: &str) -> String {
+    let (place, path) = (printable(place, 200), printable(&String::from_utf8_lossy(&by.path), 200));
+    if by.is_script {
+        return format!(
+            "and {place} is a script for {path}, which is in no layer given{looked_at}, or not executable: take a base that has it"
+        );
+    }
+    let libc = if path.contains("musl") { "musl" } else { "glibc" };
     format!(
-        "{which} of {} holds more files or links than are looked through: whether it holds {} is not known",
-        image.platform,
-        printable(program, 200)
+        "and {place} is linked dynamically: it needs {path}, which is in no layer given{looked_at}; link it statically (Rust: a musl target, or -C target-feature=+crt-static; Go: CGO_ENABLED=0), or take a base with {libc}"
     )
+}
+
+fn own_names(layers: &[Layer], image: &BaseImage) -> Names {
+    let mut names = Names::default();
+    put_own(&mut names, layers, image);
+    names
 }
 
 fn put_own(names: &mut Names, layers: &[Layer], image: &BaseImage) {

@@ -124,7 +124,7 @@ pub fn begin_first(request: &Request) -> Option<Begun> {
     let (source, _) = source_of(request.layers.first()?, request, false).ok()?;
     let compression = request.compression;
     let recipe = Recipe { source, compression, mtime: request.mtime, windows: false, threads: compression.threads() };
-    recipe.is_repeatable().then(|| Begun::new(recipe, KEEP_LIMIT, request.looks_for_entrypoint()))
+    recipe.is_repeatable().then(|| Begun::new(recipe, KEEP_LIMIT, request.looks_at_names()))
 }
 
 /// Makes every layer that some image needs; `first` is perhaps one that was begun already.
@@ -132,7 +132,7 @@ pub fn begin_first(request: &Request) -> Option<Begun> {
 /// # Errors
 /// A file that can't be read or can't stand in a layer; a tar that can be read only once and could not be sent.
 pub async fn make(route: &Route<'_>, base: &Base, mut first: Option<Begun>) -> Result<Vec<Layer>> {
-    let with_names = route.request.looks_for_entrypoint();
+    let with_names = route.request.looks_at_names();
     let mut layers = Vec::new();
     let mut room = KEEP_LIMIT;
     for plan in plans(route.request, base)? {

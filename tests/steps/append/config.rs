@@ -233,6 +233,7 @@ fn a_platform_that_the_result_does_not_have_ends_with_3() {
 fn two_values_for_one_platform_end_with_2() {
     let (folder, layer) = some_file();
     let out = format!("oci:{}", folder.join("out").display());
+    let layer = format!("{layer},mode=0755");
     let step = |words: &[&str]| {
         append("scratch", &out).args(["--layer", &layer, "--platform", "linux/amd64,linux/arm64"]).args(words).run()
     };

@@ -1,16 +1,40 @@
 //! Whether the program that an image starts with is in it.
 
-use std::os::unix::fs::symlink;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+use std::process::Command;
 
 use imgstep::layer::tarball::{self, Header, Kind};
 
-use super::append;
-use crate::support::{Folder, registries};
+use super::{AMD64, append, program};
+use crate::support::{Folder, Proxy, images, registries};
+
+const ON: [&str; 2] = ["--platform", "linux/amd64"];
+
+/// Writes a file that everybody may execute.
+fn executable(folder: &Folder, name: &str, content: &[u8]) -> PathBuf {
+    let path = folder.write(name, content);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// A program for a processor that is linked dynamically: one program header, which names this interpreter.
+fn dynamic(machine: u8, interpreter: &str) -> Vec<u8> {
+    let mut bytes = program(machine, "");
+    bytes.resize(64 + 56, 0);
+    (bytes[16], bytes[32], bytes[54], bytes[56]) = (3, 64, 56, 1);
+    (bytes[64], bytes[64 + 8]) = (3, 120);
+    bytes[64 + 32] = u8::try_from(interpreter.len()).unwrap() + 1;
+    bytes.extend(interpreter.as_bytes());
+    bytes.push(0);
+    bytes
+}
 
 /// A folder with a program, and links that lead to it.
 fn tree() -> Folder {
     let folder = Folder::new();
-    folder.write("tree/usr/bin/app-1.2", "#!/bin/sh\n");
+    executable(&folder, "tree/usr/bin/app-1.2", &program(AMD64, "x"));
     symlink("app-1.2", folder.join("tree/usr/bin/app")).unwrap();
     symlink("usr/bin", folder.join("tree/bin")).unwrap();
     folder
@@ -41,11 +65,12 @@ fn on_scratch_the_program_must_be_in_a_layer() {
 fn the_base_is_looked_at_on_request() {
     let folder = tree();
     let layer = folder.join("tree").display().to_string();
-    let more = folder.write("more", "x").display().to_string();
+    let more = executable(&folder, "more", b"x").display().to_string();
     for registry in registries() {
         for how in ["gzip", "zstd", "none"] {
             append("scratch", &registry.at("base:v1"))
                 .args(["--layer", &layer, "--platform", "linux/amd64", "linux/arm64", "--compression", how])
+                .arg("--allow-foreign-binaries")
                 .run()
                 .ended(0);
             let step = |program: &str| {
@@ -91,7 +116,7 @@ fn links(count: usize) -> Vec<u8> {
 fn a_base_of_more_links_than_memory_should_hold_makes_the_answer_not_known() {
     let folder = Folder::new();
     let hostile = folder.write("hostile.tar", links(10_000)).display().to_string();
-    let more = folder.write("more", "x").display().to_string();
+    let more = executable(&folder, "more", b"x").display().to_string();
     for registry in registries() {
         append("scratch", &registry.at("base:v1"))
             .args(["--layer", &hostile, "--platform", "linux/amd64"])
@@ -107,5 +132,85 @@ fn a_base_of_more_links_than_memory_should_hold_makes_the_answer_not_known() {
         let run = step.run().ended(0);
         let told = "holds more files or links than are looked through: whether it holds /bin/app is not known";
         assert!(run.stderr.contains(told), "{}", run.stderr);
+    }
+}
+
+const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+
+#[test]
+fn a_program_that_needs_what_is_not_there_is_refused_and_the_ways_out_are_named() {
+    let folder = Folder::new();
+    let app = executable(&folder, "greet", &dynamic(AMD64, LOADER)).display().to_string();
+    let script = executable(&folder, "run", b"#! /usr/bin/env node\n").display().to_string();
+    let loader = executable(&folder, "ld.so", &program(AMD64, "ld")).display().to_string();
+    let data = folder.write("data", "x").display().to_string();
+    for registry in registries() {
+        let step = |base: &str, program: &str, layers: &[String]| {
+            append(base, &registry.at("app:v1"))
+                .args(["--entrypoint", &format!(r#"["{program}"]"#), "--layer"])
+                .args(layers)
+        };
+        let scratch = |program: &str, layers: &[String]| step("scratch", program, layers).args(ON);
+        let (greet, run) = (format!("{app}=/greet"), format!("{script}=/run"));
+        let dynamically =
+            ["/greet is linked dynamically", LOADER, "musl target", "+crt-static", "CGO_ENABLED=0", "glibc"];
+        scratch("/greet", std::slice::from_ref(&greet)).run().failed(3, &dynamically);
+        scratch("/run", std::slice::from_ref(&run)).run().failed(3, &["/run is a script for /usr/bin/env"]);
+        assert!(!registry.has_manifest("app", "v1"));
+        scratch("/greet", std::slice::from_ref(&greet)).arg("--check-entrypoint=false").run().ended(0);
+        scratch("/greet", &[greet.clone(), format!("{loader}={LOADER}")]).run().ended(0);
+        // What nobody may execute is none.
+        scratch("/greet", &[greet.clone(), format!("{loader}={LOADER},mode=0644")]).run().failed(3, &[LOADER]);
+        // A tar tells the same.
+        let tar = folder.join("greet.tar");
+        let status = Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(folder.path()).arg("greet").status();
+        assert!(status.unwrap().success());
+        scratch("/greet", &[tar.display().to_string()]).run().failed(3, &dynamically);
+
+        // On a base, on request: it is followed through the base's links.
+        let base = |name: &str, layers: &[String]| {
+            append("scratch", &registry.at(name)).arg("--layer").args(layers).args(ON).run().ended(0);
+        };
+        base("without:v1", &[format!("{data}=/etc/data")]);
+        let lib = Folder::new();
+        executable(&lib, "usr/lib64/ld-linux-x86-64.so.2", &program(AMD64, "ld"));
+        symlink("usr/lib64", lib.join("lib64")).unwrap();
+        base("with:v1", &[lib.path().display().to_string()]);
+        let on = |base: &str| step(&registry.at(base), "/greet", std::slice::from_ref(&greet));
+        on("without:v1").run().ended(0);
+        on("without:v1").arg("--check-entrypoint").run().failed(3, &["and not in the base", LOADER]);
+        on("with:v1").arg("--check-entrypoint").run().ended(0);
+        // The base's own program may lack it too.
+        base("dynamic:v1", &[format!("{app}=/greet"), format!("{loader}={LOADER}")]);
+        append(&registry.at("dynamic:v1"), &registry.at("app:v2"))
+            .args(["--delete", LOADER, "--cmd", r#"["/greet"]"#, "--check-entrypoint"])
+            .run()
+            .failed(3, &["/greet is linked dynamically"]);
+    }
+}
+
+#[test]
+fn a_program_that_nobody_may_execute_is_refused_on_any_base() {
+    let folder = Folder::new();
+    let app = folder.write("app", program(AMD64, "x")).display().to_string();
+    for registry in registries() {
+        images::image(1, 1, 300).push(&registry, "base", "v1");
+        for (app_at, base) in [("one", "scratch".to_owned()), ("two", registry.at("base:v1"))] {
+            let proxy = Proxy::before(&registry);
+            let step = |end: &str, program: &str| {
+                append(&base, &proxy.at(&format!("{app_at}:v1")))
+                    .args(["--layer", &format!("{app}=/usr/local/bin/app{end}"), "--entrypoint"])
+                    .arg(format!(r#"["{program}"]"#))
+                    .args(ON)
+            };
+            let words = ["/usr/local/bin/app is not executable", "`,mode=0755`"];
+            step("", "/usr/local/bin/app").run().failed(3, &words);
+            assert!(proxy.writes().is_empty(), "{:#?}", proxy.lines());
+            step("", "app").run().failed(3, &words);
+            assert!(!registry.has_manifest(app_at, "v1"));
+            step("", "app").arg("--check-entrypoint=false").run().ended(0);
+            step(",mode=0755", "app").run().ended(0);
+            step(",mode=0755", "/usr/local/bin/app").run().ended(0);
+        }
     }
 }
