@@ -1,6 +1,6 @@
 //! What was seen of a layer while it was made: the programs in it, and the names of its files where they are wanted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 use super::binary::{self, Binary};
@@ -18,6 +18,8 @@ pub struct Findings {
     pub names: Option<Names>,
     /// What the user should know.
     pub cautions: Cautions,
+    /// Links of most bases that paths of it go through, and where they lead.
+    pub links: BTreeSet<(&'static str, &'static str)>,
     /// Whether a tar is a saved image.
     pub marks: Marks,
 }

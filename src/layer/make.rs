@@ -331,6 +331,7 @@ impl Archive<'_> {
             self.entry(&walk::folder(b"Files"))?;
         }
         let answer = walk(&mut |entry| {
+            self.findings.links.extend(walk::through_link(&entry.path));
             if let (Some(names), false) = (&mut self.findings.names, windows) {
                 match &entry.content {
                     Content::Folder => {}

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::binary;
 use super::findings::Findings;
 use super::tarball::BLOCK;
+use super::walk;
 use crate::error::{Error, Result, printable};
 
 /// Long names and PAX records are no larger, in bytes.
@@ -167,6 +168,7 @@ impl<'a> Inspector<'a> {
 
     /// Notes a file or a link by its name.
     fn note(&mut self, flag: u8, name: &[u8], target: &[u8], runs: bool) {
+        self.findings.links.extend(walk::through_link(name));
         if matches!(flag, b'0' | 0) {
             self.findings.marks.note(name);
         }

@@ -166,11 +166,26 @@ fn entries_and_their_parents() {
     folder.write("srv/site/index", b"x");
     let plain = folder.0.display().to_string();
     assert_eq!(paths(&files(&plain)), ["srv", "srv/site", "srv/site/index", "usr", "usr/bin", "usr/bin/app"]);
-    // What every base has, perhaps as a link, is not put in its place.
-    assert_eq!(paths(&on_base(&plain)), ["srv/site", "srv/site/index", "usr/bin/app"]);
+    // What a base has is written as it has it there; what may be a link is not put in its place.
+    assert_eq!(paths(&on_base(&plain)), ["srv", "srv/site", "srv/site/index", "usr", "usr/bin", "usr/bin/app"]);
     let file = folder.0.join("usr/bin/app").display().to_string();
-    assert_eq!(paths(&on_base(&format!("{file}=/opt/x/y"))), ["opt/x", "opt/x/y"]);
-    assert_eq!(paths(&on_base(&format!("{file}=/opt/x/"))), ["opt/x", "opt/x/app"]);
+    assert_eq!(paths(&on_base(&format!("{file}=/opt/x/y"))), ["opt", "opt/x", "opt/x/y"]);
+    assert_eq!(paths(&on_base(&format!("{file}=/opt/x/"))), ["opt", "opt/x", "opt/x/app"]);
+    for link in ["bin", "lib64", "usr/sbin", "var/run"] {
+        let path = format!("{link}/app");
+        let found = paths(&on_base(&format!("{file}=/{path}")));
+        assert!(!found.contains(&link.to_owned()) && found.contains(&path), "{found:?}");
+    }
+    let modes = |dest: &str, options: &str| -> Vec<(u32, (u64, u64))> {
+        let found = entries(&on_base(&format!("{file}=/{dest}{options}"))).unwrap();
+        found.iter().map(|entry| (entry.mode, entry.owner)).collect()
+    };
+    let options = ",mode=0600,owner=7:8";
+    assert_eq!(modes("tmp/f", options), [(0o1777, (0, 0)), (0o600, (7, 8))]);
+    assert_eq!(modes("root/f", options), [(0o700, (0, 0)), (0o600, (7, 8))]);
+    fs::set_permissions(folder.0.join("srv"), fs::Permissions::from_mode(0o700)).unwrap();
+    let kept = entries(&on_base(&format!("{plain},mode=keep,owner=7:8"))).unwrap();
+    assert_eq!((kept[0].mode, kept[0].owner), (0o755, (0, 0)), "the base's own");
     assert_eq!(paths(&on_base(&file)), ["app"]);
 }
 

@@ -82,48 +82,78 @@ pub struct Files {
     pub is_windows: bool,
 }
 
-/// Folders that every base has, some as symbolic links (`bin` into `usr`) or with modes of their own. An entry of ours
-/// would put another in their place; files go through them.
-const STANDARD: [&str; 38] = [
-    "bin",
+/// Folders that a base has as folders, with the same mode and owner everywhere, if it has them: they get an entry that
+/// says these, whatever a layer's own words are. Without one, it depends on who unpacks the layer what becomes of them.
+/// Docker with overlay2, containerd and Podman make a folder anew beside the base's, which then counts: for Docker it is one
+/// of 0755 where /tmp or /root were not. Docker with other drivers (vfs, btrfs, zfs) leaves one that is there alone and makes
+/// one that is missing with 0600, so that nobody but root gets to a program in it; bases made of few files have neither /opt
+/// nor /usr/local. Bases for ostree have some of these as links. They lose them with an entry as without one.
+const STANDARD: [&str; 24] = [
     "boot",
-    "dev",
     "etc",
     "home",
-    "lib",
-    "lib32",
-    "lib64",
-    "libx32",
     "media",
     "mnt",
     "opt",
-    "proc",
     "root",
     "run",
-    "sbin",
     "srv",
-    "sys",
     "tmp",
     "usr",
     "usr/bin",
     "usr/include",
     "usr/lib",
-    "usr/lib32",
-    "usr/lib64",
     "usr/local",
     "usr/local/bin",
     "usr/local/lib",
-    "usr/sbin",
     "usr/share",
     "var",
     "var/cache",
     "var/lib",
-    "var/lock",
     "var/log",
-    "var/run",
     "var/spool",
     "var/tmp",
 ];
+
+/// Folders that are symbolic links in many bases (`bin` into `usr`), folders in others, or those of the running system. An
+/// entry of ours would put a folder in a link's place for all that unpack layers; so nothing is said of them.
+const UNKNOWN: [&str; 14] = [
+    "bin",
+    "dev",
+    "lib",
+    "lib32",
+    "lib64",
+    "libx32",
+    "proc",
+    "sbin",
+    "sys",
+    "usr/lib32",
+    "usr/lib64",
+    "usr/sbin",
+    "var/lock",
+    "var/run",
+];
+
+/// Links of most bases, and where they lead.
+const LINKS: [(&str, &str); 8] = [
+    ("bin", "usr/bin"),
+    ("lib", "usr/lib"),
+    ("lib32", "usr/lib32"),
+    ("lib64", "usr/lib64"),
+    ("libx32", "usr/libx32"),
+    ("sbin", "usr/sbin"),
+    ("var/lock", "run/lock"),
+    ("var/run", "run"),
+];
+
+/// The link of most bases that a path in the image would go through, and where that leads.
+pub fn through_link(path: &[u8]) -> Option<(&'static str, &'static str)> {
+    let path = path.strip_prefix(b"./").unwrap_or(path);
+    let is_below = |(link, _): &&(&str, &str)| {
+        path.strip_prefix(link.as_bytes()).is_some_and(|rest| rest.len() > 1 && rest.starts_with(b"/"))
+    };
+    LINKS.iter().find(is_below).copied()
+}
 
 /// Hands every entry of a layer to `each`: folders before what is in them, names in the order of their bytes. Answers
 /// what the user should know of them.
@@ -197,11 +227,22 @@ struct Walk<'a> {
     each: &'a mut Each<'a>,
 }
 
+/// What is known of a folder of the base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OfBase {
+    /// That no base has it by custom.
+    Not,
+    /// Its mode and owner, if it is there.
+    Standard,
+    /// Nothing: it may be a link.
+    Unknown,
+}
+
 impl Walk<'_> {
     /// The folders above where the layer begins, as far as the base may lack them.
     fn parents(&mut self, path: &[u8]) -> Result<()> {
         for (cut, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            if !self.base_has(&path[..cut]) {
+            if self.of_base(&path[..cut]) != OfBase::Unknown {
                 (self.each)(folder(&path[..cut]))?;
             }
         }
@@ -258,23 +299,33 @@ impl Walk<'_> {
 
     /// A folder that stays out, but for something below it that is now met.
     fn on_the_way(&mut self, level: &mut Level) -> Result<()> {
-        match level.on_the_way.take() {
-            Some(entry) if !self.base_has(&entry.path) => (self.each)(entry),
-            _ => Ok(()),
-        }
+        level.on_the_way.take().map_or(Ok(()), |entry| self.passed(entry))
     }
 
-    /// A folder, unless the base has it and it is only on the way to something else.
     fn folder(&mut self, entry: Entry, level: &Level) -> Result<()> {
-        if !level.is_empty() && self.base_has(&entry.path) {
-            return Ok(());
-        }
-        (self.each)(entry)
+        if level.is_empty() { (self.each)(entry) } else { self.passed(entry) }
     }
 
-    fn base_has(&self, path: &[u8]) -> bool {
-        let leave_out = !self.files.is_scratch && !self.files.is_windows;
-        leave_out && STANDARD.iter().any(|standard| standard.as_bytes() == path)
+    /// A folder on the way to something else: it is the base's, if it has it, as far as is known.
+    fn passed(&mut self, entry: Entry) -> Result<()> {
+        match self.of_base(&entry.path) {
+            OfBase::Unknown => Ok(()),
+            OfBase::Standard => (self.each)(folder(&entry.path)),
+            OfBase::Not => (self.each)(entry),
+        }
+    }
+
+    fn of_base(&self, path: &[u8]) -> OfBase {
+        let is_one = |folders: &[&str]| folders.iter().any(|folder| folder.as_bytes() == path);
+        if self.files.is_scratch || self.files.is_windows {
+            OfBase::Not
+        } else if is_one(&UNKNOWN) {
+            OfBase::Unknown
+        } else if is_one(&STANDARD) {
+            OfBase::Standard
+        } else {
+            OfBase::Not
+        }
     }
 
     fn folder_entry(&self, path: Vec<u8>, from: &Path, metadata: &Metadata) -> Result<Entry> {

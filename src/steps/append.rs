@@ -107,6 +107,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     if !request.allow_foreign_binaries {
         layers::check_programs(request, &base, &made)?;
     }
+    base.warnings.extend(layers::through_links(request, &base, &made));
     entrypoint::check_given(request, &base, &made)?;
     let inherited = Inherited::new(&route, &base)?;
     let early = inherited::certain(&route);

@@ -4,7 +4,7 @@
 //! destination most likely lacks it, it is sent while it is made, and named at the end; where it most likely is, it is
 //! made for its digest alone.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -393,6 +393,23 @@ pub fn check_programs(request: &Request, base: &Base, layers: &[Layer]) -> Resul
         }
     }
     Ok(())
+}
+
+/// A word on each link of most bases that files of the layers go through: on those, a folder with these files alone takes
+/// its place, wherever layers are unpacked beside each other.
+pub fn through_links(request: &Request, base: &Base, layers: &[Layer]) -> Vec<String> {
+    let mut links = BTreeSet::new();
+    for image in base.images.iter().filter(|image| request.base.is_some() && image.platform.os != "windows") {
+        for layer in of(layers, image).into_iter().filter(|layer| layer.number.is_some()) {
+            links.extend(&layer.made.findings.links);
+        }
+    }
+    let word = |(link, target)| {
+        format!(
+            "files go to /{link}, which in most bases is a link to /{target}: there, engines put a folder with these files alone in its place; write /{target}"
+        )
+    };
+    links.into_iter().map(word).collect()
 }
 
 /// All that is to be sent and was made here.

@@ -4,6 +4,7 @@ mod config;
 mod entrypoint;
 mod examples;
 mod fidelity;
+mod folders;
 mod guards;
 mod images;
 mod large;

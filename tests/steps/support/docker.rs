@@ -29,6 +29,13 @@ pub fn docker() -> Option<&'static Docker> {
     engine
 }
 
+/// An engine of our own that unpacks a layer onto a copy of those below, as some of its drivers do, and not beside them.
+pub fn copying_docker() -> Option<&'static Docker> {
+    static DOCKER: OnceLock<Option<Docker>> = OnceLock::new();
+    let begin = || is_here("docker").then(|| start("vfs")).flatten();
+    DOCKER.get_or_init(begin).as_ref()
+}
+
 fn find() -> Option<Docker> {
     if !is_here("docker") {
         return None;
@@ -37,14 +44,15 @@ fn find() -> Option<Docker> {
     if running.answers() {
         return Some(running);
     }
-    start()
+    start("")
 }
 
 /// Runs an engine until its stdin ends, and takes everything away that it has made.
 const ENGINE: &str = r#"
-    group=$1 sockets=$2 data=$3
+    group=$1 driver=$2 sockets=$3 data=$4
     exec 3<&0
     dockerd --host "unix://$sockets/docker.sock" --group "$group" --config-file "$sockets/daemon.json" \
+        ${driver:+--storage-driver "$driver"} \
         --data-root "$data" --exec-root "$sockets/exec" --pidfile "$sockets/pid" \
         --bridge none --iptables=false --ip-forward=false >"$sockets/log" 2>&1 3<&- &
     engine=$!
@@ -54,17 +62,18 @@ const ENGINE: &str = r#"
 "#;
 
 /// An engine that touches nothing outside its folders: no bridge, no firewall rules, the user's settings not read.
-fn start() -> Option<Docker> {
+/// Its storage driver is the usual one where none is named.
+fn start(driver: &str) -> Option<Docker> {
     let mut words = as_root()?;
     // Sockets have short paths.
-    let sockets = std::env::temp_dir().join(format!("imgstep-docker-{}", std::process::id()));
-    let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("docker-{}", std::process::id()));
+    let sockets = std::env::temp_dir().join(format!("imgstep-docker-{}{driver}", std::process::id()));
+    let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("docker-{}{driver}", std::process::id()));
     fs::create_dir_all(&sockets).unwrap();
     fs::create_dir_all(&data).unwrap();
     fs::write(sockets.join("daemon.json"), "{}").unwrap();
     let path = format!("PATH={}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let group = String::from_utf8(Command::new("id").arg("-g").output().unwrap().stdout).unwrap();
-    words.extend(["env", &path, "sh", "-c", ENGINE, "sh", group.trim()].map(str::to_owned));
+    words.extend(["env", &path, "sh", "-c", ENGINE, "sh", group.trim(), driver].map(str::to_owned));
     let mut engine = Command::new(&words[0])
         .args(&words[1..])
         .args([&sockets, &data])
