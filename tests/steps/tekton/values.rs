@@ -22,8 +22,8 @@ const NEEDED: [(&str, &str); 5] = [
     ("mutate", r#"{"image": "src.example/a:1", "to": ["dst.example/a:1"], "entrypoint": "--to=evil.example/x"}"#),
     ("tag", r#"{"image": "src.example/a:1", "tags": ["v1"]}"#),
 ];
-/// What random words are put together of.
-const PIECES: [&str; 34] = [
+/// What random words are put together of; a param that does not exist (`$(params.x)`) Tekton refuses by itself.
+const PIECES: [&str; 30] = [
     "a",
     "v1",
     "7",
@@ -52,13 +52,14 @@ const PIECES: [&str; 34] = [
     ")",
     "$(context.taskRun.uid)",
     "$(context.taskRun.name)",
-    "$(params.quiet)",
-    "$(params.x)",
-    "$(workspaces.credentials.path)",
-    "$(credentials.path)",
     "$(HOME)",
     "$(IMGSTEP_ENTRYPOINT)",
 ];
+/// Further ones that only a Task has.
+const OF_TASKS: [&str; 3] = ["$(params.quiet)", "$(workspaces.credentials.path)", "$(credentials.path)"];
+
+/// How many random words each array of a Task is given.
+const OF_TASK: usize = 1000;
 
 /// Every option of a step in every way to write it, what ends options, and random words.
 fn hostile(step: &str, random_words: usize) -> Vec<String> {
@@ -95,9 +96,10 @@ fn hostile(step: &str, random_words: usize) -> Vec<String> {
         state ^= state << 17;
         usize::try_from(state >> 33).unwrap() % below
     };
+    let pieces = if random_words == OF_TASK { [&PIECES[..], &OF_TASKS[..]].concat() } else { PIECES.to_vec() };
     for _ in 0..random_words {
-        let pieces = random(6);
-        words.push((0..pieces).map(|_| PIECES[random(PIECES.len())]).collect());
+        let count = random(6);
+        words.push((0..count).map(|_| pieces[random(pieces.len())]).collect());
     }
     words
 }
@@ -175,7 +177,7 @@ fn an_element_of_an_array_is_a_value_or_the_step_is_refused() {
                 params[&array] = json!(["plain"]);
                 runs.push(run(kind, step, &params));
                 // The arguments of a StepAction are those of the Task, but for paths.
-                let elements = hostile(step, if kind == "task" { 1000 } else { 50 });
+                let elements = hostile(step, if kind == "task" { OF_TASK } else { 50 });
                 let count = elements.len();
                 params[&array] = json!(elements);
                 runs.push(run(kind, step, &params));
