@@ -469,7 +469,13 @@ fn tamper(head: &mut Head, body: &mut Body, actions: &[Action]) -> io::Result<Ta
     for action in actions {
         match action {
             Action::LoseAnswer => return Err(io::ErrorKind::ConnectionAborted.into()),
-            Action::AnswerStatus(status) => head.first = format!("HTTP/1.1 {status} Answer"),
+            Action::AnswerStatus(status) => {
+                head.first = format!("HTTP/1.1 {status} Answer");
+                // A 204 says no length, but what it becomes would go on until the connection is closed.
+                if *body == Body::None && head.header("content-length").is_none() {
+                    head.set("Content-Length", "0");
+                }
+            }
             Action::Shorten(limit) => {
                 if let Body::Length(length) = body
                     && limit < length
