@@ -283,10 +283,16 @@ fn of_file(action: &str, path: &Path, source: &std::io::Error) -> String {
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Text from a registry, made safe for a terminal and for a CI log: control characters are escaped, so that it can
-/// neither move a cursor nor speak a workflow command on a line of its own, the commands that GitHub's runner and Azure's
-/// agent read anywhere in a line are broken, and it is cut after `limit` characters.
+/// Text from a registry, made safe for a terminal and for a CI log: our own logins are masked, should it hold them, and it
+/// is [`escaped`].
 pub fn printable(text: &str, limit: usize) -> String {
+    escaped(&crate::mask::masked(text), limit)
+}
+
+/// Control characters are escaped, so that a text can neither move a cursor nor speak a workflow command on a line of its
+/// own; the commands that GitHub's runner, Azure's agent and TeamCity read anywhere in a line are broken; and it is cut
+/// after `limit` characters.
+pub fn escaped(text: &str, limit: usize) -> String {
     let mut out = String::new();
     for (count, character) in text.chars().enumerate() {
         if count == limit {
@@ -299,13 +305,43 @@ pub fn printable(text: &str, limit: usize) -> String {
             out.push(character);
         }
     }
-    out.replace("##[", "# #[").replace("##vso[", "# #vso[")
+    without_commands(out)
 }
 
-/// Control characters, line separators and the characters that turn the direction of text.
-fn is_unsafe_to_print(character: char) -> bool {
+/// `##[command]`, `##vso[command]` and `##teamcity[command]` count anywhere in a line.
+fn without_commands(text: String) -> String {
+    if !text.contains("##") {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut characters = text.chars().peekable();
+    let mut before = None;
+    while let Some(character) = characters.next() {
+        let begins = characters.peek().is_some_and(|next| next.is_alphanumeric() || *next == '[');
+        if character == '#' && before == Some('#') && begins {
+            out.push(' ');
+        }
+        out.push(character);
+        before = Some(character);
+    }
+    out
+}
+
+/// Control characters, line separators, and what turns the direction of text or can't be seen.
+pub fn is_unsafe_to_print(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 #[cfg(test)]
@@ -342,6 +378,9 @@ mod tests {
         assert_eq!(printable("a\u{1b}[2Jb\u{202e}c", 100), "a\\u{1b}[2Jb\\u{202e}c");
         assert_eq!(printable("a ##vso[task.complete]b", 100), "a # #vso[task.complete]b");
         assert_eq!(printable("###[error]", 100), "## #[error]");
+        assert_eq!(printable("a ##teamcity[buildStatus]", 100), "a # #teamcity[buildStatus]");
+        assert_eq!(printable("## Heading, #1, ##", 100), "## Heading, #1, ##");
+        assert_eq!(printable("a\u{200b}b\u{ad}c\u{61c}d\u{e0041}", 100), "a\\u{200b}b\\u{ad}c\\u{61c}d\\u{e0041}");
         assert_eq!(printable("abcdef", 3), "abc…");
         assert_eq!(printable("café ✓", 100), "café ✓");
     }

@@ -17,6 +17,7 @@ pub mod error;
 pub mod fuzzing;
 pub mod image;
 pub mod layer;
+mod mask;
 pub mod registry;
 pub mod report;
 pub mod serve;

@@ -37,6 +37,7 @@ pub use self::places::{Environment, Sources};
 use self::scope::Target;
 pub use self::secret::Secret;
 use crate::error::Error;
+use crate::mask;
 
 /// What a registry is to be told about who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,6 +60,19 @@ pub enum Login {
     },
     /// A bearer token that is sent to the registry as it is.
     RegistryToken(Secret),
+}
+
+impl Login {
+    /// Keeps it out of whatever is printed from now on.
+    pub fn conceal(&self) {
+        match self {
+            Self::Anonymous => {}
+            Self::Basic { username, password: secret } | Self::IdentityToken { username, token: secret } => {
+                mask::conceal(username, secret.expose());
+            }
+            Self::RegistryToken(token) => mask::conceal("", token.expose()),
+        }
+    }
 }
 
 /// All credentials that this process has. Cheap to clone.

@@ -148,6 +148,7 @@ impl Repository {
             .or(answer.access_token)
             .filter(|token| !token.is_empty())
             .ok_or_else(|| bad("the answer holds no token"))?;
+        crate::mask::conceal_token(&text);
         let mut header =
             HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| bad("the token can't stand in a header"))?;
         header.set_sensitive(true);

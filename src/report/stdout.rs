@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::console::Console;
 use super::outcome::Outcome;
 use super::values;
-use crate::error::Error;
+use crate::error::{Error, is_unsafe_to_print};
 
 /// A step that is ended from outside waits no longer for whoever reads what it has printed so far.
 const LAST_WAIT: Duration = Duration::from_millis(500);
@@ -57,9 +57,21 @@ pub fn json(value: &impl serde::Serialize) -> Result<String, Error> {
 }
 
 /// JSON as a line in which no reader of logs finds `##[command]` or `##vso[command]`, which count anywhere. A `#` stands
-/// between quotes always, where JSON has another way to write it.
+/// between quotes always, where JSON has another way to write it; so do characters that no terminal shows as what they are.
 pub(super) fn line(json: &str) -> String {
-    json.replace("##", "#\\u0023") + "\n"
+    let json = json.replace("##", "#\\u0023");
+    let mut out = String::with_capacity(json.len() + 1);
+    for character in json.chars() {
+        if is_unsafe_to_print(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    out.push('\n');
+    out
 }
 
 /// Writes `bytes` to stdout, whatever they are; a closed pipe is no error.

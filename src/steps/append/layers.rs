@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::base::{Base, BaseImage};
 use super::build::Built;
 use super::{Request, likely};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result, escaped, printable};
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
 use crate::layer::make::{Made, Making, Origin, Recipe, Source};
@@ -194,7 +194,7 @@ fn source_of(spec: &LayerSpec, request: &Request, windows: bool) -> Result<(Sour
     let is_folder = metadata(spec)?.is_dir();
     let path = walk::destination(spec, is_folder);
     let kind = if is_folder { "folder" } else { "file" };
-    let title = printable(&format!("{kind} at /{}", String::from_utf8_lossy(&path)), 300);
+    let title = escaped(&format!("{kind} at /{}", String::from_utf8_lossy(&path)), 300);
     let files = Files {
         spec: spec.clone(),
         exclude: request.exclude.clone(),
@@ -226,7 +226,7 @@ pub fn metadata(spec: &LayerSpec) -> Result<Metadata> {
 
 fn listed(paths: &[String]) -> String {
     let paths: Vec<String> = paths.iter().map(|path| format!("/{path}")).collect();
-    printable(&paths.join(" "), 300)
+    escaped(&paths.join(" "), 300)
 }
 
 async fn make_one(route: &Route<'_>, plan: Plan, begun: Begun) -> Result<Layer> {
