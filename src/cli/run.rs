@@ -25,6 +25,7 @@ use crate::error::{Error, ExitStatus, Result, Signal};
 use crate::image::platform::Platform;
 use crate::image::reference::{Reference, is_tag};
 use crate::registry::client::{Client, Options};
+use crate::registry::hints::Hints;
 use crate::registry::tls::Trust;
 use crate::report::ci::{self, Ci};
 use crate::report::inspection::Inspection;
@@ -378,6 +379,10 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
         let console = console.clone();
         Some(Arc::new(move |text: &str| console.warn(text)) as crate::registry::client::Trace)
     };
+    let notice = {
+        let console = console.clone();
+        Some(Arc::new(move |text: &str| console.note(text)) as crate::registry::client::Trace)
+    };
     let trust = Trust { directories: paths(&common.ca_dir), files: paths(&common.ca_file) };
     // What is wrong with these is said now, not at the first host that speaks TLS.
     trust.check()?;
@@ -389,6 +394,8 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
         manifest_limit: common.max_manifest_size,
         trace,
         warn,
+        notice,
+        hints: if tekton::is_here() { Hints::Tekton } else { Hints::Shell },
     });
     let general = paths(&common.auth_dir);
     let of_source = paths(&common.source_auth_dir);

@@ -14,7 +14,7 @@ use super::http::Load;
 use super::ranges::{Ahead, Next, Pace};
 use super::repository::{Call, Repository, Room};
 use super::retry::{Budget, Failure};
-use super::transport::Answer;
+use super::transport::{self, Answer, Outgoing};
 use crate::error::Error;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
@@ -62,7 +62,7 @@ impl Repository {
     /// An answer other than "there" and "not there".
     pub async fn head_blob(&self, digest: &Digest, room: Room) -> Result<Option<BlobPresence>, Error> {
         let question = Question { method: Method::HEAD, digest, range: (0, None), load: Load::Light, room };
-        let answer = self.ask_blob(question, None, &self.budget()).await?;
+        let answer = self.ask_blob(question, &self.budget()).await?;
         match answer.status().as_u16() {
             200 => {
                 let size = answer.header(CONTENT_LENGTH).and_then(|size| size.parse().ok());
@@ -75,8 +75,8 @@ impl Repository {
         }
     }
 
-    /// Begins to read a blob at byte `offset`. A foreign layer that the registry lacks is read from its URLs, without
-    /// credentials: whatever they answer must have the digest.
+    /// Begins to read a blob at byte `offset`. A foreign layer that the registry lacks is read from its URLs, over TLS and
+    /// without credentials: whatever they answer must have the digest. (Who does not want foreign layers opens none.)
     ///
     /// # Errors
     /// The blob is not there, or can't be had.
@@ -85,8 +85,9 @@ impl Repository {
         reader.size = blob.size;
         let Err(error) = reader.open().await else { return Ok(reader) };
         let is_missing = matches!(&error, Error::Registry(error) if error.status == 404);
-        for url in blob.urls.iter().take(URLS_TRIED).filter(|_| is_missing) {
-            reader.elsewhere = url.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"));
+        // A manifest is not ours: whatever it names is asked for only where that was wished, which is of foreign layers.
+        for url in blob.urls.iter().take(URLS_TRIED).filter(|_| is_missing && blob.is_foreign()) {
+            reader.elsewhere = url.parse().ok().filter(may_be_asked);
             if reader.elsewhere.is_some() && reader.open().await.is_ok() {
                 return Ok(reader);
             }
@@ -94,24 +95,21 @@ impl Repository {
         if !is_missing {
             return Err(error);
         }
-        Err(advised(error, "its manifest is there and this blob is not: the source is damaged, or was copied in part"))
+        let advice = if blob.is_foreign() {
+            "it is a foreign layer, and none of its addresses gave it: they are asked over https alone"
+        } else {
+            "its manifest is there and this blob is not: the source is damaged, or was copied in part"
+        };
+        Err(advised(error, advice))
     }
 
-    /// Asks for a blob here, or `elsewhere`.
-    async fn ask_blob(&self, question: Question<'_>, elsewhere: Option<Url>, budget: &Budget) -> Result<Answer, Error> {
-        let Question { method, digest, range: (offset, until), load, room } = question;
-        let url = match elsewhere {
-            Some(url) => url,
-            None => self.url(&format!("blobs/{digest}")).await?,
-        };
-        let end = until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
-        let range: Option<(HeaderName, HeaderValue)> = (offset > 0 || until.is_some())
-            .then(|| HeaderValue::from_str(&format!("bytes={offset}-{end}")).ok().map(|range| (RANGE, range)))
-            .flatten();
+    async fn ask_blob(&self, question: Question<'_>, budget: &Budget) -> Result<Answer, Error> {
+        let Question { method, digest, range, load, room } = question;
+        let range = range_header(range);
         let call = Call {
             operation: format!("{method} blob {}", digest.short()),
             method,
-            url,
+            url: self.url(&format!("blobs/{digest}")).await?,
             headers: range.as_slice(),
             body: None,
             load,
@@ -120,6 +118,40 @@ impl Repository {
         };
         self.call_within(call, budget).await
     }
+
+    /// Asks for bytes at an address that a manifest named: nobody is told who we are, not even our own registry.
+    async fn ask_elsewhere(&self, url: Url, range: Range, load: Load, budget: &Budget) -> Result<Answer, Error> {
+        let headers = range_header(range).into_iter().collect();
+        let outgoing = Outgoing { headers, load, ..Outgoing::question(url) };
+        loop {
+            let failure = match transport::send(&self.client, &outgoing, None).await {
+                Ok(answer) if transport::is_temporary(answer.status()) => Failure::Status(answer.status().as_u16()),
+                Err(error) if error.is_network() => Failure::Unanswered(error.silence()),
+                result => return result,
+            };
+            let Some(wait) = budget.fail(failure) else {
+                return Err(Error::Network {
+                    operation: format!("GET {}", super::location::redacted(&outgoing.url)),
+                    reason: "the address of a foreign layer gives no answer".to_owned(),
+                });
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// Whether an address that a manifest names may be asked at all. Plain HTTP may not: it would reach services of this
+/// machine and of its network that trust whoever can speak to them, and TLS proves that a host is what its name says.
+fn may_be_asked(url: &Url) -> bool {
+    url.scheme() == "https" && url.host_str().is_some() && url.username().is_empty() && url.password().is_none()
+}
+
+fn range_header((offset, until): Range) -> Option<(HeaderName, HeaderValue)> {
+    if offset == 0 && until.is_none() {
+        return None;
+    }
+    let end = until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
+    HeaderValue::from_str(&format!("bytes={offset}-{end}")).ok().map(|range| (RANGE, range))
 }
 
 /// What is asked of a blob, and how.
@@ -184,13 +216,14 @@ impl BlobReader {
 
     async fn open(&mut self) -> Result<(), Error> {
         // A redirect's target may live for minutes only: each try begins at the registry again.
-        let load = match self.reading.afresh {
-            true => Load::Afresh,
-            false => Load::of_answer(self.size.saturating_sub(self.offset)),
-        };
+        let load =
+            if self.reading.afresh { Load::Afresh } else { Load::of_answer(self.size.saturating_sub(self.offset)) };
         let range = (self.offset, self.until);
         let question = Question { method: Method::GET, digest: &self.digest, range, load, room: Room::Held };
-        let answer = self.repository.ask_blob(question, self.elsewhere.clone(), &self.reading.budget).await?;
+        let answer = match self.elsewhere.clone() {
+            Some(url) => self.repository.ask_elsewhere(url, range, load, &self.reading.budget).await?,
+            None => self.repository.ask_blob(question, &self.reading.budget).await?,
+        };
         self.skip = match answer.status().as_u16() {
             206 if starts_at(&answer, self.offset) => 0,
             200 => self.offset,
@@ -315,6 +348,8 @@ impl BlobReader {
         let Some(wait) = self.reading.budget.fail(Failure::Unanswered(error.silence())) else {
             return Err(self.repository.unanswered(error, &format!("GET blob {}", self.digest.short())));
         };
+        let repository = &self.repository;
+        repository.client.tell_retry(&repository.host, self.reading.budget.failures(), &repository.broke(&error));
         tokio::time::sleep(wait).await;
         Ok(())
     }

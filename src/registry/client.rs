@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
+use super::hints::Hints;
 use super::host::{Host, is_loopback};
-use super::http::{Http, Load};
+use super::http::{Http, Load, Reach};
 use super::pace::Flow;
 use super::repository::Repository;
 use super::tls::{self, Trust, Verification};
@@ -38,6 +39,10 @@ pub struct Options {
     pub manifest_limit: u64,
     /// Told of every request.
     pub trace: Option<Trace>,
+    /// Told what is tried again.
+    pub notice: Option<Trace>,
+    /// Whose words advice is given in.
+    pub hints: Hints,
     /// Told of what is odd and was got over.
     pub warn: Option<Trace>,
 }
@@ -134,24 +139,34 @@ impl Client {
     pub(super) fn http(&self, url: &Url) -> Result<&Http, Error> {
         let insecure = self.is_insecure(url);
         if url.scheme() == "http" && is_loopback(url) {
-            return initialized(&self.inner.loopback, || Ok(Http::new(tls::no_trust()?, false, STALL_TIMEOUT)));
+            return initialized(&self.inner.loopback, || {
+                Ok(Http::new(tls::no_trust()?, Reach::Loopback, STALL_TIMEOUT))
+            });
         }
         if url.scheme() == "http" && !insecure {
             return Err(Error::Protocol {
                 operation: super::location::redacted(url),
                 reason: format!(
-                    "plain HTTP is used for loopback hosts only; --insecure-registry {} permits it for this one",
-                    url.host_str().unwrap_or_default()
+                    "plain HTTP is used for loopback hosts only; {}",
+                    self.inner.options.hints.insecure(url.host_str().unwrap_or_default())
                 ),
             });
         }
         if insecure {
             return initialized(&self.inner.unverified, || {
-                Ok(Http::new(tls::client_config(&self.inner.options.trust, Verification::None)?, true, STALL_TIMEOUT))
+                Ok(Http::new(
+                    tls::client_config(&self.inner.options.trust, Verification::None)?,
+                    Reach::Anywhere,
+                    STALL_TIMEOUT,
+                ))
             });
         }
         initialized(&self.inner.verified, || {
-            Ok(Http::new(tls::client_config(&self.inner.options.trust, Verification::Full)?, true, STALL_TIMEOUT))
+            Ok(Http::new(
+                tls::client_config(&self.inner.options.trust, Verification::Full)?,
+                Reach::Anywhere,
+                STALL_TIMEOUT,
+            ))
         })
     }
 
@@ -171,6 +186,15 @@ impl Client {
     pub(super) fn trace(&self, line: impl FnOnce() -> String) {
         if let Some(trace) = &self.inner.options.trace {
             trace(&line());
+        }
+    }
+
+    /// Says that something is tried again, from the second try on: a step that is silent for long looks dead. What many
+    /// requests to one host meet at once is said once.
+    pub(super) fn tell_retry(&self, host: &Host, failures: u32, why: &str) {
+        let Options { retries, notice: Some(notice), .. } = &self.inner.options else { return };
+        if failures >= 2 && host.may_tell() {
+            notice(&format!("{why}, trying again ({failures} of {retries})"));
         }
     }
 
@@ -252,6 +276,8 @@ mod tests {
             manifest_limit: 1,
             trace: None,
             warn: None,
+            notice: None,
+            hints: Hints::Shell,
         });
         let pause = |host: &str, seconds| client.pause(&client.host(host), Some(Duration::from_secs(seconds)));
         assert!(!pause("a", 301), "one that is too long");

@@ -85,7 +85,14 @@ impl RegistryError {
 
     /// Whether a later try may be answered otherwise (429, 5xx, 408).
     pub fn is_temporary(&self) -> bool {
-        matches!(self.status, 408 | 425 | 429 | 500 | 502 | 503 | 504) || self.has_code("TOOMANYREQUESTS")
+        (matches!(self.status, 408 | 425 | 429 | 500 | 502 | 503 | 504) && !self.is_of_urls())
+            || self.has_code("TOOMANYREQUESTS")
+    }
+
+    /// Whether the registry refuses the addresses of foreign layers, which distribution calls an error of its own.
+    fn is_of_urls(&self) -> bool {
+        self.status == 500
+            && self.details.iter().any(|detail| detail.message.to_ascii_lowercase().contains("invalid url on layer"))
     }
 
     /// The exit status that this answer ends the process with.
@@ -104,6 +111,14 @@ impl RegistryError {
 
     fn general_advice(&self) -> Option<&'static str> {
         match self.status {
+            500 if self.is_of_urls() => Some(
+                "the image has foreign layers, and the registry takes no manifest that names their addresses (`urls`): whoever \
+                 runs it can allow them (distribution: `validation.manifests.urls.allow`)",
+            ),
+            407 => Some(
+                "a proxy wants a user, or refuses the one it was given: write http://USER:PASSWORD@PROXY in HTTP_PROXY, or \
+                 put the registry into NO_PROXY",
+            ),
             401 => {
                 Some("log in to this registry (docker login), or name the folder of your config.json with --auth-dir")
             }
@@ -179,6 +194,22 @@ mod tests {
         assert_eq!(details, [Detail { code: "DENIED".to_owned(), message: "no\\n::error::x ({\"a\":1})".to_owned() }]);
         assert!(parse_details(b"<html>502</html>").is_empty());
         assert_eq!(parse_details(b"gateway\ntimeout")[0].message, "gateway timeout");
+    }
+
+    #[test]
+    fn refused_addresses_of_layers_do_not_pass() {
+        let mut error = RegistryError {
+            operation: "PUT manifest v1 of r.example/app".to_owned(),
+            host: "r.example".to_owned(),
+            status: 500,
+            details: parse_details(br#"{"errors":[{"code":"UNKNOWN","message":"x","detail":"invalid URL on layer"}]}"#),
+            may_pass: false,
+            advice: None,
+        };
+        assert_eq!(error.exit_status(), ExitStatus::Failed);
+        assert!(error.to_string().contains("validation.manifests.urls.allow"), "{error}");
+        error.details.clear();
+        assert_eq!(error.exit_status(), ExitStatus::Temporary);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Host {
     challenge: Mutex<Option<Challenge>>,
     /// Tokens by login and scope.
     pub(super) tokens: Mutex<HashMap<TokenKey, TokenSlot>>,
+    /// When something was last told of it while it fails.
+    told: Mutex<Option<Instant>>,
     /// What a mount from the destination repository itself was seen to say.
     self_mount: Mutex<SelfMount>,
     /// It has answered something.
@@ -97,6 +99,7 @@ impl Host {
             pause_until: Mutex::new(None),
             challenge: Mutex::new(None),
             tokens: Mutex::new(HashMap::new()),
+            told: Mutex::new(None),
             self_mount: Mutex::new(SelfMount::Unknown),
             has_answered: AtomicBool::new(false),
             chunk_size: AtomicU64::new(0),
@@ -171,6 +174,16 @@ impl Host {
         self.has_answered.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it was long enough ago that something was told of it; it counts as told then.
+    pub(super) fn may_tell(&self) -> bool {
+        let mut told = locked(&self.told);
+        if told.is_some_and(|told| told.elapsed() < TELLING_PERIOD) {
+            return false;
+        }
+        *told = Some(Instant::now());
+        true
+    }
+
     pub(super) fn challenge(&self) -> Option<Challenge> {
         locked(&self.challenge).clone()
     }
@@ -213,6 +226,8 @@ impl Host {
     }
 }
 
+/// The least time between two lines about one host's failures.
+const TELLING_PERIOD: Duration = Duration::from_millis(500);
 /// The first chunk size that is tried after a 413 (what Cloudflare's 100 MB limit lets through).
 const LARGEST_CHUNK: u64 = 64 * 1024 * 1024;
 /// No chunk but the last is smaller: each costs a round trip. (Amazon's registry wants 5 MiB; it also says so.)

@@ -19,13 +19,15 @@ use hyper::body::{Frame, Incoming};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use tokio::sync::oneshot;
 use tower_service::Service;
+
+use super::proxy::{Proxy, Tunnel};
+use super::resolver::Resolver;
 
 /// Connecting takes no longer, TLS and a proxy included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -91,6 +93,15 @@ pub fn stream_body(pieces: impl TryStream<Ok = Bytes, Error = std::io::Error> + 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
 
+/// Where a client may connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// To this machine alone, whatever names say, and by no proxy.
+    Loopback,
+    /// Anywhere, by the proxies of the environment (`HTTPS_PROXY` and the like).
+    Anywhere,
+}
+
 /// An HTTP client with one kind of trust.
 pub struct Http {
     /// One request at a time on each connection, HTTP/1.1: heavy requests to servers that speak HTTP/2.
@@ -103,10 +114,10 @@ pub struct Http {
 }
 
 impl Http {
-    /// A client that trusts as `tls` says, and takes the proxies of the environment (`HTTPS_PROXY` and the like) if it
-    /// is to be `proxied`. What it sent and could not be acknowledged for `stall_timeout` ends a connection.
-    pub fn new(tls: ClientConfig, proxied: bool, stall_timeout: Duration) -> Self {
-        let mut tcp = HttpConnector::new();
+    /// A client that trusts as `tls` says. What it sent and could not be acknowledged for `stall_timeout` ends a
+    /// connection.
+    pub fn new(tls: ClientConfig, reach: Reach, stall_timeout: Duration) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(reach == Reach::Loopback));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(15)));
@@ -121,7 +132,7 @@ impl Http {
             tcp,
             tls: Arc::new(tls),
             offering: None,
-            proxies: proxied.then(|| Arc::new(Matcher::from_env())),
+            proxies: (reach == Reach::Anywhere).then(|| Arc::new(Matcher::from_env())),
             hosts: Arc::default(),
         };
         let sharing = Connector { offering: Some(Arc::new(offering)), ..connector.clone() };
@@ -214,7 +225,7 @@ struct Place {
 /// What a pool gets its connections from.
 #[derive(Clone)]
 struct Connector {
-    tcp: HttpConnector,
+    tcp: HttpConnector<Resolver>,
     tls: Arc<ClientConfig>,
     /// The same, offering HTTP/2: of the pool that shares connections.
     offering: Option<Arc<ClientConfig>>,
@@ -287,17 +298,17 @@ impl Connector {
     fn connect_with(&self, uri: Uri, tls: &Arc<ClientConfig>) -> Connecting {
         let tls = Arc::clone(tls);
         let mut direct = HttpsConnector::from((self.tcp.clone(), Arc::clone(&tls)));
-        let connecting: Connecting = match self.proxy_of(&uri) {
+        let connecting: Connecting = match self.proxy_of(&uri).map(|found| Proxy::new(&found, &uri)) {
             None => Box::pin(async move { Ok(Stream::new(direct.call(uri).await?, false)) }),
-            Some(proxy) if uri.scheme_str() == Some("https") => {
-                let mut tunnel = Tunnel::new(proxy.uri().clone(), direct);
-                if let Some(login) = proxy.basic_auth() {
-                    tunnel = tunnel.with_auth(login.clone());
-                }
-                let mut through = HttpsConnector::from((tunnel, tls));
+            Some(Err(refusal)) => Box::pin(async move { Err(refusal.into()) }),
+            Some(Ok(proxy)) if uri.scheme_str() == Some("https") => {
+                let mut through = HttpsConnector::from((Tunnel::new(proxy, direct), tls));
                 Box::pin(async move { Ok(Stream::new(through.call(uri).await?, false)) })
             }
-            Some(proxy) => Box::pin(async move { Ok(Stream::new(direct.call(proxy.uri().clone()).await?, true)) }),
+            Some(Ok(proxy)) => Box::pin(async move {
+                let connecting = direct.call(proxy.address());
+                Ok(Stream::new(proxy.reached(connecting, &uri).await?, true))
+            }),
         };
         Box::pin(async move {
             match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {

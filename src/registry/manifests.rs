@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 
-use super::error::parse_details;
+use super::error::{advised, parse_details};
 use super::http::Load;
 use super::repository::{Call, Repository, Room};
 use super::retry::{self, Budget};
@@ -226,6 +226,9 @@ impl Repository {
             Ok(answer) => answer,
             Err(error) => return self.settle(reference, manifest, error).await,
         };
+        if answer.status() == 415 {
+            return Err(advised(self.error(answer, &operation).await, &not_taken(&manifest.media_type)));
+        }
         if !answer.status().is_success() {
             return Err(self.error(answer, &operation).await);
         }
@@ -310,6 +313,18 @@ fn answered(content_type: &str, size: usize) -> String {
         (none, _) if none.is_empty() => format!("{size} bytes"),
         (said, _) => format!("{}, {size} bytes", printable(&said, 120)),
     }
+}
+
+/// What to do where a registry takes no manifest of this type.
+fn not_taken(media_type: &str) -> String {
+    let shown = crate::error::printable(media_type, 120);
+    if media_type.starts_with("application/vnd.docker.") {
+        return format!(
+            "it was sent as {shown}, a type of Docker's: `imgstep index SOURCE --to DESTINATION --format oci` writes an index \
+             of OCI's types, and zot takes Docker's with `\"compat\": [\"docker2s2\"]` under `http` in its config"
+        );
+    }
+    format!("it was sent as {shown}, which this registry does not take")
 }
 
 /// The digest that an answer says it is about; one that we can't verify is no help and no harm.

@@ -73,6 +73,7 @@ impl Client {
         access: Access,
         mount_from: Option<String>,
     ) -> Repository {
+        login.conceal();
         Repository {
             client: self.clone(),
             host: self.host(reference.api_host()),
@@ -130,10 +131,10 @@ impl Repository {
             Login::Anonymous => format!("no login for {} was found ({})", self.inner.registry, self.inner.places),
             _ => format!("the login that was found for {} was refused ({})", self.name(), self.inner.places),
         };
-        format!(
-            "{login}; run `docker login {}`, or name the folder of a config.json with --auth-dir",
-            self.inner.registry
-        )
+        match self.client.options().hints.login(&self.inner.registry) {
+            Some(advice) => format!("{login}; {advice}"),
+            None => login,
+        }
     }
 
     /// The base address of the host, `scheme://host/`.
@@ -362,17 +363,21 @@ impl Repository {
                     }
                 }
                 Ok(answer) if transport::is_temporary(answer.status()) => {
-                    let asked = retry::retry_after(answer.headers());
-                    let wait = budget.fail(Failure::Status(answer.status().as_u16()));
-                    let Some(wait) = wait.filter(|_| self.client.pause(&self.host, asked)) else {
-                        return Err(self.error(answer, &call.operation).await);
-                    };
-                    answer.discard().await;
+                    let (status, asked) = (answer.status(), retry::retry_after(answer.headers()));
+                    let error = self.error(answer, &call.operation).await;
+                    // Some call by a server error what they will never take.
+                    let may_pass = matches!(&error, Error::Registry(error) if error.is_temporary());
+                    let wait = budget.fail(Failure::Status(status.as_u16())).filter(|_| may_pass);
+                    let Some(wait) = wait.filter(|_| self.client.pause(&self.host, asked)) else { return Err(error) };
+                    self.client.tell_retry(&self.host, budget.failures(), &self.answered(status));
                     wait.max(asked.unwrap_or_default())
                 }
                 Ok(answer) => return Ok(answer),
                 Err(error) if error.is_network() => match budget.fail(Failure::Unanswered(error.silence())) {
-                    Some(wait) => wait,
+                    Some(wait) => {
+                        self.client.tell_retry(&self.host, budget.failures(), &self.broke(&error));
+                        wait
+                    }
                     None => return Err(self.unanswered(error, &call.operation)),
                 },
                 Err(error) => return Err(error),
@@ -426,6 +431,20 @@ impl Repository {
         match room {
             Room::Wait => self.host.permits(1).await.map(Some),
             Room::Held => Ok(None),
+        }
+    }
+
+    fn answered(&self, status: http::StatusCode) -> String {
+        format!("{} answered {status}", self.host.authority())
+    }
+
+    /// What an error of the network says, for a line of a log.
+    pub(super) fn broke(&self, error: &Error) -> String {
+        let host = self.host.authority();
+        match error {
+            Error::Network { reason, .. } | Error::Silence { reason, .. } if reason.contains(host) => reason.clone(),
+            Error::Network { reason, .. } | Error::Silence { reason, .. } => format!("{host}: {reason}"),
+            other => other.to_string(),
         }
     }
 

@@ -79,6 +79,11 @@ impl Budget {
         Some(backoff(spent.failures))
     }
 
+    /// How often it failed since there was progress.
+    pub fn failures(&self) -> u32 {
+        self.spent().failures
+    }
+
     /// Of `size` bytes, `done` are: failures before count no more if that is a good deal more than ever. A connection
     /// that breaks again and again, but further on each time, is borne.
     pub fn progress(&self, done: u64, size: u64) {

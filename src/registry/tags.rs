@@ -22,6 +22,14 @@ impl Repository {
     /// # Errors
     /// The registry can't be asked, or its answer is no list.
     pub async fn first_tags(&self, count: usize) -> Result<Vec<String>, Error> {
+        Ok(self.known_tags(count).await?.unwrap_or_default())
+    }
+
+    /// As [`Self::first_tags`]; `None` of a repository that does not exist.
+    ///
+    /// # Errors
+    /// As [`Self::first_tags`].
+    pub async fn known_tags(&self, count: usize) -> Result<Option<Vec<String>>, Error> {
         let operation = "GET tags".to_owned();
         let call = Call {
             method: Method::GET,
@@ -36,7 +44,7 @@ impl Repository {
         let answer = self.call(call).await?;
         if answer.status() == 404 {
             answer.discard().await;
-            return Ok(Vec::new());
+            return Ok(None);
         }
         if answer.status() != 200 {
             return Err(self.error(answer, &operation).await);
@@ -45,6 +53,6 @@ impl Repository {
         let bytes = answer.bytes(self.client.options().manifest_limit, &what).await?;
         let listing: Listing =
             serde_json::from_slice(&bytes).map_err(|error| Error::Malformed { what, reason: error.to_string() })?;
-        Ok(listing.tags.unwrap_or_default().into_iter().filter(|tag| is_tag(tag)).take(count).collect())
+        Ok(Some(listing.tags.unwrap_or_default().into_iter().filter(|tag| is_tag(tag)).take(count).collect()))
     }
 }

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::error::Error;
 use crate::workspace;
@@ -30,20 +32,28 @@ impl Trust {
     /// # Errors
     /// One that can't be read or holds no certificate.
     pub fn check(&self) -> Result<(), Error> {
-        self.add_to(&mut RootCertStore::empty())
+        self.add_to(&mut Roots { store: RootCertStore::empty(), named: Vec::new() })
     }
 
-    fn add_to(&self, store: &mut RootCertStore) -> Result<(), Error> {
+    fn add_to(&self, roots: &mut Roots) -> Result<(), Error> {
         for directory in &self.directories {
-            add_directory(store, directory)?;
+            add_directory(roots, directory)?;
         }
         for file in &self.files {
-            if add_file(store, file)? == 0 {
+            if add_file(roots, file)? == 0 {
                 return Err(Error::Usage(format!("--ca-file {}: there is no PEM certificate in it", file.display())));
             }
         }
         Ok(())
     }
+}
+
+/// Whom a client trusts.
+struct Roots {
+    /// Authorities.
+    store: RootCertStore,
+    /// The certificates of files that the user named: a server may show one of these as its own.
+    named: Vec<CertificateDer<'static>>,
 }
 
 /// How a host's certificate is treated.
@@ -66,7 +76,19 @@ pub fn client_config(trust: &Trust, verification: Verification) -> Result<Client
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Other(format!("TLS can't be set up: {error}")))?;
     let config = match verification {
-        Verification::Full => builder.with_root_certificates(roots(trust)?).with_no_client_auth(),
+        Verification::Full => {
+            let Roots { store, named } = roots(trust)?;
+            if named.is_empty() {
+                return Ok(builder.with_root_certificates(store).with_no_client_auth());
+            }
+            let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
+                .build()
+                .map_err(|error| Error::Other(format!("TLS can't be set up: {error}")))?;
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(NamedVerification { inner, named }))
+                .with_no_client_auth()
+        }
         Verification::None => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(NoVerification(provider)))
@@ -87,18 +109,18 @@ pub fn no_trust() -> Result<ClientConfig, Error> {
         .map_err(|error| Error::Other(format!("TLS can't be set up: {error}")))
 }
 
-fn roots(trust: &Trust) -> Result<RootCertStore, Error> {
-    let mut store = RootCertStore::empty();
+fn roots(trust: &Trust) -> Result<Roots, Error> {
+    let mut roots = Roots { store: RootCertStore::empty(), named: Vec::new() };
     // Errors of single files are passed over: a system's folder holds all kinds of things.
-    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if store.is_empty() {
-        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    roots.store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.store.is_empty() {
+        roots.store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    trust.add_to(&mut store)?;
-    Ok(store)
+    trust.add_to(&mut roots)?;
+    Ok(roots)
 }
 
-fn add_directory(store: &mut RootCertStore, directory: &Path) -> Result<(), Error> {
+fn add_directory(roots: &mut Roots, directory: &Path) -> Result<(), Error> {
     let fail = |error: std::io::Error| Error::Usage(format!("--ca-dir {}: {error}", directory.display()));
     let mut found = 0;
     for entry in std::fs::read_dir(directory).map_err(fail)? {
@@ -106,7 +128,7 @@ fn add_directory(store: &mut RootCertStore, directory: &Path) -> Result<(), Erro
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         // A mounted ConfigMap or Secret shows its files as links beside `..data`; is_file follows them.
         if matches!(extension, "crt" | "pem" | "cer") && path.is_file() {
-            found += add_file(store, &path)?;
+            found += add_file(roots, &path)?;
         }
     }
     if found == 0 {
@@ -118,18 +140,76 @@ fn add_directory(store: &mut RootCertStore, directory: &Path) -> Result<(), Erro
     Ok(())
 }
 
-fn add_file(store: &mut RootCertStore, path: &Path) -> Result<usize, Error> {
+fn add_file(roots: &mut Roots, path: &Path) -> Result<usize, Error> {
     let bytes = workspace::read_linked(path, FILE_LIMIT).map_err(Error::file("read", path))?;
     let mut found = 0;
     for certificate in CertificateDer::pem_slice_iter(&bytes) {
         let added = certificate
             // Its own words would quote the file, which may be no certificate at all but a secret.
             .map_err(|_| "it is not well-formed PEM".to_owned())
-            .and_then(|certificate| store.add(certificate).map_err(|error| error.to_string()));
+            .and_then(|certificate| {
+                roots.store.add(certificate.clone()).map_err(|error| error.to_string())?;
+                roots.named.push(certificate);
+                Ok(())
+            });
         added.map_err(|error| Error::Usage(format!("{}: not a certificate authority: {error}", path.display())))?;
         found += 1;
     }
     Ok(found)
+}
+
+/// Checks as usual, and takes a certificate that is byte for byte one that the user named, although it is marked as an
+/// authority's: `openssl req -x509` makes such, and who trusts it to vouch for others trusts it to be itself.
+#[derive(Debug)]
+struct NamedVerification {
+    inner: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for NamedVerification {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let result = self.inner.verify_server_cert(own, others, name, ocsp, now);
+        match &result {
+            // Whether it is valid now is looked at before what it is for, its name after.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(other)))
+                if format!("{other:?}").contains("CaUsedAsEndEntity")
+                    && self.named.iter().any(|named| named.as_ref() == own.as_ref()) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(own)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            _ => result,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
 }
 
 /// Accepts any certificate; signatures of the handshake are still checked.

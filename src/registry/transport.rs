@@ -16,7 +16,8 @@ use super::error::{RegistryError, parse_details};
 use super::http::{Body, Load, empty_body, was_kept, whole_body};
 use super::location::{redacted, resolve, same_origin};
 use super::pace::Flow;
-use super::{handshake, retry};
+use super::refusal::{error_of, reason_of};
+use super::retry;
 use crate::error::Error;
 
 /// The first byte of an answer to a request without a long body comes no later.
@@ -168,7 +169,7 @@ async fn exchange(
         result = http.send(request, load) => result.map_err(|error| Failure {
             is_untaken: is_untaken(&error),
             was_kept: was_kept(&error),
-            error: failed(operation(), &error),
+            error: error_of(operation(), &error, url, client.options().hints),
         }),
         (reason, waited) = silence => Err(Error::Silence { operation: operation(), reason, waited }.into()),
     };
@@ -179,15 +180,6 @@ async fn exchange(
     };
     client.trace(|| format!("{} → {} ({} ms)", operation(), said(), start.elapsed().as_millis()));
     result
-}
-
-/// The error of an exchange that failed.
-fn failed(operation: String, error: &(dyn std::error::Error + 'static)) -> Error {
-    let reason = reason_of(error);
-    match handshake::trouble(error) {
-        Some(trouble) => Error::Tls { operation, trouble, reason },
-        None => Error::Network { operation, reason },
-    }
 }
 
 /// Why no answer came.
@@ -305,32 +297,6 @@ async fn stall(pulled: &Pulled, length: Option<u64>) -> (String, Duration) {
             return (format!("nothing moved for {} s, {now}{whole} bytes sent", still.as_secs()), still);
         }
     }
-}
-
-/// What a failed exchange says.
-fn reason_of(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = String::new();
-    let mut source = Some(error);
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        // The HTTP library's outer errors say nothing that a user could act upon, and causes repeat each other.
-        let empty = words.is_empty() || words.starts_with("client error (");
-        if !empty && !text.contains(&words) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&words);
-        }
-        source = cause.source();
-    }
-    if text.is_empty() {
-        text = error.to_string();
-    }
-    // OpenSSL's habit for a self-signed certificate, and no other client's complaint.
-    if text.contains("CaUsedAsEndEntity") {
-        text.push_str(" (the registry shows an authority's certificate as its own: it needs one with CA:FALSE)");
-    }
-    crate::error::printable(&text, 300)
 }
 
 /// The next bytes of a body; trailers say nothing to us.

@@ -20,6 +20,11 @@ pub(super) const ROOT: &str = "/tekton";
 /// A start time at its longest: milliseconds, and an offset in place of `Z`.
 const STARTED_AT: (&str, &str) = ("StartedAt", "2006-01-02T15:04:05.000+07:00");
 
+/// Whether this is a step of Tekton's.
+pub fn is_here() -> bool {
+    Path::new(ROOT).is_dir()
+}
+
 /// What a step under Tekton sees of the cluster's logins, for whoever was refused.
 fn logins() -> Option<&'static str> {
     Path::new(ROOT).is_dir().then_some(

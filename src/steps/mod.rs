@@ -7,6 +7,7 @@ pub mod digest;
 pub mod goals;
 pub mod index;
 pub mod inspect;
+mod missing;
 pub mod mutate;
 pub mod platforms;
 pub mod promote;

@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 
+use super::missing;
 use crate::error::{Error, Result, printable};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
@@ -31,11 +32,9 @@ fn asked(reference: &Reference) -> Option<&str> {
     reference.digest().map(Digest::as_str).or(reference.tag())
 }
 
-fn missing(reference: &Reference, store: &Store) -> Error {
+async fn missing(reference: &Reference, store: &Store) -> Error {
     let answer = match store {
-        Store::Registry(repository) => {
-            format!("{} answered 404 Not Found; check the name and the tag", repository.host().authority())
-        }
+        Store::Registry(repository) => missing::in_registry(reference, repository).await,
         Store::Layout(..) | Store::Made(_) => match reference {
             Reference::Layout(layout) if !layout.directory.is_dir() => {
                 format!("there is no folder {}", printable(&layout.directory.to_string_lossy(), 300))
@@ -57,7 +56,7 @@ async fn missing_in(reference: &Reference, store: &Store) -> Error {
             reference: reference.to_string(),
             answer: format!("its index.json names {} so, but that manifest is not in the layout", named.digest),
         },
-        None => missing(reference, store),
+        None => missing(reference, store).await,
     }
 }
 
@@ -129,7 +128,7 @@ pub async fn resolve(reference: &Reference, store: &Store) -> Result<Digest> {
     let Some(asked) = asked(reference) else { return read(reference, store).await.map(|manifest| manifest.digest) };
     match store.head(asked).await? {
         Presence::Present(descriptor) => Ok(descriptor.digest),
-        Presence::Absent => Err(missing(reference, store)),
+        Presence::Absent => Err(missing(reference, store).await),
         // A refusal of HEAD says nothing; that of GET says why.
         Presence::Unknown => read(reference, store).await.map(|manifest| manifest.digest),
     }
@@ -175,6 +174,8 @@ pub async fn read_config(store: &Store, config: &Descriptor) -> Result<Vec<u8>> 
         Store::Registry(repository) => Some(repository.host().permits(1).await?),
         Store::Layout(..) | Store::Made(_) => None,
     };
+    // A config is no layer: whatever it calls itself, it is read where it belongs and nowhere else.
+    let config = &Descriptor { urls: Vec::new(), ..config.clone() };
     read_whole(store, config).await
 }
 

@@ -1,7 +1,10 @@
 //! Whatever a registry holds arrives whole, byte for byte.
 
 use super::{line, promote};
-use crate::support::{Image, Options, Proxy, Registry, Style, assert_image, distribution, images, pairs, schema1};
+use crate::support::certificates::Certificate;
+use crate::support::{
+    Folder, Image, Options, Proxy, Registry, Style, assert_image, distribution, images, pairs, schema1,
+};
 
 /// Copies an image between two registries of each kind and looks at every byte of it.
 fn is_copied_between_all(image: &Image) {
@@ -195,21 +198,77 @@ fn a_foreign_layer_moves_when_asked() {
 
 #[test]
 fn a_foreign_layer_that_the_source_lacks_is_fetched_from_its_url() {
+    let certificate = Certificate::new();
+    let folder = Folder::new();
+    let authority = folder.write("ca.pem", &certificate.authority_pem);
+    let Some(elsewhere) = distribution(&Options { tls: Some(certificate), ..Options::default() }) else { return };
     for (source, destination) in pairs() {
-        let elsewhere = Proxy::before(&source);
         let image = images::with_foreign_layer_at(2, |digest| {
-            format!("http://{}", elsewhere.at(&format!("v2/layers/blobs/{digest}")))
+            format!("https://{}", elsewhere.at(&format!("v2/layers/blobs/{digest}")))
         });
-        source.put_blob("layers", &image.foreign[0]);
+        elsewhere.put_blob("layers", &image.foreign[0]);
         image.push(&source, "app", "v1");
         promote(&source.at("app:v1"), &destination.at("app:v1"))
-            .args(["--include-foreign"])
+            .args(["--include-foreign", "--ca-file"])
+            .arg(&authority)
             .run()
             .printed(&[line(&destination.at("app"), &image)]);
         assert_image(&destination, "app", "v1", &image);
         assert!(destination.has_blob("app", &image.foreign[0].digest));
-        assert_eq!(elsewhere.lines().len(), 1, "{:#?}", elsewhere.lines());
     }
+}
+
+#[test]
+fn an_address_in_a_manifest_asks_no_service_of_this_machine() {
+    for (source, destination) in pairs() {
+        let inside = Proxy::before(&source);
+        let image = images::with_foreign_layer_at(2, |digest| {
+            format!("http://{}", inside.at(&format!("v2/layers/blobs/{digest}")))
+        });
+        source.put_blob("layers", &image.foreign[0]);
+        image.push(&source, "app", "v1");
+        // The last word is the registry's own: that address would be asked with our login.
+        for insecure in [inside.host.as_str(), "127.0.0.1", "other.example"] {
+            promote(&source.at("app:v1"), &destination.at("app:v1"))
+                .args(["--include-foreign", "--insecure-registry", insecure, "--retries", "0"])
+                .run()
+                .failed(1, &["foreign layer", "https alone"]);
+        }
+        assert!(inside.log().is_empty(), "{:#?}", inside.lines());
+    }
+}
+
+#[test]
+fn an_address_of_what_is_no_foreign_layer_is_not_asked() {
+    let certificate = Certificate::new();
+    let folder = Folder::new();
+    let authority = folder.write("ca.pem", &certificate.authority_pem);
+    let Some(elsewhere) = distribution(&Options { tls: Some(certificate), ..Options::default() }) else { return };
+    let mut image = images::image(3, 1, 500);
+    let mut manifest: serde_json::Value = serde_json::from_slice(&image.root().bytes).unwrap();
+    let digest = manifest["layers"][0]["digest"].as_str().unwrap().to_owned();
+    let position = image.blobs.iter().position(|blob| blob.digest == digest).unwrap();
+    let layer = image.blobs.remove(position);
+    elsewhere.put_blob("layers", &layer);
+    let url = format!("https://{}", elsewhere.at(&format!("v2/layers/blobs/{}", layer.digest)));
+    for blob in manifest["layers"].as_array_mut().unwrap() {
+        blob["urls"] = serde_json::json!([url]);
+    }
+    let manifest = images::Content::json(images::OCI_MANIFEST, &manifest);
+    let (source, destination) = (Registry::inside(), Registry::inside());
+    source.put_blob("app", &layer);
+    for blob in &image.blobs {
+        source.put_blob("app", blob);
+    }
+    source.put_manifest("app", "v1", &manifest);
+    source.delete_blob("app", &layer.digest);
+    promote(&source.at("app:v1"), &destination.at("app:v1"))
+        .args(["--include-foreign", "--retries", "0", "--ca-file"])
+        .arg(&authority)
+        .run()
+        .failed(1, &[]);
+    let asked = elsewhere.access_log();
+    assert!(asked.iter().all(|seen| seen.method != "GET"), "{asked:#?}");
 }
 
 #[test]

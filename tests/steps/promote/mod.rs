@@ -17,6 +17,7 @@ mod list;
 mod manifests;
 mod mounts;
 mod nested;
+mod networks;
 mod odd;
 mod patience;
 mod platforms;

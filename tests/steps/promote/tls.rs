@@ -32,6 +32,42 @@ fn an_unknown_authority_is_refused() {
 }
 
 #[test]
+fn the_ways_out_of_an_unknown_authority_are_told() {
+    let Some(Secure { registry, .. }) = secure() else { return };
+    let insecure = format!("--insecure-registry {}", registry.host);
+    promote(&registry.at("app:v1"), &registry.at("copy:v1"))
+        .run()
+        .failed(1, &["no trusted authority signed", "--ca-file", "SSL_CERT_FILE", &insecure]);
+}
+
+#[test]
+fn a_certificate_that_is_its_own_authority_is_taken_where_it_is_named() {
+    let image = images::image(1, 2, 1000);
+    let serve = |names: &[&str], is_valid| {
+        let certificate = Certificate::self_signed(names, is_valid);
+        let registry = distribution(&Options { tls: Some(certificate.clone()), ..Options::default() })?;
+        image.push(&registry, "app", "v1");
+        Some((registry, certificate))
+    };
+    let folder = Folder::new();
+    let Some((registry, certificate)) = serve(&["127.0.0.1", "localhost"], true) else { return };
+    let file = folder.write("own.pem", &certificate.pem);
+    let step = |registry: &Registry| promote(&registry.at("app:v1"), &registry.at("copy:v1"));
+    step(&registry).args(["--ca-file"]).arg(&file).run().printed(&[line(&registry.at("copy"), &image)]);
+    assert_image(&registry, "copy", "v1", &image);
+    let another = folder.write("another.pem", Certificate::self_signed(&["127.0.0.1"], true).pem);
+    step(&registry).args(["--ca-file"]).arg(&another).run().failed(1, &["certificate", "--ca-file"]);
+
+    // Its name and its time still count.
+    let Some((elsewhere, certificate)) = serve(&["registry.example"], true) else { return };
+    let file = folder.write("elsewhere.pem", &certificate.pem);
+    step(&elsewhere).args(["--ca-file"]).arg(&file).run().failed(1, &["for another name"]);
+    let Some((expired, certificate)) = serve(&["127.0.0.1"], false) else { return };
+    let file = folder.write("expired.pem", &certificate.pem);
+    step(&expired).args(["--ca-file"]).arg(&file).run().failed(1, &["not valid now"]);
+}
+
+#[test]
 fn an_authority_in_a_folder_is_trusted() {
     let Some(Secure { registry, certificate, image }) = secure() else { return };
     let folder = Folder::new();

@@ -36,6 +36,27 @@ impl Certificate {
         }
     }
 
+    /// For the same names, its own authority, and marked as one: what `openssl req -x509` makes.
+    pub fn self_signed(names: &[&str], is_valid: bool) -> Self {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "its own authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        if !is_valid {
+            params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+            params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self {
+            pem: certificate.pem(),
+            der: certificate.der().to_vec(),
+            key_pem: key.serialize_pem(),
+            authority_pem: certificate.pem(),
+            key_der: key.serialize_der(),
+        }
+    }
+
     /// The signature of `message` by ES256: 64 bytes, as JSON Web Signatures have it.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.key_pair().sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()

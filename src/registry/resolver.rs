@@ -1,0 +1,86 @@
+//! Names become addresses. Plain HTTP is for this machine alone, whatever a name says of itself.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use tower_service::Service;
+
+use super::refusal::Refusal;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Whom a name may lead to.
+#[derive(Clone)]
+pub struct Resolver {
+    system: GaiResolver,
+    /// To this machine and nobody else.
+    only_loopback: bool,
+}
+
+impl Resolver {
+    pub fn new(only_loopback: bool) -> Self {
+        Self { system: GaiResolver::new(), only_loopback }
+    }
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let only_loopback = self.only_loopback;
+        let text = name.as_str().to_owned();
+        let looking = self.system.call(name);
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = looking.await?.collect();
+            let allowed = if only_loopback { loopback_of(&text, found)? } else { found };
+            Ok(allowed.into_iter())
+        })
+    }
+}
+
+/// The addresses of this machine among those that a name has. Names under `.localhost` should have no others (RFC 6761,
+/// section 6.3), but resolvers and search domains decide that.
+fn loopback_of(name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
+    let first = found.first().map(SocketAddr::ip);
+    let own: Vec<SocketAddr> = found.into_iter().filter(|address| address.ip().to_canonical().is_loopback()).collect();
+    match first {
+        Some(address) if own.is_empty() => Err(Refusal::new(format!(
+            "{name} is {address}, which is not this machine, and plain HTTP is spoken to this machine alone; \
+             --insecure-registry permits it for a registry that has another name"
+        ))),
+        _ => Ok(own),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(addresses: &[&str]) -> Result<Vec<String>, String> {
+        let found = addresses.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect();
+        loopback_of("reg.localhost", found)
+            .map(|own| own.iter().map(|address| address.ip().to_string()).collect())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_a_name_resolves_to_decides_and_not_the_name() {
+        assert_eq!(allowed(&["127.0.0.1", "::1"]).unwrap(), ["127.0.0.1", "::1"]);
+        assert_eq!(allowed(&["192.0.2.2", "127.0.0.5", "::ffff:10.0.0.1"]).unwrap(), ["127.0.0.5"]);
+        assert_eq!(allowed(&["::ffff:127.0.0.1"]).unwrap(), ["::ffff:127.0.0.1"]);
+        assert!(allowed(&[]).unwrap().is_empty());
+        for address in ["192.0.2.2", "169.254.169.254", "10.1.2.3", "::", "0.0.0.0", "fe80::1"] {
+            let said = allowed(&[address]).unwrap_err();
+            assert!(said.contains("reg.localhost") && said.contains(address), "{said}");
+        }
+    }
+}
