@@ -89,8 +89,9 @@ fn is_secret(path: &[u8], is_folder: bool, file: &File) -> bool {
         return name == b".git";
     }
     match name {
-        b".git" | b".env" | b".netrc" | b".git-credentials" => true,
-        b"id_rsa" | b"id_dsa" | b"id_ecdsa" | b"id_ed25519" => true,
+        b".git" | b".env" | b".netrc" | b".git-credentials" | b"id_rsa" | b"id_dsa" | b"id_ecdsa" | b"id_ed25519" => {
+            true
+        }
         _ if name.starts_with(b".env.") => {
             // What is there to be copied and filled in.
             ![&b"example"[..], b"sample", b"template", b"dist"].iter().any(|word| name.ends_with(word))

@@ -100,10 +100,10 @@ fn clean(pattern: &str) -> String {
 
 fn parts(mut rest: &[u8]) -> Option<Vec<Part>> {
     // `**` and then nothing special: Docker lets it end anywhere, even in the middle of a name.
-    if let Some(end) = rest.strip_prefix(b"**").filter(|end| !end.is_empty() && end[0] != b'/') {
-        if !end.iter().any(|byte| b"*?[]\\".contains(byte)) {
-            return Some([Part::All].into_iter().chain(end.iter().map(|byte| Part::Byte(*byte))).collect());
-        }
+    if let Some(end) = rest.strip_prefix(b"**").filter(|end| !end.is_empty() && end[0] != b'/')
+        && !end.iter().any(|byte| b"*?[]\\".contains(byte))
+    {
+        return Some([Part::All].into_iter().chain(end.iter().map(|byte| Part::Byte(*byte))).collect());
     }
     let mut parts = Vec::new();
     while let Some((first, after)) = rest.split_first() {

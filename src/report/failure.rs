@@ -80,7 +80,7 @@ fn kind(error: &Error) -> &'static str {
         Error::Interrupted(_) => "interrupted",
         Error::Partly { source, .. } => kind(source),
         Error::Protocol { .. } | Error::Malformed { .. } | Error::NoManifest { .. } => "malformed",
-        _ => "other",
+        Error::Other(_) => "other",
     }
 }
 

@@ -118,7 +118,7 @@ async fn below(store: &Store, tally: &Tally, child: &Descriptor, depth: usize) -
 async fn sized(store: &Store, digest: &Digest) -> Result<Part> {
     let size = match store {
         Store::Registry(repository) => repository.head_blob(digest, Room::Wait).await?.and_then(|found| found.size),
-        Store::Layout(layout, _) => layout.blob_size(digest).await?,
+        Store::Layout(layout, _) => layout.blob_size(digest)?,
         Store::Made(_) => None,
     };
     Ok(Part {

@@ -325,7 +325,7 @@ impl<'a> Copy<'a> {
             Store::Registry(repository) => {
                 repository.head_blob(digest, Room::Wait).await?.and_then(|presence| presence.size)
             }
-            Store::Layout(layout, _) => layout.blob_size(digest).await?,
+            Store::Layout(layout, _) => layout.blob_size(digest)?,
             Store::Made(_) => None,
         };
         let size = size.ok_or_else(|| Error::Malformed {

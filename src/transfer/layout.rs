@@ -135,7 +135,7 @@ impl Layout {
     /// ([`Error::NoManifest`]), or doesn't have its digest.
     pub async fn manifest(&self, digest: &Digest, limit: u64, child: Option<&Descriptor>) -> Result<Option<Manifest>> {
         let path = self.blob_path(digest);
-        if let (Some(child), Some(size)) = (child, self.blob_size(digest).await?)
+        if let (Some(child), Some(size)) = (child, self.blob_size(digest)?)
             && size != child.size
         {
             let reason = format!("it has {size} bytes, its index says {}", child.size);
@@ -173,7 +173,7 @@ impl Layout {
     ///
     /// # Errors
     /// The file system says something else than "there" and "not there".
-    pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+    pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
         let path = self.blob_path(digest);
         match self.open(&blob_inside(digest)) {
             Ok(found) if found.metadata.is_file() => Ok(Some(found.metadata.len())),

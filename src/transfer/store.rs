@@ -63,7 +63,7 @@ impl Store {
             Self::Registry(repository) => repository.head_manifest(reference).await,
             Self::Layout(layout, _) => {
                 let found = match reference.parse::<Digest>() {
-                    Ok(digest) => layout.blob_size(&digest).await?.map(|size| Descriptor::new("", digest, size)),
+                    Ok(digest) => layout.blob_size(&digest)?.map(|size| Descriptor::new("", digest, size)),
                     Err(_) => layout.resolve(Some(reference)).await?,
                 };
                 Ok(found.map_or(Presence::Absent, |found| Presence::Present(Box::new(found))))
@@ -198,7 +198,7 @@ impl Store {
     pub async fn has_blob(&self, digest: &Digest, size: Option<u64>, thorough: bool, room: Room) -> Result<bool> {
         let found = match self {
             Self::Registry(repository) => repository.head_blob(digest, room).await?.map(|presence| presence.size),
-            Self::Layout(layout, _) => layout.blob_size(digest).await?.map(Some),
+            Self::Layout(layout, _) => layout.blob_size(digest)?.map(Some),
             Self::Made(made) => made.has(digest).then_some(None),
         };
         let Some(found) = found else { return Ok(false) };

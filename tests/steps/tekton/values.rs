@@ -131,7 +131,7 @@ fn started(runs: &[Value]) -> Option<Vec<(Vec<String>, Vec<String>)>> {
     let mut command = tektoncheck_command(&["words"], &manifests())?;
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let lines: String = runs.iter().map(|run| format!("{run}\n")).collect();
+    let lines = runs.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n";
     let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()).unwrap());
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
