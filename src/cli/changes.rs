@@ -13,13 +13,13 @@ use crate::image::platform::Platform;
 /// The words that change an image.
 #[derive(Debug, Clone, Args)]
 pub struct ChangeArgs {
-    /// The program and its first arguments, as a JSON array such as `["/app","-v"]`. The cmd, meant for another program, goes,
-    /// unless --cmd or --keep-cmd says otherwise. The value of this option and of those below may begin with platforms in
+    /// The program and its first arguments, as a JSON array such as `["/app","-v"]`, or one plain word such as `/app`. The cmd,
+    /// meant for another program, goes, unless --cmd or --keep-cmd says otherwise. The value of this option and of those below may begin with platforms in
     /// brackets, `[linux/arm64,linux/arm/v7]VALUE`: it is for their images alone, and counts more than one for all. Options
     /// that take one value take one for all and one for each platform, each behind its own `--entrypoint`.
     #[arg(long, value_name = "JSON", help_heading = "Changes")]
     pub entrypoint: Vec<String>,
-    /// The arguments behind the entrypoint, as a JSON array.
+    /// The arguments behind the entrypoint, as a JSON array, or one plain word.
     #[arg(long, value_name = "JSON", help_heading = "Changes")]
     pub cmd: Vec<String>,
     /// Keep the cmd when the entrypoint is set, on every platform.
