@@ -9,6 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+#[allow(dead_code)]
 #[path = "steps/support/folder.rs"]
 mod folder;
 #[path = "steps/support/left_out.rs"]

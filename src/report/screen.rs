@@ -188,7 +188,7 @@ mod tests {
                 screen.paint(&bars);
                 if let Some(number) = printed {
                     let said = lines(number, &format!("said {step}"));
-                    let text = format!("{}\n", said.join("\n"));
+                    let text: String = said.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
                     screen.beside(|| captured.clone().write_all(text.as_bytes()).unwrap());
                     above.extend(said);
                 }

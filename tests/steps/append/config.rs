@@ -254,7 +254,7 @@ fn two_values_for_one_platform_end_with_2() {
     }
     // A space too many: the second word would be for every platform.
     step(&["--env", "[linux/arm64]", "A=1"]).failed(2, &["--env: `[linux/arm64]` has no value", "one word"]);
-    step(&["--entrypoint", "[linux/arm64]/app"]).failed(2, &["--entrypoint: `/app` is not a JSON array"]);
+    step(&["--entrypoint", "[linux/arm64]/app -v"]).failed(2, &["--entrypoint: `/app -v` is not a JSON array"]);
     step(&["--env", "[linux/arm64]A"]).failed(2, &["--env: `A` is not KEY=VALUE"]);
     step(&["--annotation", "[linux/arm64]a=1", "--format", "docker"]).failed(2, &["--format oci"]);
     assert!(!folder.join("out").exists());
@@ -286,6 +286,6 @@ fn the_environment_has_one_value_a_line_and_json_over_several() {
             assert_eq!(run["WorkingDir"], "/of/the/words");
         }
         step("app:v2").env("IMGSTEP_USER", "1\n2").run().failed(2, &["--user", "twice"]);
-        step("app:v2").env("IMGSTEP_CMD", "[\"a\"]\nb").run().failed(2, &["--cmd: `b` is not a JSON array"]);
+        step("app:v2").env("IMGSTEP_CMD", "[\"a\"]\nb c").run().failed(2, &["--cmd: `b c` is not a JSON array"]);
     }
 }

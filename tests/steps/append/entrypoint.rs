@@ -1,8 +1,6 @@
 //! Whether the program that an image starts with is in it.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use imgstep::layer::tarball::{self, Header, Kind};
@@ -11,13 +9,6 @@ use super::{AMD64, append, program};
 use crate::support::{Folder, Proxy, images, registries};
 
 const ON: [&str; 2] = ["--platform", "linux/amd64"];
-
-/// Writes a file that everybody may execute.
-fn executable(folder: &Folder, name: &str, content: &[u8]) -> PathBuf {
-    let path = folder.write(name, content);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
-}
 
 /// A program for a processor that is linked dynamically: one program header, which names this interpreter.
 fn dynamic(machine: u8, interpreter: &str) -> Vec<u8> {
@@ -34,7 +25,7 @@ fn dynamic(machine: u8, interpreter: &str) -> Vec<u8> {
 /// A folder with a program, and links that lead to it.
 fn tree() -> Folder {
     let folder = Folder::new();
-    executable(&folder, "tree/usr/bin/app-1.2", &program(AMD64, "x"));
+    folder.write_program("tree/usr/bin/app-1.2", program(AMD64, "x"));
     symlink("app-1.2", folder.join("tree/usr/bin/app")).unwrap();
     symlink("usr/bin", folder.join("tree/bin")).unwrap();
     folder
@@ -65,7 +56,7 @@ fn on_scratch_the_program_must_be_in_a_layer() {
 fn the_base_is_looked_at_on_request() {
     let folder = tree();
     let layer = folder.join("tree").display().to_string();
-    let more = executable(&folder, "more", b"x").display().to_string();
+    let more = folder.write_program("more", b"x").display().to_string();
     for registry in registries() {
         for how in ["gzip", "zstd", "none"] {
             append("scratch", &registry.at("base:v1"))
@@ -116,7 +107,7 @@ fn links(count: usize) -> Vec<u8> {
 fn a_base_of_more_links_than_memory_should_hold_makes_the_answer_not_known() {
     let folder = Folder::new();
     let hostile = folder.write("hostile.tar", links(10_000)).display().to_string();
-    let more = executable(&folder, "more", b"x").display().to_string();
+    let more = folder.write_program("more", b"x").display().to_string();
     for registry in registries() {
         append("scratch", &registry.at("base:v1"))
             .args(["--layer", &hostile, "--platform", "linux/amd64"])
@@ -140,9 +131,9 @@ const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 #[test]
 fn a_program_that_needs_what_is_not_there_is_refused_and_the_ways_out_are_named() {
     let folder = Folder::new();
-    let app = executable(&folder, "greet", &dynamic(AMD64, LOADER)).display().to_string();
-    let script = executable(&folder, "run", b"#! /usr/bin/env node\n").display().to_string();
-    let loader = executable(&folder, "ld.so", &program(AMD64, "ld")).display().to_string();
+    let app = folder.write_program("greet", dynamic(AMD64, LOADER)).display().to_string();
+    let script = folder.write_program("run", b"#! /usr/bin/env node\n").display().to_string();
+    let loader = folder.write_program("ld.so", program(AMD64, "ld")).display().to_string();
     let data = folder.write("data", "x").display().to_string();
     for registry in registries() {
         let step = |base: &str, program: &str, layers: &[String]| {
@@ -173,7 +164,7 @@ fn a_program_that_needs_what_is_not_there_is_refused_and_the_ways_out_are_named(
         };
         base("without:v1", &[format!("{data}=/etc/data")]);
         let lib = Folder::new();
-        executable(&lib, "usr/lib64/ld-linux-x86-64.so.2", &program(AMD64, "ld"));
+        lib.write_program("usr/lib64/ld-linux-x86-64.so.2", program(AMD64, "ld"));
         symlink("usr/lib64", lib.join("lib64")).unwrap();
         base("with:v1", &[lib.path().display().to_string()]);
         let on = |base: &str| step(&registry.at(base), "/greet", std::slice::from_ref(&greet));

@@ -74,6 +74,8 @@ fn golden_images() {
 
 #[test]
 fn a_layer_of_any_size_is_made_in_64_megabytes() {
+    // What is not optimized has that much more of itself in memory.
+    let limit = if cfg!(debug_assertions) { 76_000_000 } else { 64_000_000 };
     let folder = Folder::new();
     let mut tar = Vec::new();
     let noise = images::noise(5, 40_000_000);
@@ -87,7 +89,7 @@ fn a_layer_of_any_size_is_made_in_64_megabytes() {
             let peak = step.peak_memory();
             step.wait().ended(0);
             let peak = peak.join().unwrap();
-            assert!(peak < 64_000_000, "{how}: {peak} bytes");
+            assert!(peak < limit, "{how}: {peak} bytes");
         }
     }
 }

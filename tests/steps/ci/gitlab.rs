@@ -128,7 +128,7 @@ fn the_component_promotes_and_hands_on() {
 #[test]
 fn the_other_components_append_and_join() {
     let pipeline = Pipeline::new();
-    pipeline.write("workspace/app", "#!/bin/sh\n");
+    pipeline.folder().write_program("workspace/app", "a program");
     let inputs = |pairs: &[(&str, &str)]| {
         pairs
             .iter()

@@ -10,17 +10,10 @@ mod scripts;
 mod texts;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::support::Folder;
 use crate::support::step::Step;
-
-/// A program of a folder, for a PATH that begins with it.
-fn program(folder: &Folder, name: &str, script: &str) {
-    let path = folder.write(name, script);
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
 
 /// A stand-in for Buildkite's agent: meta-data are files of the folder `meta-data`, annotations of `annotations`.
 fn buildkite_agent(folder: &Folder) {
@@ -44,7 +37,7 @@ case "$1 ${2:-}" in
 *) echo "unknown: $*" >&2; exit 1 ;;
 esac
 "#;
-    program(folder, "buildkite-agent", script);
+    folder.write_program("buildkite-agent", script);
 }
 
 /// The step with a PATH that begins with this folder.

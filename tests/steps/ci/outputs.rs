@@ -246,18 +246,15 @@ fn outputs_that_fail_leave_no_result() {
     let registry = Registry::inside();
     image.push(&registry, "app", "v1");
     let folder = Folder::new();
-    super::program(
-        &folder,
-        "buildkite-agent",
-        "#!/bin/sh\n[ \"$1\" = --version ] || { echo 'no such job' >&2; exit 3; }\n",
-    );
+    folder
+        .write_program("buildkite-agent", "#!/bin/sh\n[ \"$1\" = --version ] || { echo 'no such job' >&2; exit 3; }\n");
     let result = format!("digest={}", folder.join("digest").display());
     let step = with_path(promote(&registry, &registry, "buildkite"), folder.path()).args(["--result", &result]);
     step.run().failed(1, &["buildkite-agent meta-data set imgstep-digest: exit status: 3: no such job"]);
     assert_eq!(folder.read("digest"), None);
     // The agent ends well after it has changed a value.
     let script = "#!/bin/sh\n[ \"$3\" != imgstep-ref ] || echo 'WARN Meta-data value contained secrets that have been redacted' >&2\n";
-    super::program(&folder, "buildkite-agent", script);
+    folder.write_program("buildkite-agent", script);
     let step = with_path(promote(&registry, &registry, "buildkite"), folder.path()).args(["--result", &result]);
     step.run().failed(1, &["buildkite-agent changed the value of imgstep-ref", "BUILDKITE_REDACTED_VARS"]);
     assert_eq!(folder.read("digest"), None);
@@ -272,11 +269,7 @@ fn a_build_without_its_annotation_is_no_failure() {
     let registry = Registry::inside();
     image.push(&registry, "app", "v1");
     let folder = Folder::new();
-    super::program(
-        &folder,
-        "buildkite-agent",
-        "#!/bin/sh\n[ \"$1\" != annotate ] || { echo 'too many' >&2; exit 1; }\n",
-    );
+    folder.write_program("buildkite-agent", "#!/bin/sh\n[ \"$1\" != annotate ] || { echo 'too many' >&2; exit 1; }\n");
     let run = with_path(promote(&registry, &registry, "buildkite"), folder.path()).run().ended(0);
     assert!(run.stderr.contains("warning: the build has no annotation: buildkite-agent annotate"), "{}", run.stderr);
     buildkite_agent(&folder);

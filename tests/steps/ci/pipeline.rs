@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::program;
 use crate::support::registry::Auth;
 use crate::support::step::Run;
 use crate::support::tools::{is_here, left_out};
@@ -49,8 +48,8 @@ impl Pipeline {
     /// The archive of a release, whose program is a link to the one under test.
     fn make_release(&self) {
         let start = format!("#!/bin/sh\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_imgstep"));
-        program(&self.folder, "release/imgstep", &start);
-        program(&self.folder, "image/imgstep", &start);
+        self.folder.write_program("release/imgstep", &start);
+        self.folder.write_program("image/imgstep", &start);
         let mut tar = Command::new("tar");
         tar.args(["-czf", "imgstep-1.0.0-linux-amd64.tar.gz", "imgstep"]).current_dir(self.folder.join("release"));
         assert!(tar.status().unwrap().success());

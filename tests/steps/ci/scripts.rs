@@ -5,7 +5,6 @@ use std::fs;
 
 use super::pages::{block, python};
 use super::pipeline::{COMMIT, Pipeline, USER, variables};
-use super::program;
 use crate::support::images;
 use crate::support::tools::{is_here, left_out};
 
@@ -54,7 +53,7 @@ fn dagger_takes_stdout() {
     pipeline.write("workspace/src/release/main.py", &block("dagger", "src/release/main.py"));
     pipeline.write("home/.docker/config.json", &pipeline.logins());
     let call = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/steps/ci/dagger_stand_in/call.py");
-    program(pipeline.folder(), "dagger", &format!("#!/bin/sh\nexec {} -B {call} \"$@\"\n", python.display()));
+    pipeline.folder().write_program("dagger", format!("#!/bin/sh\nexec {} -B {call} \"$@\"\n", python.display()));
     let environment = variables([("PROGRAM_UNDER_TEST", env!("CARGO_BIN_EXE_imgstep"))]);
     let script = pipeline.named(&block("dagger", "release.sh"));
     pipeline.on_machine(&["sh", "-c"], &script, &environment).printed(&[pipeline.promoted()]);
@@ -71,7 +70,7 @@ fn a_shell_installs_builds_joins_and_promotes() {
     let run = pipeline.on_machine(&["sh", "-c"], &install, &BTreeMap::new()).ended(0);
     assert!(run.stdout.contains(": OK\n") && run.stdout.ends_with(&format!("imgstep {}\n", env!("CARGO_PKG_VERSION"))));
     for arch in ["amd64", "arm64"] {
-        pipeline.write(&format!("workspace/build/{arch}/app"), &format!("#!/bin/sh\n# {arch}\n"));
+        pipeline.folder().write_program(&format!("workspace/build/{arch}/app"), format!("a program for {arch}"));
     }
     let release = pipeline.named(&block("shell", "release.sh"));
     // As `docker login` leaves it.
@@ -93,12 +92,12 @@ fn tokens_of_clouds_are_logins() {
     let script = block("shell", "login.sh")
         .replace("123456789012.dkr.ecr.eu-central-1.amazonaws.com", &pipeline.destination.host)
         .replace("\"AWS\"", &format!("\"{}\"", USER.0));
-    program(
-        pipeline.folder(),
-        "aws",
-        &format!("#!/bin/sh\n[ \"$*\" = \"ecr get-login-password\" ] && echo {}\n", USER.1),
-    );
-    program(pipeline.folder(), "gcloud", "#!/bin/sh\n[ \"$*\" = \"auth print-access-token\" ] && echo ya29.token\n");
+    pipeline
+        .folder()
+        .write_program("aws", format!("#!/bin/sh\n[ \"$*\" = \"ecr get-login-password\" ] && echo {}\n", USER.1));
+    pipeline
+        .folder()
+        .write_program("gcloud", "#!/bin/sh\n[ \"$*\" = \"auth print-access-token\" ] && echo ya29.token\n");
     pipeline.write("workspace/login.sh", &script);
     let promote = pipeline.named("promote ghcr.io/org/app:main registry.example/org/app:v1");
     let script = format!("set -eu\n. ./login.sh\n{} {promote}", env!("CARGO_BIN_EXE_imgstep"));

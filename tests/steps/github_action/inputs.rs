@@ -50,7 +50,7 @@ fn config(registry: &Registry, repository: &str) -> (Value, Value) {
 fn hostile_values_arrive_as_they_are() {
     for registry in registries() {
         let folder = Folder::new();
-        folder.write("app", "a program");
+        folder.write_program("app", "a program");
         let output = folder.write("output", "");
         let entrypoint = serde_json::to_string(&["/app", HOSTILE, "two\nlines"]).unwrap();
         let pairs = format!("A={HOSTILE}\nB=x\n");

@@ -108,7 +108,7 @@ fn with_nothing_to_change_the_digest_stays() {
 #[test]
 fn wrong_words_end_with_2() {
     let wrong: [(&[&str], &str); 8] = [
-        (&["--entrypoint", "/app"], "JSON array"),
+        (&["--entrypoint", "/app -v"], "JSON array"),
         (&["--cmd", r#"{"a":1}"#], "JSON array"),
         (&["--env", "NOVALUE"], "--env"),
         (&["--label", "=x"], "--label"),

@@ -75,7 +75,7 @@ fn with_built(language: &str, build: &str, files: &[&str], params: &Value) -> Op
     images::index(Style::Oci, 1, 2, 1, 100).push(&registry, "base", "v1");
     let folder = Folder::new();
     for file in files {
-        folder.write(&format!("source/{file}"), format!("contents of {file}"));
+        folder.write_program(&format!("source/{file}"), format!("contents of {file}"));
     }
     let mut all = params.clone();
     all["repository"] = json!(registry.at("staging"));

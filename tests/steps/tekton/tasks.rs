@@ -281,8 +281,8 @@ fn every_sample_works_once_its_names_are_changed() {
         index.push(&registry, "org/app", tag);
     }
     let build = Folder::new();
-    build.write("claim/build/amd64/app", "a program");
-    build.write("claim/build/arm64/app", "another");
+    build.write_program("claim/build/amd64/app", "a program");
+    build.write_program("claim/build/arm64/app", "another");
     let login = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "registry-login"},
                        "stringData": {".dockerconfigjson": "{\"auths\": {}}"}});
     for (sample, step) in [
