@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::certificates::Certificate;
 use crate::support::registry::{Auth, BASIC_LOGINS};
 use crate::support::tekton::{cluster, results, task_run};
-use crate::support::{Options, Registry, assert_image, distribution, images, login};
+use crate::support::{Folder, Options, Registry, assert_image, distribution, images, login};
 
 fn secret(name: &str, kind: &str, key: &str, content: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind,
@@ -93,4 +93,29 @@ fn a_config_map_holds_authorities() {
     let Some(report) = cluster().object(map).object(run).run_one() else { return };
     assert_eq!(results(&report)["IMAGE_DIGEST"], image.digest());
     assert_image(&registry, "copy", "v1", &image);
+}
+
+#[test]
+fn a_link_in_the_sources_publishes_no_logins() {
+    let registry = Registry::inside();
+    let logins = secret("login", "Opaque", "config.json", &json!({"auths": {}}));
+    for (tag, target) in [("v1", "/workspace/credentials"), ("v2", "../credentials"), ("v3", "..")] {
+        let sources = Folder::new();
+        sources.write("source/main.mjs", "a program");
+        std::os::unix::fs::symlink(target, sources.join("source/src")).unwrap();
+        let params = json!({"base": "scratch", "platform": ["linux/amd64"], "layer": ["src=/srv/app"],
+                            "to": [registry.at(&format!("app:{tag}"))]});
+        let workspaces = json!([
+            {"name": "source", "persistentVolumeClaim": {"claimName": "source"}},
+            {"name": "credentials", "secret": {"secretName": "login"}},
+        ]);
+        let run = task_run("append", &params, &workspaces);
+        let run = cluster().object(logins.clone()).object(run).claim("source", &sources.join("source"));
+        let Some(report) = run.run_one() else { return };
+        let step = &report["steps"][0];
+        let log = step["log"].as_str().unwrap();
+        assert_eq!(step["exitCode"], 1, "{step:#}");
+        assert!(log.contains(&format!("leads to {target}, out of /workspace/source")), "{log}");
+        assert!(!registry.has_manifest("app", tag));
+    }
 }
