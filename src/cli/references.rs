@@ -23,7 +23,7 @@ pub fn reference(name: &str, word: &str) -> Result<Reference, Error> {
 /// All references of a list, without empty words.
 ///
 /// # Errors
-/// As [`reference`].
+/// As [`reference()`].
 pub fn references(name: &str, words: &[String]) -> Result<Vec<Reference>, Error> {
     list(words).iter().map(|word| reference(name, word)).collect()
 }

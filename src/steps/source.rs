@@ -45,7 +45,7 @@ async fn missing(reference: &Reference, store: &Store) -> Error {
     Error::SourceMissing { reference: reference.to_string(), answer }
 }
 
-/// As [`missing`]; of a layout that names the image, but lacks its manifest, it says that.
+/// As [`missing()`]; of a layout that names the image, but lacks its manifest, it says that.
 async fn missing_in(reference: &Reference, store: &Store) -> Error {
     let named = match store {
         Store::Layout(layout, _) => layout.resolve(reference.tag()).await.ok().flatten(),
