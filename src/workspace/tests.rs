@@ -9,10 +9,10 @@ struct Temporary(PathBuf);
 impl Temporary {
     fn new() -> Self {
         let path = env::temp_dir().join(format!("imgstep-workspace-{:x}", fastrand::u64(..)));
-        fs::create_dir_all(path.join("work/releases/7")).unwrap();
+        fs::create_dir_all(path.join("checkout/releases/7")).unwrap();
         fs::create_dir_all(path.join("secret")).unwrap();
         fs::write(path.join("secret/key"), "topsecret").unwrap();
-        fs::write(path.join("work/releases/7/app"), "app").unwrap();
+        fs::write(path.join("checkout/releases/7/app"), "app").unwrap();
         Self(path.canonicalize().unwrap())
     }
 
@@ -34,26 +34,26 @@ fn said(found: io::Result<Found>) -> String {
 #[test]
 fn links_of_a_folder_stay_in_it() {
     let at = Temporary::new();
-    at.link("releases/7", "work/current");
-    at.link(at.0.join("work/current/app"), "work/app");
-    at.link("../secret", "work/out");
-    at.link("current/../../../secret/key", "work/winding");
-    at.link(at.0.join("secret"), "work/absolute");
-    at.link("/dev/zero", "work/zero");
-    at.link("loop", "work/loop");
-    at.link("../work/releases", "work/back");
-    let work = Folder::open(&at.0.join("work")).unwrap();
-    let app = at.0.join("work/releases/7/app").display().to_string();
+    at.link("releases/7", "checkout/current");
+    at.link(at.0.join("checkout/current/app"), "checkout/app");
+    at.link("../secret", "checkout/out");
+    at.link("current/../../../secret/key", "checkout/winding");
+    at.link(at.0.join("secret"), "checkout/absolute");
+    at.link("/dev/zero", "checkout/zero");
+    at.link("loop", "checkout/loop");
+    at.link("../checkout/releases", "checkout/back");
+    let work = Folder::open(&at.0.join("checkout")).unwrap();
+    let app = at.0.join("checkout/releases/7/app").display().to_string();
     for good in ["current/app", "app", "./releases/../app", "releases/7/app"] {
         assert_eq!(said(work.find(Path::new(good))), app, "{good}");
     }
     for (bad, part) in [
-        ("out", "/work/out leads to ../secret, out of "),
-        ("out/key", "/work/out leads to ../secret"),
-        ("winding", "/work/winding leads to current/../../../secret/key"),
+        ("out", "/checkout/out leads to ../secret, out of "),
+        ("out/key", "/checkout/out leads to ../secret"),
+        ("winding", "/checkout/winding leads to current/../../../secret/key"),
         ("absolute/key", "/secret, out of "),
         ("zero", "leads to /dev/zero"),
-        ("back", "leads to ../work/releases"),
+        ("back", "leads to ../checkout/releases"),
         ("../secret/key", "leads to .."),
         ("loop", "ymbolic link"),
         ("missing", "o such file"),
@@ -66,16 +66,16 @@ fn links_of_a_folder_stay_in_it() {
 #[test]
 fn elsewhere_a_link_stays_in_the_folder_that_it_lies_in() {
     let at = Temporary::new();
-    at.link("releases/7", "work/current");
-    at.link("../secret", "work/out");
-    at.link("work", "moved");
+    at.link("releases/7", "checkout/current");
+    at.link("../secret", "checkout/out");
+    at.link("checkout", "moved");
     let find = |name: &str| said(find(&at.0.join(name)));
-    for good in ["work/current/app", "moved/current/app", "moved/../work/current/../7/app"] {
-        assert!(find(good).ends_with("work/releases/7/app"), "{good}: {}", find(good));
+    for good in ["checkout/current/app", "moved/current/app", "moved/../checkout/current/../7/app"] {
+        assert!(find(good).ends_with("checkout/releases/7/app"), "{good}: {}", find(good));
     }
-    assert!(find("work/out").contains("out of"));
+    assert!(find("checkout/out").contains("out of"));
     assert!(find("moved/out/key").contains("out of"));
-    assert!(find("moved").ends_with("/work"));
+    assert!(find("moved").ends_with("/checkout"));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn what_has_no_end_is_not_begun() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     assert!(read(&pipe, 10).unwrap_err().to_string().contains("a named pipe"));
     assert_eq!(super::pipe(&pipe).unwrap(), Some(pipe));
-    let app = at.0.join("work/releases/7/app");
+    let app = at.0.join("checkout/releases/7/app");
     assert_eq!(super::pipe(&app).unwrap(), None);
     assert_eq!(read(&app, 3).unwrap(), b"app");
     assert!(read(&app, 2).unwrap_err().to_string().contains("more than 2 bytes"));
