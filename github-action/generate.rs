@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use imgstep::cli::Cli;
+use imgstep::cli::args::variable;
 use imgstep::cli::github_action::{SETUP, inputs, steps};
-use imgstep::cli::words::variable;
 
 /// The longest line of a description.
 const WIDTH: usize = 118;

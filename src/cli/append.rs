@@ -3,17 +3,17 @@
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
+use super::args::{self, list, parse_list};
 use super::changes::{ChangeArgs, since_1970};
 use super::ci_annotations;
 use super::common::{CommonArgs, ResultArgs, WriteArgs, paths};
 use super::promote::comma_separated;
 use super::references::reference;
-use super::words::{self, list, parse_list};
 use crate::credentials::{Environment, Sources};
 use crate::error::{Error, Result, printable};
-use crate::image::changes::PlatformChanges;
 use crate::image::format;
-use crate::layer::logins::Logins;
+use crate::image::overrides::PlatformChanges;
+use crate::layer::credential_paths::CredentialPaths;
 use crate::layer::spec::destination;
 use crate::report::results::{self, ResultFile, ResultKey};
 use crate::steps::append::Request;
@@ -135,7 +135,7 @@ impl AppendArgs {
     /// A word that makes no sense, no destination, or nothing to append ([`Error::Usage`]).
     pub fn request(&self) -> Result<Request> {
         let base = if self.is_on_scratch() { None } else { Some(reference("BASE", &self.base)?) };
-        let (destinations, tags) = words::destinations(&self.to, &self.tags)?;
+        let (destinations, tags) = args::destinations(&self.to, &self.tags)?;
         if destinations.is_empty() {
             return Err(Error::Usage("no destination: write --to DESTINATION".to_owned()));
         }
@@ -185,10 +185,10 @@ impl AppendArgs {
         Ok(files)
     }
 
-    fn logins(&self) -> Logins {
+    fn logins(&self) -> CredentialPaths {
         let auth_dirs = [paths(&self.common.auth_dir), paths(&self.common.source_auth_dir)].concat();
         let sources = Sources { auth_dirs, environment: Environment::from_process() };
-        Logins { folders: sources.folders(), files: sources.files() }
+        CredentialPaths { folders: sources.folders(), files: sources.files() }
     }
 
     fn changes(&self) -> Result<PlatformChanges> {

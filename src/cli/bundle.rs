@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::args::{annotation, destinations, list};
 use super::ci_annotations;
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
-use super::words::{annotation, destinations, list};
 use crate::error::Error;
 use crate::steps::bundle::Request;
 

@@ -3,11 +3,11 @@
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::scope::{Scoped, scoped};
-use super::words::{annotation, pair};
+use super::args::{annotation, pair};
+use super::platform_value::{PlatformValue, scoped};
 use crate::error::{Error, printable};
-use crate::image::changes::{Only, PlatformChanges};
 use crate::image::config::{Changes, port};
+use crate::image::overrides::{PlatformChanges, PlatformOverride};
 use crate::image::platform::Platform;
 
 /// The words that change an image.
@@ -108,14 +108,14 @@ impl ChangeArgs {
 /// of one may be meant.
 fn make(into: &mut PlatformChanges, option: &'static str, words: &[String], change: Change) -> Result<(), Error> {
     for word in words.iter().filter(|word| !word.trim().is_empty()) {
-        let Scoped { platforms, value } = scoped(option, word)?;
+        let PlatformValue { platforms, value } = scoped(option, word)?;
         if platforms.is_empty() {
             change(&mut into.all, value)?;
         }
         for platform in platforms {
             let mut changes = Changes::default();
             change(&mut changes, value)?;
-            into.only.push(Only { platform, option, changes });
+            into.only.push(PlatformOverride { platform, option, changes });
         }
     }
     Ok(())

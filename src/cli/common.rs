@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
-use super::words::list;
+use super::args::list;
 use crate::report::ci;
 
 /// Options of every step that talks to registries.
@@ -43,7 +43,7 @@ pub struct CommonArgs {
     pub max_manifest_size: u64,
     /// What stdout shows: a line per result, or one JSON document.
     #[arg(long, value_name = "FORM", default_value = "text", help_heading = "Output")]
-    pub output: OutputForm,
+    pub output: OutputArg,
     /// Say nothing but errors.
     #[arg(long, short, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Output")]
     pub quiet: bool,
@@ -57,7 +57,7 @@ pub struct CommonArgs {
 pub struct WriteArgs {
     /// What to do if a destination's tag names another image: `fail` writes nothing and exits with 3.
     #[arg(long, value_name = "WHAT", default_value = "overwrite")]
-    pub if_exists: IfExists,
+    pub if_exists: IfExistsArg,
     /// Say what would be mounted, sent and skipped; write nothing.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
@@ -69,7 +69,7 @@ pub struct WriteArgs {
 
 /// What to do with a destination's tag that names another image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum IfExists {
+pub enum IfExistsArg {
     /// Let it name the result.
     Overwrite,
     /// Leave it alone.
@@ -78,12 +78,12 @@ pub enum IfExists {
     Fail,
 }
 
-impl From<IfExists> for crate::steps::goals::IfExists {
-    fn from(word: IfExists) -> Self {
+impl From<IfExistsArg> for crate::steps::goals::IfExists {
+    fn from(word: IfExistsArg) -> Self {
         match word {
-            IfExists::Overwrite => Self::Overwrite,
-            IfExists::Skip => Self::Skip,
-            IfExists::Fail => Self::Fail,
+            IfExistsArg::Overwrite => Self::Overwrite,
+            IfExistsArg::Skip => Self::Skip,
+            IfExistsArg::Fail => Self::Fail,
         }
     }
 }
@@ -99,12 +99,12 @@ pub struct ResultArgs {
     /// $CI_PROJECT_DIR/imgstep.env, azure as output variables, buildkite as meta-data of the build, circleci to $BASH_ENV.
     /// auto writes GitHub's where their file is set, and otherwise only marks errors as the log wants them.
     #[arg(long, value_name = "SYSTEM", default_value = "auto", help_heading = "Output")]
-    pub ci: CiWord,
+    pub ci: CiArg,
 }
 
 /// The CI system that outputs are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CiWord {
+pub enum CiArg {
     /// What the environment tells.
     Auto,
     /// GitHub Actions, and Gitea's and Forgejo's.
@@ -122,23 +122,23 @@ pub enum CiWord {
     None,
 }
 
-impl From<CiWord> for ci::Choice {
-    fn from(word: CiWord) -> Self {
+impl From<CiArg> for ci::Choice {
+    fn from(word: CiArg) -> Self {
         match word {
-            CiWord::Auto => Self::Auto,
-            CiWord::Github => Self::System(ci::System::GitHub),
-            CiWord::Gitlab => Self::System(ci::System::GitLab),
-            CiWord::Azure => Self::System(ci::System::Azure),
-            CiWord::Buildkite => Self::System(ci::System::Buildkite),
-            CiWord::CircleCi => Self::System(ci::System::CircleCi),
-            CiWord::None => Self::None,
+            CiArg::Auto => Self::Auto,
+            CiArg::Github => Self::System(ci::System::GitHub),
+            CiArg::Gitlab => Self::System(ci::System::GitLab),
+            CiArg::Azure => Self::System(ci::System::Azure),
+            CiArg::Buildkite => Self::System(ci::System::Buildkite),
+            CiArg::CircleCi => Self::System(ci::System::CircleCi),
+            CiArg::None => Self::None,
         }
     }
 }
 
 /// What stdout shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OutputForm {
+pub enum OutputArg {
     /// A line per result.
     Text,
     /// One JSON document.

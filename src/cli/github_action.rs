@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::Command;
 
-use super::words::variable;
+use super::args::variable;
 use crate::error::{Error, Result, printable};
 
 /// The word that `action.yml` gives.
@@ -40,7 +40,7 @@ pub const NO_INPUTS: [(&str, &str); 4] = [
 
 /// What the inputs ask for.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum ActionCommand {
     /// A step, by the first words of its command line; the others stand in the environment.
     Step(Vec<String>),
     /// To put imgstep on the path.
@@ -48,7 +48,7 @@ pub enum Asked {
 }
 
 /// Whether these are the words of `action.yml`.
-pub fn is_meant(words: &[impl AsRef<std::ffi::OsStr>]) -> bool {
+pub fn is_action_invocation(words: &[impl AsRef<std::ffi::OsStr>]) -> bool {
     matches!(words, [_, word] if word.as_ref() == WORD)
 }
 
@@ -68,7 +68,7 @@ pub fn inputs(step: &Command) -> impl Iterator<Item = String> {
 ///
 /// # Errors
 /// Names the input ([`Error::Usage`]).
-pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Result<Asked> {
+pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Result<ActionCommand> {
     let value = |input: &str| value_of(&variable(input)).filter(|value| !value.trim().is_empty());
     let known = || {
         let names: Vec<&str> = steps(command).map(Command::get_name).chain([SETUP]).collect();
@@ -93,7 +93,7 @@ pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Re
             )));
         }
     }
-    let Some(step) = step else { return Ok(Asked::Setup) };
+    let Some(step) = step else { return Ok(ActionCommand::Setup) };
     let is_given = |input: &str| {
         let lines = value(input).unwrap_or_default();
         // Plain tags go where `to` says; a full reference says it itself.
@@ -110,7 +110,7 @@ pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Re
     }
     // Above what the environment of the whole job says.
     let ci = step.get_arguments().any(|argument| argument.get_id() == "ci").then_some("--ci=github");
-    Ok(Asked::Step(["imgstep", name].into_iter().chain(ci).map(str::to_owned).collect()))
+    Ok(ActionCommand::Step(["imgstep", name].into_iter().chain(ci).map(str::to_owned).collect()))
 }
 
 /// Puts the folder of a program on the path of the steps that follow: a line of the file that `GITHUB_PATH` names.
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use clap::CommandFactory as _;
 
-    fn ask(inputs: &[(&str, &str)]) -> std::result::Result<Asked, String> {
+    fn ask(inputs: &[(&str, &str)]) -> std::result::Result<ActionCommand, String> {
         let value = |name: &str| {
             let (_, value) = inputs.iter().find(|(input, _)| variable(input) == name)?;
             Some((*value).to_owned())
@@ -146,21 +146,24 @@ mod tests {
 
     #[test]
     fn only_the_words_of_the_action_are_meant() {
-        assert!(is_meant(&["imgstep", "github-action"]));
-        assert!(!is_meant(&["imgstep", "digest"]) && !is_meant(&["imgstep", "github-action", "x"]));
-        assert!(!is_meant(&["github-action"]));
+        assert!(is_action_invocation(&["imgstep", "github-action"]));
+        assert!(
+            !is_action_invocation(&["imgstep", "digest"]) && !is_action_invocation(&["imgstep", "github-action", "x"])
+        );
+        assert!(!is_action_invocation(&["github-action"]));
     }
 
     #[test]
     fn a_step_with_what_it_needs() {
-        let begins = |name: &str, asked: &Asked| matches!(asked, Asked::Step(words) if words[1] == name);
+        let begins =
+            |name: &str, asked: &ActionCommand| matches!(asked, ActionCommand::Step(words) if words[1] == name);
         let step =
             |name: &'static str, given: &[(&str, &str)]| assert!(begins(name, &ask(given).unwrap()), "{given:?}");
         step("promote", &[("step", "promote\n"), ("source", "a"), ("to", "b"), ("layer", " \n")]);
         step("promote", &[("step", "promote"), ("source", "a"), ("tags", "v1\nghcr.io/org/app:v1")]);
         step("index", &[("step", "index"), ("from", "a"), ("to", "b"), ("add", "c")]);
         step("tag", &[("step", "tag"), ("image", "a"), ("tags", "v1")]);
-        assert_eq!(ask(&[("step", "setup"), ("source", "")]), Ok(Asked::Setup));
+        assert_eq!(ask(&[("step", "setup"), ("source", "")]), Ok(ActionCommand::Setup));
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
+use super::args::{annotation, destinations, list};
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
 use super::references::references;
 use super::run::RESULT_KEYS;
-use super::words::{annotation, destinations, list};
 use crate::error::{Error, printable};
 use crate::image::digest::Digest;
 use crate::image::format;

@@ -1,27 +1,27 @@
 //! The command line: words and environment become a plain request. It knows nothing of HTTP.
 
 pub mod append;
+pub mod args;
 pub mod bundle;
 pub mod changes;
 pub mod ci_annotations;
 pub mod common;
 pub mod duration;
-mod failing;
+mod failure;
 pub mod github_action;
-pub mod hints;
 pub mod index;
 pub mod mutate;
 pub mod operands;
 pub mod parse;
+pub mod platform_value;
 pub mod promote;
 pub mod promote_list;
 pub mod references;
 pub mod registry;
 pub mod run;
-pub mod scope;
 pub mod small_steps;
 pub mod strict;
-pub mod words;
+pub mod suggestions;
 
 use clap::{Parser, Subcommand};
 

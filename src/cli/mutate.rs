@@ -2,11 +2,11 @@
 
 use clap::{Args, ValueEnum};
 
+use super::args::{destinations, parse_list};
 use super::changes::ChangeArgs;
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
 use super::references::reference;
-use super::words::{destinations, parse_list};
 use crate::error::Error;
 use crate::steps::mutate::{self, Request};
 
@@ -32,7 +32,7 @@ pub struct MutateArgs {
     /// Where annotations stand: on the index, on the manifests of the images that are changed, or on both. Those for one
     /// platform stand on its manifest anyway.
     #[arg(long, value_name = "WHERE", default_value = "both", help_heading = "Changes")]
-    pub annotate: Annotate,
+    pub annotate: AnnotateArg,
     /// How to write.
     #[command(flatten)]
     pub writing: WriteArgs,
@@ -71,7 +71,7 @@ With nothing to change, the digest stays. An attestation of an image that change
 
 /// Where annotations stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Annotate {
+pub enum AnnotateArg {
     /// On the index.
     Index,
     /// On the manifests of the images that are changed.
@@ -96,9 +96,9 @@ impl MutateArgs {
             platforms: parse_list("--platform", &comma_separated(&self.platform))?,
             changes: self.changes.changes()?,
             annotate: match self.annotate {
-                Annotate::Index => mutate::Annotate::Index,
-                Annotate::Manifests => mutate::Annotate::Manifests,
-                Annotate::Both => mutate::Annotate::Both,
+                AnnotateArg::Index => mutate::Annotate::Index,
+                AnnotateArg::Manifests => mutate::Annotate::Manifests,
+                AnnotateArg::Both => mutate::Annotate::Both,
             },
             destinations,
             tags,

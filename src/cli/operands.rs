@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::{Arg, Command};
 
-use super::words::{is_stdin, option, short_option, takes_words};
+use super::args::{is_stdin, option, short_option, takes_words};
 use crate::error::{Error, Result, printable};
 use crate::image::platform::Platform;
 use crate::image::reference::{Reference, is_tag};
@@ -24,7 +24,7 @@ enum Part {
 
 /// One way to read a command line: the list that gives words back, and how many.
 #[derive(Clone, Copy)]
-struct Reading {
+struct OperandReader {
     list: usize,
     taken: usize,
     /// Whether it takes a word that looks like one of the list's own.
@@ -56,7 +56,7 @@ pub fn taken_back(command: &Command, words: Vec<String>) -> Result<Vec<String>> 
         [one] => *one,
         // An index has any number of images, and seldom two names.
         [first, .., last] if step.get_name() == "index" && all_of_to(&parts, &readings) => {
-            Reading { taken: last.taken, ..*first }
+            OperandReader { taken: last.taken, ..*first }
         }
         [first, .., last] => return Err(ambiguous(step, &parts, *first, *last)),
     };
@@ -161,7 +161,7 @@ fn has_full_tag(part: &Part) -> bool {
 }
 
 /// Every reading that makes the command whole: each list keeps one word at least, and all words look like what they are.
-fn readings(step: &Command, parts: &[Part], given: usize, wanted: &Wanted) -> Vec<Reading> {
+fn readings(step: &Command, parts: &[Part], given: usize, wanted: &Wanted) -> Vec<OperandReader> {
     let fewest = wanted.least - given;
     let mut found = Vec::new();
     for (list, part) in parts.iter().enumerate() {
@@ -175,7 +175,7 @@ fn readings(step: &Command, parts: &[Part], given: usize, wanted: &Wanted) -> Ve
                 && !extra.iter().any(|word| belongs(kind, word))
             {
                 let strained = operands.iter().any(|word| belongs(kind, word));
-                found.push(Reading { list, taken, strained });
+                found.push(OperandReader { list, taken, strained });
             }
         }
     }
@@ -221,13 +221,14 @@ fn are_operands(step: &Command, kind: &str, words: &[String], given: usize) -> b
     })
 }
 
-fn all_of_to(parts: &[Part], readings: &[Reading]) -> bool {
-    let is_to = |reading: &Reading| matches!(&parts[reading.list], Part::List { kind, .. } if kind == "DESTINATION");
+fn all_of_to(parts: &[Part], readings: &[OperandReader]) -> bool {
+    let is_to =
+        |reading: &OperandReader| matches!(&parts[reading.list], Part::List { kind, .. } if kind == "DESTINATION");
     readings.iter().all(|reading| is_to(reading) && reading.list == readings[0].list)
 }
 
 /// Takes the words of a reading out of their list, and lists the operands in the order of the line.
-fn taken(parts: &mut [Part], reading: Reading) -> Vec<String> {
+fn taken(parts: &mut [Part], reading: OperandReader) -> Vec<String> {
     let mut operands = Vec::new();
     for (at, part) in parts.iter_mut().enumerate() {
         match part {
@@ -266,9 +267,9 @@ fn missing(step: &Command, lists: &[&Part], given: usize) -> Error {
     ))
 }
 
-fn ambiguous(step: &Command, parts: &[Part], first: Reading, last: Reading) -> Error {
+fn ambiguous(step: &Command, parts: &[Part], first: OperandReader, last: OperandReader) -> Error {
     let name = step.get_name();
-    let way = |reading: Reading| {
+    let way = |reading: OperandReader| {
         let Part::List { option, values, .. } = &parts[reading.list] else { return String::new() };
         let (kept, operands) = values.split_at(values.len() - reading.taken);
         printable(&format!("imgstep {name} {} {option} {}", operands.join(" "), kept.join(" ")), 300)
@@ -284,7 +285,7 @@ fn ambiguous(step: &Command, parts: &[Part], first: Reading, last: Reading) -> E
 mod tests {
     use super::*;
     use crate::cli::Cli;
-    use crate::cli::words::without_empty_options;
+    use crate::cli::args::without_empty_options;
     use clap::CommandFactory as _;
     use proptest::prelude::*;
 

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
-use super::failing::Failing;
-use super::words::{with_environment, without_empty_options};
-use super::{Cli, hints, operands, strict};
+use super::args::{with_environment, without_empty_options};
+use super::failure::FailureReporter;
+use super::{Cli, operands, strict, suggestions};
 use crate::error::{Error, printable};
 use crate::report::Console;
 
@@ -38,7 +38,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Wrong> {
 /// # Errors
 /// The words don't fit together.
 pub fn matches(words: Vec<String>, variable: &dyn Fn(&str) -> Option<String>) -> Result<ArgMatches, Wrong> {
-    let is_strict = strict::is_meant(&words);
+    let is_strict = strict::is_action_invocation(&words);
     let words = strict::checked(words).map_err(Wrong::Words)?;
     let command = with_environment(Cli::command(), variable);
     let mut words = without_empty_options(&command, words);
@@ -54,8 +54,8 @@ pub fn matches(words: Vec<String>, variable: &dyn Fn(&str) -> Option<String>) ->
 
 /// Help and version go to stdout with status 0, errors to stderr with status 2: like every other error, so that what they
 /// quote speaks no commands to a CI system.
-pub(super) fn wrong(console: &Console, failing: &Failing, error: &clap::Error) -> ExitCode {
-    let text = hints::text(error);
+pub(super) fn wrong(console: &Console, failing: &FailureReporter, error: &clap::Error) -> ExitCode {
+    let text = suggestions::text(error);
     match text.strip_prefix("error: ") {
         Some(text) => failing.tell_usage(console, text),
         None => {

@@ -3,10 +3,10 @@
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::args::{self, list, parse_list};
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::references::{reference, references};
 use super::run::RESULT_KEYS;
-use super::words::{self, list, parse_list};
 use crate::error::Error;
 use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::report::results::{self, ResultFile, ResultKey};
@@ -101,7 +101,7 @@ impl PromoteArgs {
         };
         let source = reference("SOURCE", source)?;
         let mut destinations: Vec<Reference> = references("DESTINATION", &self.destination)?;
-        let (further, tags) = words::destinations(&self.to, &self.tags)?;
+        let (further, tags) = args::destinations(&self.to, &self.tags)?;
         destinations.extend(further);
         if destinations.is_empty() {
             return Err(Error::Usage(

@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::args::{self, list};
 use super::promote::{PromoteArgs, untagged};
 use super::references::reference;
-use super::words::{self, list};
 use crate::error::{Error, Result};
 use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::report::list::ListLine;
-use crate::report::{ListTeller, OutputFormat};
+use crate::report::{ListReporter, OutputFormat};
 use crate::steps::context::Context;
 use crate::steps::goals;
 use crate::steps::promote::Request;
-use crate::steps::promote_list::{self, Line};
+use crate::steps::promote_list::{self, ListEntry};
 use crate::workspace;
 
 /// No list is larger, in bytes: a hundred thousand lines.
@@ -24,7 +24,7 @@ const LIST_LIMIT: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// Words beside it that speak of one image alone, and a line that makes no sense ([`Error::Usage`]); a file that can't
 /// be read.
-pub fn lines(args: &PromoteArgs) -> Result<Option<Vec<Line>>> {
+pub fn lines(args: &PromoteArgs) -> Result<Option<Vec<ListEntry>>> {
     let given = list(&args.line);
     let text = match (&args.list, given.is_empty()) {
         (None, true) => return Ok(None),
@@ -53,7 +53,7 @@ fn check_words(args: &PromoteArgs) -> Result<Vec<String>> {
             return Err(Error::Usage(format!("{word} speaks of one image, and --list of many: give one of the two")));
         }
     }
-    let (destinations, tags) = words::destinations(&[], &args.tags)?;
+    let (destinations, tags) = args::destinations(&[], &args.tags)?;
     match destinations.first() {
         Some(one) => {
             Err(Error::Usage(format!("--tags: {one} is a destination; with --list only plain tags have a meaning")))
@@ -71,7 +71,7 @@ fn read(file: &str) -> Result<String> {
     String::from_utf8(bytes?).map_err(|_| Error::Usage(format!("--list: `{file}` is not UTF-8")))
 }
 
-fn parse(args: &PromoteArgs, text: &str, tags: &[String]) -> Result<Vec<Line>> {
+fn parse(args: &PromoteArgs, text: &str, tags: &[String]) -> Result<Vec<ListEntry>> {
     // Some editors on Windows begin a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     (1..)
@@ -81,7 +81,7 @@ fn parse(args: &PromoteArgs, text: &str, tags: &[String]) -> Result<Vec<Line>> {
         .collect()
 }
 
-fn parse_line(args: &PromoteArgs, number: usize, line: &str, tags: &[String]) -> Result<Line> {
+fn parse_line(args: &PromoteArgs, number: usize, line: &str, tags: &[String]) -> Result<ListEntry> {
     let mut words = line.split_whitespace();
     let source = reference("SOURCE", words.next().unwrap_or_default())?;
     let words: Vec<&str> = words.collect();
@@ -92,7 +92,7 @@ fn parse_line(args: &PromoteArgs, number: usize, line: &str, tags: &[String]) ->
         return Err(Error::Usage(format!("{source} has no destination: write SOURCE DESTINATION")));
     }
     let request = args.request_for(source, destinations, tags.to_vec())?;
-    Ok(Line { number, request: Request { remarks, ..request } })
+    Ok(ListEntry { number, request: Request { remarks, ..request } })
 }
 
 fn in_line(number: usize, reason: &str) -> Error {
@@ -100,8 +100,8 @@ fn in_line(number: usize, reason: &str) -> Error {
 }
 
 /// Lines are worked on at once: what two of them make of one tag must not depend on which is faster.
-fn check_apart(lines: &[Line]) -> Result<()> {
-    let mut writers: HashMap<(String, String), &Line> = HashMap::new();
+fn check_apart(lines: &[ListEntry]) -> Result<()> {
+    let mut writers: HashMap<(String, String), &ListEntry> = HashMap::new();
     for line in lines {
         for goal in goals::goals(&line.request.destinations, &line.request.tags) {
             let name = goal.reference.name();
@@ -131,7 +131,7 @@ fn check_apart(lines: &[Line]) -> Result<()> {
 }
 
 /// Promotes all of them. Who is returned has heard of each.
-pub async fn promote(context: &Context, lines: &[Line], dry_run: bool, format: OutputFormat) -> ListTeller {
+pub async fn promote(context: &Context, lines: &[ListEntry], dry_run: bool, format: OutputFormat) -> ListReporter {
     if lines.is_empty() {
         context
             .console
@@ -142,7 +142,7 @@ pub async fn promote(context: &Context, lines: &[Line], dry_run: bool, format: O
         source: line.request.source.to_string(),
         destinations: line.request.destinations.iter().map(ToString::to_string).collect(),
     });
-    let mut teller = ListTeller::new("promote", dry_run, named.collect(), format, &context.console);
+    let mut teller = ListReporter::new("promote", dry_run, named.collect(), format, &context.console);
     promote_list::run(context, lines, |position, result| teller.ended(position, result)).await;
     teller
 }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::words::list;
+use super::args::list;
 use crate::error::{Error, printable};
-use crate::image::mistaken;
 use crate::image::reference::Reference;
+use crate::image::reference_mistakes;
 
 /// A reference that must be there.
 ///
@@ -47,6 +47,6 @@ fn on_disk(word: &str, reference: &Reference) -> Option<String> {
     let shown = printable(word, 300);
     Some(format!(
         "`{shown}` is a {kind} here; {}; for the image at Docker Hub write `{reference}`",
-        mistaken::of_path(word)
+        reference_mistakes::of_path(word)
     ))
 }

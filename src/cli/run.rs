@@ -8,36 +8,36 @@ use std::time::{Duration, Instant};
 
 use clap::CommandFactory as _;
 
-use super::common::{CommonArgs, OutputForm, ResultArgs, WriteArgs, paths};
+use super::args::{list, parse_list};
+use super::common::{CommonArgs, OutputArg, ResultArgs, WriteArgs, paths};
 use super::duration::Limit;
-use super::failing::Failing;
-use super::github_action::{self, Asked};
-use super::hints;
+use super::failure::FailureReporter;
+use super::github_action::{self, ActionCommand};
 use super::parse::{Wrong, parse, wrong};
 use super::promote::comma_separated;
 use super::promote_list;
 use super::references::reference;
 use super::registry::RegistryCommand;
-use super::words::{list, parse_list};
+use super::suggestions;
 use super::{Cli, Step};
 use crate::credentials::{Credentials, Environment, Sources};
 use crate::error::{Error, ExitStatus, Result, Signal};
 use crate::image::platform::Platform;
 use crate::image::reference::{Reference, is_tag};
 use crate::registry::client::{Client, Options};
-use crate::registry::hints::Hints;
+use crate::registry::remedies::Hints;
 use crate::registry::tls::Trust;
 use crate::report::ci::{self, Ci};
 use crate::report::inspection::Inspection;
 use crate::report::results::{self, ResultFile, ResultKey};
 use crate::report::tekton;
 use crate::report::tree::Width;
-use crate::report::{self, Console, ListTeller, Outcome, OutputFormat, Progress, Verbosity};
+use crate::report::{self, Console, ListReporter, Outcome, OutputFormat, Progress, Verbosity};
 use crate::steps::context::Context;
-use crate::steps::promote_list::Line;
+use crate::steps::promote_list::ListEntry;
 use crate::steps::{append, bundle, digest, index, inspect, mutate, promote, tag};
-use crate::transfer::bounds::ManifestRoom;
-use crate::transfer::options::Bulk;
+use crate::transfer::manifest_limits::ManifestMemory;
+use crate::transfer::options::LargeBlobSlots;
 
 /// When a step ends, open uploads are cancelled for no longer than this.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
@@ -59,16 +59,16 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let system = ci::detect(&variable);
     let console = Console::new(Verbosity::Normal, system);
     let words: Vec<OsString> = words.into_iter().collect();
-    let is_action = github_action::is_meant(&words);
+    let is_action = github_action::is_action_invocation(&words);
     let words = match if is_action { of_github_action(&console) } else { Ok(Some(words.clone())) } {
         Ok(Some(words)) => words,
         Ok(None) => return ExitCode::from(ExitStatus::Done as u8),
-        Err(error) => return failed(&console, &Failing::of_words(&words, &variable), &error),
+        Err(error) => return failed(&console, &FailureReporter::of_words(&words, &variable), &error),
     };
     let cli = match parse(words.clone()) {
         Ok(cli) => cli,
-        Err(Wrong::Clap(error)) => return wrong(&console, &Failing::of_words(&words, &variable), &error),
-        Err(Wrong::Words(error)) => return failed(&console, &Failing::of_words(&words, &variable), &error),
+        Err(Wrong::Clap(error)) => return wrong(&console, &FailureReporter::of_words(&words, &variable), &error),
+        Err(Wrong::Words(error)) => return failed(&console, &FailureReporter::of_words(&words, &variable), &error),
     };
     // Whoever runs a workflow again with GitHub's debug logging wants to see more, whatever the step says.
     let is_debugged =
@@ -83,7 +83,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ci = match Ci::new(choice, &variable) {
         Ok(ci) => ci,
         Err(error) => {
-            let failing = Failing::of_words(&words, &variable);
+            let failing = FailureReporter::of_words(&words, &variable);
             return failed(&Console::new(verbosity, system), &failing, &error);
         }
     };
@@ -91,17 +91,17 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     if cli.step.common().is_some() {
         let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());
         let names = names.filter_map(|(name, _)| name.into_string().ok());
-        for warning in hints::strange_variables(&Cli::command(), names) {
+        for warning in suggestions::strange_variables(&Cli::command(), names) {
             console.warn(&warning);
         }
     }
     match run(&cli, &console, &ci) {
         Ok(code) => code,
-        Err(error) => failed(&console, &Failing::of_step(&cli.step, &ci), &error),
+        Err(error) => failed(&console, &FailureReporter::of_step(&cli.step, &ci), &error),
     }
 }
 
-fn failed(console: &Console, failing: &Failing, error: &Error) -> ExitCode {
+fn failed(console: &Console, failing: &FailureReporter, error: &Error) -> ExitCode {
     let message = tekton::hint(error).map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"));
     failing.tell(console, error, &message)
 }
@@ -109,8 +109,8 @@ fn failed(console: &Console, failing: &Failing, error: &Error) -> ExitCode {
 /// The words of the step that the action's inputs ask for; none where they asked for what is done now.
 fn of_github_action(console: &Console) -> Result<Option<Vec<OsString>>> {
     match github_action::asked(&Cli::command(), &|variable| std::env::var(variable).ok())? {
-        Asked::Step(words) => Ok(Some(words.into_iter().map(OsString::from).collect())),
-        Asked::Setup => {
+        ActionCommand::Step(words) => Ok(Some(words.into_iter().map(OsString::from).collect())),
+        ActionCommand::Setup => {
             let program = std::env::current_exe()
                 .map_err(|error| Error::Other(format!("the program's own path can't be found: {error}")))?;
             let github_path = std::env::var_os("GITHUB_PATH").filter(|path| !path.is_empty());
@@ -137,7 +137,7 @@ impl Step {
     }
 
     /// The images of a step that takes a list of them.
-    fn list(&self) -> Result<Option<Vec<Line>>> {
+    fn list(&self) -> Result<Option<Vec<ListEntry>>> {
         match self {
             Self::Promote(args) => promote_list::lines(args),
             _ => Ok(None),
@@ -212,8 +212,8 @@ async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
     let artifacts = step.writing().filter(|writing| writing.github_artifacts).map(|_| artifacts_file()).transpose()?;
     let context = context(common, console)?;
     let format = match common.output {
-        OutputForm::Text => OutputFormat::Text,
-        OutputForm::Json => OutputFormat::Json,
+        OutputArg::Text => OutputFormat::Text,
+        OutputArg::Json => OutputFormat::Json,
     };
     // What is wrong with the words is said before anything else is tried.
     let work = work(step, lines.as_deref(), &context, &files, format);
@@ -231,17 +231,19 @@ async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
         _ = signals.next() => {}
     }
     match told? {
-        Told::Outcome(outcome) => {
+        StepOutput::Outcome(outcome) => {
             if let Some(file) = &artifacts {
                 report::github::append_artifacts(file, &outcome)?;
             }
             report::finish(&outcome, &files, ci, format, console)?;
         }
-        Told::Answer(outcome) if format == OutputFormat::Text => {
+        StepOutput::Answer(outcome) if format == OutputFormat::Text => {
             report::answer(&outcome, &files, ci, &format!("{}\n", outcome.digest), console)?;
         }
-        Told::Answer(outcome) => report::answer(&outcome, &files, ci, &report::stdout::json(&*outcome)?, console)?,
-        Told::Inspection(inspection) => {
+        StepOutput::Answer(outcome) => {
+            report::answer(&outcome, &files, ci, &report::stdout::json(&*outcome)?, console)?;
+        }
+        StepOutput::Inspection(inspection) => {
             let text = match format {
                 OutputFormat::Text => {
                     let whole = matches!(step, Step::Inspect(args) if args.no_trunc);
@@ -252,7 +254,7 @@ async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
             console.end_group();
             report::inspected(&inspection, ci, &text, console)?;
         }
-        Told::List(teller) => {
+        StepOutput::List(teller) => {
             if let (Some(file), Some(outcomes)) = (&artifacts, teller.done()) {
                 outcomes.into_iter().try_for_each(|outcome| report::github::append_artifacts(file, outcome))?;
             }
@@ -275,7 +277,7 @@ fn artifacts_file() -> Result<PathBuf> {
 }
 
 /// What a step has to tell.
-enum Told {
+enum StepOutput {
     /// What it wrote.
     Outcome(Box<Outcome>),
     /// What it found out.
@@ -283,46 +285,46 @@ enum Told {
     /// What an image is made of.
     Inspection(Box<Inspection>),
     /// What became of a list of images.
-    List(Box<ListTeller>),
+    List(Box<ListReporter>),
 }
 
 async fn work(
     step: &Step,
-    lines: Option<&[Line]>,
+    lines: Option<&[ListEntry]>,
     context: &Context,
     files: &[ResultFile],
     format: OutputFormat,
-) -> Result<Told> {
+) -> Result<StepOutput> {
     match step {
         Step::Promote(args) => {
             if let Some(lines) = lines {
                 results::preflight(files)?;
                 let teller = promote_list::promote(context, lines, args.writing.dry_run, format).await;
-                return Ok(Told::List(Box::new(teller)));
+                return Ok(StepOutput::List(Box::new(teller)));
             }
             let request = args.request()?;
             results::preflight(files)?;
-            promote::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
+            promote::run(context, &request).await.map(|outcome| StepOutput::Outcome(Box::new(outcome)))
         }
         Step::Index(args) => {
             let request = args.request()?;
             results::preflight(files)?;
-            index::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
+            index::run(context, &request).await.map(|outcome| StepOutput::Outcome(Box::new(outcome)))
         }
         Step::Mutate(args) => {
             let request = args.request()?;
             results::preflight(files)?;
-            mutate::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
+            mutate::run(context, &request).await.map(|outcome| StepOutput::Outcome(Box::new(outcome)))
         }
         Step::Append(args) => {
             let request = args.request()?;
             results::preflight(files)?;
-            append::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
+            append::run(context, &request).await.map(|outcome| StepOutput::Outcome(Box::new(outcome)))
         }
         Step::Bundle(args) => {
             let request = args.request()?;
             results::preflight(files)?;
-            bundle::run(context, &request).await.map(|outcome| Told::Outcome(Box::new(outcome)))
+            bundle::run(context, &request).await.map(|outcome| StepOutput::Outcome(Box::new(outcome)))
         }
         Step::Tag(args) => {
             let image = reference("IMAGE", &args.image)?;
@@ -337,7 +339,7 @@ async fn work(
             results::preflight(files)?;
             tag::run(context, &image, &tags, args.if_exists.into())
                 .await
-                .map(|outcome| Told::Outcome(Box::new(outcome)))
+                .map(|outcome| StepOutput::Outcome(Box::new(outcome)))
         }
         Step::Digest(args) => {
             let image = reference("IMAGE", &args.image)?;
@@ -347,11 +349,11 @@ async fn work(
                 return Err(Error::Usage("--platform: one platform has one digest; name just one".to_owned()));
             }
             results::preflight(files)?;
-            digest::run(context, &image, platforms.first()).await.map(|outcome| Told::Answer(Box::new(outcome)))
+            digest::run(context, &image, platforms.first()).await.map(|outcome| StepOutput::Answer(Box::new(outcome)))
         }
         Step::Inspect(args) => {
             let image = reference("IMAGE", &args.image)?;
-            inspect::run(context, &image).await.map(|inspection| Told::Inspection(Box::new(inspection)))
+            inspect::run(context, &image).await.map(|inspection| StepOutput::Inspection(Box::new(inspection)))
         }
         Step::Registry(_) => Err(Error::Other("this step talks to no registry".to_owned())),
     }
@@ -412,8 +414,8 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
         console: console.clone(),
         progress: Progress::new(console.clone(), report::progress::interactive()),
         started: Instant::now(),
-        bulk: Bulk::of_step(usize::from(common.jobs)),
-        manifests: ManifestRoom::default(),
+        bulk: LargeBlobSlots::of_step(usize::from(common.jobs)),
+        manifests: ManifestMemory::default(),
     })
 }
 

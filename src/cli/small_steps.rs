@@ -3,7 +3,7 @@
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::common::{CommonArgs, IfExists, ResultArgs};
+use super::common::{CommonArgs, IfExistsArg, ResultArgs};
 
 /// The words of `tag`.
 #[derive(Debug, Clone, Args)]
@@ -17,7 +17,7 @@ pub struct TagArgs {
     pub tags: Vec<String>,
     /// What to do if a tag names another image: `fail` writes nothing and exits with 3.
     #[arg(long, value_name = "WHAT", default_value = "overwrite")]
-    pub if_exists: IfExists,
+    pub if_exists: IfExistsArg,
     /// Options of all steps.
     #[command(flatten)]
     pub common: CommonArgs,

@@ -17,7 +17,7 @@ pub fn param_of(option: &str) -> &str {
 }
 
 /// Whether `--strict` stands where it counts.
-pub fn is_meant(words: &[String]) -> bool {
+pub fn is_action_invocation(words: &[String]) -> bool {
     words.get(2).is_some_and(|word| word.starts_with(STRICT))
 }
 

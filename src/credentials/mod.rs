@@ -19,8 +19,8 @@
 //! Formats: Docker's `config.json` and the older `.dockercfg`, containers-auth.json(5).
 
 pub(crate) mod config_file;
+mod files;
 mod helper;
-mod places;
 pub(crate) mod scope;
 mod secret;
 #[cfg(test)]
@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
 use self::config_file::Candidate;
-pub use self::places::{Environment, Sources};
+pub use self::files::{Environment, Sources};
 use self::scope::Target;
 pub use self::secret::Secret;
 use crate::error::Error;
@@ -82,7 +82,7 @@ pub struct Credentials {
 }
 
 struct Inner {
-    found: places::Found,
+    found: files::Found,
     settings: helper::Settings,
     /// What each helper said of each server, or that it was asked and has not said yet.
     answers: Mutex<HashMap<Question, Arc<OnceCell<Answer>>>>,
@@ -104,7 +104,7 @@ impl Credentials {
     }
 
     fn load_with(sources: &Sources, settings: helper::Settings) -> Result<Self, Error> {
-        let found = places::read(sources)?;
+        let found = files::read(sources)?;
         Ok(Self { inner: Arc::new(Inner { found, settings, answers: Mutex::default() }) })
     }
 

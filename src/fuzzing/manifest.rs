@@ -6,7 +6,7 @@ use super::{assert_one_line, first_line};
 use crate::image::config::{Changes, Config};
 use crate::image::digest::Digest;
 use crate::image::format::{Format, converted, throughout};
-use crate::image::index::{Child, check_platforms, common_format, ordered};
+use crate::image::index::{IndexChild, check_platforms, common_format, ordered};
 use crate::image::manifest::{Content, Manifest};
 
 /// The first line is the `Content-Type`, the rest the bytes: of a manifest, and of a config.
@@ -55,8 +55,8 @@ fn children(manifest: &Manifest) {
     if let Ok(same) = manifest.with_children(raw.clone()) {
         assert_eq!(same.raw_children().ok(), Some(raw.clone()));
     }
-    let named = |(number, raw)| Child::from_raw(raw, format!("{number}"), number).ok();
-    let children: Vec<Child> = raw.into_iter().enumerate().filter_map(named).collect();
+    let named = |(number, raw)| IndexChild::from_raw(raw, format!("{number}"), number).ok();
+    let children: Vec<IndexChild> = raw.into_iter().enumerate().filter_map(named).collect();
     let count = children.len();
     let children = ordered(children);
     assert!(children.len() <= count);

@@ -2,9 +2,9 @@
 
 use super::assert_one_line;
 use crate::error::{Error, Result};
-use crate::layer::findings::Findings;
-use crate::layer::tarfile::Inspector;
-use crate::layer::unpack::{Unpacker, packing};
+use crate::layer::decompress::{Decompressor, packing};
+use crate::layer::scan::LayerScan;
+use crate::layer::tar_inspector::TarInspector;
 
 const BLOCK: usize = 512;
 /// A layer that unpacks to more is not looked at any further, in bytes.
@@ -30,9 +30,9 @@ pub fn run(bytes: &[u8]) {
 
 /// The programs that are found.
 fn look(bytes: &[u8], piece: usize) -> Result<Vec<String>> {
-    let mut findings = Findings::new(true);
-    let mut inspector = Inspector::new("the layer", &mut findings);
-    let mut unpacker = Unpacker::new(packing(bytes), "the layer".to_owned())?;
+    let mut findings = LayerScan::new(true);
+    let mut inspector = TarInspector::new("the layer", &mut findings);
+    let mut unpacker = Decompressor::new(packing(bytes), "the layer".to_owned())?;
     let mut seen = 0;
     let mut out = |bytes: &[u8]| {
         seen += bytes.len();

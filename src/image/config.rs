@@ -5,8 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use super::digest::Digest;
+use super::manifest_json;
 use super::platform::Platform;
-use super::reading;
 use crate::error::{Error, Result, printable};
 
 /// An image config: the fields as somebody wrote them, in their order.
@@ -68,7 +68,7 @@ impl Config {
     /// It is no JSON object, or its `config`, `history` or `rootfs` are not what the specification says.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let fields: Map<String, Value> =
-            serde_json::from_slice(bytes).map_err(|error| malformed(&reading::words(&error, bytes)))?;
+            serde_json::from_slice(bytes).map_err(|error| malformed(&manifest_json::words(&error, bytes)))?;
         for name in ["config", "rootfs"] {
             if fields.get(name).is_some_and(|value| !value.is_null() && !value.is_object()) {
                 return Err(malformed(&format!("`{name}` is not an object")));

@@ -21,7 +21,7 @@ pub enum Format {
 
 /// How a layer's tar is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Packing {
+pub enum LayerCompression {
     /// Not at all.
     Plain,
     /// By gzip.
@@ -88,11 +88,11 @@ impl Format {
     }
 
     /// The type of a layer; `None` of one by zstd in Docker's words.
-    pub fn layer_of(self, packing: Packing) -> Option<&'static str> {
+    pub fn layer_of(self, packing: LayerCompression) -> Option<&'static str> {
         let (oci, docker) = match packing {
-            Packing::Gzip => LAYERS[0],
-            Packing::Plain => LAYERS[1],
-            Packing::Zstd => return (self == Self::Oci).then_some(OCI_ZSTD),
+            LayerCompression::Gzip => LAYERS[0],
+            LayerCompression::Plain => LAYERS[1],
+            LayerCompression::Zstd => return (self == Self::Oci).then_some(OCI_ZSTD),
         };
         Some(match self {
             Self::Oci => oci,

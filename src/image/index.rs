@@ -15,7 +15,7 @@ use crate::error::{Error, Result, printable};
 
 /// A child on its way into an index.
 #[derive(Debug, Clone)]
-pub struct Child {
+pub struct IndexChild {
     /// A read view of `raw`.
     pub descriptor: Descriptor,
     /// The descriptor with every field that somebody gave it.
@@ -26,7 +26,7 @@ pub struct Child {
     pub source: usize,
 }
 
-impl Child {
+impl IndexChild {
     /// A child with the platform that its config says, or that the user says.
     ///
     /// # Errors
@@ -92,8 +92,8 @@ fn platform_json(platform: &Platform) -> Value {
 /// The children in the order in which they stand in an index, each digest once: images by platform, then attestations in
 /// the order of their images. That order, and which of two descriptors of one child stays, depends on nothing but the
 /// children themselves.
-pub fn ordered(children: Vec<Child>) -> Vec<Child> {
-    let mut unique: BTreeMap<String, Child> = BTreeMap::new();
+pub fn ordered(children: Vec<IndexChild>) -> Vec<IndexChild> {
+    let mut unique: BTreeMap<String, IndexChild> = BTreeMap::new();
     for child in children {
         let key = match child.platform() {
             // One digest may serve several platforms where its author says so; versions are no reason for two entries.
@@ -104,21 +104,21 @@ pub fn ordered(children: Vec<Child>) -> Vec<Child> {
             None => format!("{} {}", child.descriptor.digest, child.descriptor.attestation_of().unwrap_or_default()),
         };
         // Who says more is kept.
-        let richness = |child: &Child| (child.raw.to_string().len(), child.raw.to_string(), child.name.clone());
+        let richness = |child: &IndexChild| (child.raw.to_string().len(), child.raw.to_string(), child.name.clone());
         match unique.get(&key) {
             Some(other) if richness(other) >= richness(&child) => {}
             _ => drop(unique.insert(key, child)),
         }
     }
-    let (mut images, mut others): (Vec<Child>, Vec<Child>) =
+    let (mut images, mut others): (Vec<IndexChild>, Vec<IndexChild>) =
         unique.into_values().partition(|child| !child.descriptor.is_attestation());
     images.sort_by(|one, other| {
-        let key = |child: &Child| child.platform().cloned();
+        let key = |child: &IndexChild| child.platform().cloned();
         let (one_at, other_at) = (key(one), key(other));
         let places = (one_at.as_ref().map(Platform::place), other_at.as_ref().map(Platform::place));
         places.0.cmp(&places.1).then_with(|| one.descriptor.digest.cmp(&other.descriptor.digest))
     });
-    let place = |child: &Child| {
+    let place = |child: &IndexChild| {
         let subject = child.descriptor.attestation_of();
         let at = images.iter().position(|image| Some(image.descriptor.digest.as_str()) == subject);
         (at.unwrap_or(usize::MAX), child.descriptor.digest.clone())
@@ -132,8 +132,8 @@ pub fn ordered(children: Vec<Child>) -> Vec<Child> {
 ///
 /// # Errors
 /// The reason, and how to override it ([`Error::Guard`]).
-pub fn check_platforms(children: &[Child]) -> Result<()> {
-    let images: Vec<&Child> = children.iter().filter(|child| !child.descriptor.is_attestation()).collect();
+pub fn check_platforms(children: &[IndexChild]) -> Result<()> {
+    let images: Vec<&IndexChild> = children.iter().filter(|child| !child.descriptor.is_attestation()).collect();
     for child in &images {
         if child.platform().is_none() {
             let digest = &child.descriptor.digest;
@@ -144,7 +144,7 @@ pub fn check_platforms(children: &[Child]) -> Result<()> {
         }
     }
     for (position, one) in images.iter().enumerate() {
-        let same = |other: &&&Child| match (one.platform(), other.platform()) {
+        let same = |other: &&&IndexChild| match (one.platform(), other.platform()) {
             (Some(one), Some(other)) => one.is_same(other),
             _ => false,
         };
@@ -164,7 +164,7 @@ pub fn check_platforms(children: &[Child]) -> Result<()> {
 ///
 /// # Errors
 /// A child in neither vocabulary, or children in both ([`Error::Guard`]).
-pub fn common_format(children: &[Child], index: Option<&Manifest>) -> Result<Format> {
+pub fn common_format(children: &[IndexChild], index: Option<&Manifest>) -> Result<Format> {
     let mut first: Option<(Format, &str)> =
         index.and_then(|index| Some((Format::of(&index.media_type)?, "the index of --from")));
     for child in children {
@@ -189,7 +189,7 @@ pub fn common_format(children: &[Child], index: Option<&Manifest>) -> Result<For
 ///
 /// # Errors
 /// It is in neither ([`Error::Guard`]).
-pub fn format_of(child: &Child) -> Result<Format> {
+pub fn format_of(child: &IndexChild) -> Result<Format> {
     let media_type = &child.descriptor.media_type;
     Format::of(media_type).ok_or_else(|| {
         let (name, digest, media_type) = (&child.name, &child.descriptor.digest, printable(media_type, 120));
@@ -207,7 +207,7 @@ pub fn format_of(child: &Child) -> Result<Format> {
 /// # Errors
 /// Docker's types have no words for an annotation, or for something that `from` says ([`Error::Guard`]).
 pub fn assembled(
-    children: &[Child],
+    children: &[IndexChild],
     from: Option<&Manifest>,
     format: Format,
     annotations: &BTreeMap<String, String>,
@@ -257,8 +257,8 @@ fn retyped(index: &Manifest, format: Format) -> Result<Manifest> {
 }
 
 /// Takes the children out that `gone` names, and the attestations that speak of them.
-pub fn without(children: Vec<Child>, gone: &[Digest]) -> Vec<Child> {
-    let is_gone = |child: &Child| {
+pub fn without(children: Vec<IndexChild>, gone: &[Digest]) -> Vec<IndexChild> {
+    let is_gone = |child: &IndexChild| {
         let subject = child.descriptor.attestation_of();
         gone.iter().any(|digest| child.descriptor.digest == *digest || subject == Some(digest.as_str()))
     };

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::descriptor::{Descriptor, null_is_default};
 use super::digest::Digest;
+use super::manifest_json::{self, Look, Shape};
 use super::media_type::{self, Kind};
-use super::reading::{self, Look, Shape};
 use super::schema1;
 use crate::error::Error;
 
@@ -122,7 +122,7 @@ impl Manifest {
         if kind == Kind::Schema1 {
             return Ok(Content::Schema1 { layers: schema1::layers(&self.bytes)? });
         }
-        reading::check_descriptors(&self.bytes).map_err(|reason| self.malformed(&reason))?;
+        manifest_json::check_descriptors(&self.bytes).map_err(|reason| self.malformed(&reason))?;
         let view: View = serde_json::from_slice(&self.bytes).map_err(|error| self.broken(&error))?;
         // A manifest that is an index to one reader and an image to another is refused
         // (OCI image specification, advisory GHSA-77vh-xpmg-72qh).
@@ -247,7 +247,7 @@ impl Manifest {
     }
 
     fn broken(&self, error: &serde_json::Error) -> Error {
-        self.malformed(&reading::words(error, &self.bytes))
+        self.malformed(&manifest_json::words(error, &self.bytes))
     }
 
     fn malformed(&self, reason: &str) -> Error {

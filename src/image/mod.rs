@@ -1,15 +1,15 @@
 //! Images as data: references, digests, platforms, descriptors, manifests. No I/O.
 
-pub mod changes;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
 pub mod format;
 pub mod index;
 pub mod manifest;
+pub mod manifest_json;
 pub mod media_type;
-pub mod mistaken;
+pub mod overrides;
 pub mod platform;
-pub mod reading;
 pub mod reference;
+pub mod reference_mistakes;
 pub mod schema1;

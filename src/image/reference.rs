@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::digest::Digest;
-use super::mistaken;
+use super::reference_mistakes;
 
 /// The tag that a reference without tag and digest means.
 pub const DEFAULT_TAG: &str = "latest";
@@ -120,7 +120,7 @@ impl FromStr for RegistryReference {
         if text.is_empty() {
             return Err(fail(text, "it is empty"));
         }
-        if let Some(reason) = mistaken::what_was_meant(text) {
+        if let Some(reason) = reference_mistakes::what_was_meant(text) {
             return Err(fail(text, reason));
         }
         let (name, digest) = split_digest(text, text)?;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::digest::Digest;
-use super::reading;
+use super::manifest_json;
 use crate::error::Error;
 
 #[derive(Deserialize)]
@@ -50,7 +50,8 @@ fn malformed(reason: &str) -> Error {
 }
 
 fn parse(bytes: &[u8]) -> Result<Schema1, Error> {
-    let manifest: Schema1 = serde_json::from_slice(bytes).map_err(|error| malformed(&reading::words(&error, bytes)))?;
+    let manifest: Schema1 =
+        serde_json::from_slice(bytes).map_err(|error| malformed(&manifest_json::words(&error, bytes)))?;
     if manifest.schema_version == 1 { Ok(manifest) } else { Err(malformed("its `schemaVersion` is not 1")) }
 }
 

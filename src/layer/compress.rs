@@ -259,7 +259,7 @@ pub fn stopped() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::unpack::{Unpacker, packing};
+    use super::super::decompress::{Decompressor, packing};
     use super::*;
 
     const BLOCK: usize = GZIP_BLOCK;
@@ -283,7 +283,7 @@ mod tests {
 
     fn unpacked(bytes: &[u8]) -> Vec<u8> {
         let mut back = Vec::new();
-        let mut unpacker = Unpacker::new(packing(bytes), "it".to_owned()).unwrap();
+        let mut unpacker = Decompressor::new(packing(bytes), "it".to_owned()).unwrap();
         let mut out = |piece: &[u8]| {
             back.extend(piece);
             Ok(())

@@ -17,7 +17,7 @@ enum Mark {
 
 /// The form of a saved image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Archive {
+pub enum SavedImage {
     /// `docker save`, `podman save`, `skopeo copy … docker-archive:`.
     Docker,
     /// An OCI image layout; what Docker saves from version 25 on is one too.
@@ -39,13 +39,13 @@ impl Marks {
     }
 
     /// What form of a saved image these files make.
-    pub fn archive(&self) -> Option<Archive> {
+    pub fn archive(&self) -> Option<SavedImage> {
         let have = |marks: [Mark; 2]| marks.iter().all(|mark| self.0.contains(mark));
         // A website has a manifest.json too: alone it says nothing.
         if have([Mark::OciLayout, Mark::IndexJson]) {
-            Some(Archive::Oci)
+            Some(SavedImage::Oci)
         } else if have([Mark::ManifestJson, Mark::Repositories]) {
-            Some(Archive::Docker)
+            Some(SavedImage::Docker)
         } else {
             None
         }
@@ -62,7 +62,7 @@ fn is_config(name: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn archive(names: &[&str]) -> Option<Archive> {
+    fn archive(names: &[&str]) -> Option<SavedImage> {
         let mut marks = Marks::default();
         for name in names {
             marks.note(name.as_bytes());
@@ -74,10 +74,10 @@ mod tests {
     fn saved_images_are_told_from_files() {
         let config = format!("{}.json", "a1".repeat(32));
         let of_crane = format!("sha256:{}", "0f".repeat(32));
-        assert_eq!(archive(&["x/layer.tar", "manifest.json", "repositories"]), Some(Archive::Docker));
-        assert_eq!(archive(&["./manifest.json", &config]), Some(Archive::Docker));
-        assert_eq!(archive(&[&of_crane, "manifest.json"]), Some(Archive::Docker));
-        assert_eq!(archive(&["./index.json", "./oci-layout", "manifest.json", "repositories"]), Some(Archive::Oci));
+        assert_eq!(archive(&["x/layer.tar", "manifest.json", "repositories"]), Some(SavedImage::Docker));
+        assert_eq!(archive(&["./manifest.json", &config]), Some(SavedImage::Docker));
+        assert_eq!(archive(&[&of_crane, "manifest.json"]), Some(SavedImage::Docker));
+        assert_eq!(archive(&["./index.json", "./oci-layout", "manifest.json", "repositories"]), Some(SavedImage::Oci));
         for files in
             [&["manifest.json", "index.html"][..], &["srv/manifest.json", "srv/repositories"], &["index.json"], &[]]
         {

@@ -1,25 +1,25 @@
 //! Layers made from files: the same bytes on any machine, at any time, on any number of cores.
 
 pub mod binary;
-pub mod cautions;
 pub mod compress;
+pub mod credential_paths;
+pub mod decompress;
+mod directory;
 pub mod dockerignore;
-pub mod findings;
+pub mod exclusions;
 pub mod ignore;
-pub mod ignored;
 pub mod image_archive;
 pub mod interpreter;
-mod level;
-pub mod logins;
-pub mod make;
-pub mod names;
+pub mod path_set;
+pub mod recipe;
+pub mod scan;
 pub mod spec;
-pub mod tarball;
-pub mod tarfile;
-pub mod unpack;
+pub mod tar_inspector;
+pub mod tar_writer;
 pub mod walk;
+pub mod warnings;
 
 #[cfg(test)]
-mod properties;
+mod proptests;
 #[cfg(test)]
 mod tests;

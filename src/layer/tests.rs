@@ -6,11 +6,11 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::compress::Compression;
-use super::make::{Made, Making, Origin, Recipe, Source};
-use super::tarball::{self, Header, Kind};
-use super::walk::{self, Content, Entry, Files};
+use super::recipe::{BuildOptions, BuiltLayer, LayerSource, Recipe, TarOrigin};
+use super::tar_writer::{self, EntryType, Header};
+use super::walk::{self, EntryContent, FileTree, LayerEntry};
 use crate::image::digest::Digest;
-use crate::image::format::Packing;
+use crate::image::format::LayerCompression;
 
 pub struct Folder(pub PathBuf);
 
@@ -36,38 +36,38 @@ impl Drop for Folder {
 }
 
 /// A layer on scratch.
-pub fn files(spec: &str) -> Files {
-    Files {
+pub fn files(spec: &str) -> FileTree {
+    FileTree {
         spec: spec.parse().unwrap(),
         exclude: Vec::new(),
-        logins: super::logins::Logins::default(),
+        logins: super::credential_paths::CredentialPaths::default(),
         is_scratch: true,
         is_windows: false,
     }
 }
 
-fn boxed(spec: &str) -> Box<Files> {
+fn boxed(spec: &str) -> Box<FileTree> {
     Box::new(files(spec))
 }
 
 /// A layer on something.
-fn on_base(spec: &str) -> Files {
-    Files { is_scratch: false, ..files(spec) }
+fn on_base(spec: &str) -> FileTree {
+    FileTree { is_scratch: false, ..files(spec) }
 }
 
-fn recipe(source: Source, threads: usize) -> Recipe {
+fn recipe(source: LayerSource, threads: usize) -> Recipe {
     Recipe { source, compression: Compression::default(), mtime: 0, windows: false, threads }
 }
 
-fn make(recipe: &Recipe, keep: u64) -> crate::Result<Made> {
-    recipe.make(&mut Making { keep, with_names: false, overflow: &mut |_| false })
+fn make(recipe: &Recipe, keep: u64) -> crate::Result<BuiltLayer> {
+    recipe.make(&mut BuildOptions { keep, with_names: false, overflow: &mut |_| false })
 }
 
-fn made(spec: &str) -> Made {
-    make(&recipe(Source::Files(boxed(spec)), 2), 1 << 30).unwrap()
+fn made(spec: &str) -> BuiltLayer {
+    make(&recipe(LayerSource::Files(boxed(spec)), 2), 1 << 30).unwrap()
 }
 
-fn entries(files: &Files) -> crate::Result<Vec<Entry>> {
+fn entries(files: &FileTree) -> crate::Result<Vec<LayerEntry>> {
     let mut found = Vec::new();
     walk::walk(files, &mut |entry| {
         found.push(entry);
@@ -76,7 +76,7 @@ fn entries(files: &Files) -> crate::Result<Vec<Entry>> {
     Ok(found)
 }
 
-fn paths(files: &Files) -> Vec<String> {
+fn paths(files: &FileTree) -> Vec<String> {
     let entries = entries(files).unwrap();
     entries.iter().map(|entry| String::from_utf8_lossy(&entry.path).into_owned()).collect()
 }
@@ -119,7 +119,7 @@ fn neither_order_nor_times_nor_threads_decide() {
     fs::set_permissions(other.0.join("b.txt"), fs::Permissions::from_mode(0o600)).unwrap();
     let first = made(&one.0.display().to_string());
     for threads in [1, 2, 5] {
-        let source = Source::Files(boxed(&other.0.display().to_string()));
+        let source = LayerSource::Files(boxed(&other.0.display().to_string()));
         let again = make(&recipe(source, threads), 0).unwrap();
         assert_eq!((&again.digest, &again.diff_id, again.size), (&first.digest, &first.diff_id, first.size));
         assert!(again.kept.is_none());
@@ -143,11 +143,11 @@ fn a_file_of_more_than_8_gib_is_found_whole_by_gnu_tar() {
     fs::File::create(folder.0.join("large")).unwrap().set_len(SIZE).unwrap();
     let recipe = Recipe {
         compression: Compression::None,
-        ..recipe(Source::Files(boxed(&folder.0.join("large").display().to_string())), 1)
+        ..recipe(LayerSource::Files(boxed(&folder.0.join("large").display().to_string())), 1)
     };
     // All but the beginning is zeros, which take no time where nobody writes them.
     let mut beginning = None;
-    let stopped = recipe.pour(|piece| {
+    let stopped = recipe.stream_to(|piece| {
         beginning.get_or_insert(piece);
         Err(crate::Error::Other("enough".to_owned()))
     });
@@ -205,7 +205,7 @@ fn what_stays_out() {
     let folder = everything(false);
     folder.write(walk_ignore(), b"b/\n*.sh\n");
     let exclude = vec!["n".to_owned(), "large".to_owned()];
-    let found = paths(&Files { exclude, ..files(&folder.0.display().to_string()) });
+    let found = paths(&FileTree { exclude, ..files(&folder.0.display().to_string()) });
     assert_eq!(found, ["a", "b-side", "b.txt", "empty", "not-\u{fffd}-utf8", "same-as-a", "z-last"]);
 }
 
@@ -230,7 +230,7 @@ fn a_file_that_changes_while_it_is_read_is_an_error() {
     let file = folder.write("f", &[1; 1000]);
     // As the walk found it: the file changes before it is read.
     let found = entries(&files(&folder.0.display().to_string())).unwrap();
-    let recipe = recipe(Source::Entries(found), 1);
+    let recipe = recipe(LayerSource::Entries(found), 1);
     fs::write(&file, [1; 1001]).unwrap();
     assert!(make(&recipe, 0).unwrap_err().to_string().contains("f grew while it was read; it had 1000 bytes"));
     fs::write(&file, [1; 999]).unwrap();
@@ -255,8 +255,8 @@ fn names_in(recipe: &Recipe) -> Vec<String> {
 #[test]
 fn deletions_and_windows() {
     let whiteouts = walk::whiteouts(&["etc/motd".to_owned(), "app".to_owned()]);
-    assert!(whiteouts.iter().all(|entry| entry.content == Content::Bytes(Vec::new())));
-    let recipe = recipe(Source::Entries(whiteouts), 1);
+    assert!(whiteouts.iter().all(|entry| entry.content == EntryContent::Bytes(Vec::new())));
+    let recipe = recipe(LayerSource::Entries(whiteouts), 1);
     assert_eq!(names_in(&recipe), [".wh.app", "etc/.wh.motd"]);
     let windows = Recipe { windows: true, ..recipe };
     assert_eq!(names_in(&windows), ["Files/", "Files/.wh.app", "Files/etc/.wh.motd", "Hives/"]);
@@ -272,7 +272,7 @@ fn folders_stand_before_what_is_in_them_and_hard_links_behind_what_they_name() {
     let found = entries(&files(&folder.0.display().to_string())).unwrap();
     let paths: Vec<_> = found.iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
     assert_eq!(paths, ["a", "a/y", "a/z", "a-b", "a.c", "b", "b/a"]);
-    assert_eq!(found[6].content, Content::Hardlink(b"a/y".to_vec()));
+    assert_eq!(found[6].content, EntryContent::Hardlink(b"a/y".to_vec()));
 }
 
 #[test]
@@ -281,14 +281,14 @@ fn what_is_too_large_to_keep_is_handed_on_from_its_first_byte() {
     let mut noise = vec![0; 5 << 20];
     fastrand::Rng::with_seed(3).fill(&mut noise);
     folder.write("f", &noise);
-    let recipe = recipe(Source::Files(boxed(&folder.0.display().to_string())), 2);
+    let recipe = recipe(LayerSource::Files(boxed(&folder.0.display().to_string())), 2);
     let whole = make(&recipe, 1 << 30).unwrap().kept.unwrap().concat();
     let mut taken = Vec::new();
     let mut overflow = |piece: bytes::Bytes| {
         taken.extend_from_slice(&piece);
         true
     };
-    let made = recipe.make(&mut Making { keep: 2 << 20, with_names: false, overflow: &mut overflow }).unwrap();
+    let made = recipe.make(&mut BuildOptions { keep: 2 << 20, with_names: false, overflow: &mut overflow }).unwrap();
     assert!(made.kept.is_none());
     assert!(taken == whole);
     let mut calls = 0;
@@ -296,12 +296,12 @@ fn what_is_too_large_to_keep_is_handed_on_from_its_first_byte() {
         calls += 1;
         calls < 2
     };
-    recipe.make(&mut Making { keep: 0, with_names: false, overflow: &mut unwilling }).unwrap();
+    recipe.make(&mut BuildOptions { keep: 0, with_names: false, overflow: &mut unwilling }).unwrap();
     assert_eq!(calls, 2, "nothing more is offered to who takes no more");
 }
 
-fn tar(path: &Path) -> crate::Result<Made> {
-    let source = Source::Tar(Origin::new(path));
+fn tar(path: &Path) -> crate::Result<BuiltLayer> {
+    let source = LayerSource::Tar(TarOrigin::new(path));
     make(&Recipe { compression: Compression::None, ..recipe(source, 1) }, 1 << 20)
 }
 
@@ -309,11 +309,12 @@ fn tar(path: &Path) -> crate::Result<Made> {
 fn tars_of_others_go_on_as_they_are() {
     let folder = everything(false);
     let spec = folder.0.display().to_string();
-    for (how, name, packing) in
-        [(Compression::Gzip(6), "l.tar.gz", Packing::Gzip), (Compression::Zstd(3), "l.tar.zst", Packing::Zstd)]
-    {
-        let layer = Recipe { compression: how, ..recipe(Source::Files(boxed(&spec)), 2) };
-        let Made { digest, diff_id, kept, .. } = make(&layer, 1 << 30).unwrap();
+    for (how, name, packing) in [
+        (Compression::Gzip(6), "l.tar.gz", LayerCompression::Gzip),
+        (Compression::Zstd(3), "l.tar.zst", LayerCompression::Zstd),
+    ] {
+        let layer = Recipe { compression: how, ..recipe(LayerSource::Files(boxed(&spec)), 2) };
+        let BuiltLayer { digest, diff_id, kept, .. } = make(&layer, 1 << 30).unwrap();
         let out = Folder::new();
         let again = tar(&out.write(name, &kept.unwrap().concat())).unwrap();
         assert_eq!((again.digest, again.diff_id, again.packing), (digest, diff_id, packing));
@@ -324,7 +325,7 @@ fn tars_of_others_go_on_as_they_are() {
 fn tars_that_lie_are_refused() {
     let folder = Folder::new();
     folder.write("f", &[9; 2000]);
-    let source = Source::Files(boxed(&folder.0.display().to_string()));
+    let source = LayerSource::Files(boxed(&folder.0.display().to_string()));
     let whole = Recipe { compression: Compression::None, ..recipe(source, 1) };
     let bytes = make(&whole, 1 << 20).unwrap().kept.unwrap().concat();
     let out = Folder::new();
@@ -349,11 +350,11 @@ fn tars_that_lie_are_refused() {
     assert!(said(b"\x1f\x8b\x08\x00garbage").contains("gzip:"));
     assert!(said(b"\x28\xb5\x2f\xfdgarbage").contains("zstd:"));
     let upward =
-        Header { path: b"../x", kind: Kind::File, mode: 0o644, owner: (0, 0), size: 0, mtime: 0, windows: false };
-    assert!(said(&tarball::header(&upward)).contains("../x has a `..` in it, and could lead out of the image"));
-    let link = |kind| tarball::header(&Header { path: b"x", kind, ..upward });
-    assert!(said(&link(Kind::Hardlink(b"a/../../y"))).contains("x is a link to a path with a `..`"));
-    assert_eq!(said(&link(Kind::Symlink(b"../y"))), "", "followed within the image");
+        Header { path: b"../x", kind: EntryType::File, mode: 0o644, owner: (0, 0), size: 0, mtime: 0, windows: false };
+    assert!(said(&tar_writer::header(&upward)).contains("../x has a `..` in it, and could lead out of the image"));
+    let link = |kind| tar_writer::header(&Header { path: b"x", kind, ..upward });
+    assert!(said(&link(EntryType::Hardlink(b"a/../../y"))).contains("x is a link to a path with a `..`"));
+    assert_eq!(said(&link(EntryType::Symlink(b"../y"))), "", "followed within the image");
     let apart = [&bytes[..bytes.len() - 1024], &[0; 512], &bytes].concat();
     assert!(said(&apart).contains("one block of zeros stands in the middle"));
     assert_eq!(said(&bytes[..bytes.len() - 512]), "", "one is enough at the end");
@@ -374,8 +375,8 @@ fn sparse_tars_of_others_are_read_to_their_end() {
         command.args(["--sparse", "-cf"]).arg(&path).args(words).arg("-C").arg(&folder.0).args(["holes", "last"]);
         assert!(command.status().unwrap().success());
         assert!(fs::metadata(&path).unwrap().len() < 1 << 20, "a tar that is not sparse proves nothing");
-        let recipe = recipe(Source::Tar(Origin::new(&path)), 1);
-        let made = recipe.make(&mut Making { keep: 0, with_names: true, overflow: &mut |_| false }).unwrap();
+        let recipe = recipe(LayerSource::Tar(TarOrigin::new(&path)), 1);
+        let made = recipe.make(&mut BuildOptions { keep: 0, with_names: true, overflow: &mut |_| false }).unwrap();
         let names = made.findings.names.unwrap();
         assert!(names.have(b"/holes") && names.have(b"/last"), "{words:?}");
     }

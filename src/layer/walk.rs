@@ -9,21 +9,21 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::cautions::Cautions;
-use super::ignored::Ignored;
-use super::level::{Level, Node};
-use super::logins::{Known, Logins};
+use super::credential_paths::{CredentialPaths, Known};
+use super::directory::{Directory, Node};
+use super::exclusions::Exclusions;
 use super::spec::{Dest, LayerSpec, Mode};
+use super::warnings::LayerWarnings;
 use crate::error::{Error, Result, printable};
 use crate::workspace::{self, Found};
 
 /// An entry of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct LayerEntry {
     /// The path in the image, without slashes at its ends.
     pub path: Vec<u8>,
     /// What it is.
-    pub content: Content,
+    pub content: EntryContent,
     /// The permission bits.
     pub mode: u32,
     /// User and group.
@@ -31,11 +31,11 @@ pub struct Entry {
 }
 
 /// Takes entries, one after the other.
-pub type Each<'a> = dyn FnMut(Entry) -> Result<()> + 'a;
+pub type Each<'a> = dyn FnMut(LayerEntry) -> Result<()> + 'a;
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
+pub enum EntryContent {
     /// A folder.
     Folder,
     /// A file on disk.
@@ -69,13 +69,13 @@ impl Eq for OnDisk {}
 
 /// Files on disk that become a layer, and what a walk must know beside the layer's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Files {
+pub struct FileTree {
     /// The folder or file, and where it goes.
     pub spec: LayerSpec,
     /// The patterns of `--exclude`.
     pub exclude: Vec<String>,
     /// Where logins come from, which go into no layer.
-    pub logins: Logins,
+    pub logins: CredentialPaths,
     /// There is nothing below: folders that every base has must be made too.
     pub is_scratch: bool,
     /// The image is for Windows.
@@ -161,13 +161,13 @@ pub fn through_link(path: &[u8]) -> Option<(&'static str, &'static str)> {
 /// # Errors
 /// A file that can't be read, or that can't stand in a layer; a link that leads out of where the layer's path begins; a
 /// place that logins come from; those of `each`.
-pub fn walk(files: &Files, each: &mut Each<'_>) -> Result<Cautions> {
+pub fn walk(files: &FileTree, each: &mut Each<'_>) -> Result<LayerWarnings> {
     let spec = &files.spec;
     let found = workspace::find(&spec.path).map_err(Error::file("read", &spec.path))?;
     let known = Known::of(&files.logins);
     known.check_path(&found.path, &spec.path)?;
     let path = destination(spec, found.metadata.is_dir());
-    let mut walk = Walk { files, known, links: HashMap::new(), cautions: Cautions::default(), each };
+    let mut walk = Walk { files, known, links: HashMap::new(), cautions: LayerWarnings::default(), each };
     walk.parents(&path)?;
     if found.metadata.is_dir() {
         walk.tree(&path, found)?;
@@ -190,27 +190,27 @@ pub fn destination(spec: &LayerSpec, is_folder: bool) -> Vec<u8> {
 }
 
 /// The whiteouts that let these paths of the base disappear (image specification, layer.md, "Whiteouts").
-pub fn whiteouts(paths: &[String]) -> Vec<Entry> {
+pub fn whiteouts(paths: &[String]) -> Vec<LayerEntry> {
     let whiteout = |path: &String| {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let path = join(parent.as_bytes(), format!(".wh.{name}").as_bytes());
-        (path.clone(), Entry { path, content: Content::Bytes(Vec::new()), mode: 0o644, owner: (0, 0) })
+        (path.clone(), LayerEntry { path, content: EntryContent::Bytes(Vec::new()), mode: 0o644, owner: (0, 0) })
     };
     paths.iter().map(whiteout).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
-/// An entry as a layer of Windows has it: below `Files`.
-pub fn for_windows(mut entry: Entry) -> Entry {
+/// An entry as a layer of Windows has it: below `FileTree`.
+pub fn for_windows(mut entry: LayerEntry) -> LayerEntry {
     entry.path = join(b"Files", &entry.path);
-    if let Content::Hardlink(target) = &mut entry.content {
+    if let EntryContent::Hardlink(target) = &mut entry.content {
         *target = join(b"Files", target);
     }
     entry
 }
 
 /// A folder that nobody has on disk.
-pub fn folder(path: &[u8]) -> Entry {
-    Entry { path: path.to_vec(), content: Content::Folder, mode: folder_mode(path), owner: (0, 0) }
+pub fn folder(path: &[u8]) -> LayerEntry {
+    LayerEntry { path: path.to_vec(), content: EntryContent::Folder, mode: folder_mode(path), owner: (0, 0) }
 }
 
 /// A name in a folder; `parent` is empty for the root.
@@ -219,11 +219,11 @@ pub fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 struct Walk<'a> {
-    files: &'a Files,
+    files: &'a FileTree,
     known: Known,
     /// Files with several names: device and inode, and the name that was met first.
     links: HashMap<(u64, u64), Vec<u8>>,
-    cautions: Cautions,
+    cautions: LayerWarnings,
     each: &'a mut Each<'a>,
 }
 
@@ -254,8 +254,8 @@ impl Walk<'_> {
         let spec = &self.files.spec;
         let own = self.folder_entry(root.to_vec(), &spec.path, &found.metadata);
         let folder = found.into();
-        let ignored = Ignored::of(&folder, &spec.path, &self.files.exclude)?;
-        let top = Level::read(folder, spec.path.clone(), Vec::new(), &ignored, &[])?;
+        let ignored = Exclusions::of(&folder, &spec.path, &self.files.exclude)?;
+        let top = Directory::read(folder, spec.path.clone(), Vec::new(), &ignored, &[])?;
         if !root.is_empty() {
             self.folder(own?, &top)?;
         }
@@ -280,7 +280,7 @@ impl Walk<'_> {
             match node {
                 Node::Found(found) if found.metadata.is_dir() => {
                     let entry = self.folder_entry(path, &from, &found.metadata)?;
-                    let mut below = Level::read(found.into(), from, inside, &ignored, &child.trail)?;
+                    let mut below = Directory::read(found.into(), from, inside, &ignored, &child.trail)?;
                     if child.is_on_the_way {
                         below.on_the_way = Some(entry);
                     } else {
@@ -298,16 +298,16 @@ impl Walk<'_> {
     }
 
     /// A folder that stays out, but for something below it that is now met.
-    fn on_the_way(&mut self, level: &mut Level) -> Result<()> {
+    fn on_the_way(&mut self, level: &mut Directory) -> Result<()> {
         level.on_the_way.take().map_or(Ok(()), |entry| self.passed(entry))
     }
 
-    fn folder(&mut self, entry: Entry, level: &Level) -> Result<()> {
+    fn folder(&mut self, entry: LayerEntry, level: &Directory) -> Result<()> {
         if level.is_empty() { (self.each)(entry) } else { self.passed(entry) }
     }
 
     /// A folder on the way to something else: it is the base's, if it has it, as far as is known.
-    fn passed(&mut self, entry: Entry) -> Result<()> {
+    fn passed(&mut self, entry: LayerEntry) -> Result<()> {
         match self.of_base(&entry.path) {
             OfBase::Unknown => Ok(()),
             OfBase::Standard => (self.each)(folder(&entry.path)),
@@ -328,45 +328,45 @@ impl Walk<'_> {
         }
     }
 
-    fn folder_entry(&self, path: Vec<u8>, from: &Path, metadata: &Metadata) -> Result<Entry> {
+    fn folder_entry(&self, path: Vec<u8>, from: &Path, metadata: &Metadata) -> Result<LayerEntry> {
         check_name(&path, from)?;
-        let mode = self.mode(&Content::Folder, metadata.mode(), &path);
-        Ok(Entry { path, content: Content::Folder, mode, owner: self.files.spec.owner })
+        let mode = self.mode(&EntryContent::Folder, metadata.mode(), &path);
+        Ok(LayerEntry { path, content: EntryContent::Folder, mode, owner: self.files.spec.owner })
     }
 
     /// A file or a link.
-    fn entry(&mut self, path: Vec<u8>, from: &Path, node: Node) -> Result<Entry> {
+    fn entry(&mut self, path: Vec<u8>, from: &Path, node: Node) -> Result<LayerEntry> {
         check_name(&path, from)?;
         let (content, on_disk) = match node {
-            Node::Link(target) => (Content::Symlink(target), 0),
+            Node::Link(target) => (EntryContent::Symlink(target), 0),
             Node::Found(found) => {
                 let mode = found.metadata.mode();
                 (self.file(&path, from, found), mode)
             }
         };
         let mode = self.mode(&content, on_disk, &path);
-        Ok(Entry { path, content, mode, owner: self.files.spec.owner })
+        Ok(LayerEntry { path, content, mode, owner: self.files.spec.owner })
     }
 
     /// A file, or a link to the name under which it was met before.
-    fn file(&mut self, path: &[u8], from: &Path, found: Found) -> Content {
+    fn file(&mut self, path: &[u8], from: &Path, found: Found) -> EntryContent {
         let metadata = found.metadata;
         if metadata.nlink() > 1 {
             let key = (metadata.dev(), metadata.ino());
             if let Some(first) = self.links.get(&key) {
-                return Content::Hardlink(first.clone());
+                return EntryContent::Hardlink(first.clone());
             }
             self.links.insert(key, path.to_vec());
         }
-        Content::File(OnDisk { path: from.to_owned(), size: metadata.len(), file: Arc::new(found.file) })
+        EntryContent::File(OnDisk { path: from.to_owned(), size: metadata.len(), file: Arc::new(found.file) })
     }
 
-    fn mode(&self, content: &Content, on_disk: u32, path: &[u8]) -> u32 {
+    fn mode(&self, content: &EntryContent, on_disk: u32, path: &[u8]) -> u32 {
         match (content, self.files.spec.mode) {
             // What a link's own mode is, systems don't agree on.
-            (Content::Symlink(_), _) => 0o777,
+            (EntryContent::Symlink(_), _) => 0o777,
             (_, Mode::Keep) => on_disk & 0o7777,
-            (Content::Folder, _) => folder_mode(path),
+            (EntryContent::Folder, _) => folder_mode(path),
             (_, Mode::Fixed(mode)) => mode,
             (_, Mode::Normal) if on_disk & 0o100 != 0 => 0o755,
             (_, Mode::Normal) => 0o644,

@@ -10,11 +10,11 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, RANGE
 use url::Url;
 
 use super::error::advised;
-use super::http::Load;
-use super::ranges::{Ahead, Next, Pace};
-use super::repository::{Call, Repository, Room};
-use super::retry::{Budget, Failure};
-use super::transport::{self, Answer, Outgoing};
+use super::http::ConnectionKind;
+use super::parallel::{Next, ParallelFetch, Throughput};
+use super::repository::{ApiRequest, Permit, Repository};
+use super::retry::{Budget, FailureKind};
+use super::transport::{self, HttpRequest, HttpResponse};
 use crate::error::Error;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
@@ -24,7 +24,7 @@ const URLS_TRIED: usize = 3;
 
 /// How a blob is read, and what all readings of it may fail together.
 #[derive(Debug, Clone)]
-pub struct Reading {
+pub struct BlobRead {
     /// What may fail.
     pub budget: Budget,
     /// By a connection that nobody used before, and past caches: the bytes that came last were wrong.
@@ -41,16 +41,16 @@ pub struct BlobReader {
     offset: u64,
     /// Bytes to drop first: the server began at 0 although asked to begin later.
     skip: u64,
-    answer: Option<Answer>,
-    reading: Reading,
+    answer: Option<HttpResponse>,
+    reading: BlobRead,
     /// Where a body ended in good order, before the blob's end.
     ended_at: Option<u64>,
     /// The blob's size in bytes.
     size: u64,
     /// Of a part of a blob: one past its last byte.
     until: Option<u64>,
-    pace: Pace,
-    ahead: Option<Ahead>,
+    pace: Throughput,
+    ahead: Option<ParallelFetch>,
     /// It stays with one connection.
     is_single: bool,
 }
@@ -60,8 +60,8 @@ impl Repository {
     ///
     /// # Errors
     /// An answer other than "there" and "not there".
-    pub async fn head_blob(&self, digest: &Digest, room: Room) -> Result<Option<BlobPresence>, Error> {
-        let question = Question { method: Method::HEAD, digest, range: (0, None), load: Load::Light, room };
+    pub async fn head_blob(&self, digest: &Digest, room: Permit) -> Result<Option<BlobPresence>, Error> {
+        let question = Question { method: Method::HEAD, digest, range: (0, None), load: ConnectionKind::Shared, room };
         let answer = self.ask_blob(question, &self.budget()).await?;
         match answer.status().as_u16() {
             200 => {
@@ -80,7 +80,7 @@ impl Repository {
     ///
     /// # Errors
     /// The blob is not there, or can't be had.
-    pub async fn open_blob(&self, blob: &Descriptor, offset: u64, reading: &Reading) -> Result<BlobReader, Error> {
+    pub async fn open_blob(&self, blob: &Descriptor, offset: u64, reading: &BlobRead) -> Result<BlobReader, Error> {
         let mut reader = BlobReader::new(self.clone(), blob.digest.clone(), offset, reading.clone());
         reader.size = blob.size;
         let Err(error) = reader.open().await else { return Ok(reader) };
@@ -103,10 +103,10 @@ impl Repository {
         Err(advised(error, advice))
     }
 
-    async fn ask_blob(&self, question: Question<'_>, budget: &Budget) -> Result<Answer, Error> {
+    async fn ask_blob(&self, question: Question<'_>, budget: &Budget) -> Result<HttpResponse, Error> {
         let Question { method, digest, range, load, room } = question;
         let range = range_header(range);
-        let call = Call {
+        let call = ApiRequest {
             operation: format!("{method} blob {}", digest.short()),
             method,
             url: self.url(&format!("blobs/{digest}")).await?,
@@ -120,13 +120,19 @@ impl Repository {
     }
 
     /// Asks for bytes at an address that a manifest named: nobody is told who we are, not even our own registry.
-    async fn ask_elsewhere(&self, url: Url, range: Range, load: Load, budget: &Budget) -> Result<Answer, Error> {
+    async fn ask_elsewhere(
+        &self,
+        url: Url,
+        range: Range,
+        load: ConnectionKind,
+        budget: &Budget,
+    ) -> Result<HttpResponse, Error> {
         let headers = range_header(range).into_iter().collect();
-        let outgoing = Outgoing { headers, load, ..Outgoing::question(url) };
+        let outgoing = HttpRequest { headers, load, ..HttpRequest::question(url) };
         loop {
             let failure = match transport::send(&self.client, &outgoing, None).await {
-                Ok(answer) if transport::is_temporary(answer.status()) => Failure::Status(answer.status().as_u16()),
-                Err(error) if error.is_network() => Failure::Unanswered(error.silence()),
+                Ok(answer) if transport::is_temporary(answer.status()) => FailureKind::Status(answer.status().as_u16()),
+                Err(error) if error.is_network() => FailureKind::Unanswered(error.silence()),
                 result => return result,
             };
             let Some(wait) = budget.fail(failure) else {
@@ -159,8 +165,8 @@ struct Question<'a> {
     method: Method,
     digest: &'a Digest,
     range: Range,
-    load: Load,
-    room: Room,
+    load: ConnectionKind,
+    room: Permit,
 }
 
 /// From this byte on, before that one if there is an end.
@@ -174,7 +180,7 @@ pub struct BlobPresence {
 }
 
 impl BlobReader {
-    fn new(repository: Repository, digest: Digest, offset: u64, reading: Reading) -> Self {
+    fn new(repository: Repository, digest: Digest, offset: u64, reading: BlobRead) -> Self {
         Self {
             repository,
             digest,
@@ -187,7 +193,7 @@ impl BlobReader {
             ended_at: None,
             size: 0,
             until: None,
-            pace: Pace::new(),
+            pace: Throughput::new(),
             ahead: None,
         }
     }
@@ -196,7 +202,7 @@ impl BlobReader {
     pub(super) fn part(repository: Repository, digest: Digest, start: u64, end: u64) -> Self {
         // Who asks for parts reads on by one connection where they fail: one retry is enough.
         let budget = Budget::new(repository.client.options().retries.min(1));
-        let reading = Reading { budget, afresh: false };
+        let reading = BlobRead { budget, afresh: false };
         Self { size: end, until: Some(end), is_single: true, ..Self::new(repository, digest, start, reading) }
     }
 
@@ -216,10 +222,13 @@ impl BlobReader {
 
     async fn open(&mut self) -> Result<(), Error> {
         // A redirect's target may live for minutes only: each try begins at the registry again.
-        let load =
-            if self.reading.afresh { Load::Afresh } else { Load::of_answer(self.size.saturating_sub(self.offset)) };
+        let load = if self.reading.afresh {
+            ConnectionKind::Afresh
+        } else {
+            ConnectionKind::of_answer(self.size.saturating_sub(self.offset))
+        };
         let range = (self.offset, self.until);
-        let question = Question { method: Method::GET, digest: &self.digest, range, load, room: Room::Held };
+        let question = Question { method: Method::GET, digest: &self.digest, range, load, room: Permit::Held };
         let answer = match self.elsewhere.clone() {
             Some(url) => self.repository.ask_elsewhere(url, range, load, &self.reading.budget).await?,
             None => self.repository.ask_blob(question, &self.reading.budget).await?,
@@ -288,7 +297,7 @@ impl BlobReader {
             return None;
         }
         let Some(ahead) = &mut self.ahead else {
-            self.ahead = Ahead::begin(&self.repository, &self.digest, &mut self.pace, self.offset, self.size);
+            self.ahead = ParallelFetch::begin(&self.repository, &self.digest, &mut self.pace, self.offset, self.size);
             return None;
         };
         if self.offset < ahead.begin {
@@ -345,7 +354,7 @@ impl BlobReader {
 
     async fn wait_to_resume(&mut self, error: Error) -> Result<(), Error> {
         self.answer = None;
-        let Some(wait) = self.reading.budget.fail(Failure::Unanswered(error.silence())) else {
+        let Some(wait) = self.reading.budget.fail(FailureKind::Unanswered(error.silence())) else {
             return Err(self.repository.unanswered(error, &format!("GET blob {}", self.digest.short())));
         };
         let repository = &self.repository;
@@ -356,7 +365,7 @@ impl BlobReader {
 }
 
 /// Whether a partial answer begins where it was asked to (RFC 9110, section 14.4).
-fn starts_at(answer: &Answer, offset: u64) -> bool {
+fn starts_at(answer: &HttpResponse, offset: u64) -> bool {
     let Some(range) = answer.header(CONTENT_RANGE) else { return false };
     let start = range.trim().strip_prefix("bytes").map(str::trim_start).and_then(|range| range.split('-').next());
     start.and_then(|start| start.trim().parse::<u64>().ok()) == Some(offset)

@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-use super::hints::Hints;
 use super::host::{Host, is_loopback};
-use super::http::{Http, Load, Reach};
-use super::pace::Flow;
+use super::http::{ConnectionKind, Http, Reach};
+use super::minimum_rate::Flow;
+use super::remedies::Hints;
 use super::repository::Repository;
 use super::tls::{self, Trust, Verification};
 use super::transport::STALL_TIMEOUT;
-use super::{ranges, retry};
+use super::{parallel, retry};
 use crate::error::Error;
 
 /// The largest manifest that is read unless the user says otherwise (distribution specification, "Pushing Manifests").
@@ -81,7 +81,7 @@ impl Client {
             verified: OnceLock::new(),
             unverified: OnceLock::new(),
             open_uploads: Mutex::new(HashMap::new()),
-            parts: ranges::room(),
+            parts: parallel::room(),
             reading: Arc::default(),
             paused: Mutex::default(),
         };
@@ -172,7 +172,7 @@ impl Client {
 
     /// Opens connections to `url`'s host for so many `load` requests as `lacking` says that are about to come, if each will
     /// want one of its own. A failure is told by those requests.
-    pub(super) fn open_ahead(&self, url: &Url, load: Load, lacking: impl FnOnce() -> usize) {
+    pub(super) fn open_ahead(&self, url: &Url, load: ConnectionKind, lacking: impl FnOnce() -> usize) {
         if let (Ok(http), Ok(uri)) = (self.http(url), super::transport::uri(url)) {
             http.open_ahead(&uri, load, lacking);
         }

@@ -49,26 +49,26 @@ const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// What a request and its answer carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Load {
+pub enum ConnectionKind {
     /// Questions, manifests, small blobs: many share one connection, where the server speaks HTTP/2.
-    Light,
+    Shared,
     /// A blob: it has a connection for itself as long as it takes. HTTP/2's windows would hold an upload to some 64 kB for
     /// each round trip, and one connection all of them to what one is given.
-    Heavy,
+    Dedicated,
     /// Anything, on a new connection, which serves nobody after: the last one was closed, or its bytes were wrong.
     Afresh,
 }
 
-impl Load {
+impl ConnectionKind {
     /// Of a request with a body of so many bytes, `None` if nobody knows how many. All that are sent at once shall fit into
     /// the window of 64 KiB that HTTP/2 gives a connection to begin with (RFC 9113, section 6.9.2).
     pub fn of_request(bytes: Option<u64>) -> Self {
-        if bytes.is_some_and(|bytes| bytes <= 8 * 1024) { Self::Light } else { Self::Heavy }
+        if bytes.is_some_and(|bytes| bytes <= 8 * 1024) { Self::Shared } else { Self::Dedicated }
     }
 
     /// Of an answer with a body of so many bytes.
     pub fn of_answer(bytes: u64) -> Self {
-        if bytes <= 64 * 1024 { Self::Light } else { Self::Heavy }
+        if bytes <= 64 * 1024 { Self::Shared } else { Self::Dedicated }
     }
 }
 
@@ -158,7 +158,7 @@ impl Http {
     pub async fn send(
         &self,
         mut request: Request<Body>,
-        load: Load,
+        load: ConnectionKind,
     ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
         let agent = HeaderValue::from_static(concat!("imgstep/", env!("CARGO_PKG_VERSION")));
         let headers = request.headers_mut();
@@ -171,9 +171,9 @@ impl Http {
             request.headers_mut().insert(PROXY_AUTHORIZATION, login);
         }
         let pool = match load {
-            Load::Afresh => &self.fresh,
-            Load::Heavy if !self.connector.is_one_at_a_time(request.uri()) => &self.single,
-            Load::Light | Load::Heavy => &self.shared,
+            ConnectionKind::Afresh => &self.fresh,
+            ConnectionKind::Dedicated if !self.connector.is_one_at_a_time(request.uri()) => &self.single,
+            ConnectionKind::Shared | ConnectionKind::Dedicated => &self.shared,
         };
         let result = pool.request(request).await;
         if let Some(answered) = result.as_ref().ok().and_then(|response| response.extensions().get::<Answered>()) {
@@ -184,8 +184,8 @@ impl Http {
 
     /// Opens connections to the host of `uri` for as many requests that are about to come as `lacking` says, if each will
     /// want one of its own. While that is not known of light ones, it is done as soon as it is.
-    pub fn open_ahead(&self, uri: &Uri, load: Load, lacking: impl FnOnce() -> usize) {
-        if load == Load::Heavy || self.connector.is_one_at_a_time(uri) {
+    pub fn open_ahead(&self, uri: &Uri, load: ConnectionKind, lacking: impl FnOnce() -> usize) {
+        if load == ConnectionKind::Dedicated || self.connector.is_one_at_a_time(uri) {
             self.connector.open_ahead(uri, lacking());
         } else if self.connector.speaks_http2(uri).is_none() {
             self.connector.hosts().entry(host_of(uri)).or_default().expected += lacking();
@@ -213,7 +213,7 @@ fn host_of(uri: &Uri) -> String {
 
 /// What is known of a host, and kept for it.
 #[derive(Default)]
-struct Place {
+struct HostState {
     /// What it chose when it was offered HTTP/2.
     speaks_http2: Option<bool>,
     /// Light requests that are about to come, and may want a connection each.
@@ -230,11 +230,11 @@ struct Connector {
     /// The same, offering HTTP/2: of the pool that shares connections.
     offering: Option<Arc<ClientConfig>>,
     proxies: Option<Arc<Matcher>>,
-    hosts: Arc<Mutex<HashMap<String, Place>>>,
+    hosts: Arc<Mutex<HashMap<String, HostState>>>,
 }
 
 impl Connector {
-    fn hosts(&self) -> std::sync::MutexGuard<'_, HashMap<String, Place>> {
+    fn hosts(&self) -> std::sync::MutexGuard<'_, HashMap<String, HostState>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

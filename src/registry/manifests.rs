@@ -9,16 +9,16 @@ use http::Method;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::error::{advised, parse_details};
-use super::http::Load;
-use super::repository::{Call, Repository, Room};
+use super::http::ConnectionKind;
+use super::repository::{ApiRequest, Permit, Repository};
 use super::retry::{self, Budget};
-use super::transport::Answer;
+use super::transport::HttpResponse;
 use crate::error::{Error, printable};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::Manifest;
+use crate::image::manifest_json::Shape;
 use crate::image::media_type::{self, ACCEPT_MANIFEST};
-use crate::image::reading::Shape;
 
 /// The header that names the digest of what an answer holds.
 const CONTENT_DIGEST: &str = "docker-content-digest";
@@ -41,7 +41,7 @@ pub enum Presence {
 
 /// What is known of a manifest before it is read.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Asked<'a> {
+pub struct ManifestQuery<'a> {
     /// The digest that it must have in the end, for whoever asks.
     pub expected: Option<&'a Digest>,
     /// What its index says of it.
@@ -54,11 +54,11 @@ impl Repository {
     /// # Errors
     /// Any answer but "there", "not there" and "not for you to know".
     pub async fn head_manifest(&self, reference: &str) -> Result<Presence, Error> {
-        self.seen_manifest(reference, self.ask_manifest(Method::HEAD, reference, Load::Light).await?).await
+        self.seen_manifest(reference, self.ask_manifest(Method::HEAD, reference, ConnectionKind::Shared).await?).await
     }
 
     /// What the answer to a HEAD says.
-    async fn seen_manifest(&self, reference: &str, answer: Answer) -> Result<Presence, Error> {
+    async fn seen_manifest(&self, reference: &str, answer: HttpResponse) -> Result<Presence, Error> {
         match answer.status().as_u16() {
             200 => {}
             404 => return Ok(Presence::Absent),
@@ -70,7 +70,7 @@ impl Repository {
         let Some(digest) = reference.parse::<Digest>().ok().or(said) else {
             // A registry that doesn't say it leaves us to read the bytes.
             answer.discard().await;
-            let read = self.read_manifest(reference, Asked::default()).await?;
+            let read = self.read_manifest(reference, ManifestQuery::default()).await?;
             return Ok(
                 read.map_or(Presence::Absent, |(manifest, _)| Presence::Present(Box::new(manifest.descriptor())))
             );
@@ -86,7 +86,7 @@ impl Repository {
     /// Bytes that don't have the digest that was asked for or that the registry says they have, or that are no manifest;
     /// one of an unknown type that nothing vouches for; a manifest over the size limit; an answer other than "there" and
     /// "not there".
-    pub async fn get_manifest(&self, reference: &str, asked: Asked<'_>) -> Result<Option<Manifest>, Error> {
+    pub async fn get_manifest(&self, reference: &str, asked: ManifestQuery<'_>) -> Result<Option<Manifest>, Error> {
         let Some((manifest, is_vouched_for)) = self.read_manifest(reference, asked).await? else { return Ok(None) };
         if is_vouched_for || manifest.is_known() || asked.expected.is_some_and(|expected| manifest.is(expected)) {
             return Ok(Some(manifest));
@@ -104,11 +104,15 @@ impl Repository {
 
     /// A manifest, and whether a digest vouches for its bytes: the one that was asked for, or that the registry names. What
     /// comes wrong is read again, on another connection, before that is final.
-    async fn read_manifest(&self, reference: &str, asked: Asked<'_>) -> Result<Option<(Manifest, bool)>, Error> {
+    async fn read_manifest(
+        &self,
+        reference: &str,
+        asked: ManifestQuery<'_>,
+    ) -> Result<Option<(Manifest, bool)>, Error> {
         let limit = READINGS.min(self.retries() as usize + 1);
         let mut found = Vec::new();
         loop {
-            let load = if found.is_empty() { Load::Light } else { Load::Afresh };
+            let load = if found.is_empty() { ConnectionKind::Shared } else { ConnectionKind::Afresh };
             let answer = self.ask_manifest(Method::GET, reference, load).await?;
             match answer.status().as_u16() {
                 200 => {}
@@ -137,7 +141,12 @@ impl Repository {
         }
     }
 
-    async fn read_answer(&self, reference: &str, answer: Answer, asked: Asked<'_>) -> Result<(Manifest, bool), Error> {
+    async fn read_answer(
+        &self,
+        reference: &str,
+        answer: HttpResponse,
+        asked: ManifestQuery<'_>,
+    ) -> Result<(Manifest, bool), Error> {
         let said = content_digest(&answer);
         let content_type = answer.header(CONTENT_TYPE).unwrap_or_default().to_owned();
         // A server that does not know what it serves leaves it to the index.
@@ -212,14 +221,14 @@ impl Repository {
             reason: "its media type can't stand in a header".to_owned(),
         })?;
         let headers = [(CONTENT_TYPE, content_type)];
-        let call = Call {
+        let call = ApiRequest {
             method: Method::PUT,
             url: self.url(&format!("manifests/{reference}")).await?,
             operation: operation.clone(),
             headers: &headers,
             body: Some(manifest.bytes.clone()),
-            load: Load::of_request(Some(manifest.size())),
-            room: Room::Wait,
+            load: ConnectionKind::of_request(Some(manifest.size())),
+            room: Permit::Acquire,
             origin: self.origin().await?,
         };
         let answer = match self.call(call).await {
@@ -276,7 +285,7 @@ impl Repository {
     /// Whether a tag or digest names `manifest` at this moment, by asking once, and what to say of it.
     async fn named_now(&self, reference: &str, manifest: &Manifest) -> (bool, String) {
         let asked = async {
-            let call = self.manifest_call(Method::HEAD, reference, Load::Afresh).await?;
+            let call = self.manifest_call(Method::HEAD, reference, ConnectionKind::Afresh).await?;
             let answer = self.call_patiently(call, &Budget::new(0), SETTLE_LIMIT).await?;
             self.seen_manifest(reference, answer).await
         };
@@ -287,20 +296,25 @@ impl Repository {
         }
     }
 
-    async fn ask_manifest(&self, method: Method, reference: &str, load: Load) -> Result<Answer, Error> {
+    async fn ask_manifest(&self, method: Method, reference: &str, load: ConnectionKind) -> Result<HttpResponse, Error> {
         self.call(self.manifest_call(method, reference, load).await?).await
     }
 
-    async fn manifest_call(&self, method: Method, reference: &str, load: Load) -> Result<Call<'static>, Error> {
+    async fn manifest_call(
+        &self,
+        method: Method,
+        reference: &str,
+        load: ConnectionKind,
+    ) -> Result<ApiRequest<'static>, Error> {
         static HEADERS: [(HeaderName, HeaderValue); 1] = [(ACCEPT, HeaderValue::from_static(ACCEPT_MANIFEST))];
-        Ok(Call {
+        Ok(ApiRequest {
             operation: format!("{method} manifest {reference}"),
             method,
             url: self.url(&format!("manifests/{reference}")).await?,
             headers: &HEADERS,
             body: None,
             load,
-            room: Room::Wait,
+            room: Permit::Acquire,
             origin: self.origin().await?,
         })
     }
@@ -328,6 +342,6 @@ fn not_taken(media_type: &str) -> String {
 }
 
 /// The digest that an answer says it is about; one that we can't verify is no help and no harm.
-pub(super) fn content_digest(answer: &Answer) -> Option<Digest> {
+pub(super) fn content_digest(answer: &HttpResponse) -> Option<Digest> {
     answer.header(CONTENT_DIGEST)?.trim().parse().ok()
 }

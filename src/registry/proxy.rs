@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower_service::Service;
 
-use super::refusal::Refusal;
+use super::connect_error::Refusal;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

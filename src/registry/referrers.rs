@@ -5,9 +5,9 @@
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
-use super::http::Load;
-use super::manifests::Asked;
-use super::repository::{Call, Repository, Room};
+use super::http::ConnectionKind;
+use super::manifests::ManifestQuery;
+use super::repository::{ApiRequest, Permit, Repository};
 use crate::error::Error;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
@@ -21,14 +21,14 @@ impl Repository {
     /// The registry can't be asked. That there are none is an empty list.
     pub async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
         let headers = [(ACCEPT, HeaderValue::from_static(OCI_INDEX))];
-        let call = Call {
+        let call = ApiRequest {
             method: Method::GET,
             url: self.url(&format!("referrers/{subject}")).await?,
             operation: format!("GET referrers of {}", subject.short()),
             headers: &headers,
             body: None,
-            load: Load::Light,
-            room: Room::Wait,
+            load: ConnectionKind::Shared,
+            room: Permit::Acquire,
             origin: self.origin().await?,
         };
         let answer = self.call(call).await?;
@@ -45,7 +45,7 @@ impl Repository {
 
     async fn referrers_by_tag(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
         let tag = format!("{}-{}", subject.algorithm().name(), subject.hex());
-        match self.get_manifest(&tag, Asked::default()).await? {
+        match self.get_manifest(&tag, ManifestQuery::default()).await? {
             Some(index) if media_type::kind(&index.media_type) == media_type::Kind::Index => children(&index, subject),
             _ => Ok(Vec::new()),
         }

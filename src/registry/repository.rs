@@ -9,14 +9,14 @@ use http::header::HeaderValue;
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
-pub(super) use super::call::Call;
+pub(super) use super::api_request::ApiRequest;
 use super::challenge::{self, Challenge};
 use super::client::Client;
 use super::host::{Host, Scheme, is_loopback};
-use super::http::{Body, Load};
-use super::retry::{self, Budget, Failure};
+use super::http::{Body, ConnectionKind};
+use super::retry::{self, Budget, FailureKind};
 use super::token::TokenKey;
-use super::transport::{self, Answer, Outgoing, Pulled};
+use super::transport::{self, HttpRequest, HttpResponse, UploadCounter};
 use crate::credentials::{Login, Secret};
 use crate::error::{Error, TlsTrouble};
 use crate::image::reference::RegistryReference;
@@ -56,9 +56,9 @@ struct Inner {
 
 /// How a request finds room under its host's limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
+pub enum Permit {
     /// It waits for it.
-    Wait,
+    Acquire,
     /// The caller holds it.
     Held,
 }
@@ -151,7 +151,7 @@ impl Repository {
 
     /// Opens connections for about so many requests, which are known to be sent at once when the answers that are awaited
     /// now have come: each would otherwise begin with the round trip that opens its own.
-    pub async fn expect_requests(&self, count: usize, load: Load) {
+    pub async fn expect_requests(&self, count: usize, load: ConnectionKind) {
         if let Ok(origin) = self.origin().await {
             self.client.open_ahead(&origin, load, || self.host.lacks_connections(count));
         }
@@ -176,13 +176,13 @@ impl Repository {
     }
 
     async fn answers(&self, url: Url) -> Result<(), Error> {
-        transport::send(&self.client, &Outgoing::question(url), None).await?.discard().await;
+        transport::send(&self.client, &HttpRequest::question(url), None).await?.discard().await;
         Ok(())
     }
 
     /// Whether a loopback host that refused a plain request wants TLS; asked once. Servers that speak TLS answer plain
     /// text with 400 or hang up, so that no extra request is needed where plain HTTP is right.
-    async fn turns_out_tls(&self, result: &Result<Answer, Error>) -> bool {
+    async fn turns_out_tls(&self, result: &Result<HttpResponse, Error>) -> bool {
         let refused = match result {
             Ok(answer) => answer.status() == 400,
             Err(error) => matches!(error, Error::Network { .. }),
@@ -260,7 +260,7 @@ impl Repository {
     /// Learns from a 401 how to ask better.
     ///
     /// Returns whether another try makes sense.
-    async fn learn(&self, answer: Answer, sent: Option<&HeaderValue>) -> Result<bool, Answer> {
+    async fn learn(&self, answer: HttpResponse, sent: Option<&HeaderValue>) -> Result<bool, HttpResponse> {
         let found = match challenge::from_headers(answer.headers()) {
             Some(found) => Some(found),
             // Some registries (Google's) show their challenge at `/v2/` alone.
@@ -293,7 +293,7 @@ impl Repository {
 
     async fn challenge_of_base(&self) -> Option<Challenge> {
         let url = self.origin().await.ok()?.join("/v2/").ok()?;
-        let answer = transport::send(&self.client, &Outgoing::question(url), None).await.ok()?;
+        let answer = transport::send(&self.client, &HttpRequest::question(url), None).await.ok()?;
         let found = challenge::from_headers(answer.headers());
         answer.discard().await;
         found
@@ -304,7 +304,7 @@ impl Repository {
     /// # Errors
     /// [`Error::Network`], [`Error::Silence`] or [`Error::Registry`] when all tries failed for a passing reason. Any other
     /// answer, good or bad, is the caller's to judge.
-    pub(super) async fn call(&self, call: Call<'_>) -> Result<Answer, Error> {
+    pub(super) async fn call(&self, call: ApiRequest<'_>) -> Result<HttpResponse, Error> {
         self.call_within(call, &self.budget()).await
     }
 
@@ -322,7 +322,7 @@ impl Repository {
     ///
     /// # Errors
     /// As [`Self::call`].
-    pub(super) async fn call_within(&self, call: Call<'_>, budget: &Budget) -> Result<Answer, Error> {
+    pub(super) async fn call_within(&self, call: ApiRequest<'_>, budget: &Budget) -> Result<HttpResponse, Error> {
         self.call_patiently(call, budget, transport::ANSWER_TIMEOUT).await
     }
 
@@ -332,10 +332,10 @@ impl Repository {
     /// As [`Self::call`].
     pub(super) async fn call_patiently(
         &self,
-        mut call: Call<'_>,
+        mut call: ApiRequest<'_>,
         budget: &Budget,
         patience: Duration,
-    ) -> Result<Answer, Error> {
+    ) -> Result<HttpResponse, Error> {
         let mut renewals = 0;
         let mut refused: Option<HeaderValue> = None;
         loop {
@@ -343,7 +343,7 @@ impl Repository {
             let room = self.room(&call.room).await?;
             self.host.wait_for_pause().await;
             let authorization = self.authorization(refused.as_ref()).await?;
-            let outgoing = Outgoing { patience, ..call.outgoing(authorization.as_ref()) };
+            let outgoing = HttpRequest { patience, ..call.outgoing(authorization.as_ref()) };
             let result = transport::send(&self.client, &outgoing, room).await;
             if call.url.scheme() == "http" && self.turns_out_tls(&result).await && call.use_tls() {
                 continue;
@@ -367,13 +367,13 @@ impl Repository {
                     let error = self.error(answer, &call.operation).await;
                     // Some call by a server error what they will never take.
                     let may_pass = matches!(&error, Error::Registry(error) if error.is_temporary());
-                    let wait = budget.fail(Failure::Status(status.as_u16())).filter(|_| may_pass);
+                    let wait = budget.fail(FailureKind::Status(status.as_u16())).filter(|_| may_pass);
                     let Some(wait) = wait.filter(|_| self.client.pause(&self.host, asked)) else { return Err(error) };
                     self.client.tell_retry(&self.host, budget.failures(), &self.answered(status));
                     wait.max(asked.unwrap_or_default())
                 }
                 Ok(answer) => return Ok(answer),
-                Err(error) if error.is_network() => match budget.fail(Failure::Unanswered(error.silence())) {
+                Err(error) if error.is_network() => match budget.fail(FailureKind::Unanswered(error.silence())) {
                     Some(wait) => {
                         self.client.tell_retry(&self.host, budget.failures(), &self.broke(&error));
                         wait
@@ -392,11 +392,11 @@ impl Repository {
     /// No answer came. Any answer, good or bad, is the caller's to judge.
     pub(super) async fn call_with_stream(
         &self,
-        call: Call<'_>,
+        call: ApiRequest<'_>,
         body: Body,
-        pulled: &Pulled,
+        pulled: &UploadCounter,
         length: Option<u64>,
-    ) -> Result<Answer, Error> {
+    ) -> Result<HttpResponse, Error> {
         let _room = self.room(&call.room).await?;
         self.host.wait_for_pause().await;
         let authorization = self.authorization(None).await?;
@@ -420,17 +420,17 @@ impl Repository {
     }
 
     /// Asks for something once, without listening to any pause, and doesn't care for the answer.
-    pub(super) async fn mention(&self, call: Call<'_>) {
+    pub(super) async fn mention(&self, call: ApiRequest<'_>) {
         let authorization = self.authorization(None).await.ok().flatten();
         if let Ok(answer) = transport::send(&self.client, &call.outgoing(authorization.as_ref()), None).await {
             answer.discard().await;
         }
     }
 
-    async fn room(&self, room: &Room) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    async fn room(&self, room: &Permit) -> Result<Option<OwnedSemaphorePermit>, Error> {
         match room {
-            Room::Wait => self.host.permits(1).await.map(Some),
-            Room::Held => Ok(None),
+            Permit::Acquire => self.host.permits(1).await.map(Some),
+            Permit::Held => Ok(None),
         }
     }
 
@@ -475,7 +475,7 @@ impl Repository {
     }
 
     /// The error that an answer means.
-    pub(super) async fn error(&self, answer: Answer, operation: &str) -> Error {
+    pub(super) async fn error(&self, answer: HttpResponse, operation: &str) -> Error {
         let error = answer.into_error(format!("{operation} of {}", self.name()), &self.token_advice()).await;
         Error::Registry(Box::new(error))
     }

@@ -38,7 +38,7 @@ struct Spent {
 
 /// How a try failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
+pub enum FailureKind {
     /// There was no whole answer, and silence for so long.
     Unanswered(Duration),
     /// The answer had this status.
@@ -64,12 +64,12 @@ impl Budget {
     }
 
     /// Counts a failure; the wait before the next try, `None` if there is to be none.
-    pub fn fail(&self, failure: Failure) -> Option<Duration> {
+    pub fn fail(&self, failure: FailureKind) -> Option<Duration> {
         let mut spent = self.spent();
-        if let Failure::Unanswered(silence) = failure {
+        if let FailureKind::Unanswered(silence) = failure {
             spent.silence += silence;
         }
-        if let (Failure::Status(500..), Some(left)) = (failure, spent.server_errors) {
+        if let (FailureKind::Status(500..), Some(left)) = (failure, spent.server_errors) {
             spent.server_errors = Some(left.checked_sub(1)?);
         }
         if spent.failures >= spent.retries || spent.silence >= SILENCE_LIMIT {
@@ -151,8 +151,8 @@ mod tests {
     fn a_budget_is_spent_once_by_all_who_share_it() {
         let budget = Budget::new(3);
         let other = budget.clone();
-        let broken = Failure::Unanswered(Duration::ZERO);
-        assert!(budget.fail(broken).is_some() && other.fail(Failure::Status(503)).is_some());
+        let broken = FailureKind::Unanswered(Duration::ZERO);
+        assert!(budget.fail(broken).is_some() && other.fail(FailureKind::Status(503)).is_some());
         assert!(budget.fail(broken).is_some());
         assert_eq!((budget.fail(broken), other.fail(broken)), (None, None));
         assert_eq!(Budget::new(0).fail(broken), None);
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn progress_renews_a_budget_and_a_byte_is_none() {
-        let (budget, broken) = (Budget::new(1), Failure::Unanswered(Duration::ZERO));
+        let (budget, broken) = (Budget::new(1), FailureKind::Unanswered(Duration::ZERO));
         for done in [300, 600, 1000] {
             budget.progress(done, 1000);
             assert!(budget.fail(broken).is_some());
@@ -176,16 +176,16 @@ mod tests {
     #[test]
     fn two_minutes_of_silence_are_enough() {
         let budget = Budget::new(5);
-        assert!(budget.fail(Failure::Unanswered(Duration::from_secs(60))).is_some());
-        assert!(budget.fail(Failure::Unanswered(Duration::from_secs(60))).is_none());
+        assert!(budget.fail(FailureKind::Unanswered(Duration::from_secs(60))).is_some());
+        assert!(budget.fail(FailureKind::Unanswered(Duration::from_secs(60))).is_none());
     }
 
     #[test]
     fn server_errors_may_have_a_limit_of_their_own() {
         let budget = Budget::new(5).with_server_errors(1);
-        assert!(budget.fail(Failure::Status(500)).is_some());
-        assert!(budget.fail(Failure::Status(429)).is_some());
-        assert!(budget.fail(Failure::Status(502)).is_none());
+        assert!(budget.fail(FailureKind::Status(500)).is_some());
+        assert!(budget.fail(FailureKind::Status(429)).is_some());
+        assert!(budget.fail(FailureKind::Status(502)).is_none());
     }
 
     #[test]

@@ -5,8 +5,8 @@
 use http::Method;
 use serde::Deserialize;
 
-use super::http::Load;
-use super::repository::{Call, Repository, Room};
+use super::http::ConnectionKind;
+use super::repository::{ApiRequest, Permit, Repository};
 use crate::error::Error;
 use crate::image::reference::is_tag;
 
@@ -31,14 +31,14 @@ impl Repository {
     /// As [`Self::first_tags`].
     pub async fn known_tags(&self, count: usize) -> Result<Option<Vec<String>>, Error> {
         let operation = "GET tags".to_owned();
-        let call = Call {
+        let call = ApiRequest {
             method: Method::GET,
             url: self.url(&format!("tags/list?n={count}")).await?,
             operation: operation.clone(),
             headers: &[],
             body: None,
-            load: Load::Light,
-            room: Room::Wait,
+            load: ConnectionKind::Shared,
+            room: Permit::Acquire,
             origin: self.origin().await?,
         };
         let answer = self.call(call).await?;

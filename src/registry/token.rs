@@ -14,8 +14,8 @@ use url::Url;
 
 use super::error::RegistryError;
 use super::repository::{Repository, basic};
-use super::retry::{self, Budget, Failure};
-use super::transport::{self, Answer, Outgoing};
+use super::retry::{self, Budget, FailureKind};
+use super::transport::{self, HttpRequest, HttpResponse};
 use crate::credentials::Login;
 use crate::error::Error;
 
@@ -102,14 +102,14 @@ impl Repository {
             };
             let Err(error) = &result else { return result };
             let passes = error.is_network() || matches!(error, Error::Protocol { .. });
-            match budget.fail(Failure::Unanswered(error.silence())).filter(|_| passes) {
+            match budget.fail(FailureKind::Unanswered(error.silence())).filter(|_| passes) {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return result,
             }
         }
     }
 
-    async fn ask_for_token(&self, key: &TokenKey, realm: &Url, budget: &Budget) -> Result<Answer, Error> {
+    async fn ask_for_token(&self, key: &TokenKey, realm: &Url, budget: &Budget) -> Result<HttpResponse, Error> {
         Ok(match &key.login {
             Login::IdentityToken { token, .. } => {
                 let form = [("grant_type", "refresh_token"), ("refresh_token", token.expose())];
@@ -129,7 +129,7 @@ impl Repository {
         })
     }
 
-    async fn read_token(&self, key: &TokenKey, realm: &Url, answer: Answer) -> Result<Token, Error> {
+    async fn read_token(&self, key: &TokenKey, realm: &Url, answer: HttpResponse) -> Result<Token, Error> {
         let operation = format!("token for {}", key.scopes.join(" "));
         if !answer.status().is_success() {
             let error: RegistryError = answer.into_error(operation, &self.token_advice()).await;
@@ -159,7 +159,7 @@ impl Repository {
         Ok(Token { header, renew_at })
     }
 
-    async fn get_token(&self, key: &TokenKey, realm: &Url, budget: &Budget) -> Result<Answer, Error> {
+    async fn get_token(&self, key: &TokenKey, realm: &Url, budget: &Budget) -> Result<HttpResponse, Error> {
         let mut url = realm.clone();
         {
             let mut query = url.query_pairs_mut();
@@ -174,7 +174,7 @@ impl Repository {
         if let Login::Basic { username, password } = &key.login {
             headers.insert(AUTHORIZATION, basic(username, password)?);
         }
-        self.ask_token_service(&Outgoing { headers, ..Outgoing::question(url) }, budget).await
+        self.ask_token_service(&HttpRequest { headers, ..HttpRequest::question(url) }, budget).await
     }
 
     async fn post_token(
@@ -183,25 +183,26 @@ impl Repository {
         realm: &Url,
         form: &[(&str, &str)],
         budget: &Budget,
-    ) -> Result<Answer, Error> {
+    ) -> Result<HttpResponse, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         let body = Some(Bytes::from(encoded(key, form)));
         let method = Method::POST;
-        self.ask_token_service(&Outgoing { method, headers, body, ..Outgoing::question(realm.clone()) }, budget).await
+        self.ask_token_service(&HttpRequest { method, headers, body, ..HttpRequest::question(realm.clone()) }, budget)
+            .await
     }
 
     /// One question to the token service, asked again while it fails for a passing reason.
-    async fn ask_token_service(&self, outgoing: &Outgoing, budget: &Budget) -> Result<Answer, Error> {
+    async fn ask_token_service(&self, outgoing: &HttpRequest, budget: &Budget) -> Result<HttpResponse, Error> {
         // A pause that the service asks for is its own, and counts with all others.
         let authority = outgoing.url.authority().to_owned();
         loop {
             let result = transport::send(&self.client, outgoing, None).await;
             let (failure, asked) = match &result {
                 Ok(answer) if transport::is_temporary(answer.status()) => {
-                    (Failure::Status(answer.status().as_u16()), retry::retry_after(answer.headers()))
+                    (FailureKind::Status(answer.status().as_u16()), retry::retry_after(answer.headers()))
                 }
-                Err(error) if error.is_network() => (Failure::Unanswered(error.silence()), None),
+                Err(error) if error.is_network() => (FailureKind::Unanswered(error.silence()), None),
                 _ => return result,
             };
             let wait = budget.fail(failure).filter(|_| self.client.pause(&self.client.host(&authority), asked));

@@ -12,11 +12,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::client::Client;
+use super::connect_error::{error_of, reason_of};
 use super::error::{RegistryError, parse_details};
-use super::http::{Body, Load, empty_body, was_kept, whole_body};
+use super::http::{Body, ConnectionKind, empty_body, was_kept, whole_body};
 use super::location::{redacted, resolve, same_origin};
-use super::pace::Flow;
-use super::refusal::{error_of, reason_of};
+use super::minimum_rate::Flow;
 use super::retry;
 use crate::error::Error;
 
@@ -41,21 +41,21 @@ const ERROR_BODY_LIMIT: usize = 8 * 1024;
 
 /// A request that can be sent as often as needed.
 #[derive(Clone)]
-pub struct Outgoing {
+pub struct HttpRequest {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
-    pub(super) load: Load,
+    pub(super) load: ConnectionKind,
     /// So long an answer is waited for.
     pub(super) patience: Duration,
 }
 
-impl Outgoing {
+impl HttpRequest {
     /// A question of which the answer carries little.
     pub(super) fn question(url: Url) -> Self {
         let patience = ANSWER_TIMEOUT;
-        Self { method: Method::GET, url, headers: HeaderMap::new(), body: None, load: Load::Light, patience }
+        Self { method: Method::GET, url, headers: HeaderMap::new(), body: None, load: ConnectionKind::Shared, patience }
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) fn commit_limit(bytes: u64) -> Duration {
 }
 
 /// An answer whose body has not been read.
-pub struct Answer {
+pub struct HttpResponse {
     /// The URL that answered, behind redirects.
     pub(super) url: Url,
     response: Response<Incoming>,
@@ -95,9 +95,9 @@ pub fn is_temporary(status: StatusCode) -> bool {
 /// a redirect that may not be followed.
 pub(super) async fn send(
     client: &Client,
-    outgoing: &Outgoing,
+    outgoing: &HttpRequest,
     permit: Option<OwnedSemaphorePermit>,
-) -> Result<Answer, Error> {
+) -> Result<HttpResponse, Error> {
     let mut url = outgoing.url.clone();
     let mut headers = outgoing.headers.clone();
     let mut redirects = 0;
@@ -110,12 +110,12 @@ pub(super) async fn send(
             (format!("no answer within {} s", outgoing.patience.as_secs()), outgoing.patience)
         };
         let response = match exchange(client, (&outgoing.method, load), &url, headers.clone(), body, silence).await {
-            Err(Failure { is_untaken: true, .. }) if untaken < UNTAKEN_LIMIT => {
+            Err(SendError { is_untaken: true, .. }) if untaken < UNTAKEN_LIMIT => {
                 untaken += 1;
                 continue;
             }
-            Err(Failure { was_kept: true, .. }) if load != Load::Afresh => {
-                load = Load::Afresh;
+            Err(SendError { was_kept: true, .. }) if load != ConnectionKind::Afresh => {
+                load = ConnectionKind::Afresh;
                 continue;
             }
             result => result?,
@@ -124,8 +124,8 @@ pub(super) async fn send(
             && matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
         let Some(location) = response.headers().get(LOCATION).filter(|_| follow) else {
             let redirected = redirects > 0;
-            let mut answer = Answer { url, response, held: None, permit, redirected, flow: client.flow() };
-            if outgoing.load != Load::Heavy && outgoing.method == Method::GET {
+            let mut answer = HttpResponse { url, response, held: None, permit, redirected, flow: client.flow() };
+            if outgoing.load != ConnectionKind::Dedicated && outgoing.method == Method::GET {
                 answer.hold().await?;
             }
             return Ok(answer);
@@ -151,12 +151,12 @@ pub(super) async fn send(
 /// One request and the head of its answer.
 async fn exchange(
     client: &Client,
-    (method, load): (&Method, Load),
+    (method, load): (&Method, ConnectionKind),
     url: &Url,
     headers: HeaderMap,
     body: Body,
     silence: impl Future<Output = (String, Duration)>,
-) -> Result<Response<Incoming>, Failure> {
+) -> Result<Response<Incoming>, SendError> {
     let http = client.http(url)?;
     let mut request = Request::new(body);
     *request.method_mut() = method.clone();
@@ -166,7 +166,7 @@ async fn exchange(
     let start = Instant::now();
     let operation = || format!("{method} {}", redacted(url));
     let result = tokio::select! {
-        result = http.send(request, load) => result.map_err(|error| Failure {
+        result = http.send(request, load) => result.map_err(|error| SendError {
             is_untaken: is_untaken(&error),
             was_kept: was_kept(&error),
             error: error_of(operation(), &error, url, client.options().hints),
@@ -175,15 +175,15 @@ async fn exchange(
     };
     let said = || match &result {
         Ok(response) => response.status().as_u16().to_string(),
-        Err(Failure { error: Error::Network { reason, .. } | Error::Silence { reason, .. }, .. }) => reason.clone(),
-        Err(Failure { error, .. }) => error.to_string(),
+        Err(SendError { error: Error::Network { reason, .. } | Error::Silence { reason, .. }, .. }) => reason.clone(),
+        Err(SendError { error, .. }) => error.to_string(),
     };
     client.trace(|| format!("{} → {} ({} ms)", operation(), said(), start.elapsed().as_millis()));
     result
 }
 
 /// Why no answer came.
-struct Failure {
+struct SendError {
     error: Error,
     /// The server did not begin with it.
     is_untaken: bool,
@@ -191,14 +191,14 @@ struct Failure {
     was_kept: bool,
 }
 
-impl From<Error> for Failure {
+impl From<Error> for SendError {
     fn from(error: Error) -> Self {
         Self { error, is_untaken: false, was_kept: false }
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<SendError> for Error {
+    fn from(failure: SendError) -> Self {
         failure.error
     }
 }
@@ -228,13 +228,13 @@ pub(super) fn uri(url: &Url) -> Result<Uri, Error> {
 
 /// How far a streamed request body got: shared between the body and whoever watches that it moves.
 #[derive(Debug, Default)]
-pub struct Pulled {
+pub struct UploadCounter {
     bytes: AtomicU64,
     is_hungry: AtomicBool,
     is_over: AtomicBool,
 }
 
-impl Pulled {
+impl UploadCounter {
     /// `bytes` more were taken by the connection.
     pub fn add(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -268,20 +268,20 @@ impl Pulled {
 /// take as long as it moves.
 pub(super) async fn stream(
     client: &Client,
-    outgoing: &Outgoing,
+    outgoing: &HttpRequest,
     body: Body,
-    pulled: &Pulled,
+    pulled: &UploadCounter,
     length: Option<u64>,
-) -> Result<Answer, Error> {
+) -> Result<HttpResponse, Error> {
     let headers = outgoing.headers.clone();
     let silence = stall(pulled, length);
     let response = exchange(client, (&outgoing.method, outgoing.load), &outgoing.url, headers, body, silence).await?;
     let (url, flow) = (outgoing.url.clone(), client.flow());
-    Ok(Answer { url, response, held: None, permit: None, redirected: false, flow })
+    Ok(HttpResponse { url, response, held: None, permit: None, redirected: false, flow })
 }
 
 /// Waits until an upload has not moved for too long, or its end has not been answered for too long.
-async fn stall(pulled: &Pulled, length: Option<u64>) -> (String, Duration) {
+async fn stall(pulled: &UploadCounter, length: Option<u64>) -> (String, Duration) {
     let (mut seen, mut still) = (pulled.get(), Duration::ZERO);
     loop {
         tokio::time::sleep(STALL_TICK).await;
@@ -309,7 +309,7 @@ async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
     Ok(None)
 }
 
-impl Answer {
+impl HttpResponse {
     pub(super) fn status(&self) -> StatusCode {
         self.response.status()
     }

@@ -10,18 +10,18 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, Head
 use url::Url;
 
 use super::host::SelfMount;
-use super::http::{Body, Load};
+use super::http::{Body, ConnectionKind};
 use super::location::resolve;
 use super::manifests::content_digest;
-use super::repository::{Call, Repository, Room};
+use super::repository::{ApiRequest, Permit, Repository};
 use super::retry::Budget;
-use super::transport::{self, Answer, Pulled};
+use super::transport::{self, HttpResponse, UploadCounter};
 use crate::error::Error;
 use crate::image::digest::Digest;
 
 /// An upload that has been begun.
 #[derive(Debug, Clone)]
-pub struct Session {
+pub struct UploadSession {
     /// Where the next request goes.
     pub(super) url: Url,
     /// The smallest chunk that the registry takes, in bytes (`OCI-Chunk-Min-Length`).
@@ -32,24 +32,24 @@ pub struct Session {
     pub afresh: bool,
 }
 
-impl Session {
-    fn load(&self, bytes: Option<u64>) -> Load {
-        if self.afresh { Load::Afresh } else { Load::of_request(bytes) }
+impl UploadSession {
+    fn load(&self, bytes: Option<u64>) -> ConnectionKind {
+        if self.afresh { ConnectionKind::Afresh } else { ConnectionKind::of_request(bytes) }
     }
 }
 
 /// What became of the wish to put a blob somewhere.
 #[derive(Debug)]
-pub enum Begun {
+pub enum UploadStart {
     /// The registry linked it from the repository named; nothing need be sent.
     Mounted,
     /// Its bytes are awaited.
-    Session(Session),
+    Session(UploadSession),
 }
 
 /// A part of a blob: bytes `start..end` of `size`.
 #[derive(Debug, Clone, Copy)]
-pub struct Part {
+pub struct UploadChunk {
     /// The first byte.
     pub start: u64,
     /// One past the last byte.
@@ -66,9 +66,9 @@ impl Repository {
         &self,
         digest: &Digest,
         mount_from: Option<&str>,
-        room: Room,
+        room: Permit,
         budget: &Budget,
-    ) -> Result<Begun, Error> {
+    ) -> Result<UploadStart, Error> {
         if let Some(from) = mount_from {
             let name = blob(digest);
             let query = format!("?mount={digest}&from={from}");
@@ -77,7 +77,7 @@ impl Repository {
                 // It fails each time it is asked to mount: perhaps not when it isn't.
                 Err(Error::Registry(_)) => {
                     self.mounts_refused(from);
-                    return self.begin_plain(&name, room, budget).await.map(Begun::Session);
+                    return self.begin_plain(&name, room, budget).await.map(UploadStart::Session);
                 }
                 Err(error) => return Err(error),
             };
@@ -87,9 +87,9 @@ impl Repository {
                         self.host.learn_self_mount(SelfMount::Answered);
                     }
                     answer.discard().await;
-                    return Ok(Begun::Mounted);
+                    return Ok(UploadStart::Mounted);
                 }
-                202 => return self.session(answer, &name).await.map(Begun::Session),
+                202 => return self.session(answer, &name).await.map(UploadStart::Session),
                 // Harbor says 401, Quay 400, others 403, 404, 405: all mean that it must be sent. Only a 404 may be
                 // about this one blob; the others would be said of each.
                 404 => answer.discard().await,
@@ -99,18 +99,18 @@ impl Repository {
                 }
             }
         }
-        self.begin_plain(&blob(digest), room, budget).await.map(Begun::Session)
+        self.begin_plain(&blob(digest), room, budget).await.map(UploadStart::Session)
     }
 
     /// Begins an upload of a blob that is still being made.
     ///
     /// # Errors
     /// The upload can't be begun.
-    pub async fn begin_unnamed_upload(&self, room: Room) -> Result<Session, Error> {
+    pub async fn begin_unnamed_upload(&self, room: Permit) -> Result<UploadSession, Error> {
         self.begin_plain(UNNAMED, room, &self.budget()).await
     }
 
-    async fn begin_plain(&self, name: &str, room: Room, budget: &Budget) -> Result<Session, Error> {
+    async fn begin_plain(&self, name: &str, room: Permit, budget: &Budget) -> Result<UploadSession, Error> {
         let answer = self.post_upload("", name, room, budget).await?;
         if answer.status() != 202 {
             return Err(self.error(answer, &format!("POST upload of {name}")).await);
@@ -126,22 +126,22 @@ impl Repository {
         }
     }
 
-    async fn post_upload(&self, query: &str, name: &str, room: Room, budget: &Budget) -> Result<Answer, Error> {
+    async fn post_upload(&self, query: &str, name: &str, room: Permit, budget: &Budget) -> Result<HttpResponse, Error> {
         let headers = [(CONTENT_LENGTH, HeaderValue::from_static("0"))];
-        let call = Call {
+        let call = ApiRequest {
             method: Method::POST,
             url: self.url(&format!("blobs/uploads/{query}")).await?,
             operation: format!("POST upload of {name}"),
             headers: &headers,
             body: None,
-            load: Load::Light,
+            load: ConnectionKind::Shared,
             room,
             origin: self.origin().await?,
         };
         self.call_within(call, budget).await
     }
 
-    async fn session(&self, answer: Answer, name: &str) -> Result<Session, Error> {
+    async fn session(&self, answer: HttpResponse, name: &str) -> Result<UploadSession, Error> {
         let location = answer.header(LOCATION).ok_or_else(|| Error::Protocol {
             operation: format!("POST upload of {name} of {}", self.name()),
             reason: "the answer has no Location".to_owned(),
@@ -156,7 +156,7 @@ impl Repository {
             answer.header("oci-chunk-min-length").and_then(|minimum| minimum.trim().parse().ok()).unwrap_or(0);
         answer.discard().await;
         self.client.upload_opened(&url, self);
-        Ok(Session { url, chunk_minimum, body: 0, afresh: false })
+        Ok(UploadSession { url, chunk_minimum, body: 0, afresh: false })
     }
 
     /// Sends the whole blob in one request, which also completes the upload.
@@ -165,11 +165,11 @@ impl Repository {
     /// No answer came, or one that says no; [`Self::upload_offset`] tells where to go on.
     pub async fn upload_whole(
         &self,
-        session: &Session,
+        session: &UploadSession,
         digest: &Digest,
         size: u64,
         body: Body,
-        pulled: &Pulled,
+        pulled: &UploadCounter,
     ) -> Result<(), Error> {
         let headers = [
             (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
@@ -189,12 +189,12 @@ impl Repository {
     /// No answer came, or one that says no, or one that says that less was stored.
     pub async fn upload_part(
         &self,
-        session: &Session,
+        session: &UploadSession,
         digest: &Digest,
-        part: Part,
+        part: UploadChunk,
         body: Body,
-        pulled: &Pulled,
-    ) -> Result<Session, Error> {
+        pulled: &UploadCounter,
+    ) -> Result<UploadSession, Error> {
         let range = format!("{}-{}", part.start, part.end.saturating_sub(1));
         let range = HeaderValue::from_str(&range).map_err(|_| Error::Other("a range is no header".to_owned()))?;
         let headers = [
@@ -214,7 +214,12 @@ impl Repository {
     ///
     /// # Errors
     /// No answer came, or one that says no, or one that says that less was stored than was sent.
-    pub async fn upload_stream(&self, session: &Session, body: Body, pulled: &Pulled) -> Result<Session, Error> {
+    pub async fn upload_stream(
+        &self,
+        session: &UploadSession,
+        body: Body,
+        pulled: &UploadCounter,
+    ) -> Result<UploadSession, Error> {
         let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))];
         let operation = format!("PATCH {UNNAMED}");
         let load = session.load(None);
@@ -226,11 +231,11 @@ impl Repository {
     /// Where to go on after a part: the registry says that it has the first `end` bytes.
     async fn part_stored(
         &self,
-        session: &Session,
-        answer: Answer,
+        session: &UploadSession,
+        answer: HttpResponse,
         end: u64,
         operation: &str,
-    ) -> Result<Session, Error> {
+    ) -> Result<UploadSession, Error> {
         // 202 is the rule; Amazon's registry says 201, some say 204.
         if !matches!(answer.status().as_u16(), 201 | 202 | 204) {
             return Err(self.error(answer, operation).await);
@@ -248,7 +253,7 @@ impl Repository {
         answer.discard().await;
         self.client.upload_closed(&session.url);
         self.client.upload_opened(&next, self);
-        Ok(Session { url: next, chunk_minimum: session.chunk_minimum, body: 0, afresh: session.afresh })
+        Ok(UploadSession { url: next, chunk_minimum: session.chunk_minimum, body: 0, afresh: session.afresh })
     }
 
     /// Completes an upload whose bytes, so many if that is known, have all been sent.
@@ -257,7 +262,7 @@ impl Repository {
     /// The registry doesn't take it: the digest is not that of the bytes it has, or the session is gone.
     pub async fn complete_upload(
         &self,
-        session: &Session,
+        session: &UploadSession,
         digest: &Digest,
         size: Option<u64>,
         budget: &Budget,
@@ -265,7 +270,7 @@ impl Repository {
         let headers = [(CONTENT_LENGTH, HeaderValue::from_static("0"))];
         let operation = format!("PUT blob {}", digest.short());
         let url = with_digest(&session.url, digest);
-        let call = self.upload_call(Method::PUT, url, &operation, &headers, Load::Light).await?;
+        let call = self.upload_call(Method::PUT, url, &operation, &headers, ConnectionKind::Shared).await?;
         let patience = transport::commit_limit(size.unwrap_or(u64::MAX));
         let answer = self.call_patiently(call, budget, patience).await?;
         self.completed(session, digest, answer, &operation).await
@@ -273,9 +278,9 @@ impl Repository {
 
     async fn completed(
         &self,
-        session: &Session,
+        session: &UploadSession,
         digest: &Digest,
-        answer: Answer,
+        answer: HttpResponse,
         operation: &str,
     ) -> Result<(), Error> {
         if !matches!(answer.status().as_u16(), 201 | 204) {
@@ -288,7 +293,7 @@ impl Repository {
         {
             answer.discard().await;
             // Either the header is wrong or the registry is: what it has now tells.
-            return match self.head_blob(digest, Room::Held).await? {
+            return match self.head_blob(digest, Permit::Held).await? {
                 Some(_) => {
                     self.client.warn(&format!(
                         "{operation} of {}: the answer names {stored}, but the blob is there as it should be",
@@ -309,8 +314,9 @@ impl Repository {
     }
 
     /// How many bytes of an upload the registry has, and where to go on; `None` if the session is of no more use.
-    pub async fn upload_offset(&self, session: &Session, budget: &Budget) -> Option<(u64, Session)> {
-        let call = self.upload_call(Method::GET, session.url.clone(), "GET upload", &[], Load::Light).await.ok()?;
+    pub async fn upload_offset(&self, session: &UploadSession, budget: &Budget) -> Option<(u64, UploadSession)> {
+        let call =
+            self.upload_call(Method::GET, session.url.clone(), "GET upload", &[], ConnectionKind::Shared).await.ok()?;
         let answer = self.call_within(call, budget).await.ok()?;
         if !matches!(answer.status().as_u16(), 202 | 204) {
             answer.discard().await;
@@ -324,11 +330,14 @@ impl Repository {
         answer.discard().await;
         self.client.upload_closed(&session.url);
         self.client.upload_opened(&next, self);
-        Some((offset, Session { url: next, chunk_minimum: session.chunk_minimum, body: 0, afresh: session.afresh }))
+        Some((
+            offset,
+            UploadSession { url: next, chunk_minimum: session.chunk_minimum, body: 0, afresh: session.afresh },
+        ))
     }
 
     /// Gives an upload up.
-    pub async fn abandon_upload(&self, session: &Session) {
+    pub async fn abandon_upload(&self, session: &UploadSession) {
         self.client.upload_closed(&session.url);
         self.cancel_upload(&session.url).await;
     }
@@ -337,7 +346,8 @@ impl Repository {
     /// old uploads by themselves.
     pub(super) async fn cancel_upload(&self, session: &Url) {
         let cancelling = async {
-            if let Ok(call) = self.upload_call(Method::DELETE, session.clone(), "DELETE upload", &[], Load::Light).await
+            if let Ok(call) =
+                self.upload_call(Method::DELETE, session.clone(), "DELETE upload", &[], ConnectionKind::Shared).await
             {
                 self.mention(call).await;
             }
@@ -351,10 +361,19 @@ impl Repository {
         url: Url,
         operation: &str,
         headers: &'a [(HeaderName, HeaderValue)],
-        load: Load,
-    ) -> Result<Call<'a>, Error> {
+        load: ConnectionKind,
+    ) -> Result<ApiRequest<'a>, Error> {
         let origin = self.origin().await?;
-        Ok(Call { method, url, operation: operation.to_owned(), headers, body: None, load, room: Room::Held, origin })
+        Ok(ApiRequest {
+            method,
+            url,
+            operation: operation.to_owned(),
+            headers,
+            body: None,
+            load,
+            room: Permit::Held,
+            origin,
+        })
     }
 }
 

@@ -153,7 +153,7 @@ impl Ci {
     }
 
     /// Sees whether the outputs of what was done can be told, before the first result is written.
-    pub(super) fn check(&self, subject: &Subject) -> Result<(), Error> {
+    pub(super) fn check(&self, subject: &ReportSubject) -> Result<(), Error> {
         match &self.outputs {
             Outputs::GitLab(file) if subject.has_outputs() => gitlab::check(file, &subject.variables()),
             Outputs::Azure if subject.has_outputs() => azure::commands(&subject.outputs()).map(drop),
@@ -163,10 +163,12 @@ impl Ci {
 
     /// Tells the system. Of a plan only GitHub's `json` is told, since nothing else says that it is none yet; of a list
     /// that was not done whole, only what people read.
-    pub(super) fn tell(&self, subject: &Subject, console: &Console) -> Result<(), Error> {
+    pub(super) fn tell(&self, subject: &ReportSubject, console: &Console) -> Result<(), Error> {
         match (&self.outputs, subject) {
-            (Outputs::GitHub(environment), Subject::Image(outcome)) => github::tell(environment, outcome, console),
-            (Outputs::GitHub(environment), Subject::List(list)) => github::tell_list(environment, list, console),
+            (Outputs::GitHub(environment), ReportSubject::Image(outcome)) => {
+                github::tell(environment, outcome, console)
+            }
+            (Outputs::GitHub(environment), ReportSubject::List(list)) => github::tell_list(environment, list, console),
             (Outputs::Azure, _) if subject.has_outputs() => {
                 azure::commands(&subject.outputs())?.iter().for_each(|line| console.command(line));
                 Ok(())
@@ -207,14 +209,14 @@ impl Ci {
 
 /// What a CI system is told of.
 #[derive(Clone, Copy)]
-pub(super) enum Subject<'a> {
+pub(super) enum ReportSubject<'a> {
     /// A step that worked on one image.
     Image(&'a Outcome),
     /// A step that worked through a list of images.
     List(&'a ListOutcome),
 }
 
-impl Subject<'_> {
+impl ReportSubject<'_> {
     fn is_plan(&self) -> bool {
         match self {
             Self::Image(outcome) => outcome.dry_run,

@@ -29,7 +29,7 @@ const LAYER_WIDTH: usize = 20;
 
 /// One blob on its way.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct InFlight {
     name: String,
     /// The size in bytes, as far as it is known.
     size: AtomicU64,
@@ -74,7 +74,7 @@ pub(super) struct Log {
 pub(super) struct Bars {
     screen: Screen,
     /// The blobs that have a bar.
-    layers: Vec<Arc<Flight>>,
+    layers: Vec<Arc<InFlight>>,
     rate: Rate,
 }
 
@@ -84,7 +84,7 @@ struct Rate {
     samples: VecDeque<(Duration, u64)>,
 }
 
-impl Flight {
+impl InFlight {
     pub(super) fn new(digest: &Digest, size: u64) -> Self {
         Self { name: digest.short().to_owned(), size: AtomicU64::new(size), moved: AtomicU64::new(0) }
     }
@@ -176,13 +176,13 @@ impl Bars {
         Self { screen, layers: Vec::new(), rate: Rate::default() }
     }
 
-    fn draw(&mut self, elapsed: Duration, now: &Snapshot, flights: Vec<Arc<Flight>>) {
+    fn draw(&mut self, elapsed: Duration, now: &Snapshot, flights: Vec<Arc<InFlight>>) {
         let lines = self.lines(elapsed, now, flights);
         self.screen.paint(&lines);
     }
 
     /// What is to be seen now.
-    fn lines(&mut self, elapsed: Duration, now: &Snapshot, flights: Vec<Arc<Flight>>) -> Vec<String> {
+    fn lines(&mut self, elapsed: Duration, now: &Snapshot, flights: Vec<Arc<InFlight>>) -> Vec<String> {
         let rate = self.rate.observe(elapsed, now.moved);
         self.choose_layers(flights);
         let overall = (now.moved > 0 || now.done > 0)
@@ -191,7 +191,7 @@ impl Bars {
     }
 
     /// Gives the largest blobs of which bytes have moved a bar each, and takes away those of others.
-    fn choose_layers(&mut self, mut flights: Vec<Arc<Flight>>) {
+    fn choose_layers(&mut self, mut flights: Vec<Arc<InFlight>>) {
         flights.retain(|flight| flight.moved.load(Ordering::Relaxed) > 0);
         // The sort is stable: among equals those that began first keep their bars.
         flights.sort_by_key(|flight| std::cmp::Reverse(flight.size()));
@@ -205,7 +205,7 @@ impl Bars {
     }
 }
 
-fn layer_line(flight: &Flight) -> String {
+fn layer_line(flight: &InFlight) -> String {
     let (moved, size) = (flight.moved.load(Ordering::Relaxed), flight.size());
     let (name, bar) = (printable(&flight.name, 20), bar(LAYER_WIDTH, moved, size));
     format!("  {name} [{bar}] {} of {}", human::bytes(moved), human::bytes(size))
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn the_largest_blobs_on_their_way_have_bars() {
         let flight = |size: u64, moved: u64| {
-            let flight = Flight::new(&Digest::of(&size.to_le_bytes()), size);
+            let flight = InFlight::new(&Digest::of(&size.to_le_bytes()), size);
             flight.moved.store(moved, Ordering::Relaxed);
             Arc::new(flight)
         };

@@ -12,7 +12,7 @@ pub struct FailedStep {
     pub schema_version: u32,
     /// What was asked, as far as the command line could be read.
     #[serde(flatten)]
-    pub asked: Asked,
+    pub asked: StepRequest,
     /// Why it failed.
     pub error: Reason,
 }
@@ -20,7 +20,7 @@ pub struct FailedStep {
 /// What a step was asked to do, in the user's own words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Asked {
+pub struct StepRequest {
     /// The step's name; none if the command line names no step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
@@ -49,7 +49,7 @@ pub struct Reason {
 
 impl FailedStep {
     /// Of `error`, told as `message`.
-    pub fn new(asked: Asked, error: &Error, message: &str) -> Self {
+    pub fn new(asked: StepRequest, error: &Error, message: &str) -> Self {
         let reference = match error {
             Error::SourceMissing { reference, .. } => Some(reference.clone()),
             _ => None,
@@ -59,7 +59,7 @@ impl FailedStep {
     }
 
     /// Of words that make no sense.
-    pub fn usage(asked: Asked, message: &str) -> Self {
+    pub fn usage(asked: StepRequest, message: &str) -> Self {
         Self::new(asked, &Error::Usage(message.to_owned()), message)
     }
 }

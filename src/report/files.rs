@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::workspace;
 
 /// A file that is to hold exactly these bytes.
-pub(super) struct Content {
+pub(super) struct FileContent {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
 }
@@ -29,7 +29,7 @@ enum Route {
 
 /// A file on its way to its name.
 struct Staged<'a> {
-    content: &'a Content,
+    content: &'a FileContent,
     route: Route,
     /// The temporary file, while it exists.
     temporary: Option<PathBuf>,
@@ -65,7 +65,7 @@ pub(super) fn preflight(path: &Path) -> Result<(), Error> {
 /// # Errors
 ///
 /// [`Error::File`] naming the file.
-pub(super) fn write_all(contents: &[Content]) -> Result<(), Error> {
+pub(super) fn write_all(contents: &[FileContent]) -> Result<(), Error> {
     let mut staged = Vec::new();
     let result = stage(contents, &mut staged).and_then(|()| commit(&mut staged));
     if result.is_err() {
@@ -84,7 +84,7 @@ pub(super) fn withdraw(path: &Path) {
     }
 }
 
-fn stage<'a>(contents: &'a [Content], staged: &mut Vec<Staged<'a>>) -> Result<(), Error> {
+fn stage<'a>(contents: &'a [FileContent], staged: &mut Vec<Staged<'a>>) -> Result<(), Error> {
     for content in contents {
         let route = route(&content.path).map_err(Error::file("write", &content.path))?;
         staged.push(Staged { content, route, temporary: None, touched: false });
@@ -290,8 +290,8 @@ pub(super) mod tests {
         }
     }
 
-    fn content(path: impl Into<PathBuf>, text: &str) -> Content {
-        Content { path: path.into(), bytes: text.into() }
+    fn content(path: impl Into<PathBuf>, text: &str) -> FileContent {
+        FileContent { path: path.into(), bytes: text.into() }
     }
 
     #[test]

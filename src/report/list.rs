@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::outcome::{Destination, Outcome, State, Totals};
+use super::outcome::{DestinationReport, DestinationState, Outcome, Totals};
 use super::summary::costs_over;
 use super::{human, values};
 use crate::error::Error;
@@ -24,7 +24,7 @@ pub struct ListOutcome {
     /// The reports of the lines that were done, in the order of the list.
     pub reports: Vec<Outcome>,
     /// The lines that failed, in the order of the list.
-    pub failed: Vec<Failure>,
+    pub failed: Vec<ListFailure>,
     /// Sums over the whole list.
     pub totals: Totals,
 }
@@ -44,7 +44,7 @@ pub struct ListLine {
 /// A line that failed.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Failure {
+pub struct ListFailure {
     /// Which it is.
     #[serde(flatten)]
     pub line: ListLine,
@@ -56,7 +56,7 @@ pub struct Failure {
 
 impl ListOutcome {
     /// The destinations of all images that were done.
-    pub(super) fn destinations(&self) -> impl Iterator<Item = &Destination> + Clone {
+    pub(super) fn destinations(&self) -> impl Iterator<Item = &DestinationReport> + Clone {
         self.reports.iter().flat_map(|report| &report.destinations)
     }
 
@@ -113,7 +113,7 @@ pub(super) fn summary(list: &ListOutcome) -> String {
 }
 
 fn is_unchanged(report: &Outcome) -> bool {
-    report.destinations.iter().all(|destination| destination.state == State::Unchanged)
+    report.destinations.iter().all(|destination| destination.state == DestinationState::Unchanged)
 }
 
 fn failed(list: &ListOutcome) -> String {

@@ -6,8 +6,8 @@ use super::failure::{self, FailedStep};
 use super::human;
 use super::inspection::Inspection;
 use super::list::ListOutcome;
-use super::outcome::{Destination, Outcome, State, Totals};
-use super::summary::{Count, Tally, headline, plan_word, spoken_of};
+use super::outcome::{DestinationReport, DestinationState, Outcome, Totals};
+use super::summary::{Count, TransferTally, headline, plan_word, spoken_of};
 use super::tree::{self, Width};
 use crate::error::printable;
 
@@ -22,7 +22,7 @@ pub(super) fn render(outcome: &Outcome, room: usize) -> String {
     destinations(&mut text, outcome);
     platforms(&mut text, outcome);
     resources(&mut text, outcome);
-    costs(&mut text, Tally::of(outcome), &outcome.totals, outcome.dry_run);
+    costs(&mut text, TransferTally::of(outcome), &outcome.totals, outcome.dry_run);
     warnings(&mut text, outcome);
     plan(&mut text, outcome);
     cut(text, room)
@@ -41,7 +41,7 @@ pub(super) fn render_list(list: &ListOutcome, room: usize) -> String {
         }
         text.push('\n');
     }
-    costs(&mut text, Tally::over(list.destinations()), &list.totals, list.dry_run);
+    costs(&mut text, TransferTally::over(list.destinations()), &list.totals, list.dry_run);
     if list.reports.is_empty() {
         return cut(text, room);
     }
@@ -132,19 +132,19 @@ fn previous(text: &mut String, outcome: &Outcome) {
 }
 
 /// Every name in full; by digest if there is no tag.
-fn names(destination: &Destination) -> Vec<String> {
+fn names(destination: &DestinationReport) -> Vec<String> {
     if destination.tags.is_empty() {
         return vec![destination.pinned.clone()];
     }
     destination.tags.iter().map(|tag| format!("{}:{tag}", destination.name)).collect()
 }
 
-fn state(state: State) -> &'static str {
+fn state(state: DestinationState) -> &'static str {
     match state {
-        State::Written => "written",
-        State::Unchanged => "unchanged",
-        State::Skipped => "left alone",
-        State::Planned => "would be written",
+        DestinationState::Written => "written",
+        DestinationState::Unchanged => "unchanged",
+        DestinationState::Skipped => "left alone",
+        DestinationState::Planned => "would be written",
     }
 }
 
@@ -179,7 +179,7 @@ fn resources(text: &mut String, outcome: &Outcome) {
     text.push('\n');
 }
 
-fn costs(text: &mut String, tally: Tally, totals: &Totals, dry_run: bool) {
+fn costs(text: &mut String, tally: TransferTally, totals: &Totals, dry_run: bool) {
     let (sent, mounted) = if dry_run {
         ("to send", "to mount from another repository")
     } else {
@@ -286,7 +286,7 @@ fn capital(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::failure::Asked;
+    use super::super::failure::StepRequest;
     use super::super::sample;
     use super::*;
     use crate::error::Error;
@@ -370,7 +370,7 @@ From `ghcr.io/org/build:main` (`{index}`)
     fn a_plan_is_not_told_as_done() {
         let mut outcome = sample::single();
         outcome.dry_run = true;
-        outcome.destinations[0].state = State::Planned;
+        outcome.destinations[0].state = DestinationState::Planned;
         let text = render(&outcome, usize::MAX);
         assert!(text.starts_with("### Nothing written, a plan: promote `registry.example/team/app:v1`\n"), "{text}");
         assert!(text.contains("| would be written |"), "{text}");
@@ -396,7 +396,7 @@ From `ghcr.io/org/build:main` (`{index}`)
     #[test]
     fn a_failure_says_what_was_asked_and_why_it_was_not_done() {
         let error = Error::SourceMissing { reference: "r.example/app:v1".into(), answer: "<404>".into() };
-        let asked = Asked {
+        let asked = StepRequest {
             step: Some("promote".into()),
             source: Some("r.example/app:v1".into()),
             destinations: vec!["r.example/copy:v1".into(), "a|b".into()],
@@ -414,7 +414,7 @@ From `r.example/app:v1`<br>To `r.example/copy:v1`<br>To <code>a&#124;b</code>
 Exit status 5: the source does not exist.
 "
         );
-        let unknown = FailedStep::usage(Asked::default(), "no such step");
+        let unknown = FailedStep::usage(StepRequest::default(), "no such step");
         assert!(
             render_failed(&unknown, usize::MAX).starts_with("### imgstep failed\n\n> [!CAUTION]\n> no such step\n")
         );

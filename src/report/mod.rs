@@ -17,7 +17,7 @@ pub mod github;
 pub mod human;
 pub mod inspection;
 pub mod list;
-pub mod list_teller;
+pub mod list_reporter;
 mod markdown;
 pub mod outcome;
 pub mod progress;
@@ -38,7 +38,7 @@ mod values;
 pub use ci::Ci;
 pub use console::{Console, Verbosity};
 pub use github::CiEnvironment;
-pub use list_teller::ListTeller;
+pub use list_reporter::ListReporter;
 pub use outcome::Outcome;
 pub use progress::{Item, Progress};
 pub use results::{ResultFile, ResultKey};
@@ -105,7 +105,7 @@ fn answer_on(
     text: &str,
     console: &Console,
 ) -> Result<(), Error> {
-    let subject = ci::Subject::Image(outcome);
+    let subject = ci::ReportSubject::Image(outcome);
     ci.check(&subject)?;
     results::write_all(results, outcome)?;
     let told = ci.tell(&subject, console).and_then(|()| {

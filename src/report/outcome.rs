@@ -16,10 +16,10 @@ pub struct Outcome {
     pub dry_run: bool,
     /// What was read.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<Source>,
+    pub source: Option<SourceReport>,
     /// The base that the result was built on, for steps that have one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub base: Option<Source>,
+    pub base: Option<SourceReport>,
     /// The digest of the result (with several destinations that differ, since one was skipped: of the first).
     pub digest: Digest,
     /// The media type of the result.
@@ -34,7 +34,7 @@ pub struct Outcome {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<BundledResource>,
     /// What was written where, in the order of the command line.
-    pub destinations: Vec<Destination>,
+    pub destinations: Vec<DestinationReport>,
     /// Sums over all destinations.
     pub totals: Totals,
     /// What a user should know, each a line.
@@ -44,7 +44,7 @@ pub struct Outcome {
 /// What was read.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Source {
+pub struct SourceReport {
     /// The reference in full, as it was asked for: `docker.io/library/alpine:latest`.
     pub reference: String,
     /// The reference without tag and digest.
@@ -85,7 +85,7 @@ pub struct BundledResource {
 /// What became of one destination.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Destination {
+pub struct DestinationReport {
     /// The reference in full: `registry/repository:tag` or `oci:DIR:tag`.
     pub reference: String,
     /// The reference without tag and digest: `registry/repository` or `oci:DIR`.
@@ -98,7 +98,7 @@ pub struct Destination {
     #[serde(rename = "ref")]
     pub pinned: String,
     /// What was done.
-    pub state: State,
+    pub state: DestinationState,
     /// What its tags named before, of those that named something else: the way back. (In a plan: what they name now.)
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<Previous>,
@@ -121,7 +121,7 @@ pub struct Previous {
 /// What was done at a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum State {
+pub enum DestinationState {
     /// Content or tags were written.
     Written,
     /// Everything was there already.

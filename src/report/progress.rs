@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::console::{Console, Verbosity, lock};
-use super::display::{self, Display, Flight, Snapshot};
+use super::display::{self, Display, InFlight, Snapshot};
 use super::screen;
 use super::tree::Width;
 use crate::image::digest::Digest;
@@ -23,7 +23,7 @@ pub struct Progress {
 /// One blob on its way. Dropped without [`Item::finish`] it counts as not moved.
 pub struct Item {
     shared: Arc<Shared>,
-    flight: Arc<Flight>,
+    flight: Arc<InFlight>,
     settled: bool,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     pub(super) console: Console,
     counts: Counts,
     /// The blobs that were started and not finished, in order of their start.
-    flights: Mutex<Vec<Arc<Flight>>>,
+    flights: Mutex<Vec<Arc<InFlight>>>,
     pub(super) painter: Mutex<Painter>,
     /// Wakes the painting thread before its time.
     pub(super) wake: Condvar,
@@ -102,17 +102,17 @@ impl Progress {
 
     /// Begins with the blob `digest` of `size` bytes, which [`Progress::expect`] announced.
     pub fn start(&self, digest: &Digest, size: u64) -> Item {
-        self.item(Flight::new(digest, size))
+        self.item(InFlight::new(digest, size))
     }
 
     /// Begins with a blob that is still being made: neither its digest nor its size are known, and it was not announced.
     /// [`Item::grow`] tells how it grows.
     pub fn start_growing(&self, name: &str) -> Item {
         self.expect(1, 0);
-        self.item(Flight::growing(name))
+        self.item(InFlight::growing(name))
     }
 
-    fn item(&self, flight: Flight) -> Item {
+    fn item(&self, flight: InFlight) -> Item {
         let flight = Arc::new(flight);
         lock(&self.shared.flights).push(Arc::clone(&flight));
         self.begin_painting();
@@ -199,7 +199,7 @@ impl Shared {
     }
 
     /// The blobs in flight at this moment, in order of their start.
-    pub(super) fn flights(&self) -> Vec<Arc<Flight>> {
+    pub(super) fn flights(&self) -> Vec<Arc<InFlight>> {
         lock(&self.flights).clone()
     }
 

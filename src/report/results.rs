@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::files::{self, Content};
+use super::files::{self, FileContent};
 use super::list::ListOutcome;
 use super::outcome::Outcome;
 use super::{tekton, values};
@@ -154,10 +154,10 @@ fn write_due(
         .map(|(file, value)| tekton::Bound { key: file.key.name(), path: &file.path, value })
         .collect();
     tekton::check(&bound, tekton_root)?;
-    let contents: Vec<Content> = due
+    let contents: Vec<FileContent> = due
         .iter()
         .zip(values)
-        .map(|(file, value)| Content { path: file.path.clone(), bytes: value.into_bytes() })
+        .map(|(file, value)| FileContent { path: file.path.clone(), bytes: value.into_bytes() })
         .collect();
     files::write_all(&contents)
 }

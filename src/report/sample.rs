@@ -1,9 +1,9 @@
 //! Outcomes for the tests of this module.
 
-use super::list::{Failure, ListLine, ListOutcome};
+use super::list::{ListFailure, ListLine, ListOutcome};
 use super::outcome::{
-    Action, BlobTransfer, BundledResource, Destination, ManifestTransfer, Outcome, PlatformImage, Previous, Source,
-    State, Totals,
+    Action, BlobTransfer, BundledResource, DestinationReport, DestinationState, ManifestTransfer, Outcome,
+    PlatformImage, Previous, SourceReport, Totals,
 };
 use crate::image::digest::Digest;
 
@@ -37,8 +37,8 @@ pub fn digest(seed: &str) -> Digest {
 
 /// An index of two platforms and an attestation, promoted to two destinations.
 pub fn promoted() -> Outcome {
-    let second = Destination {
-        state: State::Unchanged,
+    let second = DestinationReport {
+        state: DestinationState::Unchanged,
         manifests: Vec::new(),
         blobs: vec![blob("layer 0", 200_000, Action::Present)],
         ..destination("mirror.example/app", &["v1"])
@@ -92,24 +92,29 @@ pub fn list() -> ListOutcome {
         step: "promote",
         dry_run: false,
         reports: vec![promoted(), single()],
-        failed: vec![Failure { line, error: "ghcr.io/org/gone:main does not exist".into(), status: 5 }],
+        failed: vec![ListFailure { line, error: "ghcr.io/org/gone:main does not exist".into(), status: 5 }],
         totals: Totals { requests: 99, seconds: 9.0, ..Totals::default() },
     }
 }
 
 /// What a step read: `name:tag`, with the digest of [`promoted`].
-pub fn source(name: &str, tag: &str) -> Source {
-    Source { reference: format!("{name}:{tag}"), name: name.into(), digest: digest("index"), media_type: INDEX.into() }
+pub fn source(name: &str, tag: &str) -> SourceReport {
+    SourceReport {
+        reference: format!("{name}:{tag}"),
+        name: name.into(),
+        digest: digest("index"),
+        media_type: INDEX.into(),
+    }
 }
 
-fn destination(name: &str, tags: &[&str]) -> Destination {
-    Destination {
+fn destination(name: &str, tags: &[&str]) -> DestinationReport {
+    DestinationReport {
         reference: format!("{name}:{}", tags[0]),
         name: name.into(),
         tags: tags.iter().map(ToString::to_string).collect(),
         digest: digest("index"),
         pinned: format!("{name}@{}", digest("index")),
-        state: State::Written,
+        state: DestinationState::Written,
         previous: Vec::new(),
         manifests: vec![
             ManifestTransfer { digest: digest("amd64"), media_type: MANIFEST.into(), size: 1234, action: Action::Sent },

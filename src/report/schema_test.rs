@@ -3,9 +3,9 @@
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 
-use super::failure::{Asked, FailedStep};
+use super::failure::{FailedStep, StepRequest};
 use super::list::ListOutcome;
-use super::outcome::{Action, Outcome, State};
+use super::outcome::{Action, DestinationState, Outcome};
 use super::{sample, values};
 use crate::error::Error;
 
@@ -62,7 +62,9 @@ fn what_is_written_is_valid() {
     outcome.base = Some(sample::source("docker.io/library/alpine", "3.22"));
     outcome.warnings.push("beware".into());
     outcome.platforms.clear();
-    for state in [State::Written, State::Unchanged, State::Skipped, State::Planned] {
+    for state in
+        [DestinationState::Written, DestinationState::Unchanged, DestinationState::Skipped, DestinationState::Planned]
+    {
         outcome.destinations[0].state = state;
         schema.check(&outcome);
     }
@@ -95,7 +97,7 @@ fn what_is_written_of_a_list_is_valid() {
 fn what_is_written_of_a_failure_is_valid() {
     let schema = Schema::load();
     let missing = Error::SourceMissing { reference: "r.example/app:v1".into(), answer: "it isn't there".into() };
-    let asked = Asked {
+    let asked = StepRequest {
         step: Some("promote".into()),
         source: Some("r.example/app:v1".into()),
         destinations: vec!["r.example/copy:v1".into()],
@@ -106,7 +108,7 @@ fn what_is_written_of_a_failure_is_valid() {
     let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&failed), names(&text()["$defs"]["failedStep"]["properties"]));
     assert_eq!(names(&failed["error"]), names(&text()["$defs"]["reason"]["properties"]));
-    schema.check_written(&serde_json::to_value(FailedStep::usage(Asked::default(), "no such option")).unwrap());
+    schema.check_written(&serde_json::to_value(FailedStep::usage(StepRequest::default(), "no such option")).unwrap());
 }
 
 /// A report and what to break in it.

@@ -1,7 +1,7 @@
 //! The last line of a step: what was done, to what, at which cost.
 
 use super::human;
-use super::outcome::{Action, Destination, Outcome, Previous, State};
+use super::outcome::{Action, DestinationReport, DestinationState, Outcome, Previous};
 use crate::image::digest::Digest;
 
 /// So many tags are named; the report has them all.
@@ -9,7 +9,7 @@ const NAMED_TAGS: usize = 5;
 
 /// Blobs of all destinations by what was done with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Tally {
+pub(super) struct TransferTally {
     pub(super) sent: Count,
     pub(super) mounted: Count,
     pub(super) present: Count,
@@ -25,14 +25,14 @@ pub(super) struct Count {
     pub(super) bytes: u64,
 }
 
-impl Tally {
+impl TransferTally {
     /// Counts over all destinations of `outcome`.
     pub(super) fn of(outcome: &Outcome) -> Self {
         Self::over(outcome.destinations.iter())
     }
 
     /// Counts over `destinations`, which may be those of several images.
-    pub(super) fn over<'a>(destinations: impl Iterator<Item = &'a Destination> + Clone) -> Self {
+    pub(super) fn over<'a>(destinations: impl Iterator<Item = &'a DestinationReport> + Clone) -> Self {
         let mut tally = Self::default();
         for blob in destinations.clone().flat_map(|destination| &destination.blobs) {
             let count = match blob.action {
@@ -54,7 +54,7 @@ impl Tally {
 /// `promoted ghcr.io/org/app:v1 (8 platforms): 40 blobs sent (120.5 MB), 8 mounted, 4 already there, in 3.2 s`.
 pub fn summary(outcome: &Outcome) -> String {
     let subject = subject(outcome);
-    if common_state(outcome) == Some(State::Skipped) {
+    if common_state(outcome) == Some(DestinationState::Skipped) {
         return format!("{} {subject}, which names another image already", headline(outcome));
     }
     let platforms = match (outcome.platforms.len(), outcome.resources.len()) {
@@ -98,8 +98,8 @@ pub(super) fn plan_word(action: Action) -> &'static str {
 pub(super) fn headline(outcome: &Outcome) -> String {
     match common_state(outcome) {
         _ if outcome.dry_run => format!("nothing written, a plan: {}", outcome.step),
-        Some(State::Unchanged) => "unchanged:".to_owned(),
-        Some(State::Skipped) => "left alone:".to_owned(),
+        Some(DestinationState::Unchanged) => "unchanged:".to_owned(),
+        Some(DestinationState::Skipped) => "left alone:".to_owned(),
         // It was brought to another place as it was: all was set already.
         _ if outcome.step == "mutate" && is_as_read(outcome) => "unchanged:".to_owned(),
         _ => match outcome.step {
@@ -122,8 +122,9 @@ fn is_as_read(outcome: &Outcome) -> bool {
 }
 
 /// The destination to speak of: the first where something is written, else the first.
-pub(super) fn spoken_of(outcome: &Outcome) -> Option<&Destination> {
-    let written = |place: &&Destination| matches!(place.state, State::Written | State::Planned);
+pub(super) fn spoken_of(outcome: &Outcome) -> Option<&DestinationReport> {
+    let written =
+        |place: &&DestinationReport| matches!(place.state, DestinationState::Written | DestinationState::Planned);
     outcome.destinations.iter().find(written).or(outcome.destinations.first())
 }
 
@@ -169,7 +170,7 @@ fn subject(outcome: &Outcome) -> String {
     }
 }
 
-fn in_full(destination: &Destination) -> String {
+fn in_full(destination: &DestinationReport) -> String {
     let tags: Vec<&str> = destination.tags.iter().map(String::as_str).collect();
     // One that was written by digest too is known by that.
     if tags.is_empty() || !destination.reference.ends_with(&format!(":{}", tags[0])) {
@@ -180,7 +181,7 @@ fn in_full(destination: &Destination) -> String {
 }
 
 /// The state of the destinations if it is the same for all.
-fn common_state(outcome: &Outcome) -> Option<State> {
+fn common_state(outcome: &Outcome) -> Option<DestinationState> {
     let first = outcome.destinations.first()?.state;
     outcome.destinations.iter().all(|destination| destination.state == first).then_some(first)
 }
@@ -190,8 +191,11 @@ fn costs(outcome: &Outcome) -> String {
 }
 
 /// What was or would be done for `destinations`, which may be those of several images.
-pub(super) fn costs_over<'a>(destinations: impl Iterator<Item = &'a Destination> + Clone, dry_run: bool) -> String {
-    let tally = Tally::over(destinations.clone());
+pub(super) fn costs_over<'a>(
+    destinations: impl Iterator<Item = &'a DestinationReport> + Clone,
+    dry_run: bool,
+) -> String {
+    let tally = TransferTally::over(destinations.clone());
     let (sent, mounted) = if dry_run { ("to send", "to mount") } else { ("sent", "mounted") };
     let mut parts = Vec::new();
     if tally.sent.blobs > 0 {
@@ -211,7 +215,7 @@ pub(super) fn costs_over<'a>(destinations: impl Iterator<Item = &'a Destination>
     if parts.is_empty() {
         parts.push("no blobs to send".to_owned());
     }
-    let skipped = destinations.filter(|destination| destination.state == State::Skipped).count();
+    let skipped = destinations.filter(|destination| destination.state == DestinationState::Skipped).count();
     if skipped > 0 {
         parts.push(format!("{} left alone", human::count(skipped, "destination")));
     }
@@ -242,7 +246,7 @@ mod tests {
     #[test]
     fn what_did_not_happen_is_not_claimed() {
         let mut outcome = sample::single();
-        outcome.destinations[0].state = State::Planned;
+        outcome.destinations[0].state = DestinationState::Planned;
         outcome.dry_run = true;
         assert_eq!(
             summary(&outcome),
@@ -251,7 +255,7 @@ mod tests {
         );
 
         outcome.dry_run = false;
-        outcome.destinations[0].state = State::Unchanged;
+        outcome.destinations[0].state = DestinationState::Unchanged;
         outcome.destinations[0].blobs.retain(|blob| blob.action == Action::Present);
         assert_eq!(
             summary(&outcome),
@@ -262,7 +266,7 @@ mod tests {
         outcome.platforms.clear();
         assert_eq!(summary(&outcome), "unchanged: registry.example/team/app:v1, latest: no blobs to send, in 3.2 s");
 
-        outcome.destinations[0].state = State::Skipped;
+        outcome.destinations[0].state = DestinationState::Skipped;
         assert_eq!(
             summary(&outcome),
             "left alone: registry.example/team/app:v1, latest, which names another image already"
@@ -299,9 +303,9 @@ mod tests {
     #[test]
     fn the_destination_that_was_written_is_spoken_of() {
         let mut outcome = sample::promoted();
-        outcome.destinations[0].state = State::Skipped;
+        outcome.destinations[0].state = DestinationState::Skipped;
         outcome.destinations[0].blobs.clear();
-        outcome.destinations[1].state = State::Written;
+        outcome.destinations[1].state = DestinationState::Written;
         assert_eq!(
             summary(&outcome),
             "promoted mirror.example/app:v1 and 1 other destination (2 platforms): 1 blob already there, \

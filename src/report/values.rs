@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::list::ListOutcome;
-use super::outcome::{Outcome, Source};
+use super::outcome::{Outcome, SourceReport};
 use crate::error::Error;
 
 /// The name of the result without tag and digest: of the first destination, or of the source if nothing is written.
@@ -83,7 +83,7 @@ pub(super) fn list_variables(list: &ListOutcome) -> Vec<(&'static str, String)> 
 }
 
 /// An input as Tekton Chains reads it from a result named `…ARTIFACT_INPUTS`.
-pub(super) fn input(source: &Source) -> String {
+pub(super) fn input(source: &SourceReport) -> String {
     json!({ "uri": source.name, "digest": source.digest.as_str() }).to_string()
 }
 

@@ -23,7 +23,7 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 const BLOCK: u64 = 256 * 1024;
 
 /// What is sent back.
-pub type Answer = Response<Body>;
+pub type Reply = Response<ReplyBody>;
 
 /// An error's code (distribution specification, "Error Codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,14 +118,14 @@ impl Refusal {
     }
 
     /// The response.
-    pub fn into_answer(self) -> Answer {
+    pub fn into_answer(self) -> Reply {
         let errors: Vec<_> = self
             .errors
             .iter()
             .map(|(code, message)| serde_json::json!({ "code": code.text(), "message": message }))
             .collect();
         let body = serde_json::json!({ "errors": errors }).to_string();
-        let mut answer = answer(self.status, Body::from(body)).header(CONTENT_TYPE, "application/json");
+        let mut answer = answer(self.status, ReplyBody::from(body)).header(CONTENT_TYPE, "application/json");
         for (name, value) in self.headers {
             answer = answer.header(name, value);
         }
@@ -141,10 +141,10 @@ impl From<io::Error> for Refusal {
 }
 
 /// A response in the making.
-pub struct Builder(http::response::Builder, Body);
+pub struct Builder(http::response::Builder, ReplyBody);
 
 /// Begins a response.
-pub fn answer(status: StatusCode, body: impl Into<Body>) -> Builder {
+pub fn answer(status: StatusCode, body: impl Into<ReplyBody>) -> Builder {
     let builder = Response::builder().status(status).header(API_VERSION, HeaderValue::from_static("registry/2.0"));
     Builder(builder, body.into())
 }
@@ -156,7 +156,7 @@ impl Builder {
         Self(self.0.header(name, value), self.1)
     }
 
-    /// Adds `Docker-Content-Digest`.
+    /// Adds `Docker-StoredContent-Digest`.
     #[must_use]
     pub fn digest(self, digest: &Digest) -> Self {
         self.header(DOCKER_CONTENT_DIGEST, digest.as_str())
@@ -171,13 +171,13 @@ impl Builder {
     /// Answers a `HEAD`: the length that a `GET` would have, and no body.
     #[must_use]
     pub fn only_head(self, head: bool, length: u64) -> Self {
-        if head { Self(self.0.header(CONTENT_LENGTH, length), Body::Empty) } else { self }
+        if head { Self(self.0.header(CONTENT_LENGTH, length), ReplyBody::Empty) } else { self }
     }
 
     /// The response. A header that can't be sent makes it a plain `500`.
-    pub fn finish(self) -> Answer {
+    pub fn finish(self) -> Reply {
         self.0.body(self.1).unwrap_or_else(|_| {
-            let mut failed = Response::new(Body::Empty);
+            let mut failed = Response::new(ReplyBody::Empty);
             *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             failed
         })
@@ -185,7 +185,7 @@ impl Builder {
 }
 
 /// A response's body, of a length that is known.
-pub enum Body {
+pub enum ReplyBody {
     /// Nothing.
     Empty,
     /// Bytes in memory.
@@ -196,13 +196,13 @@ pub enum Body {
     File(FileBody),
 }
 
-impl From<Bytes> for Body {
+impl From<Bytes> for ReplyBody {
     fn from(bytes: Bytes) -> Self {
         if bytes.is_empty() { Self::Empty } else { Self::Whole(bytes) }
     }
 }
 
-impl From<String> for Body {
+impl From<String> for ReplyBody {
     fn from(text: String) -> Self {
         Self::from(Bytes::from(text))
     }
@@ -282,7 +282,7 @@ fn read_block(file: File, left: u64) -> JoinHandle<io::Result<(File, Bytes)>> {
     })
 }
 
-impl HttpBody for Body {
+impl HttpBody for ReplyBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -343,7 +343,7 @@ mod tests {
     fn an_error_is_an_envelope_and_quotes_safely() {
         let refusal = Refusal::not_found(Code::BlobUnknown, "no \u{1b}[2J here");
         let body = match refusal.into_answer().into_body() {
-            Body::Whole(body) => body,
+            ReplyBody::Whole(body) => body,
             _ => Bytes::new(),
         };
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();

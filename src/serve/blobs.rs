@@ -4,9 +4,9 @@ use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue
 use http::{HeaderMap, StatusCode};
 
 use super::Registry;
-use super::answer::{Answer, Body, Chunks, Code, FileBody, Refusal, answer};
+use super::answer::{Chunks, Code, FileBody, Refusal, Reply, ReplyBody, answer};
 use super::range::{self, Wanted};
-use super::storage::{Content, Deleted, open_at};
+use super::storage::{Deleted, StoredContent, open_at};
 use crate::image::digest::Digest;
 
 /// A digest out of a client's words.
@@ -29,7 +29,7 @@ fn unknown(name: &str, digest: &Digest) -> Refusal {
 }
 
 /// `GET` and `HEAD` (end-2).
-pub fn get(registry: &Registry, name: &str, digest: &str, headers: &HeaderMap, head: bool) -> Result<Answer, Refusal> {
+pub fn get(registry: &Registry, name: &str, digest: &str, headers: &HeaderMap, head: bool) -> Result<Reply, Refusal> {
     let digest = parse_digest(digest)?;
     let Some((size, content)) = registry.storage.blob(name, &digest) else {
         return Err(unknown(name, &digest));
@@ -48,7 +48,8 @@ pub fn get(registry: &Registry, name: &str, digest: &str, headers: &HeaderMap, h
                 .with(CONTENT_RANGE, format!("bytes */{size}")));
         }
     };
-    let body = if head { Body::Empty } else { open(content, first, length)?.ok_or_else(|| unknown(name, &digest))? };
+    let body =
+        if head { ReplyBody::Empty } else { open(content, first, length)?.ok_or_else(|| unknown(name, &digest))? };
     let mut found = answer(status, body)
         .header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
         .header(ACCEPT_RANGES, HeaderValue::from_static("bytes"))
@@ -62,21 +63,23 @@ pub fn get(registry: &Registry, name: &str, digest: &str, headers: &HeaderMap, h
 }
 
 /// The body of a download. `None` if the blob was deleted meanwhile.
-fn open(content: Content, first: u64, length: u64) -> Result<Option<Body>, Refusal> {
+fn open(content: StoredContent, first: u64, length: u64) -> Result<Option<ReplyBody>, Refusal> {
     if length == 0 {
-        return Ok(Some(Body::Empty));
+        return Ok(Some(ReplyBody::Empty));
     }
     match content {
-        Content::Chunks(chunks) => Ok(Some(Body::Chunks(Chunks::new(chunks, first, length)))),
-        Content::File(path) => Ok(open_at(&path, first)?.map(|file| Body::File(FileBody::new(file, length)))),
+        StoredContent::Chunks(chunks) => Ok(Some(ReplyBody::Chunks(Chunks::new(chunks, first, length)))),
+        StoredContent::File(path) => {
+            Ok(open_at(&path, first)?.map(|file| ReplyBody::File(FileBody::new(file, length))))
+        }
     }
 }
 
 /// `DELETE` (end-10).
-pub fn delete(registry: &Registry, name: &str, digest: &str) -> Result<Answer, Refusal> {
+pub fn delete(registry: &Registry, name: &str, digest: &str) -> Result<Reply, Refusal> {
     let digest = parse_digest(digest)?;
     match registry.storage.delete_blob(name, &digest)? {
-        Deleted::Done => Ok(answer(StatusCode::ACCEPTED, Body::Empty).digest(&digest).finish()),
+        Deleted::Done => Ok(answer(StatusCode::ACCEPTED, ReplyBody::Empty).digest(&digest).finish()),
         Deleted::Missing => Err(unknown(name, &digest)),
         Deleted::NoRepository => Err(no_repository(name)),
     }

@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 
-use super::answer::{Answer, Code, Refusal, answer};
+use super::answer::{Code, Refusal, Reply, answer};
 use super::body::RequestBody;
 use super::routes::{Query, Route, RouteError, parse};
 use super::{Registry, blobs, listings, manifests, uploads};
@@ -14,7 +14,7 @@ use super::{Registry, blobs, listings, manifests, uploads};
 const URI_LIMIT: usize = 16 * 1024;
 
 /// Answers one request.
-pub async fn dispatch(registry: &Registry, request: Request<Incoming>) -> Answer {
+pub async fn dispatch(registry: &Registry, request: Request<Incoming>) -> Reply {
     let (parts, incoming) = request.into_parts();
     let mut body = RequestBody::new(incoming, &parts.headers);
     let mut answer = handle(registry, &parts, &mut body).await.unwrap_or_else(Refusal::into_answer);
@@ -24,7 +24,7 @@ pub async fn dispatch(registry: &Registry, request: Request<Incoming>) -> Answer
     answer
 }
 
-async fn handle(registry: &Registry, parts: &Parts, body: &mut RequestBody) -> Result<Answer, Refusal> {
+async fn handle(registry: &Registry, parts: &Parts, body: &mut RequestBody) -> Result<Reply, Refusal> {
     let uri = &parts.uri;
     if uri.path().len() + uri.query().map_or(0, str::len) > URI_LIMIT {
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, Code::Unsupported, "the path is too long"));
@@ -53,7 +53,7 @@ async fn read(
     query: &Query,
     headers: &HeaderMap,
     head: bool,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply, Refusal> {
     match route {
         Route::Ping => Ok(answer(StatusCode::OK, "{}".to_owned())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
@@ -74,7 +74,7 @@ async fn write(
     query: &Query,
     parts: &Parts,
     body: &mut RequestBody,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply, Refusal> {
     let headers = &parts.headers;
     match (route, &parts.method) {
         (Route::Uploads { name }, &Method::POST) => uploads::post(registry, name, query, headers, body).await,

@@ -16,7 +16,7 @@ use super::Registry;
 use super::dispatch::dispatch;
 use super::range::{Wanted, chunk, wanted};
 use super::sessions::Sessions;
-use super::storage::{Content, Storage};
+use super::storage::{Storage, StoredContent};
 use crate::image::manifest::Manifest;
 
 /// A registry in memory.
@@ -28,7 +28,7 @@ pub(crate) fn registry(look: impl FnOnce(&Served)) {
     let served = Served(Arc::new(Registry { storage, sessions, read_only: false }));
     look(&served);
     for (digest, content) in served.0.storage.everything() {
-        let Content::Chunks(chunks) = content else { continue };
+        let StoredContent::Chunks(chunks) = content else { continue };
         let bytes = chunks.concat();
         // A signed manifest of schema 1 is kept under the digest of its payload.
         let is_signed = || Manifest::from_bytes("", bytes.clone().into()).is_ok_and(|manifest| manifest.is(&digest));

@@ -6,7 +6,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LINK};
 
 use super::Registry;
-use super::answer::{Answer, Code, Refusal, answer};
+use super::answer::{Code, Refusal, Reply, answer};
 use super::blobs::{no_repository, parse_digest};
 use super::routes::Query;
 use super::storage::catalog::{Record, Repository};
@@ -20,7 +20,7 @@ const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-app
 const PAGE_LIMIT: usize = 4 * 1024 * 1024 - 64 * 1024;
 
 /// `GET /v2/<name>/tags/list` (end-8).
-pub fn tags(registry: &Registry, name: &str, query: &Query) -> Result<Answer, Refusal> {
+pub fn tags(registry: &Registry, name: &str, query: &Query) -> Result<Reply, Refusal> {
     let limit = match query.get("n").filter(|n| !n.is_empty()) {
         None => usize::MAX,
         Some(n) => n.parse().map_err(|_| {
@@ -49,7 +49,7 @@ fn page_of_tags(repository: &Repository, limit: usize, last: &str) -> (Vec<Strin
 
 /// `GET /v2/<name>/referrers/<digest>` (end-12). A repository that nobody has written to has no referrers, and a
 /// registry with this API never answers 404 here.
-pub fn referrers(registry: &Registry, name: &str, digest: &str, query: &Query) -> Result<Answer, Refusal> {
+pub fn referrers(registry: &Registry, name: &str, digest: &str, query: &Query) -> Result<Reply, Refusal> {
     let subject = parse_digest(digest)?;
     let wanted = query.get("artifactType").filter(|wanted| !wanted.is_empty());
     let last = query.get("last").unwrap_or_default();

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use super::Registry;
-use super::answer::{Answer, Body, Code, Refusal, answer};
+use super::answer::{Code, Refusal, Reply, ReplyBody, answer};
 use super::blobs::{no_repository, parse_digest};
 use super::body::RequestBody;
 use super::routes::Query;
@@ -52,7 +52,7 @@ fn unknown(registry: &Registry, name: &str, reference: &str) -> Refusal {
 }
 
 /// `GET` and `HEAD` (end-3).
-pub fn get(registry: &Registry, name: &str, reference: &str, head: bool) -> Result<Answer, Refusal> {
+pub fn get(registry: &Registry, name: &str, reference: &str, head: bool) -> Result<Reply, Refusal> {
     let missing = || unknown(registry, name, reference);
     let named = parse_reference(reference)?.ok_or_else(missing)?;
     let found = registry.storage.manifest(name, &named).ok_or_else(missing)?;
@@ -66,11 +66,11 @@ pub fn get(registry: &Registry, name: &str, reference: &str, head: bool) -> Resu
 }
 
 /// `DELETE` (end-9).
-pub fn delete(registry: &Registry, name: &str, reference: &str) -> Result<Answer, Refusal> {
+pub fn delete(registry: &Registry, name: &str, reference: &str) -> Result<Reply, Refusal> {
     let missing = || unknown(registry, name, reference);
     let named = parse_reference(reference)?.ok_or_else(missing)?;
     match registry.storage.delete_manifest(name, &named)? {
-        Deleted::Done => Ok(answer(StatusCode::ACCEPTED, Body::Empty).finish()),
+        Deleted::Done => Ok(answer(StatusCode::ACCEPTED, ReplyBody::Empty).finish()),
         Deleted::Missing | Deleted::NoRepository => Err(missing()),
     }
 }
@@ -83,7 +83,7 @@ pub async fn put(
     query: &Query,
     headers: &HeaderMap,
     body: &mut RequestBody,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply, Refusal> {
     let not_a_tag = |text: &str| invalid(format!("`{text}` is neither a tag nor a digest"));
     let named = parse_reference(reference)?.ok_or_else(|| not_a_tag(reference))?;
     let (asked, tags) = match named {
@@ -109,8 +109,9 @@ pub async fn put(
     let subject = record.subject.clone();
     let by_digest = reference.contains(':');
     registry.storage.add_manifest(name, &digest, manifest.bytes, record, &tags)?;
-    let mut created =
-        answer(StatusCode::CREATED, Body::Empty).location(format!("/v2/{name}/manifests/{digest}")).digest(&digest);
+    let mut created = answer(StatusCode::CREATED, ReplyBody::Empty)
+        .location(format!("/v2/{name}/manifests/{digest}"))
+        .digest(&digest);
     if let Some(subject) = subject {
         created = created.header(OCI_SUBJECT, subject.as_str());
     }
@@ -129,7 +130,7 @@ struct About {
     #[serde(default)]
     artifact_type: Option<String>,
     #[serde(default)]
-    config: Option<Config>,
+    config: Option<ServedConfig>,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
 }
@@ -141,7 +142,7 @@ struct Subject {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Config {
+struct ServedConfig {
     #[serde(default)]
     media_type: Option<String>,
 }

@@ -4,7 +4,7 @@ use http::header::{CONTENT_RANGE, HeaderName, RANGE};
 use http::{HeaderMap, StatusCode};
 
 use super::Registry;
-use super::answer::{Answer, Body, Code, Refusal, answer};
+use super::answer::{Code, Refusal, Reply, ReplyBody, answer};
 use super::blobs::{location, parse_digest};
 use super::body::RequestBody;
 use super::range::{self, Chunk};
@@ -32,7 +32,7 @@ pub async fn post(
     query: &Query,
     headers: &HeaderMap,
     body: &mut RequestBody,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply, Refusal> {
     if let Some(digest) = query.get("mount") {
         let digest = parse_digest(digest)?;
         // Without `from`, only this repository is looked at: another one may be none of the client's business.
@@ -62,7 +62,7 @@ fn algorithm(query: &Query) -> Result<Algorithm, Refusal> {
     }
 }
 
-fn begin(registry: &Registry, name: &str, algorithm: Algorithm) -> Result<Answer, Refusal> {
+fn begin(registry: &Registry, name: &str, algorithm: Algorithm) -> Result<Reply, Refusal> {
     let id = new_id();
     let writer = registry.storage.writer(&id, algorithm);
     registry.sessions.begin(id.clone(), name, writer)?;
@@ -70,33 +70,33 @@ fn begin(registry: &Registry, name: &str, algorithm: Algorithm) -> Result<Answer
 }
 
 /// An answer about a session that goes on.
-fn progress(status: StatusCode, location: &str, id: &str, length: u64) -> Answer {
-    answer(status, Body::Empty)
+fn progress(status: StatusCode, location: &str, id: &str, length: u64) -> Reply {
+    answer(status, ReplyBody::Empty)
         .location(location.to_owned())
         .header(RANGE, received(length))
         .header(DOCKER_UPLOAD_UUID, id)
         .finish()
 }
 
-fn created(name: &str, digest: &Digest) -> Answer {
-    answer(StatusCode::CREATED, Body::Empty).location(location(name, digest)).digest(digest).finish()
+fn created(name: &str, digest: &Digest) -> Reply {
+    answer(StatusCode::CREATED, ReplyBody::Empty).location(location(name, digest)).digest(digest).finish()
 }
 
 /// `GET`: how far is it? (end-13)
-pub async fn status(registry: &Registry, name: &str, id: &str) -> Result<Answer, Refusal> {
+pub async fn status(registry: &Registry, name: &str, id: &str) -> Result<Reply, Refusal> {
     let session = registry.sessions.find(name, id)?;
     let length = session.lock().await?.writer()?.length();
     Ok(progress(StatusCode::NO_CONTENT, &upload_location(name, id), id, length))
 }
 
 /// `DELETE`: it is not wanted any more (end-14).
-pub async fn cancel(registry: &Registry, name: &str, id: &str) -> Result<Answer, Refusal> {
+pub async fn cancel(registry: &Registry, name: &str, id: &str) -> Result<Reply, Refusal> {
     let session = registry.sessions.find(name, id)?;
     // Waits until a request that is under way is over, so that it can't be granted after this answer.
     let writer = session.lock().await?.close()?;
     registry.sessions.end(id);
     writer.discard().await;
-    Ok(answer(StatusCode::NO_CONTENT, Body::Empty).header(DOCKER_UPLOAD_UUID, id).finish())
+    Ok(answer(StatusCode::NO_CONTENT, ReplyBody::Empty).header(DOCKER_UPLOAD_UUID, id).finish())
 }
 
 /// `PATCH`: one more chunk, or a stream (end-5).
@@ -106,7 +106,7 @@ pub async fn patch(
     id: &str,
     headers: &HeaderMap,
     body: &mut RequestBody,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply, Refusal> {
     let session = registry.sessions.find(name, id)?;
     let mut open = session.lock().await?;
     let location = upload_location(name, id);
@@ -123,7 +123,7 @@ pub async fn put(
     query: &Query,
     headers: &HeaderMap,
     body: &mut RequestBody,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply, Refusal> {
     let session = registry.sessions.find(name, id)?;
     let Some(digest) = query.get("digest") else {
         let message = "an upload ends with its digest: PUT …?digest=<digest>";
@@ -157,7 +157,7 @@ async fn append(
     result
 }
 
-/// Takes a body in, at the place where its `Content-Range` says that it belongs.
+/// Takes a body in, at the place where its `StoredContent-Range` says that it belongs.
 async fn receive(
     headers: &HeaderMap,
     body: &mut RequestBody,
@@ -184,7 +184,7 @@ fn wrong_size(message: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, Code::SizeInvalid, message)
 }
 
-/// The `Content-Range` of a request, if it has one, and if it is what must come next.
+/// The `StoredContent-Range` of a request, if it has one, and if it is what must come next.
 fn chunk(headers: &HeaderMap, body: &RequestBody, length: u64, location: &str) -> Result<Option<Chunk>, Refusal> {
     let Some(header) = headers.get(CONTENT_RANGE) else {
         return Ok(None);
@@ -205,7 +205,7 @@ fn chunk(headers: &HeaderMap, body: &RequestBody, length: u64, location: &str) -
 }
 
 /// Proves what was received and adds it to the repository.
-async fn finish(registry: &Registry, name: &str, writer: BlobWriter, digest: Digest) -> Result<Answer, Refusal> {
+async fn finish(registry: &Registry, name: &str, writer: BlobWriter, digest: Digest) -> Result<Reply, Refusal> {
     match writer.finish(digest.clone()).await {
         Ok(finished) => {
             registry.storage.add_blob(name, finished)?;

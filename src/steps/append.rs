@@ -6,41 +6,41 @@
 //! before their index, tags last.
 
 mod base;
+mod base_layers;
 mod build;
 mod entrypoint;
-mod inherited;
 mod layers;
-mod likely;
+mod remote_layers;
 
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
 use self::base::Base;
+use self::base_layers::BaseLayers;
 use self::build::Built;
-use self::inherited::Inherited;
-use self::layers::{Layer, Route};
+use self::layers::{AppendContext, Layer};
 use super::context::Context;
 use super::goals::{self, Goal, IfExists, Terms};
 use super::telling::{self, Work};
 use crate::error::{Error, Result};
-use crate::image::changes::PlatformChanges;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::format::Format;
+use crate::image::overrides::PlatformChanges;
 use crate::image::platform::Platform;
 use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::layer::compress::Compression;
-use crate::layer::logins::Logins;
+use crate::layer::credential_paths::CredentialPaths;
 use crate::layer::spec::LayerSpec;
-use crate::registry::Load;
+use crate::registry::ConnectionKind;
 use crate::registry::manifests::Presence;
 use crate::report::outcome::{Action, Outcome, PlatformImage};
 use crate::transfer::copy::Copy;
 use crate::transfer::destination::Destination;
-use crate::transfer::ledger::Ledger;
-use crate::transfer::options::{Bulk, CopyOptions};
+use crate::transfer::options::{CopyOptions, LargeBlobSlots};
 use crate::transfer::store::Store;
+use crate::transfer::transfer_log::TransferLog;
 
 /// What to put on what, where to, and under which conditions.
 #[derive(Debug, Clone)]
@@ -60,7 +60,7 @@ pub struct Request {
     /// Patterns of files that stay out of every layer.
     pub exclude: Vec<String>,
     /// Where logins come from: none of it goes into a layer.
-    pub logins: Logins,
+    pub logins: CredentialPaths,
     /// How layers are compressed.
     pub compression: Compression,
     /// The time of every file, in seconds since 1970.
@@ -99,18 +99,18 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         goal.found = found;
     }
     base.warnings.extend(onto_itself(request, &goals));
-    let ledgers: Vec<Arc<Ledger>> = goals.iter().map(|_| Arc::default()).collect();
+    let ledgers: Vec<Arc<TransferLog>> = goals.iter().map(|_| Arc::default()).collect();
     let destinations = goals::destinations(&goals, stores, source, &ledgers);
     expect_transfers(&base, &destinations, request.dry_run).await?;
-    let route = Route { context, request, goals: &goals, destinations: &destinations };
+    let route = AppendContext { context, request, goals: &goals, destinations: &destinations };
     let made = layers::make(&route, &base, first_layer).await?;
     if !request.allow_foreign_binaries {
         layers::check_programs(request, &base, &made)?;
     }
     base.warnings.extend(layers::through_links(request, &base, &made));
     entrypoint::check_given(request, &base, &made)?;
-    let inherited = Inherited::new(&route, &base)?;
-    let early = inherited::certain(&route);
+    let inherited = BaseLayers::new(&route, &base)?;
+    let early = base_layers::certain(&route);
     let ((), Ready { built, pending, warnings }) =
         tokio::try_join!(inherited.bring(&early), complete(&route, &base, made, &inherited, &early))?;
     base.warnings.extend(warnings);
@@ -158,10 +158,10 @@ async fn expect_transfers(base: &Base, destinations: &[Destination], dry_run: bo
     for destination in destinations.iter().filter(|destination| destination.is_new) {
         let inherits = if destination.is_source { 0 } else { blobs };
         let mounts = destination.store.repository().is_some_and(|repository| repository.mount_from().is_some());
-        let load = if mounts { Load::Light } else { Load::Heavy };
+        let load = if mounts { ConnectionKind::Shared } else { ConnectionKind::Dedicated };
         destination.store.expect_requests(inherits + 2 * base.images.len(), load).await;
         if inherits > 0 && !mounts {
-            source.expect_requests(blobs, Load::Heavy).await;
+            source.expect_requests(blobs, ConnectionKind::Dedicated).await;
         }
     }
     Ok(())
@@ -183,13 +183,13 @@ fn wanting(pending: &[Vec<Option<&str>>]) -> Vec<usize> {
 /// Builds the images, asks the guards, and brings all blobs to the destinations that want the result, but for the base's
 /// layers where they were brought `early`.
 async fn complete<'a>(
-    route: &Route<'a>,
+    route: &AppendContext<'a>,
     base: &Base,
     mut made: Vec<Layer>,
-    inherited: &Inherited<'_>,
+    inherited: &BaseLayers<'_>,
     early: &[usize],
 ) -> Result<Ready<'a>> {
-    let Route { context, request, goals, destinations } = *route;
+    let AppendContext { context, request, goals, destinations } = *route;
     let terms = Terms { if_exists: request.if_exists, dry_run: request.dry_run };
     let built = build::build(request, base, &base.configs().await?, &made)?;
     let warnings = entrypoint::check(request, base, &built, &made).await?;
@@ -197,9 +197,9 @@ async fn complete<'a>(
     let pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(terms, &built.root)).collect();
     let wanting = wanting(&pending);
     let placed = layers::commit(route, &mut made, &built, &wanting).await?;
-    let made = Store::Made(layers::into_store(made, &built));
+    let made = Store::Generated(layers::into_store(made, &built));
     // A layer that is made while it is sent takes all cores already: no more than two large ones at once.
-    let options = CopyOptions { bulk: Bulk::at_once(2), ..context.copy_options(request.dry_run) };
+    let options = CopyOptions { bulk: LargeBlobSlots::at_once(2), ..context.copy_options(request.dry_run) };
     let own = Copy::new(&made, destinations, options, &context.progress).with_placed(&placed);
     let late: Vec<usize> = wanting.iter().copied().filter(|position| !early.contains(position)).collect();
     tokio::try_join!(inherited.bring(&late), own.blobs(built.own(), &wanting))?;
@@ -207,8 +207,8 @@ async fn complete<'a>(
 }
 
 /// Writes the children of an index, by digest, to the destinations at `wanting`.
-async fn write_children(route: &Route<'_>, built: &Built, wanting: &[usize]) -> Result<()> {
-    let Route { request, destinations, .. } = *route;
+async fn write_children(route: &AppendContext<'_>, built: &Built, wanting: &[usize]) -> Result<()> {
+    let AppendContext { request, destinations, .. } = *route;
     let children = wanting.iter().flat_map(|&position| built.children.iter().map(move |child| (position, child)));
     try_join_all(children.map(|(position, child)| async move {
         let destination = &destinations[position];

@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 use crate::image::reference::Reference;
 use crate::report::outcome::Outcome;
 use crate::transfer::copy::Copy;
-use crate::transfer::ledger::Ledger;
 use crate::transfer::store::Store;
+use crate::transfer::transfer_log::TransferLog;
 
 /// What to bundle, where to, and under which conditions.
 #[derive(Debug, Clone)]
@@ -59,11 +59,11 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
         goal.found = found;
     }
     goals::check(terms, &goals, result)?;
-    let ledgers: Vec<Arc<Ledger>> = goals.iter().map(|_| Arc::default()).collect();
+    let ledgers: Vec<Arc<TransferLog>> = goals.iter().map(|_| Arc::default()).collect();
     let destinations = goals::destinations(&goals, stores, first, &ledgers);
     let pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(terms, result)).collect();
     let wanting: Vec<usize> = (0..goals.len()).filter(|&position| !pending[position].is_empty()).collect();
-    let made = Store::Made(bundle.blobs);
+    let made = Store::Generated(bundle.blobs);
     let options = context.copy_options(request.dry_run);
     Copy::new(&made, &destinations, options, &context.progress).blobs(bundle.descriptors, &wanting).await?;
     if !request.dry_run {

@@ -9,9 +9,9 @@ use crate::registry::client::Client;
 use crate::registry::repository::Access;
 use crate::report::console::Console;
 use crate::report::progress::Progress;
-use crate::transfer::bounds::ManifestRoom;
 use crate::transfer::layout::Layout;
-use crate::transfer::options::{Bulk, CopyOptions};
+use crate::transfer::manifest_limits::ManifestMemory;
+use crate::transfer::options::{CopyOptions, LargeBlobSlots};
 use crate::transfer::store::Store;
 
 /// What all steps need.
@@ -29,9 +29,9 @@ pub struct Context {
     /// When the step began.
     pub started: Instant,
     /// Room for large blobs, of all images together.
-    pub bulk: Bulk,
+    pub bulk: LargeBlobSlots,
     /// Room for manifests, of all images together.
-    pub manifests: ManifestRoom,
+    pub manifests: ManifestMemory,
 }
 
 impl Context {

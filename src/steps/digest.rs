@@ -7,7 +7,7 @@ use crate::image::descriptor::Descriptor;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::registry::manifests::Presence;
-use crate::report::outcome::{Destination, Outcome, Source, State, Totals};
+use crate::report::outcome::{DestinationReport, DestinationState, Outcome, SourceReport, Totals};
 use crate::transfer::store::Store;
 
 /// Finds it out; with `platform`, for the image of that platform.
@@ -32,7 +32,7 @@ pub async fn run(context: &Context, image: &Reference, platform: Option<&Platfor
         schema_version: 1,
         step: "digest",
         dry_run: false,
-        source: Some(Source {
+        source: Some(SourceReport {
             reference: image.to_string(),
             name: name.clone(),
             digest: found.digest.clone(),
@@ -45,13 +45,13 @@ pub async fn run(context: &Context, image: &Reference, platform: Option<&Platfor
         platforms: Vec::new(),
         images: Vec::new(),
         resources: Vec::new(),
-        destinations: vec![Destination {
+        destinations: vec![DestinationReport {
             reference,
             pinned: format!("{name}@{}", found.digest),
             name,
             tags: image.tag().map(str::to_owned).into_iter().collect(),
             digest: found.digest,
-            state: State::Unchanged,
+            state: DestinationState::Unchanged,
             previous: Vec::new(),
             manifests: Vec::new(),
             blobs: Vec::new(),

@@ -12,8 +12,8 @@ use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::registry::manifests::Presence;
 use crate::registry::repository::Access;
 use crate::transfer::destination::Destination;
-use crate::transfer::ledger::Ledger;
 use crate::transfer::store::Store;
+use crate::transfer::transfer_log::TransferLog;
 
 /// On which terms a step writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub fn destinations(
     goals: &[Goal],
     stores: Vec<Store>,
     source: &Reference,
-    ledgers: &[Arc<Ledger>],
+    ledgers: &[Arc<TransferLog>],
 ) -> Vec<Destination> {
     let ledgers = ledgers.iter().map(Arc::clone);
     let places = stores.into_iter().zip(goals).zip(ledgers);

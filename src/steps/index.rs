@@ -16,17 +16,17 @@ use super::telling::{self, Work};
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::format::{self, Format};
-use crate::image::index::{self, Child};
+use crate::image::index::{self, IndexChild};
 use crate::image::manifest::{Manifest, describe};
 use crate::image::media_type::{self, Kind};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::report::outcome::{Outcome, PlatformImage};
-use crate::transfer::bounds::Tally;
 use crate::transfer::copy::Copy;
 use crate::transfer::destination::Destination;
-use crate::transfer::ledger::Ledger;
+use crate::transfer::manifest_limits::ManifestTotals;
 use crate::transfer::store::Store;
+use crate::transfer::transfer_log::TransferLog;
 
 mod children;
 
@@ -78,7 +78,7 @@ pub enum Named {
 }
 
 /// A repository or layout that is read.
-struct Place {
+struct SourceRepository {
     reference: Reference,
     store: Store,
 }
@@ -135,7 +135,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let assembly = assemble(request, &places, &inputs).await?;
     let result = &assembly.result;
     goals::check(terms, &goals, result)?;
-    let ledgers: Vec<Arc<Ledger>> = goals.iter().map(|_| Arc::default()).collect();
+    let ledgers: Vec<Arc<TransferLog>> = goals.iter().map(|_| Arc::default()).collect();
     let sets: Vec<Vec<Destination>> = stores
         .into_iter()
         .zip(&places)
@@ -158,17 +158,17 @@ fn words(request: &Request) -> impl Iterator<Item = (&Reference, Role)> {
 }
 
 /// The repositories and layouts that are read, each once.
-async fn places(context: &Context, request: &Request) -> Result<Vec<Place>> {
-    let mut places: Vec<Place> = Vec::new();
+async fn places(context: &Context, request: &Request) -> Result<Vec<SourceRepository>> {
+    let mut places: Vec<SourceRepository> = Vec::new();
     for (reference, _) in words(request) {
         if !places.iter().any(|place| place.reference.name() == reference.name()) {
-            places.push(Place { reference: reference.clone(), store: context.source(reference).await? });
+            places.push(SourceRepository { reference: reference.clone(), store: context.source(reference).await? });
         }
     }
     Ok(places)
 }
 
-async fn read(request: &Request, places: &[Place]) -> Result<Vec<Input>> {
+async fn read(request: &Request, places: &[SourceRepository]) -> Result<Vec<Input>> {
     let reading = words(request).filter_map(|(reference, role)| {
         let place = places.iter().position(|place| place.reference.name() == reference.name())?;
         Some(async move {
@@ -184,7 +184,7 @@ async fn read(request: &Request, places: &[Place]) -> Result<Vec<Input>> {
 }
 
 /// Puts the children together and in order; refuses what contradicts.
-async fn assemble(request: &Request, places: &[Place], inputs: &[Input]) -> Result<Assembly> {
+async fn assemble(request: &Request, places: &[SourceRepository], inputs: &[Input]) -> Result<Assembly> {
     let gathered =
         try_join_all(inputs.iter().map(|input| children::children_of(request, &places[input.place].store, input)))
             .await?;
@@ -221,7 +221,11 @@ async fn assemble(request: &Request, places: &[Place], inputs: &[Input]) -> Resu
 }
 
 /// A child's manifest: one that was read, or else from its place.
-async fn manifest_of(child: &Child, known: &HashMap<Digest, Manifest>, places: &[Place]) -> Result<Manifest> {
+async fn manifest_of(
+    child: &IndexChild,
+    known: &HashMap<Digest, Manifest>,
+    places: &[SourceRepository],
+) -> Result<Manifest> {
     let digest = &child.descriptor.digest;
     if let Some(manifest) = known.get(digest) {
         return Ok(manifest.clone());
@@ -233,7 +237,7 @@ async fn manifest_of(child: &Child, known: &HashMap<Digest, Manifest>, places: &
 }
 
 /// What is passed on unchanged can't be changed.
-fn check_single(request: &Request, only: &Child) -> Result<()> {
+fn check_single(request: &Request, only: &IndexChild) -> Result<()> {
     let reason = if !request.annotations.is_empty() {
         "--annotation has no index to stand on"
     } else if request.format.is_some_and(|format| Format::of(&only.descriptor.media_type) != Some(format)) {
@@ -246,15 +250,15 @@ fn check_single(request: &Request, only: &Child) -> Result<()> {
 
 /// Writes the children that are in the other vocabulary anew.
 async fn convert(
-    children: &mut [Child],
+    children: &mut [IndexChild],
     format: Format,
     known: &mut HashMap<Digest, Manifest>,
-    places: &[Place],
+    places: &[SourceRepository],
     warnings: &mut Vec<String>,
 ) -> Result<()> {
-    let others: Vec<&Child> =
+    let others: Vec<&IndexChild> =
         children.iter().filter(|child| Format::of(&child.descriptor.media_type) != Some(format)).collect();
-    let tally = Tally::default();
+    let tally = ManifestTotals::default();
     others.iter().try_for_each(|child| tally.keep(&child.descriptor))?;
     let read = try_join_all(others.iter().map(|child| manifest_of(child, known, places))).await?;
     let attested: Vec<String> =
@@ -271,7 +275,7 @@ async fn convert(
             if let Some(fields) = child.raw.as_object_mut() {
                 describe(fields, &new.descriptor());
             }
-            *child = Child::from_raw(child.raw.clone(), child.name.clone(), child.source)?;
+            *child = IndexChild::from_raw(child.raw.clone(), child.name.clone(), child.source)?;
             warnings.push(format!(
                 "{} was converted to {}'s types: {} is {} now, and signatures of the old one don't speak of it",
                 child.name,
@@ -304,7 +308,7 @@ fn warn_of_lost_annotations(inputs: &[Input], warnings: &mut Vec<String>) {
 async fn bring(
     context: &Context,
     request: &Request,
-    places: &[Place],
+    places: &[SourceRepository],
     sets: &[Vec<Destination>],
     pending: &[Vec<Option<&str>>],
     (inputs, assembly): (&[Input], &Assembly),

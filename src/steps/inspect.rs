@@ -12,10 +12,10 @@ use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::reference::Reference;
-use crate::registry::repository::Room;
+use crate::registry::repository::Permit;
 use crate::report::console::Console;
 use crate::report::inspection::{Inspection, Node, Part, Referrer};
-use crate::transfer::bounds::{Tally, check_nesting};
+use crate::transfer::manifest_limits::{ManifestTotals, check_nesting};
 use crate::transfer::store::Store;
 
 /// Looks at it.
@@ -25,7 +25,7 @@ use crate::transfer::store::Store;
 pub async fn run(context: &Context, image: &Reference) -> Result<Inspection> {
     let store = context.source(image).await?;
     let manifest = source::read(image, &store).await?;
-    let tally = Tally::default();
+    let tally = ManifestTotals::default();
     let (mut root, referrers) =
         tokio::try_join!(node(&store, &tally, manifest, 0), referrers(&store, image, &context.console))?;
     if let (None, Some(config)) = (&root.platform, &root.config)
@@ -67,7 +67,7 @@ async fn referrers(store: &Store, image: &Reference, console: &Console) -> Resul
 
 fn node<'n>(
     store: &'n Store,
-    tally: &'n Tally,
+    tally: &'n ManifestTotals,
     manifest: Manifest,
     depth: usize,
 ) -> std::pin::Pin<Box<dyn Future<Output = Result<Node>> + 'n>> {
@@ -97,7 +97,7 @@ fn node<'n>(
     })
 }
 
-async fn below(store: &Store, tally: &Tally, child: &Descriptor, depth: usize) -> Result<Node> {
+async fn below(store: &Store, tally: &ManifestTotals, child: &Descriptor, depth: usize) -> Result<Node> {
     let mut node = if media_type::kind(&child.media_type) == Kind::Blob {
         bare(child)
     } else {
@@ -117,9 +117,11 @@ async fn below(store: &Store, tally: &Tally, child: &Descriptor, depth: usize) -
 
 async fn sized(store: &Store, digest: &Digest) -> Result<Part> {
     let size = match store {
-        Store::Registry(repository) => repository.head_blob(digest, Room::Wait).await?.and_then(|found| found.size),
+        Store::Registry(repository) => {
+            repository.head_blob(digest, Permit::Acquire).await?.and_then(|found| found.size)
+        }
         Store::Layout(layout, _) => layout.blob_size(digest)?,
-        Store::Made(_) => None,
+        Store::Generated(_) => None,
     };
     Ok(Part {
         digest: digest.clone(),

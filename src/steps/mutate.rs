@@ -15,21 +15,21 @@ use super::goals::{self, IfExists, Terms};
 use super::telling::{self, Work};
 use super::{platforms, source};
 use crate::error::{Error, Result, printable};
-use crate::image::changes::PlatformChanges;
 use crate::image::config::{Changes, Config};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::format::Format;
 use crate::image::manifest::{Content, Manifest, describe};
 use crate::image::media_type::{self, Kind};
+use crate::image::overrides::PlatformChanges;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
-use crate::registry::Load;
+use crate::registry::ConnectionKind;
 use crate::report::outcome::{Outcome, PlatformImage};
-use crate::transfer::bounds::{Tally, check_nesting};
 use crate::transfer::copy::Copy;
-use crate::transfer::ledger::Ledger;
+use crate::transfer::manifest_limits::{ManifestTotals, check_nesting};
 use crate::transfer::store::Store;
+use crate::transfer::transfer_log::TransferLog;
 
 /// What to change, where to write it, and under which conditions.
 #[derive(Debug, Clone)]
@@ -89,7 +89,7 @@ struct Editor<'a> {
     request: &'a Request,
     store: &'a Store,
     changes: ImageChanges,
-    tally: Tally,
+    tally: ManifestTotals,
 }
 
 /// The changes of the images.
@@ -134,7 +134,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let store = context.source(&request.image).await?;
     let mut goals = goals::goals(&request.destinations, &request.tags);
     let stores = goals::open(context, &goals, &request.image, request.dry_run).await?;
-    source::expect_first_wave([&store], Load::Light).await;
+    source::expect_first_wave([&store], ConnectionKind::Shared).await;
     let (found, root) = tokio::try_join!(goals::ask(&goals, &stores, None), source::read(&request.image, &store))?;
     for (goal, found) in goals.iter_mut().zip(found) {
         goal.found = found;
@@ -142,7 +142,7 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let edited = edit(request, &store, &root).await?;
     let result = edited.manifest.clone();
     goals::check(terms, &goals, &result)?;
-    let ledgers: Vec<Arc<Ledger>> = goals.iter().map(|_| Arc::default()).collect();
+    let ledgers: Vec<Arc<TransferLog>> = goals.iter().map(|_| Arc::default()).collect();
     let destinations = goals::destinations(&goals, stores, &request.image, &ledgers);
     let pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(terms, &result)).collect();
     let is_there = |position: usize| destinations[position].is_source && result.digest == root.digest;
@@ -210,7 +210,7 @@ async fn edit(request: &Request, store: &Store, root: &Manifest) -> Result<Edite
     if !changes.any() && request.changes.all.annotations.is_empty() {
         return Ok(Edited::of(root.clone()));
     }
-    let editor = Editor { request, store, changes, tally: Tally::default() };
+    let editor = Editor { request, store, changes, tally: ManifestTotals::default() };
     match (kind, &editor.changes) {
         (Kind::Index, _) => {
             let edited = editor.index(root.clone(), 0).await?;
@@ -244,7 +244,7 @@ async fn of_children(
     if request.platforms.is_empty() && wanted.only.is_empty() {
         return Ok(ImageChanges::All(Box::new(wanted.all.clone())));
     }
-    let children = platforms::children_below(store, root).await?.into_iter().map(|(child, _)| child);
+    let children = platforms::flatten_index(store, root).await?.into_iter().map(|(child, _)| child);
     let images = platforms::matching(store, &children.collect::<Vec<_>>(), &request.platforms)?;
     let named: Vec<Option<&Platform>> = images.iter().map(|image| image.platform.as_ref()).collect();
     let whose =

@@ -2,17 +2,17 @@
 
 use super::source;
 use crate::error::{Error, Result};
-use crate::image::changes::{Only, PlatformChanges};
 use crate::image::config::Changes;
 use crate::image::descriptor::Descriptor;
 use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
+use crate::image::overrides::{PlatformChanges, PlatformOverride};
 use crate::image::platform::{Match, Platform};
-use crate::transfer::bounds::{Tally, check_nesting};
+use crate::transfer::manifest_limits::{ManifestTotals, check_nesting};
 use crate::transfer::store::Store;
 
 /// What was chosen.
-pub struct Chosen {
+pub struct Selection {
     /// The manifest.
     pub manifest: Manifest,
     /// What a user should know about it.
@@ -23,9 +23,9 @@ pub struct Chosen {
 ///
 /// # Errors
 /// A platform that is not there ([`Error::Guard`], with a list of those that are), or that several children answer.
-pub async fn choose(store: &Store, root: Manifest, wishes: &[Platform]) -> Result<Chosen> {
+pub async fn choose(store: &Store, root: Manifest, wishes: &[Platform]) -> Result<Selection> {
     if wishes.is_empty() {
-        return Ok(Chosen { manifest: root, warning: None });
+        return Ok(Selection { manifest: root, warning: None });
     }
     match root.content()? {
         Content::Index { manifests } => choose_from_index(store, root, &manifests, wishes).await,
@@ -36,7 +36,7 @@ pub async fn choose(store: &Store, root: Manifest, wishes: &[Platform]) -> Resul
                     return Err(missing(store, wish, own.iter()));
                 }
             }
-            Ok(Chosen { manifest: root, warning: None })
+            Ok(Selection { manifest: root, warning: None })
         }
         _ => Err(Error::Guard(format!(
             "{} holds {} ({}), which has no platforms; leave --platform out to copy it whole",
@@ -52,13 +52,13 @@ async fn choose_from_index(
     root: Manifest,
     children: &[Descriptor],
     wishes: &[Platform],
-) -> Result<Chosen> {
-    let raw = children_below(store, &root).await?;
+) -> Result<Selection> {
+    let raw = flatten_index(store, &root).await?;
     let is_flat = raw.len() == children.len();
     let children: Vec<Descriptor> = raw.iter().map(|(child, _)| child.clone()).collect();
     let mut keep = vec![false; children.len()];
     for wish in wishes {
-        let answers = best_answers(&children, wish);
+        let answers = best_matches(&children, wish);
         if answers.is_empty() {
             return Err(missing(store, wish, images(&children).filter_map(|child| child.platform.as_ref())));
         }
@@ -71,7 +71,7 @@ async fn choose_from_index(
     }
     keep_attestations(&children, &mut keep);
     if is_flat && keep.iter().all(|kept| *kept) {
-        return Ok(Chosen { manifest: root, warning: None });
+        return Ok(Selection { manifest: root, warning: None });
     }
     let chosen = raw.into_iter().zip(&keep).filter(|(_, kept)| **kept).map(|((_, raw), _)| raw).collect();
     let manifest = root.with_children(chosen)?;
@@ -79,16 +79,16 @@ async fn choose_from_index(
         "a new index holds just the chosen platforms: the digest changes from {} to {}, and signatures of the old one don't speak of it",
         root.digest, manifest.digest
     );
-    Ok(Chosen { manifest, warning: Some(warning) })
+    Ok(Selection { manifest, warning: Some(warning) })
 }
 
 /// All children of an index as read and as they stand there; those of an index in it in its place.
 ///
 /// # Errors
 /// An index that can't be read, or indexes nested too deep.
-pub async fn children_below(store: &Store, index: &Manifest) -> Result<Vec<(Descriptor, serde_json::Value)>> {
+pub async fn flatten_index(store: &Store, index: &Manifest) -> Result<Vec<(Descriptor, serde_json::Value)>> {
     let mut found = Vec::new();
-    gather(store, &Tally::default(), index, 0, &mut found).await?;
+    gather(store, &ManifestTotals::default(), index, 0, &mut found).await?;
     Ok(found)
 }
 
@@ -102,7 +102,7 @@ pub fn matching(store: &Store, children: &[Descriptor], wishes: &[Platform]) -> 
     }
     let mut found = Vec::new();
     for wish in wishes {
-        let answers = best_answers(children, wish);
+        let answers = best_matches(children, wish);
         if answers.is_empty() {
             return Err(missing(store, wish, images(children).filter_map(|child| child.platform.as_ref())));
         }
@@ -117,7 +117,7 @@ pub fn matching(store: &Store, children: &[Descriptor], wishes: &[Platform]) -> 
 /// Changes for a platform that none of the images is for ([`Error::Guard`]): it may be a slip of the pen.
 pub fn changes_of_each(changes: &PlatformChanges, images: &[Option<&Platform>], whose: &str) -> Result<Vec<Changes>> {
     let mut meant = vec![Vec::new(); images.len()];
-    for (position, Only { platform, option, .. }) in changes.only.iter().enumerate() {
+    for (position, PlatformOverride { platform, option, .. }) in changes.only.iter().enumerate() {
         let answers = best_of(images.iter().copied(), platform);
         if answers.is_empty() {
             let there = listed(images.iter().copied().flatten());
@@ -134,7 +134,7 @@ type Gathering<'w> = std::pin::Pin<Box<dyn Future<Output = Result<()>> + 'w>>;
 
 fn gather<'w>(
     store: &'w Store,
-    tally: &'w Tally,
+    tally: &'w ManifestTotals,
     index: &'w Manifest,
     depth: usize,
     found: &'w mut Vec<(Descriptor, serde_json::Value)>,
@@ -176,7 +176,7 @@ fn images(children: &[Descriptor]) -> impl Iterator<Item = &Descriptor> {
 }
 
 /// The positions of the children that answer `wish` best.
-pub(super) fn best_answers(children: &[Descriptor], wish: &Platform) -> Vec<usize> {
+pub(super) fn best_matches(children: &[Descriptor], wish: &Platform) -> Vec<usize> {
     best_of(children.iter().map(|child| child.platform.as_ref().filter(|_| !child.is_attestation())), wish)
 }
 
@@ -194,7 +194,7 @@ async fn only_child(
     children: &[Descriptor],
     keep: &[bool],
     wish: &Platform,
-) -> Result<Chosen> {
+) -> Result<Selection> {
     let mut chosen: Vec<&Descriptor> =
         children.iter().zip(keep).filter(|(_, kept)| **kept).map(|(child, _)| child).collect();
     chosen.dedup_by(|one, other| one.digest == other.digest);
@@ -211,7 +211,7 @@ async fn only_child(
         what: store.name(),
         reason: format!("its index {} names {} for {wish}, which is not there", root.digest, child.digest),
     })?;
-    Ok(Chosen { manifest, warning: None })
+    Ok(Selection { manifest, warning: None })
 }
 
 pub(super) fn missing<'a>(store: &Store, wish: &Platform, there: impl Iterator<Item = &'a Platform>) -> Error {
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn the_usual_variant_is_meant_and_another_will_do() {
         let children = [child("linux/arm/v6"), child("linux/arm/v7"), child("linux/amd64"), child("linux/s390x/z13")];
-        let best = |wish: &str| best_answers(&children, &wish.parse().unwrap());
+        let best = |wish: &str| best_matches(&children, &wish.parse().unwrap());
         assert_eq!(best("linux/arm"), [1]);
         assert_eq!(best("linux/arm/v6"), [0]);
         assert_eq!(best("linux/s390x"), [3]);

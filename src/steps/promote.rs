@@ -17,14 +17,14 @@ use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
-use crate::registry::Load;
+use crate::registry::ConnectionKind;
 use crate::registry::manifests::Presence;
 use crate::report::outcome::{Outcome, PlatformImage};
 use crate::transfer::copy::Copy;
 use crate::transfer::destination::Destination;
-use crate::transfer::ledger::Ledger;
 use crate::transfer::options::CopyOptions;
 use crate::transfer::store::Store;
+use crate::transfer::transfer_log::TransferLog;
 
 /// What to promote, where to, and under which conditions.
 #[derive(Debug, Clone)]
@@ -64,14 +64,15 @@ pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let terms = Terms { if_exists: request.if_exists, dry_run: request.dry_run };
     let mut goals = goals::goals(&request.destinations, &request.tags);
     let stores = goals::open(context, &goals, &request.source, request.dry_run).await?;
-    source::expect_first_wave(stores.iter().filter(|_| !request.dry_run).chain([&store]), Load::Heavy).await;
+    source::expect_first_wave(stores.iter().filter(|_| !request.dry_run).chain([&store]), ConnectionKind::Dedicated)
+        .await;
     let root = read_and_ask(request, &store, &stores, &mut goals).await?;
     let described = source::described(&request.source, &root);
     check_source(request, &store, &root).await?;
     let chosen = platforms::choose(&store, root, &request.platforms).await?;
     let result = chosen.manifest;
     goals::check(terms, &goals, &result)?;
-    let ledgers: Vec<Arc<Ledger>> = goals.iter().map(|_| Arc::default()).collect();
+    let ledgers: Vec<Arc<TransferLog>> = goals.iter().map(|_| Arc::default()).collect();
     let destinations = goals::destinations(&goals, stores, &request.source, &ledgers);
     let mut pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(terms, &result)).collect();
     if request.repair {

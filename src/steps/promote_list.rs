@@ -15,7 +15,7 @@ const IMAGES_AT_ONCE: usize = 16;
 
 /// A line of a list: an image, and its number there.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub struct ListEntry {
     /// Its number, from 1.
     pub number: usize,
     /// What it asks for.
@@ -23,7 +23,7 @@ pub struct Line {
 }
 
 /// Carries all of `lines` out. `ended` hears of each when it has ended, by its position among them.
-pub async fn run(context: &Context, lines: &[Line], mut ended: impl FnMut(usize, Result<Outcome>)) {
+pub async fn run(context: &Context, lines: &[ListEntry], mut ended: impl FnMut(usize, Result<Outcome>)) {
     let promotions = lines.iter().enumerate().map(|(position, line)| async move {
         let context = context.of_one();
         (position, promote::run(&context, &line.request).await)

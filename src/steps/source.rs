@@ -10,10 +10,10 @@ use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
-use crate::registry::Load;
-use crate::registry::manifests::{Asked, Presence};
+use crate::registry::ConnectionKind;
+use crate::registry::manifests::{ManifestQuery, Presence};
 use crate::registry::repository::Repository;
-use crate::report::outcome::{PlatformImage, Source};
+use crate::report::outcome::{PlatformImage, SourceReport};
 use crate::transfer::store::Store;
 use crate::transfer::verified::read_whole;
 
@@ -35,7 +35,7 @@ fn asked(reference: &Reference) -> Option<&str> {
 async fn missing(reference: &Reference, store: &Store) -> Error {
     let answer = match store {
         Store::Registry(repository) => missing::in_registry(reference, repository).await,
-        Store::Layout(..) | Store::Made(_) => match reference {
+        Store::Layout(..) | Store::Generated(_) => match reference {
             Reference::Layout(layout) if !layout.directory.is_dir() => {
                 format!("there is no folder {}", printable(&layout.directory.to_string_lossy(), 300))
             }
@@ -49,7 +49,7 @@ async fn missing(reference: &Reference, store: &Store) -> Error {
 async fn missing_in(reference: &Reference, store: &Store) -> Error {
     let named = match store {
         Store::Layout(layout, _) => layout.resolve(reference.tag()).await.ok().flatten(),
-        Store::Registry(_) | Store::Made(_) => None,
+        Store::Registry(_) | Store::Generated(_) => None,
     };
     match named.filter(|_| reference.digest().is_none()) {
         Some(named) => Error::SourceMissing {
@@ -80,7 +80,7 @@ pub async fn other_name(reference: &Reference, store: &Store, digest: &Digest) -
 /// Opens connections to the places that will be asked most, while the first answers are on their way, for what is `load`
 /// mostly; within one registry blobs are mounted, which is light. Those of a step that finds nothing to do are opened in
 /// vain: a few, against a round trip (with TLS two) of every other step.
-pub async fn expect_first_wave(stores: impl IntoIterator<Item = &Store>, load: Load) {
+pub async fn expect_first_wave(stores: impl IntoIterator<Item = &Store>, load: ConnectionKind) {
     let mut hosts: Vec<(&Repository, usize)> = Vec::new();
     for repository in stores.into_iter().filter_map(Store::repository) {
         let authority = repository.host().authority();
@@ -90,7 +90,7 @@ pub async fn expect_first_wave(stores: impl IntoIterator<Item = &Store>, load: L
         }
     }
     let opening = hosts.into_iter().map(|(repository, count)| {
-        let load = if count > FIRST_WAVE { Load::Light } else { load };
+        let load = if count > FIRST_WAVE { ConnectionKind::Shared } else { load };
         repository.expect_requests(count, load)
     });
     join_all(opening).await;
@@ -109,7 +109,7 @@ pub async fn read(reference: &Reference, store: &Store) -> Result<Manifest> {
 /// # Errors
 /// As [`read`].
 pub async fn read_expecting(reference: &Reference, store: &Store, expected: Option<&Digest>) -> Result<Manifest> {
-    let known = Asked { expected, child: None };
+    let known = ManifestQuery { expected, child: None };
     let Some(mut manifest) = store.manifest_as(asked(reference), known).await? else {
         return Err(missing_in(reference, store).await);
     };
@@ -152,8 +152,8 @@ pub async fn check_tag(reference: &Reference, store: &Store) -> Result<()> {
 }
 
 /// The report's entry for what was read.
-pub fn described(reference: &Reference, manifest: &Manifest) -> Source {
-    Source {
+pub fn described(reference: &Reference, manifest: &Manifest) -> SourceReport {
+    SourceReport {
         reference: reference.to_string(),
         name: reference.name(),
         digest: manifest.digest.clone(),
@@ -172,7 +172,7 @@ pub async fn read_config(store: &Store, config: &Descriptor) -> Result<Vec<u8>> 
     }
     let _room = match store {
         Store::Registry(repository) => Some(repository.host().permits(1).await?),
-        Store::Layout(..) | Store::Made(_) => None,
+        Store::Layout(..) | Store::Generated(_) => None,
     };
     // A config is no layer: whatever it calls itself, it is read where it belongs and nowhere else.
     let config = &Descriptor { urls: Vec::new(), ..config.clone() };

@@ -6,7 +6,7 @@ use super::source;
 use crate::error::Result;
 use crate::image::manifest::Manifest;
 use crate::registry::manifests::Presence;
-use crate::report::outcome::{self, Action, Outcome, PlatformImage, Previous, Source, State, Totals};
+use crate::report::outcome::{self, Action, DestinationState, Outcome, PlatformImage, Previous, SourceReport, Totals};
 use crate::transfer::destination::Destination;
 
 /// What a step did, as far as all steps that write tell it.
@@ -14,7 +14,7 @@ pub struct Work<'a> {
     /// The step's name.
     pub step: &'static str,
     /// What was read, if that was one image.
-    pub source: Option<Source>,
+    pub source: Option<SourceReport>,
     /// What was written.
     pub result: &'a Manifest,
     /// Its platforms.
@@ -71,7 +71,7 @@ fn told(
     destination: &Destination,
     pending: &[Option<&str>],
     result: &Manifest,
-) -> outcome::Destination {
+) -> outcome::DestinationReport {
     let other = match goal.found.first() {
         Some(Presence::Present(other)) if pending.is_empty() && !result.is(&other.digest) => Some(other.digest.clone()),
         _ => None,
@@ -84,19 +84,19 @@ fn told(
     let sent_any = manifests.iter().any(|manifest| manifest.action == Action::Sent)
         || blobs.iter().any(|blob| matches!(blob.action, Action::Sent | Action::Mounted));
     let state = match (&other, pending.is_empty() && !sent_any) {
-        (Some(_), _) => State::Skipped,
-        (None, true) => State::Unchanged,
-        (None, false) if terms.dry_run => State::Planned,
-        (None, false) => State::Written,
+        (Some(_), _) => DestinationState::Skipped,
+        (None, true) => DestinationState::Unchanged,
+        (None, false) if terms.dry_run => DestinationState::Planned,
+        (None, false) => DestinationState::Written,
     };
     let digest = other.unwrap_or_else(|| result.digest.clone());
     let names_it = |found: &Presence| match found {
         Presence::Present(found) => found.digest == digest || terms.if_exists != IfExists::Skip,
-        Presence::Absent | Presence::Unknown => state != State::Skipped,
+        Presence::Absent | Presence::Unknown => state != DestinationState::Skipped,
     };
     let naming: Vec<Option<&str>> =
         goal.tags.iter().zip(&goal.found).filter(|(_, found)| names_it(found)).map(|(tag, _)| tag.as_deref()).collect();
-    outcome::Destination {
+    outcome::DestinationReport {
         // Not a tag that was left alone, since that names another image.
         reference: goal.named(naming.first().copied().flatten(), &digest),
         name: goal.reference.name(),

@@ -11,22 +11,22 @@ use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::bounds::{Tally, check_nesting};
 use super::destination::{Destination, Prepared};
+use super::manifest_limits::{ManifestTotals, check_nesting};
 use super::options::CopyOptions;
-use super::readings::Readings;
-use super::relay::{Cargo, Target, relay};
+use super::read_attempts::ReadAttempts;
+use super::relay::{RelayJob, RelayTarget, relay};
 use super::store::Store;
 use crate::error::{Error, Result, printable};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
+use crate::image::manifest_json;
 use crate::image::media_type::{self, Kind};
-use crate::image::reading;
-use crate::registry::Load;
+use crate::registry::ConnectionKind;
 use crate::registry::host::Host;
 use crate::registry::manifests::Presence;
-use crate::registry::repository::Room;
+use crate::registry::repository::Permit;
 use crate::report::outcome::Action;
 use crate::report::progress::Progress;
 
@@ -54,8 +54,8 @@ pub struct Copy<'a> {
     made: HashMap<Digest, Bytes>,
     /// For each content that was met: which destinations have it now. The same bytes may be a manifest and a blob,
     /// which are two things to a registry.
-    placed: Arc<Mutex<HashMap<(Role, Digest), Placed>>>,
-    tally: Tally,
+    placed: Arc<Mutex<HashMap<(ContentKind, Digest), Placed>>>,
+    tally: ManifestTotals,
     /// Manifests of types that nobody knows, whose content was left behind.
     unknown: Mutex<Vec<String>>,
 }
@@ -65,12 +65,12 @@ type Placed = Arc<tokio::sync::Mutex<HashSet<usize>>>;
 
 /// What content is to the registry that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Role {
+enum ContentKind {
     Manifest,
     Blob,
 }
 
-type Walk<'w> = Pin<Box<dyn Future<Output = Result<()>> + 'w>>;
+type BoxedWalk<'w> = Pin<Box<dyn Future<Output = Result<()>> + 'w>>;
 
 impl<'a> Copy<'a> {
     /// A copy from `source` to all `destinations`.
@@ -81,7 +81,7 @@ impl<'a> Copy<'a> {
         progress: &'a Progress,
     ) -> Self {
         let (known, read, made, placed) = (HashMap::new(), HashSet::new(), HashMap::new(), Arc::default());
-        let (tally, unknown) = (Tally::default(), Mutex::default());
+        let (tally, unknown) = (ManifestTotals::default(), Mutex::default());
         Self { source, destinations, options, progress, keep: None, known, read, made, placed, tally, unknown }
     }
 
@@ -119,7 +119,7 @@ impl<'a> Copy<'a> {
     pub fn with_placed(self, blobs: &[(Digest, usize)]) -> Self {
         for (digest, position) in blobs {
             // Nobody else holds the lock before the copy has begun.
-            if let Ok(mut placed) = self.placed(Role::Blob, digest).try_lock() {
+            if let Ok(mut placed) = self.placed(ContentKind::Blob, digest).try_lock() {
                 placed.insert(*position);
             }
         }
@@ -212,7 +212,7 @@ impl<'a> Copy<'a> {
     }
 
     fn note_unknown(&self, manifest: &Manifest) {
-        if reading::names_digests(&manifest.bytes) {
+        if manifest_json::names_digests(&manifest.bytes) {
             let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
             let name = format!("{} (`{}`)", manifest.digest, printable(&manifest.media_type, 120));
             if !unknown.contains(&name) {
@@ -233,20 +233,20 @@ impl<'a> Copy<'a> {
         for store in new.map(|place| &place.store) {
             let mounts = store.repository().is_some_and(|repository| repository.mount_from().is_some());
             needs_source |= !mounts;
-            store.expect_requests(blobs, if mounts { Load::Light } else { Load::Heavy }).await;
+            store.expect_requests(blobs, if mounts { ConnectionKind::Shared } else { ConnectionKind::Dedicated }).await;
         }
         if needs_source {
-            self.source.expect_requests(blobs, Load::Heavy).await;
+            self.source.expect_requests(blobs, ConnectionKind::Dedicated).await;
         }
     }
 
     /// A child of an index: a manifest, or a blob where its media type says so or nobody knows it as a manifest.
-    fn child<'w>(&'w self, child: &'w Descriptor, depth: usize, wanting: &'w [usize]) -> Walk<'w> {
+    fn child<'w>(&'w self, child: &'w Descriptor, depth: usize, wanting: &'w [usize]) -> BoxedWalk<'w> {
         Box::pin(async move {
             if media_type::kind(&child.media_type) == Kind::Blob {
                 return self.blobs(vec![child.clone()], wanting).await;
             }
-            let placed = self.placed(Role::Manifest, &child.digest);
+            let placed = self.placed(ContentKind::Manifest, &child.digest);
             let mut placed = placed.lock().await;
             let wanting: Vec<usize> = wanting.iter().copied().filter(|position| !placed.contains(position)).collect();
             if wanting.is_empty() {
@@ -323,10 +323,10 @@ impl<'a> Copy<'a> {
     async fn with_size(&self, digest: &Digest) -> Result<Descriptor> {
         let size = match self.source {
             Store::Registry(repository) => {
-                repository.head_blob(digest, Room::Wait).await?.and_then(|presence| presence.size)
+                repository.head_blob(digest, Permit::Acquire).await?.and_then(|presence| presence.size)
             }
             Store::Layout(layout, _) => layout.blob_size(digest)?,
-            Store::Made(_) => None,
+            Store::Generated(_) => None,
         };
         let size = size.ok_or_else(|| Error::Malformed {
             what: self.source.name(),
@@ -335,7 +335,7 @@ impl<'a> Copy<'a> {
         Ok(Descriptor::new("application/vnd.docker.container.image.rootfs.diff+x-gtar", digest.clone(), size))
     }
 
-    fn placed(&self, role: Role, digest: &Digest) -> Placed {
+    fn placed(&self, role: ContentKind, digest: &Digest) -> Placed {
         let mut placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(placed.entry((role, digest.clone())).or_default())
     }
@@ -358,7 +358,7 @@ impl<'a> Copy<'a> {
             }
             return Ok(());
         }
-        let placed = self.placed(Role::Blob, &blob.digest);
+        let placed = self.placed(ContentKind::Blob, &blob.digest);
         let mut placed = placed.lock().await;
         let wanting: Vec<usize> = wanting.iter().copied().filter(|position| !placed.contains(position)).collect();
         if wanting.is_empty() {
@@ -379,7 +379,7 @@ impl<'a> Copy<'a> {
             let destination = &self.destinations[position];
             let start = Instant::now();
             let there =
-                destination.store.has_blob(&blob.digest, Some(blob.size), self.options.repair, Room::Wait).await?;
+                destination.store.has_blob(&blob.digest, Some(blob.size), self.options.repair, Permit::Acquire).await?;
             let mounts = destination.store.repository().is_some_and(|repository| repository.mount_from().is_some())
                 && !self.made.contains_key(&blob.digest);
             let action = match (there, mounts && !self.options.repair) {
@@ -410,15 +410,15 @@ impl<'a> Copy<'a> {
             && !self.options.repair;
         let mut permits = Vec::new();
         let mut opened = None;
-        let readings = Readings::default();
+        let readings = ReadAttempts::default();
         let prepared = if early {
             permits = self.permits(wanting).await?;
-            let preparing = try_join_all(wanting.iter().map(|&position| self.prepare(position, blob, Room::Held)));
+            let preparing = try_join_all(wanting.iter().map(|&position| self.prepare(position, blob, Permit::Held)));
             let (prepared, reader) = tokio::try_join!(preparing, self.source.open_blob(blob, 0, &readings))?;
             opened = Some(reader);
             prepared
         } else {
-            try_join_all(wanting.iter().map(|&position| self.prepare(position, blob, Room::Wait))).await?
+            try_join_all(wanting.iter().map(|&position| self.prepare(position, blob, Permit::Acquire))).await?
         };
         let mut done = Vec::new();
         let mut targets = Vec::new();
@@ -428,11 +428,11 @@ impl<'a> Copy<'a> {
                 Prepared::Present => done.push((position, Action::Present, start.elapsed())),
                 Prepared::Mounted => done.push((position, Action::Mounted, start.elapsed())),
                 Prepared::Upload(repository, session) => {
-                    targets.push(Target::Upload(repository, session));
+                    targets.push(RelayTarget::Upload(repository, session));
                     sending.push(position);
                 }
                 Prepared::File(layout) => {
-                    targets.push(Target::File(layout));
+                    targets.push(RelayTarget::File(layout));
                     sending.push(position);
                 }
             }
@@ -443,7 +443,7 @@ impl<'a> Copy<'a> {
             }
             let kept = self.keep.as_ref().filter(|(digest, _)| *digest == blob.digest).map(|(_, bytes)| bytes);
             let (source, retries, readings) = (self.source, self.options.retries, &readings);
-            let cargo = Cargo { source, blob, item: &item, retries, readings, made, kept };
+            let cargo = RelayJob { source, blob, item: &item, retries, readings, made, kept };
             relay(&cargo, opened, targets).await?;
         }
         drop(permits);
@@ -452,7 +452,7 @@ impl<'a> Copy<'a> {
         Ok(done)
     }
 
-    async fn prepare(&self, position: usize, blob: &Descriptor, room: Room) -> Result<Prepared<'_>> {
+    async fn prepare(&self, position: usize, blob: &Descriptor, room: Permit) -> Result<Prepared<'_>> {
         self.destinations[position].prepare(blob, self.options.repair, room).await
     }
 

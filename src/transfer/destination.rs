@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::layout::Layout;
-use super::ledger::Ledger;
 use super::store::Store;
+use super::transfer_log::TransferLog;
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::registry::host::SelfMount;
-use crate::registry::repository::{Repository, Room};
-use crate::registry::uploads::{Begun, Session};
+use crate::registry::repository::{Permit, Repository};
+use crate::registry::uploads::{UploadSession, UploadStart};
 
 /// A place that content is brought to.
 pub struct Destination {
@@ -20,7 +20,7 @@ pub struct Destination {
     /// It is the source's own repository: all content is there.
     pub is_source: bool,
     /// What was done. Where a result has several sources, each has a view of its own of the place, and all share this.
-    pub ledger: Arc<Ledger>,
+    pub ledger: Arc<TransferLog>,
 }
 
 /// What it takes to get a blob to a destination.
@@ -30,7 +30,7 @@ pub enum Prepared<'a> {
     /// It was linked from the source's repository.
     Mounted,
     /// Its bytes must be sent, to this upload.
-    Upload(&'a Repository, Session),
+    Upload(&'a Repository, UploadSession),
     /// Its bytes must be written to this layout.
     File(&'a Layout),
 }
@@ -44,14 +44,14 @@ impl Destination {
     ///
     /// # Errors
     /// The destination can't be asked, or refuses an upload.
-    pub async fn prepare(&self, blob: &Descriptor, repair: bool, room: Room) -> Result<Prepared<'_>> {
+    pub async fn prepare(&self, blob: &Descriptor, repair: bool, room: Permit) -> Result<Prepared<'_>> {
         let repository = match &self.store {
             Store::Registry(repository) => repository,
             Store::Layout(layout, _) => {
                 let there = self.store.has_blob(&blob.digest, Some(blob.size), repair, room).await?;
                 return Ok(if there { Prepared::Present } else { Prepared::File(layout) });
             }
-            Store::Made(_) => return Err(Error::Other("what a step made is no destination".to_owned())),
+            Store::Generated(_) => return Err(Error::Other("what a step made is no destination".to_owned())),
         };
         if repair {
             if self.store.has_blob(&blob.digest, Some(blob.size), repair, room).await? {
@@ -82,7 +82,7 @@ impl Destination {
         &'a self,
         prepared: Prepared<'a>,
         blob: &Descriptor,
-        room: Room,
+        room: Permit,
     ) -> Result<Prepared<'a>> {
         let Prepared::Upload(repository, session) = prepared else { return Ok(prepared) };
         if self.store.has_blob(&blob.digest, Some(blob.size), false, room).await? {
@@ -97,10 +97,10 @@ async fn begin<'a>(
     repository: &'a Repository,
     blob: &Descriptor,
     from: Option<&str>,
-    room: Room,
+    room: Permit,
 ) -> Result<Prepared<'a>> {
     Ok(match repository.begin_upload(&blob.digest, from, room, &repository.budget()).await? {
-        Begun::Mounted => Prepared::Mounted,
-        Begun::Session(session) => Prepared::Upload(repository, session),
+        UploadStart::Mounted => Prepared::Mounted,
+        UploadStart::Session(session) => Prepared::Upload(repository, session),
     })
 }

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
+use crate::image::manifest_json::Shape;
 use crate::image::media_type::OCI_INDEX;
-use crate::image::reading::Shape;
 use crate::image::reference::DEFAULT_TAG;
 use crate::workspace::{self, Found};
 

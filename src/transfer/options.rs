@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::bounds::ManifestRoom;
+use super::manifest_limits::ManifestMemory;
 use crate::image::descriptor::Descriptor;
 
 /// Blobs larger than this are bulk.
@@ -14,9 +14,9 @@ const BULK_JOBS: usize = 12;
 
 /// Room for bulk, shared by all copies that have a clone of it.
 #[derive(Debug, Clone)]
-pub struct Bulk(Arc<Semaphore>);
+pub struct LargeBlobSlots(Arc<Semaphore>);
 
-impl Bulk {
+impl LargeBlobSlots {
     /// Room for a step that has so many requests under way at once.
     pub fn of_step(jobs: usize) -> Self {
         Self::at_once(BULK_JOBS.min(jobs))
@@ -47,7 +47,7 @@ pub struct CopyOptions {
     /// Manifests of one index that are worked on at once.
     pub jobs: usize,
     /// Room for large blobs.
-    pub bulk: Bulk,
+    pub bulk: LargeBlobSlots,
     /// Room for manifests.
-    pub manifests: ManifestRoom,
+    pub manifests: ManifestMemory,
 }

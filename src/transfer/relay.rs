@@ -8,29 +8,29 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
-use super::feed::{Feed, Line, body, feed};
 use super::layout::Layout;
-use super::readings::Readings;
-use super::store::{Reader, Store};
+use super::pieces::{PieceReceiver, PieceSender, body, piece_channel};
+use super::read_attempts::ReadAttempts;
+use super::store::{Store, StoreReader};
 use super::verified::Verified;
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
-use crate::registry::Pulled;
-use crate::registry::repository::{Repository, Room};
-use crate::registry::retry::{Budget, Failure};
-use crate::registry::uploads::{Begun, Part, Session};
+use crate::registry::UploadCounter;
+use crate::registry::repository::{Permit, Repository};
+use crate::registry::retry::{Budget, FailureKind};
+use crate::registry::uploads::{UploadChunk, UploadSession, UploadStart};
 use crate::report::progress::Item;
 
 /// Where a blob is to go.
-pub enum Target<'a> {
+pub enum RelayTarget<'a> {
     /// An upload that has been begun.
-    Upload(&'a Repository, Session),
+    Upload(&'a Repository, UploadSession),
     /// A file of a layout.
     File(&'a Layout),
 }
 
 /// What is sent, and from where.
-pub struct Cargo<'a> {
+pub struct RelayJob<'a> {
     /// The source.
     pub source: &'a Store,
     /// The blob; its size is true.
@@ -40,17 +40,17 @@ pub struct Cargo<'a> {
     /// How often a destination may fail for a passing reason.
     pub retries: u32,
     /// What all readings of it have in common.
-    pub readings: &'a Readings,
+    pub readings: &'a ReadAttempts,
     /// The blob itself, if it was made by the step and is in memory: then the source is not asked.
     pub made: Option<&'a Bytes>,
     /// Where to keep a copy of the bytes that pass by.
     pub kept: Option<&'a std::sync::Mutex<Vec<u8>>>,
 }
 
-impl Cargo<'_> {
+impl RelayJob<'_> {
     /// A reader of what is in memory.
-    fn made(&self) -> Option<Reader> {
-        self.made.map(|bytes| Reader::Made(Some(bytes.clone())))
+    fn made(&self) -> Option<StoreReader> {
+        self.made.map(|bytes| StoreReader::Generated(Some(bytes.clone())))
     }
 }
 
@@ -59,7 +59,7 @@ impl Cargo<'_> {
 /// # Errors
 /// The source can't be read or isn't what it should be, however often it is read; a destination refused the blob, or
 /// failed too often.
-pub async fn relay(cargo: &Cargo<'_>, opened: Option<Reader>, targets: Vec<Target<'_>>) -> Result<()> {
+pub async fn relay(cargo: &RelayJob<'_>, opened: Option<StoreReader>, targets: Vec<RelayTarget<'_>>) -> Result<()> {
     let mut opened = opened.or_else(|| cargo.made());
     let mut targets = targets;
     let (fed, sent) = loop {
@@ -67,7 +67,7 @@ pub async fn relay(cargo: &Cargo<'_>, opened: Option<Reader>, targets: Vec<Targe
             Err(error) if cargo.readings.once_more(&error) => continue,
             result => result?,
         };
-        let (lines, feeds): (Vec<_>, Vec<_>) = targets.iter().map(|_| feed()).unzip();
+        let (lines, feeds): (Vec<_>, Vec<_>) = targets.iter().map(|_| piece_channel()).unzip();
         let sending = join_all(targets.into_iter().zip(feeds).map(|(target, feed)| first_try(cargo, target, feed)));
         let (fed, sent) = tokio::join!(feed_all(&mut verified, lines, cargo), sending);
         match fed {
@@ -80,12 +80,12 @@ pub async fn relay(cargo: &Cargo<'_>, opened: Option<Reader>, targets: Vec<Targe
     for result in sent {
         match result {
             Ok(()) => {}
-            Err(Failed::File(_, error)) => {
+            Err(FailedTarget::File(_, error)) => {
                 // When the source failed, each destination failed too; the source's words say why.
                 fed?;
                 return Err(error);
             }
-            Err(Failed::Upload(repository, session, error)) => failed.push((repository, session, error)),
+            Err(FailedTarget::Upload(repository, session, error)) => failed.push((repository, session, error)),
         }
     }
     fed?;
@@ -94,48 +94,51 @@ pub async fn relay(cargo: &Cargo<'_>, opened: Option<Reader>, targets: Vec<Targe
 }
 
 /// A destination that failed, and why.
-enum Failed<'a> {
+enum FailedTarget<'a> {
     File(&'a Layout, Error),
-    Upload(&'a Repository, Session, Error),
+    Upload(&'a Repository, UploadSession, Error),
 }
 
 /// Gives up what wrong bytes went to, and begins again.
-async fn begin_anew<'a>(cargo: &Cargo<'_>, sent: Vec<std::result::Result<(), Failed<'a>>>) -> Result<Vec<Target<'a>>> {
+async fn begin_anew<'a>(
+    cargo: &RelayJob<'_>,
+    sent: Vec<std::result::Result<(), FailedTarget<'a>>>,
+) -> Result<Vec<RelayTarget<'a>>> {
     cargo.item.restart();
     if let Some(kept) = cargo.kept {
         kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
     let begun = sent.into_iter().filter_map(std::result::Result::err).map(|failed| async move {
         match failed {
-            Failed::File(layout, _) => Ok(Some(Target::File(layout))),
-            Failed::Upload(repository, session, _) => {
+            FailedTarget::File(layout, _) => Ok(Some(RelayTarget::File(layout))),
+            FailedTarget::Upload(repository, session, _) => {
                 let budget = repository.budget();
                 let begun = restart(cargo, repository, &session, &budget).await?;
-                Ok(begun.map(|session| Target::Upload(repository, session)))
+                Ok(begun.map(|session| RelayTarget::Upload(repository, session)))
             }
         }
     });
-    let targets: Result<Vec<Option<Target>>> = join_all(begun).await.into_iter().collect();
+    let targets: Result<Vec<Option<RelayTarget>>> = join_all(begun).await.into_iter().collect();
     Ok(targets?.into_iter().flatten().collect())
 }
 
 /// Another upload in the place of one that is of no more use; `None` where the blob turned out to be there.
 async fn restart(
-    cargo: &Cargo<'_>,
+    cargo: &RelayJob<'_>,
     repository: &Repository,
-    session: &Session,
+    session: &UploadSession,
     budget: &Budget,
-) -> Result<Option<Session>> {
+) -> Result<Option<UploadSession>> {
     repository.abandon_upload(session).await;
-    Ok(match repository.begin_upload(&cargo.blob.digest, None, Room::Held, budget).await? {
-        Begun::Mounted => None,
-        Begun::Session(session) => Some(session),
+    Ok(match repository.begin_upload(&cargo.blob.digest, None, Permit::Held, budget).await? {
+        UploadStart::Mounted => None,
+        UploadStart::Session(session) => Some(session),
     })
 }
 
 /// Hands every piece to every destination that still listens, at the pace of the slowest.
-async fn feed_all(verified: &mut Verified<'_>, lines: Vec<Line>, cargo: &Cargo<'_>) -> Result<()> {
-    let mut lines: Vec<Option<Line>> = lines.into_iter().map(Some).collect();
+async fn feed_all(verified: &mut Verified<'_>, lines: Vec<PieceSender>, cargo: &RelayJob<'_>) -> Result<()> {
+    let mut lines: Vec<Option<PieceSender>> = lines.into_iter().map(Some).collect();
     while let Some(piece) = verified.next().await? {
         cargo.item.advance(piece.len() as u64);
         if let Some(kept) = cargo.kept {
@@ -155,18 +158,24 @@ async fn feed_all(verified: &mut Verified<'_>, lines: Vec<Line>, cargo: &Cargo<'
     Ok(())
 }
 
-async fn first_try<'a>(cargo: &Cargo<'_>, target: Target<'a>, feed: Feed) -> std::result::Result<(), Failed<'a>> {
+async fn first_try<'a>(
+    cargo: &RelayJob<'_>,
+    target: RelayTarget<'a>,
+    feed: PieceReceiver,
+) -> std::result::Result<(), FailedTarget<'a>> {
     match target {
-        Target::File(layout) => write_file(cargo, layout, feed).await.map_err(|error| Failed::File(layout, error)),
-        Target::Upload(repository, mut session) => {
+        RelayTarget::File(layout) => {
+            write_file(cargo, layout, feed).await.map_err(|error| FailedTarget::File(layout, error))
+        }
+        RelayTarget::Upload(repository, mut session) => {
             // What it costs to complete an upload is its own, and what comes after has the budget of `send_again`.
             let result = send(cargo, repository, &mut session, 0, feed, &Budget::new(0)).await;
-            result.map_err(|error| Failed::Upload(repository, session, error))
+            result.map_err(|error| FailedTarget::Upload(repository, session, error))
         }
     }
 }
 
-async fn write_file(cargo: &Cargo<'_>, layout: &Layout, mut feed: Feed) -> Result<()> {
+async fn write_file(cargo: &RelayJob<'_>, layout: &Layout, mut feed: PieceReceiver) -> Result<()> {
     let mut writer = layout.create_blob(&cargo.blob.digest).await?;
     let mut written = 0;
     while let Some(piece) = feed.next().await {
@@ -181,17 +190,17 @@ async fn write_file(cargo: &Cargo<'_>, layout: &Layout, mut feed: Feed) -> Resul
 
 /// Sends the bytes from `offset` on, in one request or in chunks where the host is known to need them.
 async fn send(
-    cargo: &Cargo<'_>,
+    cargo: &RelayJob<'_>,
     repository: &Repository,
-    session: &mut Session,
+    session: &mut UploadSession,
     offset: u64,
-    mut feed: Feed,
+    mut feed: PieceReceiver,
     budget: &Budget,
 ) -> Result<()> {
     let size = cargo.blob.size;
     let _open = feed.open.take();
     let feed = Arc::new(Mutex::new(feed));
-    let pulled = Arc::new(Pulled::default());
+    let pulled = Arc::new(UploadCounter::default());
     let chunk = repository.host().chunk_size().map(|chunk| chunk.max(session.chunk_minimum));
     if offset == 0 && chunk.is_none_or(|chunk| size <= chunk) {
         session.body = size;
@@ -202,8 +211,8 @@ async fn send(
     while start < size {
         let end = chunk.map_or(size, |chunk| size.min(start.saturating_add(chunk)));
         session.body = end - start;
-        let part = Part { start, end };
-        let pulled = Arc::new(Pulled::default());
+        let part = UploadChunk { start, end };
+        let pulled = Arc::new(UploadCounter::default());
         let body = body(&feed, end - start, &pulled);
         *session = repository.upload_part(session, &cargo.blob.digest, part, body, &pulled).await?;
         start = end;
@@ -221,7 +230,7 @@ enum Remedy {
     GiveUp,
 }
 
-fn remedy(error: &Error, repository: &Repository, session: &Session) -> Remedy {
+fn remedy(error: &Error, repository: &Repository, session: &UploadSession) -> Remedy {
     match error {
         Error::Network { .. } | Error::Silence { .. } => Remedy::Resume,
         // Of the source; whether it is read once more is asked elsewhere.
@@ -249,7 +258,12 @@ fn remedy(error: &Error, repository: &Repository, session: &Session) -> Remedy {
 
 /// Goes on with an upload that failed, until it is done or has failed too often. Whatever is asked of the registry for it
 /// has one budget.
-async fn send_again(cargo: &Cargo<'_>, repository: &Repository, mut session: Session, mut error: Error) -> Result<()> {
+async fn send_again(
+    cargo: &RelayJob<'_>,
+    repository: &Repository,
+    mut session: UploadSession,
+    mut error: Error,
+) -> Result<()> {
     let budget = Budget::new(cargo.retries);
     loop {
         let too_large = matches!(&error, Error::Registry(error) if error.status == 413);
@@ -277,16 +291,16 @@ async fn send_again(cargo: &Cargo<'_>, repository: &Repository, mut session: Ses
         budget.progress(offset, cargo.blob.size);
         match send_from(cargo, repository, &mut session, offset, &budget).await {
             Ok(()) => return Ok(()),
-            Err(Attempt::Source(error)) if !cargo.readings.once_more(&error) => return Err(error),
-            Err(Attempt::Source(again) | Attempt::Destination(again)) => error = again,
+            Err(AttemptError::Source(error)) if !cargo.readings.once_more(&error) => return Err(error),
+            Err(AttemptError::Source(again) | AttemptError::Destination(again)) => error = again,
         }
     }
 }
 
-fn failure_of(error: &Error) -> Failure {
+fn failure_of(error: &Error) -> FailureKind {
     match error {
-        Error::Registry(error) => Failure::Status(error.status),
-        other => Failure::Unanswered(other.silence()),
+        Error::Registry(error) => FailureKind::Status(error.status),
+        other => FailureKind::Unanswered(other.silence()),
     }
 }
 
@@ -306,32 +320,32 @@ fn told(error: Error) -> Error {
     }
 }
 
-enum Attempt {
+enum AttemptError {
     Source(Error),
     Destination(Error),
 }
 
 async fn send_from(
-    cargo: &Cargo<'_>,
+    cargo: &RelayJob<'_>,
     repository: &Repository,
-    session: &mut Session,
+    session: &mut UploadSession,
     offset: u64,
     budget: &Budget,
-) -> std::result::Result<(), Attempt> {
+) -> std::result::Result<(), AttemptError> {
     let (size, digest) = (cargo.blob.size, &cargo.blob.digest);
     if offset == size && offset > 0 {
         let completed = repository.complete_upload(session, digest, Some(size), budget).await;
-        return completed.map_err(Attempt::Destination);
+        return completed.map_err(AttemptError::Destination);
     }
     cargo.item.restart();
     cargo.item.advance(offset);
     let mut verified = Verified::open(cargo.source, cargo.blob, offset, cargo.made(), cargo.readings)
         .await
-        .map_err(Attempt::Source)?;
-    let (line, pieces) = feed();
-    let rest = Cargo { kept: None, ..*cargo };
+        .map_err(AttemptError::Source)?;
+    let (line, pieces) = piece_channel();
+    let rest = RelayJob { kept: None, ..*cargo };
     let feeding = feed_all(&mut verified, vec![line], &rest);
     let (fed, sent) = tokio::join!(feeding, send(cargo, repository, session, offset, pieces, budget));
-    fed.map_err(Attempt::Source)?;
-    sent.map_err(Attempt::Destination)
+    fed.map_err(AttemptError::Source)?;
+    sent.map_err(AttemptError::Destination)
 }

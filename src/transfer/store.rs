@@ -2,18 +2,18 @@
 
 use bytes::Bytes;
 
+use super::generated::{GeneratedBlobs, GeneratedReader};
 use super::layout::{FileReader, Layout};
-use super::made::{Made, MadeReader};
-use super::readings::Readings;
+use super::read_attempts::ReadAttempts;
 use crate::error::{Error, Result, printable};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
 use crate::image::media_type::{self, Kind};
-use crate::registry::Load;
+use crate::registry::ConnectionKind;
 use crate::registry::blobs::BlobReader;
-use crate::registry::manifests::{Asked, Presence};
-use crate::registry::repository::{Repository, Room};
+use crate::registry::manifests::{ManifestQuery, Presence};
+use crate::registry::repository::{Permit, Repository};
 
 /// A source or a destination.
 pub enum Store {
@@ -22,19 +22,19 @@ pub enum Store {
     /// An OCI layout, and the largest manifest that is read from it, in bytes.
     Layout(Layout, u64),
     /// What the step made itself: blobs alone, and to be read alone.
-    Made(Made),
+    Generated(GeneratedBlobs),
 }
 
 /// A blob being read; its bytes are not checked yet.
-pub enum Reader {
+pub enum StoreReader {
     /// From a registry.
     Registry(Box<BlobReader>),
     /// From a file.
     File(FileReader),
     /// From layers and configs that the step made.
-    Layer(MadeReader),
+    Layer(GeneratedReader),
     /// Out of memory: what a step made. `None` once it was handed out.
-    Made(Option<Bytes>),
+    Generated(Option<Bytes>),
 }
 
 impl Store {
@@ -43,12 +43,12 @@ impl Store {
         match self {
             Self::Registry(repository) => repository.name(),
             Self::Layout(layout, _) => format!("oci:{}", layout.directory().display()),
-            Self::Made(_) => "what was made here".to_owned(),
+            Self::Generated(_) => "what was made here".to_owned(),
         }
     }
 
     /// Opens connections for about so many requests that are about to be sent at once.
-    pub async fn expect_requests(&self, count: usize, load: Load) {
+    pub async fn expect_requests(&self, count: usize, load: ConnectionKind) {
         if let Self::Registry(repository) = self {
             repository.expect_requests(count, load).await;
         }
@@ -68,7 +68,7 @@ impl Store {
                 };
                 Ok(found.map_or(Presence::Absent, |found| Presence::Present(Box::new(found))))
             }
-            Self::Made(_) => Ok(Presence::Absent),
+            Self::Generated(_) => Ok(Presence::Absent),
         }
     }
 
@@ -77,14 +77,14 @@ impl Store {
     /// # Errors
     /// It can't be read, or is not what it should be.
     pub async fn manifest(&self, reference: Option<&str>) -> Result<Option<Manifest>> {
-        self.manifest_as(reference, Asked::default()).await
+        self.manifest_as(reference, ManifestQuery::default()).await
     }
 
     /// As [`Self::manifest`], with what is known of it before.
     ///
     /// # Errors
     /// As [`Self::manifest`].
-    pub async fn manifest_as(&self, reference: Option<&str>, asked: Asked<'_>) -> Result<Option<Manifest>> {
+    pub async fn manifest_as(&self, reference: Option<&str>, asked: ManifestQuery<'_>) -> Result<Option<Manifest>> {
         match self {
             Self::Registry(repository) => {
                 repository.get_manifest(reference.unwrap_or(crate::image::reference::DEFAULT_TAG), asked).await
@@ -99,7 +99,7 @@ impl Store {
                     None => Ok(None),
                 }
             }
-            Self::Made(_) => Ok(None),
+            Self::Generated(_) => Ok(None),
         }
     }
 
@@ -110,7 +110,7 @@ impl Store {
     /// It can't be read, or is not what its index says.
     pub async fn child(&self, child: &Descriptor) -> Result<Option<Manifest>> {
         let kind = media_type::kind(&child.media_type);
-        let asked = Asked { expected: None, child: (kind != Kind::Schema1).then_some(child) };
+        let asked = ManifestQuery { expected: None, child: (kind != Kind::Schema1).then_some(child) };
         match (self, self.manifest_as(Some(child.digest.as_str()), asked).await) {
             (Self::Layout(..), Err(Error::NoManifest { .. })) if kind == Kind::Unknown => Ok(None),
             (_, Ok(Some(manifest))) => self.described(manifest, child).map(Some),
@@ -152,7 +152,7 @@ impl Store {
         match self {
             Self::Registry(repository) => repository.put_manifest(manifest.digest.as_str(), manifest).await,
             Self::Layout(layout, _) => layout.put_manifest(manifest).await,
-            Self::Made(_) => Err(self.read_only()),
+            Self::Generated(_) => Err(self.read_only()),
         }
     }
 
@@ -173,7 +173,7 @@ impl Store {
                 layout.put_manifest(manifest).await?;
                 layout.tag(tag, manifest).await
             }
-            Self::Made(_) => Err(self.read_only()),
+            Self::Generated(_) => Err(self.read_only()),
         }
     }
 
@@ -187,7 +187,7 @@ impl Store {
                 Ok(matches!(repository.head_manifest(digest.as_str()).await?, Presence::Present(_)))
             }
             Self::Layout(layout, limit) => Ok(matches!(layout.manifest(digest, *limit, None).await, Ok(Some(_)))),
-            Self::Made(_) => Ok(false),
+            Self::Generated(_) => Ok(false),
         }
     }
 
@@ -195,11 +195,11 @@ impl Store {
     ///
     /// # Errors
     /// The place can't be asked.
-    pub async fn has_blob(&self, digest: &Digest, size: Option<u64>, thorough: bool, room: Room) -> Result<bool> {
+    pub async fn has_blob(&self, digest: &Digest, size: Option<u64>, thorough: bool, room: Permit) -> Result<bool> {
         let found = match self {
             Self::Registry(repository) => repository.head_blob(digest, room).await?.map(|presence| presence.size),
             Self::Layout(layout, _) => layout.blob_size(digest)?.map(Some),
-            Self::Made(made) => made.has(digest).then_some(None),
+            Self::Generated(made) => made.has(digest).then_some(None),
         };
         let Some(found) = found else { return Ok(false) };
         if let (Some(found), Some(size)) = (found, size)
@@ -217,14 +217,14 @@ impl Store {
     ///
     /// # Errors
     /// It is not there, or can't be read.
-    pub async fn open_blob(&self, blob: &Descriptor, offset: u64, readings: &Readings) -> Result<Reader> {
+    pub async fn open_blob(&self, blob: &Descriptor, offset: u64, readings: &ReadAttempts) -> Result<StoreReader> {
         match self {
             Self::Registry(repository) => {
                 let reading = readings.next(repository);
-                repository.open_blob(blob, offset, &reading).await.map(|reader| Reader::Registry(Box::new(reader)))
+                repository.open_blob(blob, offset, &reading).await.map(|reader| StoreReader::Registry(Box::new(reader)))
             }
-            Self::Layout(layout, _) => layout.open_blob(&blob.digest, offset).await.map(Reader::File),
-            Self::Made(made) => made.open(&blob.digest, offset).map(Reader::Layer),
+            Self::Layout(layout, _) => layout.open_blob(&blob.digest, offset).await.map(StoreReader::File),
+            Self::Generated(made) => made.open(&blob.digest, offset).map(StoreReader::Layer),
         }
     }
 
@@ -232,7 +232,7 @@ impl Store {
     pub fn repository(&self) -> Option<&Repository> {
         match self {
             Self::Registry(repository) => Some(repository),
-            Self::Layout(..) | Self::Made(_) => None,
+            Self::Layout(..) | Self::Generated(_) => None,
         }
     }
 
@@ -241,7 +241,7 @@ impl Store {
     }
 }
 
-impl Reader {
+impl StoreReader {
     /// The next piece; `None` where the sender ended.
     ///
     /// # Errors
@@ -251,7 +251,7 @@ impl Reader {
             Self::Registry(reader) => reader.next().await,
             Self::File(reader) => reader.next().await,
             Self::Layer(reader) => reader.next().await,
-            Self::Made(bytes) => Ok(bytes.take().filter(|bytes| !bytes.is_empty())),
+            Self::Generated(bytes) => Ok(bytes.take().filter(|bytes| !bytes.is_empty())),
         }
     }
 
@@ -263,7 +263,7 @@ impl Reader {
             Self::Layer(_) => {
                 Err(Error::Other(format!("a layer came out shorter than its {size} bytes: a file of it changed")))
             }
-            Self::Made(_) => Err(Error::Other(format!("what was made has fewer than its {size} bytes"))),
+            Self::Generated(_) => Err(Error::Other(format!("what was made has fewer than its {size} bytes"))),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::readings::Readings;
-use super::store::{Reader, Store};
+use super::read_attempts::ReadAttempts;
+use super::store::{Store, StoreReader};
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Hasher;
@@ -12,13 +12,13 @@ use crate::image::digest::Hasher;
 pub struct Verified<'a> {
     source: &'a Store,
     blob: &'a Descriptor,
-    reader: Reader,
+    reader: StoreReader,
     hasher: Option<Hasher>,
     /// Bytes read and hashed.
     read: u64,
     /// Bytes before this one are hashed but not handed out.
     from: u64,
-    readings: Readings,
+    readings: ReadAttempts,
 }
 
 impl<'a> Verified<'a> {
@@ -30,8 +30,8 @@ impl<'a> Verified<'a> {
         source: &'a Store,
         blob: &'a Descriptor,
         from: u64,
-        opened: Option<Reader>,
-        readings: &Readings,
+        opened: Option<StoreReader>,
+        readings: &ReadAttempts,
     ) -> Result<Self> {
         let fresh = || (0, Hasher::new(blob.digest.algorithm()));
         let (read, hasher) = if opened.is_some() { fresh() } else { readings.before(from).unwrap_or_else(fresh) };
@@ -118,7 +118,7 @@ impl<'a> Verified<'a> {
 }
 
 /// What a registry sent too little of is wrong as well.
-fn recorded(readings: &Readings, error: Error) -> Error {
+fn recorded(readings: &ReadAttempts, error: Error) -> Error {
     match error {
         Error::WrongBytes { what, expected, found } => {
             Error::WrongBytes { what, expected, found: readings.came_wrong(found) }
@@ -132,7 +132,7 @@ fn recorded(readings: &Readings, error: Error) -> Error {
 /// # Errors
 /// It can't be read, or doesn't have its digest however often it is read.
 pub async fn read_whole(store: &Store, blob: &Descriptor) -> Result<Vec<u8>> {
-    let readings = Readings::default();
+    let readings = ReadAttempts::default();
     loop {
         match read_once(store, blob, &readings).await {
             Err(error) if readings.once_more(&error) => {}
@@ -141,7 +141,7 @@ pub async fn read_whole(store: &Store, blob: &Descriptor) -> Result<Vec<u8>> {
     }
 }
 
-async fn read_once(store: &Store, blob: &Descriptor, readings: &Readings) -> Result<Vec<u8>> {
+async fn read_once(store: &Store, blob: &Descriptor, readings: &ReadAttempts) -> Result<Vec<u8>> {
     let mut verified = Verified::open(store, blob, 0, None, readings).await?;
     let mut bytes = Vec::new();
     while let Some(piece) = verified.next().await? {
@@ -169,7 +169,7 @@ mod tests {
         (folder, Store::Layout(layout, 1024))
     }
 
-    async fn read_all(store: &Store, blob: &Descriptor, from: u64, readings: &Readings) -> Result<Vec<u8>> {
+    async fn read_all(store: &Store, blob: &Descriptor, from: u64, readings: &ReadAttempts) -> Result<Vec<u8>> {
         let mut verified = Verified::open(store, blob, from, None, readings).await?;
         let mut bytes = Vec::new();
         while let Some(piece) = verified.next().await? {
@@ -184,7 +184,7 @@ mod tests {
             let content: Vec<u8> = (0..40_000_000_u32).map(|i| (i % 251) as u8).collect();
             let blob = Descriptor::new("", Digest::of(&content), content.len() as u64);
             let (folder, store) = layout_with(&content, &blob.digest).await;
-            let readings = Readings::default();
+            let readings = ReadAttempts::default();
             assert_eq!(read_all(&store, &blob, 0, &readings).await.unwrap(), content);
             assert!(readings.before(20_000_000).is_some());
             assert_eq!(read_all(&store, &blob, 20_000_001, &readings).await.unwrap(), content[20_000_001..]);
@@ -200,7 +200,7 @@ mod tests {
             let read = |size| {
                 let blob = Descriptor::new("", right.clone(), size);
                 let store = &store;
-                async move { read_all(store, &blob, 0, &Readings::default()).await.unwrap_err().to_string() }
+                async move { read_all(store, &blob, 0, &ReadAttempts::default()).await.unwrap_err().to_string() }
             };
             assert!(read(5).await.contains("they were not passed on"));
             assert!(read(4).await.contains("longer than the 4 bytes"));

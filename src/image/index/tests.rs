@@ -3,17 +3,17 @@
 use super::super::media_type::{DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use super::*;
 
-fn child(platform: &str, seed: u8) -> Child {
+fn child(platform: &str, seed: u8) -> IndexChild {
     let manifest = Manifest {
         media_type: OCI_MANIFEST.to_owned(),
         digest: Digest::of(&[seed]),
         bytes: bytes::Bytes::copy_from_slice(&[seed]),
     };
     let platform = platform.parse().ok();
-    Child::of(&manifest, platform.as_ref(), format!("child {seed}"), 0).unwrap()
+    IndexChild::of(&manifest, platform.as_ref(), format!("child {seed}"), 0).unwrap()
 }
 
-fn attestation(subject: &Child, seed: u8) -> Child {
+fn attestation(subject: &IndexChild, seed: u8) -> IndexChild {
     let raw = json!({
         "mediaType": OCI_MANIFEST, "digest": Digest::of(&[seed]), "size": 1,
         "platform": {"architecture": "unknown", "os": "unknown"},
@@ -22,10 +22,10 @@ fn attestation(subject: &Child, seed: u8) -> Child {
             "vnd.docker.reference.digest": subject.descriptor.digest,
         },
     });
-    Child::from_raw(raw, "attestation".to_owned(), 0).unwrap()
+    IndexChild::from_raw(raw, "attestation".to_owned(), 0).unwrap()
 }
 
-fn told(children: &[Child]) -> Vec<String> {
+fn told(children: &[IndexChild]) -> Vec<String> {
     children.iter().map(|child| child.platform().map_or_else(|| "-".to_owned(), ToString::to_string)).collect()
 }
 
@@ -37,7 +37,7 @@ fn the_order_does_not_depend_on_the_order_they_came_in() {
     let backward = ordered(all.iter().rev().cloned().collect());
     assert_eq!(told(&forward), ["linux/amd64", "linux/arm/v7", "linux/arm64", "-", "-"]);
     assert_eq!(forward[4].descriptor.attestation_of(), Some(arm.descriptor.digest.as_str()));
-    let digest = |children: &[Child]| assembled(children, None, Format::Oci, &BTreeMap::new()).unwrap().digest;
+    let digest = |children: &[IndexChild]| assembled(children, None, Format::Oci, &BTreeMap::new()).unwrap().digest;
     assert_eq!(digest(&forward), digest(&backward));
 }
 

@@ -35,23 +35,23 @@ pub struct Storage {
 
 struct State {
     catalog: Catalog,
-    place: Place,
+    place: Backend,
 }
 
-enum Place {
+enum Backend {
     Memory(Memory),
     Folder(Folder),
 }
 
 /// Where the bytes of a blob or manifest can be read.
-pub enum Content {
+pub enum StoredContent {
     /// In memory.
     Chunks(Arc<[Bytes]>),
     /// In a file.
     File(PathBuf),
 }
 
-impl Content {
+impl StoredContent {
     /// The whole content, for what is known to be small. `None` if it was deleted meanwhile.
     pub fn read(self) -> io::Result<Option<Bytes>> {
         match self {
@@ -74,7 +74,7 @@ pub struct FoundManifest {
     /// What is known of it.
     pub record: Arc<Record>,
     /// Its bytes.
-    pub content: Content,
+    pub content: StoredContent,
 }
 
 /// What a manifest is asked for by.
@@ -100,7 +100,7 @@ pub enum Deleted {
 impl Storage {
     /// An empty storage in memory.
     pub fn in_memory() -> Self {
-        Self::new(Catalog::default(), Place::Memory(Memory::default()))
+        Self::new(Catalog::default(), Backend::Memory(Memory::default()))
     }
 
     /// The storage in a folder, and how many of its entries were left out because they are damaged.
@@ -109,10 +109,10 @@ impl Storage {
     /// A folder that can't be read or written, holds something else, or is served by another process.
     pub fn in_folder(root: &Path, read_only: bool) -> Result<(Self, usize), Error> {
         let opened = Folder::open(root, read_only)?;
-        Ok((Self::new(opened.catalog, Place::Folder(opened.folder)), opened.left_out))
+        Ok((Self::new(opened.catalog, Backend::Folder(opened.folder)), opened.left_out))
     }
 
-    fn new(catalog: Catalog, place: Place) -> Self {
+    fn new(catalog: Catalog, place: Backend) -> Self {
         Self { state: Mutex::new(State { catalog, place }) }
     }
 
@@ -123,7 +123,7 @@ impl Storage {
 
     /// All content that somebody holds.
     #[cfg(any(test, fuzzing))]
-    pub fn everything(&self) -> Vec<(Digest, Content)> {
+    pub fn everything(&self) -> Vec<(Digest, StoredContent)> {
         let inner = self.state();
         let held = inner.catalog.held().cloned();
         held.filter_map(|digest| Some((digest.clone(), inner.place.content(&digest)?))).collect()
@@ -137,14 +137,14 @@ impl Storage {
     /// Begins to receive a blob. `id` names the upload, and must be fit for a file's name.
     pub fn writer(&self, id: &str, algorithm: Algorithm) -> BlobWriter {
         let file = match &self.state().place {
-            Place::Memory(_) => None,
-            Place::Folder(folder) => Some(folder.upload(id)),
+            Backend::Memory(_) => None,
+            Backend::Folder(folder) => Some(folder.upload(id)),
         };
         BlobWriter::new(algorithm, file)
     }
 
     /// A blob's size and bytes.
-    pub fn blob(&self, name: &str, digest: &Digest) -> Option<(u64, Content)> {
+    pub fn blob(&self, name: &str, digest: &Digest) -> Option<(u64, StoredContent)> {
         let state = self.state();
         let size = state.catalog.blob(name, digest)?;
         Some((size, state.place.content(digest)?))
@@ -178,7 +178,7 @@ impl Storage {
         if state.catalog.blob(name, digest).is_none() {
             return Ok(Deleted::Missing);
         }
-        if let Place::Folder(folder) = &state.place {
+        if let Backend::Folder(folder) = &state.place {
             folder.remove_blob(name, digest)?;
         }
         if state.catalog.remove_blob(name, digest) {
@@ -213,13 +213,13 @@ impl Storage {
         state.keep(digest, FinishedBytes::Chunks(vec![bytes]))?;
         state.make_repository(name)?;
         if state.catalog.manifest(name, digest).is_none_or(|known| **known != record) {
-            if let Place::Folder(folder) = &mut state.place {
+            if let Backend::Folder(folder) = &mut state.place {
                 folder.add_manifest(name, digest, &record)?;
             }
             state.catalog.add_manifest(name, digest, record);
         }
         for tag in tags {
-            if let Place::Folder(folder) = &mut state.place {
+            if let Backend::Folder(folder) = &mut state.place {
                 folder.add_tag(name, tag, digest)?;
             }
             state.catalog.add_tag(name, tag, digest);
@@ -239,7 +239,7 @@ impl Storage {
                 if !repository.tags.contains_key(tag) {
                     return Ok(Deleted::Missing);
                 }
-                if let Place::Folder(folder) = &state.place {
+                if let Backend::Folder(folder) = &state.place {
                     folder.remove_tag(name, tag)?;
                 }
                 state.catalog.remove_tag(name, tag);
@@ -248,7 +248,7 @@ impl Storage {
                 if !repository.manifests.contains_key(digest) {
                     return Ok(Deleted::Missing);
                 }
-                if let Place::Folder(folder) = &state.place {
+                if let Backend::Folder(folder) = &state.place {
                     for tag in repository.tags_of(digest) {
                         folder.remove_tag(name, &tag)?;
                     }
@@ -270,18 +270,18 @@ impl State {
             return Ok(());
         }
         match (&mut self.place, bytes) {
-            (Place::Folder(folder), bytes) => folder.keep(digest, bytes),
-            (Place::Memory(memory), FinishedBytes::Chunks(chunks)) => {
+            (Backend::Folder(folder), bytes) => folder.keep(digest, bytes),
+            (Backend::Memory(memory), FinishedBytes::Chunks(chunks)) => {
                 memory.keep(digest, chunks);
                 Ok(())
             }
-            (Place::Memory(_), FinishedBytes::File(_)) => Err(io::Error::other("a file in a storage in memory")),
+            (Backend::Memory(_), FinishedBytes::File(_)) => Err(io::Error::other("a file in a storage in memory")),
         }
     }
 
     fn make_repository(&mut self, name: &str) -> io::Result<()> {
         if self.catalog.repository(name).is_none() {
-            if let Place::Folder(folder) = &self.place {
+            if let Backend::Folder(folder) = &self.place {
                 folder.add_repository(name)?;
             }
             self.catalog.repository_or_new(name);
@@ -292,7 +292,7 @@ impl State {
     fn add_blob(&mut self, name: &str, digest: &Digest, size: u64) -> io::Result<()> {
         self.make_repository(name)?;
         if self.catalog.blob(name, digest).is_none() {
-            if let Place::Folder(folder) = &mut self.place {
+            if let Backend::Folder(folder) = &mut self.place {
                 folder.add_blob(name, digest, size)?;
             }
             self.catalog.add_blob(name, digest, size);
@@ -301,11 +301,11 @@ impl State {
     }
 }
 
-impl Place {
-    fn content(&self, digest: &Digest) -> Option<Content> {
+impl Backend {
+    fn content(&self, digest: &Digest) -> Option<StoredContent> {
         match self {
-            Self::Memory(memory) => memory.get(digest).map(Content::Chunks),
-            Self::Folder(folder) => Some(Content::File(folder.content(digest))),
+            Self::Memory(memory) => memory.get(digest).map(StoredContent::Chunks),
+            Self::Folder(folder) => Some(StoredContent::File(folder.content(digest))),
         }
     }
 

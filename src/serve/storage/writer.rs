@@ -23,7 +23,7 @@ const BLOCK: usize = 256 * 1024;
 
 /// A blob that is being received.
 pub struct BlobWriter {
-    work: Work,
+    work: WriterTask,
     gathered: Vec<Bytes>,
     gathered_length: usize,
     length: u64,
@@ -32,14 +32,14 @@ pub struct BlobWriter {
 }
 
 /// The hasher and the file, or the thread that has them now.
-enum Work {
-    Idle(Hands),
-    Busy(JoinHandle<(Hands, io::Result<()>)>),
+enum WriterTask {
+    Idle(WriterSink),
+    Busy(JoinHandle<(WriterSink, io::Result<()>)>),
     /// A thread failed and took them with it.
     Lost,
 }
 
-struct Hands {
+struct WriterSink {
     hasher: Hasher,
     file: Option<TemporaryFile>,
 }
@@ -116,7 +116,7 @@ impl Drop for TemporaryFile {
     }
 }
 
-impl Hands {
+impl WriterSink {
     fn take_in(&mut self, batch: &[Bytes]) -> io::Result<()> {
         for bytes in batch {
             self.hasher.update(bytes);
@@ -173,7 +173,7 @@ impl BlobWriter {
     /// A writer that has received nothing. With a temporary file, the bytes go there; without, they stay in memory.
     pub fn new(algorithm: Algorithm, file: Option<TemporaryFile>) -> Self {
         let chunks = file.is_none().then(Vec::new);
-        let work = Work::Idle(Hands { hasher: Hasher::new(algorithm), file });
+        let work = WriterTask::Idle(WriterSink { hasher: Hasher::new(algorithm), file });
         Self { work, gathered: Vec::new(), gathered_length: 0, length: 0, chunks }
     }
 
@@ -186,7 +186,7 @@ impl BlobWriter {
     /// again, if it must.
     pub fn expect(&mut self, algorithm: Algorithm) {
         if self.length == 0
-            && let Work::Idle(hands) = &mut self.work
+            && let WriterTask::Idle(hands) = &mut self.work
         {
             hands.hasher = Hasher::new(algorithm);
         }
@@ -212,23 +212,23 @@ impl BlobWriter {
 
     /// Waits until no other thread works for this upload.
     async fn settle(&mut self) -> io::Result<()> {
-        if let Work::Busy(handle) = &mut self.work {
+        if let WriterTask::Busy(handle) = &mut self.work {
             // Borrowed, so that a request that is dropped here leaves the thread's result to the next one.
             let joined = handle.await;
-            self.work = Work::Lost;
+            self.work = WriterTask::Lost;
             let (hands, result) = joined.map_err(io::Error::other)?;
             result?;
-            self.work = Work::Idle(hands);
+            self.work = WriterTask::Idle(hands);
         }
-        if matches!(self.work, Work::Lost) { Err(lost()) } else { Ok(()) }
+        if matches!(self.work, WriterTask::Lost) { Err(lost()) } else { Ok(()) }
     }
 
     fn hand_over(&mut self) {
-        self.work = match std::mem::replace(&mut self.work, Work::Lost) {
-            Work::Idle(mut hands) => {
+        self.work = match std::mem::replace(&mut self.work, WriterTask::Lost) {
+            WriterTask::Idle(mut hands) => {
                 let batch = std::mem::take(&mut self.gathered);
                 self.gathered_length = 0;
-                Work::Busy(tokio::task::spawn_blocking(move || {
+                WriterTask::Busy(tokio::task::spawn_blocking(move || {
                     let result = hands.take_in(&batch);
                     (hands, result)
                 }))
@@ -253,7 +253,7 @@ impl BlobWriter {
             self.hand_over();
             self.settle().await?;
         }
-        let Work::Idle(mut hands) = self.work else {
+        let WriterTask::Idle(mut hands) = self.work else {
             return Err(lost().into());
         };
         hands.take_in(&self.gathered)?;

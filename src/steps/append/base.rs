@@ -18,11 +18,11 @@ use crate::image::media_type::{self, Kind};
 use crate::image::platform::{Match, Platform};
 use crate::image::reference::Reference;
 use crate::layer::binary::{self, Binary};
-use crate::registry::Load;
-use crate::report::outcome::Source;
+use crate::registry::ConnectionKind;
+use crate::report::outcome::SourceReport;
 use crate::steps::context::Context;
 use crate::steps::{platforms, source};
-use crate::transfer::bounds::Tally;
+use crate::transfer::manifest_limits::ManifestTotals;
 use crate::transfer::store::Store;
 use crate::workspace;
 
@@ -31,7 +31,7 @@ pub struct Base {
     /// Where it is read from; `None` of an empty one.
     pub store: Option<Store>,
     /// What the report says of it.
-    pub described: Option<Source>,
+    pub described: Option<SourceReport>,
     /// The index, if the result is to be one: the base's own, or an empty one.
     pub index: Option<Manifest>,
     /// The vocabulary it is written in.
@@ -87,7 +87,7 @@ impl Base {
 
     async fn read(context: &Context, reference: &Reference, request: &Request) -> Result<Self> {
         let store = context.source(reference).await?;
-        source::expect_first_wave([&store], Load::Light).await;
+        source::expect_first_wave([&store], ConnectionKind::Shared).await;
         let root = source::read(reference, &store).await?;
         let described = source::described(reference, &root);
         let mut base = Self {
@@ -172,14 +172,14 @@ impl Base {
     }
 
     async fn take_index(&mut self, store: &Store, root: Manifest, request: &Request) -> Result<()> {
-        let found = platforms::children_below(store, &root).await?;
+        let found = platforms::flatten_index(store, &root).await?;
         let attestations = found.iter().filter(|(child, _)| child.is_attestation()).count();
         if attestations > 0 {
             self.warnings.push(format!(
                 "{attestations} attestations of the base speak of its own images and are not in the result"
             ));
         }
-        let tally = Tally::default();
+        let tally = ManifestTotals::default();
         let told = found.into_iter().map(|(child, entry)| with_platform(store, &tally, child, entry));
         let (mut children, mut entries): (Vec<Descriptor>, Vec<Value>) = try_join_all(told).await?.into_iter().unzip();
         self.warnings.extend(without_platform(&children));
@@ -219,7 +219,7 @@ pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 /// A child of an index with its platform, if it is an image for one.
 async fn with_platform(
     store: &Store,
-    tally: &Tally,
+    tally: &ManifestTotals,
     mut child: Descriptor,
     entry: Value,
 ) -> Result<(Descriptor, Value)> {
@@ -252,7 +252,7 @@ fn choose(store: &Store, children: &[Descriptor], request: &Request) -> Result<V
     let wishes = if request.platforms.is_empty() { &named } else { &request.platforms };
     let mut wanted = vec![wishes.is_empty(); children.len()];
     for wish in wishes {
-        let answers = platforms::best_answers(children, wish);
+        let answers = platforms::best_matches(children, wish);
         if answers.is_empty() {
             return Err(platforms::missing(store, wish, children.iter().filter_map(|child| child.platform.as_ref())));
         }
@@ -261,7 +261,7 @@ fn choose(store: &Store, children: &[Descriptor], request: &Request) -> Result<V
         }
     }
     let goes_on = |position: usize| {
-        let fits = |platform: &Platform| platforms::best_answers(children, platform).contains(&position);
+        let fits = |platform: &Platform| platforms::best_matches(children, platform).contains(&position);
         let layers = request.layers.iter().enumerate();
         layers.filter(|(_, layer)| layer.platform.as_ref().is_none_or(fits)).map(|(number, _)| number).collect()
     };

@@ -13,12 +13,12 @@ use crate::error::{Error, Result, printable};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::Content;
-use crate::layer::findings::Findings;
+use crate::layer::decompress::{Decompressor, packing};
 use crate::layer::interpreter::Interpreter;
-use crate::layer::names::{Names, Room, Start};
-use crate::layer::tarfile::Inspector;
-use crate::layer::unpack::{Unpacker, packing};
-use crate::transfer::readings::Readings;
+use crate::layer::path_set::{PathBudget, PathSet, Start};
+use crate::layer::scan::LayerScan;
+use crate::layer::tar_inspector::TarInspector;
+use crate::transfer::read_attempts::ReadAttempts;
 use crate::transfer::store::Store;
 use crate::transfer::verified::Verified;
 
@@ -94,7 +94,7 @@ pub async fn check(request: &Request, base: &Base, built: &Built, layers: &[Laye
     if !request.looks_at_names() {
         return Ok(warnings);
     }
-    let (mut read, mut room) = (HashMap::new(), Room::default());
+    let (mut read, mut room) = (HashMap::new(), PathBudget::default());
     for (image, (_, config)) in base.images.iter().zip(&built.configs) {
         let Some(entrypoint) = Entrypoint::of(image, config) else { continue };
         let names = own_names(layers, image);
@@ -142,7 +142,7 @@ impl<'a> Entrypoint<'a> {
     }
 
     /// What becomes of it where these files are: the first that is executable is started, as engines do.
-    fn judge(&self, names: &Names) -> Verdict {
+    fn judge(&self, names: &PathSet) -> Verdict {
         let mut verdict = Verdict::Absent;
         for place in &self.places {
             match names.start(place.as_bytes()) {
@@ -188,7 +188,7 @@ impl<'a> Entrypoint<'a> {
 }
 
 /// The first interpreter on the way to one that starts alone which is not there, or which nobody may execute.
-fn missing<'n>(names: &'n Names, by: &'n Interpreter) -> Option<&'n Interpreter> {
+fn missing<'n>(names: &'n PathSet, by: &'n Interpreter) -> Option<&'n Interpreter> {
     let mut by = by;
     for _ in 0..SCRIPTS_LIMIT {
         // What a path from where the container starts means, is not known here.
@@ -218,13 +218,13 @@ fn lacking(place: &str, by: &Interpreter, looked_at: &str) -> String {
     )
 }
 
-fn own_names(layers: &[Layer], image: &BaseImage) -> Names {
-    let mut names = Names::default();
+fn own_names(layers: &[Layer], image: &BaseImage) -> PathSet {
+    let mut names = PathSet::default();
     put_own(&mut names, layers, image);
     names
 }
 
-fn put_own(names: &mut Names, layers: &[Layer], image: &BaseImage) {
+fn put_own(names: &mut PathSet, layers: &[Layer], image: &BaseImage) {
     for layer in layers::of(layers, image) {
         if let Some(own) = &layer.made.findings.names {
             names.put_on(own);
@@ -257,11 +257,11 @@ fn places(program: &str, config: &Value) -> Vec<String> {
 async fn of_base(
     store: &Store,
     image: &BaseImage,
-    read: &mut HashMap<Digest, Names>,
-    room: &mut Room,
-) -> Result<Option<Names>> {
+    read: &mut HashMap<Digest, PathSet>,
+    room: &mut PathBudget,
+) -> Result<Option<PathSet>> {
     let Content::Image { layers, .. } = image.manifest.content()? else { return Ok(None) };
-    let mut names = Names::default();
+    let mut names = PathSet::default();
     for layer in &layers {
         if layer.is_foreign() {
             return Ok(None);
@@ -280,8 +280,8 @@ async fn of_base(
 }
 
 /// The names in a layer of the base, which is read for them from its first byte to its last, and again where it came wrong.
-async fn of_layer(store: &Store, layer: &Descriptor, room: Room) -> Result<Names> {
-    let readings = Readings::default();
+async fn of_layer(store: &Store, layer: &Descriptor, room: PathBudget) -> Result<PathSet> {
+    let readings = ReadAttempts::default();
     loop {
         match read_layer(store, layer, room, &readings).await {
             Err(error) if readings.once_more(&error) => {}
@@ -290,20 +290,20 @@ async fn of_layer(store: &Store, layer: &Descriptor, room: Room) -> Result<Names
     }
 }
 
-async fn read_layer(store: &Store, layer: &Descriptor, room: Room, readings: &Readings) -> Result<Names> {
+async fn read_layer(store: &Store, layer: &Descriptor, room: PathBudget, readings: &ReadAttempts) -> Result<PathSet> {
     let what = format!("layer {} of {}", layer.digest, store.name());
     let _room = match store {
         Store::Registry(repository) => Some(repository.host().permits(1).await?),
-        Store::Layout(..) | Store::Made(_) => None,
+        Store::Layout(..) | Store::Generated(_) => None,
     };
     let mut verified = Verified::open(store, layer, 0, None, readings).await?;
-    let mut findings = Findings::with_room(room);
-    let mut inspector = Inspector::new(&what, &mut findings);
-    let mut unpacker: Option<Unpacker> = None;
+    let mut findings = LayerScan::with_room(room);
+    let mut inspector = TarInspector::new(&what, &mut findings);
+    let mut unpacker: Option<Decompressor> = None;
     while let Some(piece) = verified.next().await? {
         let unpacker = match &mut unpacker {
             Some(unpacker) => unpacker,
-            None => unpacker.insert(Unpacker::new(packing(&piece), what.clone())?),
+            None => unpacker.insert(Decompressor::new(packing(&piece), what.clone())?),
         };
         unpacker.push(&piece, &mut |plain| inspector.push(plain))?;
     }

@@ -16,23 +16,23 @@ use tokio::task::JoinHandle;
 
 use super::base::{Base, BaseImage};
 use super::build::Built;
-use super::{Request, likely};
+use super::{Request, remote_layers};
 use crate::error::{Error, Result, escaped, printable};
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
-use crate::layer::make::{Made, Making, Origin, Recipe, Source};
+use crate::layer::recipe::{BuildOptions, BuiltLayer, LayerSource, Recipe, TarOrigin};
 use crate::layer::spec::LayerSpec;
-use crate::layer::tarfile;
-use crate::layer::walk::{self, Files};
+use crate::layer::tar_inspector;
+use crate::layer::walk::{self, FileTree};
 use crate::registry::manifests::Presence;
 use crate::report::outcome::Action;
 use crate::report::progress::Item;
 use crate::steps::context::Context;
 use crate::steps::goals::{Goal, IfExists};
 use crate::transfer::destination::Destination;
-use crate::transfer::made;
+use crate::transfer::generated;
+use crate::transfer::ingest::{UncommittedBlob, stream};
 use crate::transfer::store::Store;
-use crate::transfer::stream::{Unnamed, stream};
 use crate::workspace;
 
 /// So many bytes of layers are kept between the moment they are made and the moment they are sent. With what compressing
@@ -48,11 +48,11 @@ pub struct Layer {
     /// How it is made again.
     pub recipe: Arc<Recipe>,
     /// What came of it.
-    pub made: Made,
+    pub made: BuiltLayer,
     /// What history says of it.
     pub title: String,
     /// It lies at these destinations, by position, and has no name there yet.
-    sent: Vec<(usize, Unnamed)>,
+    sent: Vec<(usize, UncommittedBlob)>,
     /// Told when it has.
     item: Option<Item>,
 }
@@ -70,7 +70,7 @@ pub fn of<'a>(layers: &'a [Layer], image: &BaseImage) -> Vec<&'a Layer> {
 }
 
 /// Where layers are to go.
-pub struct Route<'a> {
+pub struct AppendContext<'a> {
     /// What all steps need.
     pub context: &'a Context,
     /// What was asked for.
@@ -82,7 +82,7 @@ pub struct Route<'a> {
 }
 
 /// A layer to be made.
-struct Plan {
+struct LayerPlan {
     number: Option<usize>,
     windows: Option<bool>,
     recipe: Recipe,
@@ -92,14 +92,14 @@ struct Plan {
 }
 
 /// A layer that is being made. What there is no room to keep waits for someone to take it.
-pub struct Begun {
+pub struct PendingLayer {
     recipe: Arc<Recipe>,
     keep: u64,
     pieces: mpsc::Receiver<Bytes>,
-    making: JoinHandle<Result<Made>>,
+    making: JoinHandle<Result<BuiltLayer>>,
 }
 
-impl Begun {
+impl PendingLayer {
     /// Files are read and compressed on threads that may block.
     fn new(recipe: Recipe, keep: u64, with_names: bool) -> Self {
         let recipe = Arc::new(recipe);
@@ -108,7 +108,7 @@ impl Begun {
             let recipe = Arc::clone(&recipe);
             move || {
                 let mut overflow = |piece: Bytes| sender.blocking_send(piece).is_ok();
-                recipe.make(&mut Making { keep, with_names, overflow: &mut overflow })
+                recipe.make(&mut BuildOptions { keep, with_names, overflow: &mut overflow })
             }
         });
         Self { recipe, keep, pieces, making }
@@ -117,27 +117,27 @@ impl Begun {
 
 /// Begins the first layer before the base is known, as most bases will want it: so it is made while the registries are
 /// waited for. `None` where that is less sure; what is wrong with the files is said when their turn comes.
-pub fn begin_first(request: &Request) -> Option<Begun> {
+pub fn begin_first(request: &Request) -> Option<PendingLayer> {
     if !request.delete.is_empty() {
         return None;
     }
     let (source, _) = source_of(request.layers.first()?, request, false).ok()?;
     let compression = request.compression;
     let recipe = Recipe { source, compression, mtime: request.mtime, windows: false, threads: compression.threads() };
-    recipe.is_repeatable().then(|| Begun::new(recipe, KEEP_LIMIT, request.looks_at_names()))
+    recipe.is_repeatable().then(|| PendingLayer::new(recipe, KEEP_LIMIT, request.looks_at_names()))
 }
 
 /// Makes every layer that some image needs; `first` is perhaps one that was begun already.
 ///
 /// # Errors
 /// A file that can't be read or can't stand in a layer; a tar that can be read only once and could not be sent.
-pub async fn make(route: &Route<'_>, base: &Base, mut first: Option<Begun>) -> Result<Vec<Layer>> {
+pub async fn make(route: &AppendContext<'_>, base: &Base, mut first: Option<PendingLayer>) -> Result<Vec<Layer>> {
     let with_names = route.request.looks_at_names();
     let mut layers = Vec::new();
     let mut room = KEEP_LIMIT;
     for plan in plans(route.request, base)? {
         let begun = first.take_if(|begun| *begun.recipe == plan.recipe && begun.keep == room);
-        let begun = begun.unwrap_or_else(|| Begun::new(plan.recipe.clone(), room, with_names));
+        let begun = begun.unwrap_or_else(|| PendingLayer::new(plan.recipe.clone(), room, with_names));
         let layer = make_one(route, plan, begun).await?;
         if layer.made.kept.is_some() {
             room -= layer.made.size;
@@ -147,8 +147,8 @@ pub async fn make(route: &Route<'_>, base: &Base, mut first: Option<Begun>) -> R
     Ok(layers)
 }
 
-fn plans(request: &Request, base: &Base) -> Result<Vec<Plan>> {
-    let mut plans: Vec<Plan> = Vec::new();
+fn plans(request: &Request, base: &Base) -> Result<Vec<LayerPlan>> {
+    let mut plans: Vec<LayerPlan> = Vec::new();
     for windows in [false, true] {
         let images = || base.images.iter().filter(|image| (image.platform.os == "windows") == windows);
         let deletions = (!request.delete.is_empty()).then_some(None);
@@ -156,17 +156,18 @@ fn plans(request: &Request, base: &Base) -> Result<Vec<Plan>> {
             let first = images().find(|image| number.is_none_or(|number| image.layers.contains(&number)));
             let Some(first) = first else { continue };
             let (source, title) = match number {
-                None => {
-                    (Source::Entries(walk::whiteouts(&request.delete)), format!("delete {}", listed(&request.delete)))
-                }
+                None => (
+                    LayerSource::Entries(walk::whiteouts(&request.delete)),
+                    format!("delete {}", listed(&request.delete)),
+                ),
                 Some(number) => source_of(&request.layers[number], request, windows)?,
             };
-            let is_tar = matches!(source, Source::Tar(_));
+            let is_tar = matches!(source, LayerSource::Tar(_));
             if is_tar && plans.iter().any(|plan| plan.number == number) {
                 continue;
             }
             let compression = request.compression;
-            plans.push(Plan {
+            plans.push(LayerPlan {
                 number,
                 windows: (!is_tar).then_some(windows),
                 recipe: Recipe { source, compression, mtime: request.mtime, windows, threads: compression.threads() },
@@ -175,7 +176,7 @@ fn plans(request: &Request, base: &Base) -> Result<Vec<Plan>> {
             });
         }
     }
-    let once = |plan: &&Plan| plan.recipe.source == Source::Tar(Origin::Stdin);
+    let once = |plan: &&LayerPlan| plan.recipe.source == LayerSource::Tar(TarOrigin::Stdin);
     if plans.iter().filter(once).count() > 1 {
         return Err(Error::Usage("--layer: `-` is named twice, and standard input can be read only once".to_owned()));
     }
@@ -183,26 +184,26 @@ fn plans(request: &Request, base: &Base) -> Result<Vec<Plan>> {
 }
 
 /// What is in a layer, and a line that says so without a name of this machine.
-fn source_of(spec: &LayerSpec, request: &Request, windows: bool) -> Result<(Source, String)> {
-    let origin = Origin::new(&spec.path);
-    if origin == Origin::Stdin && spec.dest.is_some() {
+fn source_of(spec: &LayerSpec, request: &Request, windows: bool) -> Result<(LayerSource, String)> {
+    let origin = TarOrigin::new(&spec.path);
+    if origin == TarOrigin::Stdin && spec.dest.is_some() {
         return Err(Error::Usage("--layer: `-` is a tar from standard input, and goes nowhere but to /".to_owned()));
     }
-    if origin == Origin::Stdin || (spec.dest.is_none() && tarfile::is_named_tar(&spec.path)) {
-        return Ok((Source::Tar(origin), "tar".to_owned()));
+    if origin == TarOrigin::Stdin || (spec.dest.is_none() && tar_inspector::is_named_tar(&spec.path)) {
+        return Ok((LayerSource::Tar(origin), "tar".to_owned()));
     }
     let is_folder = metadata(spec)?.is_dir();
     let path = walk::destination(spec, is_folder);
     let kind = if is_folder { "folder" } else { "file" };
     let title = escaped(&format!("{kind} at /{}", String::from_utf8_lossy(&path)), 300);
-    let files = Files {
+    let files = FileTree {
         spec: spec.clone(),
         exclude: request.exclude.clone(),
         logins: request.logins.clone(),
         is_scratch: request.base.is_none(),
         is_windows: windows,
     };
-    Ok((Source::Files(Box::new(files)), title))
+    Ok((LayerSource::Files(Box::new(files)), title))
 }
 
 /// What the system says of a layer's folder or file.
@@ -229,9 +230,9 @@ fn listed(paths: &[String]) -> String {
     escaped(&paths.join(" "), 300)
 }
 
-async fn make_one(route: &Route<'_>, plan: Plan, begun: Begun) -> Result<Layer> {
-    let Plan { number, windows, title, platform, .. } = plan;
-    let Begun { recipe, pieces, making, .. } = begun;
+async fn make_one(route: &AppendContext<'_>, plan: LayerPlan, begun: PendingLayer) -> Result<Layer> {
+    let LayerPlan { number, windows, title, platform, .. } = plan;
+    let PendingLayer { recipe, pieces, making, .. } = begun;
     let sent = send_overflow(route, &recipe, &platform, pieces).await;
     let made = making.await.map_err(|error| broke(&error))?;
     // What went wrong with the files comes first: without them there was nothing to send.
@@ -247,11 +248,11 @@ fn broke(error: &tokio::task::JoinError) -> Error {
     Error::Other(format!("a layer can't be made: {error}"))
 }
 
-type Sent = (Vec<(usize, Unnamed)>, Option<Item>);
+type Sent = (Vec<(usize, UncommittedBlob)>, Option<Item>);
 
 /// Sends a layer that is too large to keep, while it is made, to the destinations that most likely lack it.
 async fn send_overflow(
-    route: &Route<'_>,
+    route: &AppendContext<'_>,
     recipe: &Arc<Recipe>,
     platform: &Platform,
     mut pieces: mpsc::Receiver<Bytes>,
@@ -273,7 +274,7 @@ async fn send_overflow(
     Ok((sent, Some(item)))
 }
 
-impl Route<'_> {
+impl AppendContext<'_> {
     /// Whether it is certain that a destination's tags will be written, whatever comes out.
     pub fn is_written(&self, position: usize) -> bool {
         let goal = &self.goals[position];
@@ -298,7 +299,7 @@ impl Route<'_> {
 }
 
 /// The destinations, by position, that a large layer is sent to before its digest is known.
-async fn lacking(route: &Route<'_>, recipe: &Arc<Recipe>, platform: &Platform) -> Result<Vec<usize>> {
+async fn lacking(route: &AppendContext<'_>, recipe: &Arc<Recipe>, platform: &Platform) -> Result<Vec<usize>> {
     let all = (0..route.destinations.len()).collect();
     if route.request.dry_run {
         return Ok(Vec::new());
@@ -312,7 +313,7 @@ async fn lacking(route: &Route<'_>, recipe: &Arc<Recipe>, platform: &Platform) -
     let open: Vec<usize> = all.into_iter().filter(|&position| may_be_sent(route, position)).collect();
     let known = join_all(open.iter().map(|&position| async move {
         let store = &route.destinations[position].store;
-        likely::diff_ids(store, &route.goals[position], platform).await
+        remote_layers::diff_ids(store, &route.goals[position], platform).await
     }))
     .await;
     if known.iter().all(HashSet::is_empty) {
@@ -328,7 +329,7 @@ async fn lacking(route: &Route<'_>, recipe: &Arc<Recipe>, platform: &Platform) -
 }
 
 /// Whether it is certain that a destination's tags will be written, and nothing speaks against one long request.
-fn may_be_sent(route: &Route<'_>, position: usize) -> bool {
+fn may_be_sent(route: &AppendContext<'_>, position: usize) -> bool {
     let takes_one = |store: &Store| store.repository().is_none_or(|found| found.host().chunk_size().is_none());
     route.is_written(position) && takes_one(&route.destinations[position].store)
 }
@@ -339,7 +340,7 @@ fn may_be_sent(route: &Route<'_>, position: usize) -> bool {
 /// # Errors
 /// One can't be named, and can't be made again.
 pub async fn commit(
-    route: &Route<'_>,
+    route: &AppendContext<'_>,
     layers: &mut [Layer],
     built: &Built,
     wanting: &[usize],
@@ -413,17 +414,17 @@ pub fn through_links(request: &Request, base: &Base, layers: &[Layer]) -> Vec<St
 }
 
 /// All that is to be sent and was made here.
-pub fn into_store(layers: Vec<Layer>, built: &Built) -> made::Made {
-    let mut store = made::Made::default();
+pub fn into_store(layers: Vec<Layer>, built: &Built) -> generated::GeneratedBlobs {
+    let mut store = generated::GeneratedBlobs::default();
     for layer in layers {
         let content = match layer.made.kept {
-            Some(pieces) => made::Content::Kept(pieces),
-            None => made::Content::Layer(layer.recipe),
+            Some(pieces) => generated::GeneratedBlob::Buffered(pieces),
+            None => generated::GeneratedBlob::Layer(layer.recipe),
         };
         store.add(layer.made.digest, content);
     }
     for (descriptor, bytes) in &built.configs {
-        store.add(descriptor.digest.clone(), made::Content::Kept(vec![Bytes::clone(bytes)]));
+        store.add(descriptor.digest.clone(), generated::GeneratedBlob::Buffered(vec![Bytes::clone(bytes)]));
     }
     store
 }

@@ -14,10 +14,10 @@ use crate::image::digest::Digest;
 use crate::image::format::Format;
 use crate::image::manifest::Manifest;
 use crate::layer::compress::Compression;
-use crate::layer::make::{self as layer, Making, Recipe, Source};
-use crate::layer::walk::{self, Entry};
+use crate::layer::recipe::{self as layer, BuildOptions, LayerSource, Recipe};
+use crate::layer::walk::{self, LayerEntry};
 use crate::report::outcome::BundledResource;
-use crate::transfer::made::{Content, Made};
+use crate::transfer::generated::{GeneratedBlob, GeneratedBlobs};
 
 /// The resolver's word for it: layers in gzip or plain, never zstd.
 const COMPRESSION: Compression = Compression::Gzip(9);
@@ -35,7 +35,7 @@ pub struct Bundle {
     /// Its config and layers.
     pub descriptors: Vec<Descriptor>,
     /// Their bytes.
-    pub blobs: Made,
+    pub blobs: GeneratedBlobs,
     /// What it holds, in the order of its layers.
     pub resources: Vec<BundledResource>,
 }
@@ -45,7 +45,7 @@ pub struct Bundle {
 /// # Errors
 /// None that is known: all was checked before.
 pub fn build(resources: &[Resource], annotations: &BTreeMap<String, String>) -> Result<Bundle> {
-    let mut blobs = Made::default();
+    let mut blobs = GeneratedBlobs::default();
     let (mut layers, mut told) = (Vec::new(), Vec::new());
     let mut diff_ids = Vec::new();
     for resource in resources {
@@ -58,7 +58,7 @@ pub fn build(resources: &[Resource], annotations: &BTreeMap<String, String>) -> 
             name: resource.identity.name.clone(),
             digest: layer.digest.clone(),
         });
-        blobs.add(made.digest, Content::Kept(made.kept.unwrap_or_default()));
+        blobs.add(made.digest, GeneratedBlob::Buffered(made.kept.unwrap_or_default()));
         layers.push(layer);
     }
     // It runs nowhere, and says so. There are registries that take no other config than that of an image.
@@ -70,26 +70,26 @@ pub fn build(resources: &[Resource], annotations: &BTreeMap<String, String>) -> 
     });
     let bytes = Bytes::from(config.to_string());
     let config = Descriptor::new(Format::Oci.config(), Digest::of(&bytes), bytes.len() as u64);
-    blobs.add(config.digest.clone(), Content::Kept(vec![bytes]));
+    blobs.add(config.digest.clone(), GeneratedBlob::Buffered(vec![bytes]));
     let manifest = manifest(&config, &layers, annotations)?;
     layers.push(config);
     Ok(Bundle { manifest, descriptors: layers, blobs, resources: told })
 }
 
 /// The layer of a resource: one file that is called as the resource is.
-fn layer(resource: &Resource) -> Result<layer::Made> {
-    let entry = Entry {
+fn layer(resource: &Resource) -> Result<layer::BuiltLayer> {
+    let entry = LayerEntry {
         path: resource.identity.name.clone().into_bytes(),
-        content: walk::Content::Bytes(resource.text.clone().into_bytes()),
+        content: walk::EntryContent::Bytes(resource.text.clone().into_bytes()),
         mode: 0o644,
         owner: (0, 0),
     };
-    let source = Source::Entries(vec![entry]);
+    let source = LayerSource::Entries(vec![entry]);
     let recipe = Recipe { source, compression: COMPRESSION, mtime: 0, windows: false, threads: 1 };
-    recipe.make(&mut Making { keep: u64::MAX, with_names: false, overflow: &mut |_| false })
+    recipe.make(&mut BuildOptions { keep: u64::MAX, with_names: false, overflow: &mut |_| false })
 }
 
-fn described(resource: &Resource, made: &layer::Made) -> Descriptor {
+fn described(resource: &Resource, made: &layer::BuiltLayer) -> Descriptor {
     let identity = &resource.identity;
     let media_type = Format::Oci.layer_of(made.packing).unwrap_or_default();
     let mut layer = Descriptor::new(media_type, made.digest.clone(), made.size);

@@ -40,7 +40,7 @@ pub struct NoYaml {
 /// # Errors
 /// It is no YAML.
 pub fn documents(text: &str) -> Result<Vec<Document>, NoYaml> {
-    let mut reader = Reader { parser: Parser::new_from_str(text), line: 0 };
+    let mut reader = DocumentReader { parser: Parser::new_from_str(text), line: 0 };
     let mut starts: Vec<(usize, Option<Result<Identity, String>>)> = Vec::new();
     while let Some((event, span)) = reader.next()? {
         if matches!(event, Event::DocumentStart(_)) {
@@ -56,7 +56,7 @@ pub fn documents(text: &str) -> Result<Vec<Document>, NoYaml> {
     Ok(documents.filter_map(|((line, found), end)| Some(Document { line, end, identity: found? })).collect())
 }
 
-struct Reader<'t> {
+struct DocumentReader<'t> {
     parser: Parser<'t, StrInput<'t>>,
     /// Where the parser is, counted from 1.
     line: usize,
@@ -81,7 +81,7 @@ struct Found {
     twice: Option<&'static str>,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> DocumentReader<'t> {
     fn next(&mut self) -> Result<Option<(Event<'t>, Span)>, NoYaml> {
         match self.parser.next_event() {
             None | Some(Ok((Event::StreamEnd, _))) => Ok(None),

@@ -4,7 +4,7 @@ use super::{Input, Named, Removal, Request, Role};
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
-use crate::image::index::{self, Child};
+use crate::image::index::{self, IndexChild};
 use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::platform::{Match, Platform};
@@ -13,20 +13,21 @@ use crate::steps::{platforms, source};
 use crate::transfer::store::Store;
 
 /// The children that an input contributes: those of an index, or itself.
-pub(super) async fn children_of(request: &Request, store: &Store, input: &Input) -> Result<Vec<Child>> {
+pub(super) async fn children_of(request: &Request, store: &Store, input: &Input) -> Result<Vec<IndexChild>> {
     let Input { reference, place, root, .. } = input;
     let mut children = Vec::new();
     if media_type::kind(&root.media_type) == Kind::Index {
-        for (descriptor, raw) in platforms::children_below(store, root).await? {
-            children
-                .push(told(request, store, &descriptor, Child::from_raw(raw, reference.to_string(), *place)?).await?);
+        for (descriptor, raw) in platforms::flatten_index(store, root).await? {
+            children.push(
+                told(request, store, &descriptor, IndexChild::from_raw(raw, reference.to_string(), *place)?).await?,
+            );
         }
     } else {
         let platform = own_platform(store, root).await?;
-        children.push(Child::of(root, platform.as_ref(), reference.to_string(), *place)?);
+        children.push(IndexChild::of(root, platform.as_ref(), reference.to_string(), *place)?);
     }
     let name = (children.len() == 1 && children[0].descriptor.digest == root.digest).then_some(reference);
-    let known_better = |child: Child| match said_by_user(request, name, &child.descriptor.digest) {
+    let known_better = |child: IndexChild| match said_by_user(request, name, &child.descriptor.digest) {
         Some(said) => {
             let said = completed(said, child.descriptor.platform.as_ref());
             child.with_platform(&said)
@@ -37,7 +38,7 @@ pub(super) async fn children_of(request: &Request, store: &Store, input: &Input)
 }
 
 /// A child with the type and the platform that its index does not say: they stand in its bytes.
-async fn told(request: &Request, store: &Store, descriptor: &Descriptor, mut child: Child) -> Result<Child> {
+async fn told(request: &Request, store: &Store, descriptor: &Descriptor, mut child: IndexChild) -> Result<IndexChild> {
     let needs_platform = descriptor.platform.is_none()
         && !descriptor.is_attestation()
         && said_by_user(request, None, &descriptor.digest).is_none();
@@ -68,11 +69,11 @@ async fn own_platform(store: &Store, manifest: &Manifest) -> Result<Option<Platf
 
 /// What `--platform-of` says of a child.
 fn said_by_user<'r>(request: &'r Request, reference: Option<&Reference>, digest: &Digest) -> Option<&'r Platform> {
-    let is_meant = |named: &Named| match named {
+    let is_action_invocation = |named: &Named| match named {
         Named::Digest(named) => named == digest,
         Named::Image(named) => Some(named) == reference || named.digest() == Some(digest),
     };
-    request.platform_of.iter().rev().find(|(named, _)| is_meant(named)).map(|(_, platform)| platform)
+    request.platform_of.iter().rev().find(|(named, _)| is_action_invocation(named)).map(|(_, platform)| platform)
 }
 
 /// A platform in a user's words, who can't say all that a config does: the version and features of the same operating
@@ -87,7 +88,7 @@ fn completed(said: &Platform, own: Option<&Platform>) -> Platform {
 }
 
 /// Every child that `--platform-of` names must be there.
-pub(super) fn check_names(request: &Request, inputs: &[Input], gathered: &[Vec<Child>]) -> Result<()> {
+pub(super) fn check_names(request: &Request, inputs: &[Input], gathered: &[Vec<IndexChild>]) -> Result<()> {
     let digests = || gathered.iter().flatten().map(|child| &child.descriptor.digest);
     for (named, _) in &request.platform_of {
         let (digest, text) = match named {
@@ -115,9 +116,9 @@ pub(super) fn check_names(request: &Request, inputs: &[Input], gathered: &[Vec<C
 pub(super) fn edited(
     request: &Request,
     inputs: &[Input],
-    gathered: Vec<Vec<Child>>,
+    gathered: Vec<Vec<IndexChild>>,
     warnings: &mut Vec<String>,
-) -> Vec<Child> {
+) -> Vec<IndexChild> {
     let (mut old, mut added, mut replacing) = (Vec::new(), Vec::new(), Vec::new());
     for (input, children) in inputs.iter().zip(gathered) {
         match input.role {
@@ -129,14 +130,14 @@ pub(super) fn edited(
     // Without an index to start from, what is to be left out can only be meant of what is given.
     let removed_from = if request.from.is_some() { &mut old } else { &mut added };
     for removal in &request.remove {
-        let is_meant = |child: &&Child| match removal {
+        let is_action_invocation = |child: &&IndexChild| match removal {
             Removal::Digest(digest) => child.descriptor.digest == *digest,
             Removal::Platform(wish) => {
                 child.platform().is_some_and(|platform| platform.answers(wish) == Some(Match::Exact))
             }
         };
         let gone: Vec<Digest> =
-            removed_from.iter().filter(is_meant).map(|child| child.descriptor.digest.clone()).collect();
+            removed_from.iter().filter(is_action_invocation).map(|child| child.descriptor.digest.clone()).collect();
         if gone.is_empty() {
             // No error: a second run finds its work done.
             let what = match removal {
@@ -147,8 +148,8 @@ pub(super) fn edited(
         }
         *removed_from = index::without(std::mem::take(removed_from), &gone);
     }
-    let is_replaced = |child: &&Child| {
-        replacing.iter().any(|new: &Child| {
+    let is_replaced = |child: &&IndexChild| {
+        replacing.iter().any(|new: &IndexChild| {
             let same = child.platform().zip(new.platform()).is_some_and(|(old, new)| old.is_same(new));
             same && child.descriptor.digest != new.descriptor.digest
         })

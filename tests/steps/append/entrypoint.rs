@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use imgstep::layer::tarball::{self, Header, Kind};
+use imgstep::layer::tar_writer::{self, EntryType, Header};
 
 use super::{AMD64, append, program};
 use crate::support::{Folder, Proxy, images, registries};
@@ -94,12 +94,12 @@ fn links(count: usize) -> Vec<u8> {
     let mut tar = Vec::new();
     for number in 0..count {
         let path = format!("{number:04000}");
-        let kind = Kind::Symlink(path.as_bytes());
+        let kind = EntryType::Symlink(path.as_bytes());
         let header =
             Header { path: path.as_bytes(), kind, mode: 0o777, owner: (0, 0), size: 0, mtime: 0, windows: false };
-        tar.extend(tarball::header(&header));
+        tar.extend(tar_writer::header(&header));
     }
-    tar.extend(tarball::END);
+    tar.extend(tar_writer::END);
     tar
 }
 

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use clap::CommandFactory as _;
 use imgstep::cli::Cli;
+use imgstep::cli::args::variable;
 use imgstep::cli::github_action::{inputs, steps};
-use imgstep::cli::words::variable;
 
 use super::runner::{Runner, root, run, tool};
 

@@ -62,7 +62,7 @@ async fn of_image(store: &Store, reference: &str, platform: &Platform) -> Option
 
 async fn image_for(store: &Store, root: Manifest, platform: &Platform) -> Option<Manifest> {
     let Content::Index { manifests } = root.content().ok()? else { return Some(root) };
-    let position = *platforms::best_answers(&manifests, platform).first()?;
+    let position = *platforms::best_matches(&manifests, platform).first()?;
     store.child(&manifests[position]).await.ok()?
 }
 

@@ -37,13 +37,13 @@ const TRIED: Duration = Duration::from_secs(2);
 
 /// How fast one connection is, and whether it is what is waited for.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Throughput {
     since: Instant,
     bytes: u64,
     waited: Duration,
 }
 
-impl Pace {
+impl Throughput {
     pub(super) fn new() -> Self {
         Self { since: Instant::now(), bytes: 0, waited: Duration::ZERO }
     }
@@ -79,10 +79,10 @@ const ANSWERED: u8 = 1;
 const REFUSED: u8 = 2;
 
 /// Parts of a blob on their way.
-pub(super) struct Ahead {
+pub(super) struct ParallelFetch {
     /// The first byte that comes by parts; what is before comes by the stream that was begun.
     pub(super) begin: u64,
-    parts: VecDeque<Part>,
+    parts: VecDeque<RangePart>,
     /// The first byte that nobody asked for yet.
     next: u64,
     size: u64,
@@ -95,7 +95,7 @@ pub(super) struct Ahead {
     judged: bool,
 }
 
-struct Part {
+struct RangePart {
     pieces: mpsc::UnboundedReceiver<Result<Bytes, Error>>,
     left: u64,
     fetching: AbortHandle,
@@ -103,7 +103,7 @@ struct Part {
     _request: OwnedSemaphorePermit,
 }
 
-impl Drop for Part {
+impl Drop for RangePart {
     fn drop(&mut self) {
         self.fetching.abort();
     }
@@ -117,13 +117,13 @@ pub(super) enum Next {
     Over,
 }
 
-impl Ahead {
+impl ParallelFetch {
     /// Begins to fetch parts of a blob of `size` bytes of which `offset` were read, if its connection seems to be held
     /// back and few others are under way.
     pub(super) fn begin(
         repository: &Repository,
         digest: &Digest,
-        pace: &mut Pace,
+        pace: &mut Throughput,
         offset: u64,
         size: u64,
     ) -> Option<Self> {
@@ -168,7 +168,7 @@ impl Ahead {
             let reader = BlobReader::part(repository.clone(), digest.clone(), self.next, end);
             let fetching = tokio::spawn(fetch(reader, sender, Arc::clone(&self.answers))).abort_handle();
             let left = end - self.next;
-            self.parts.push_back(Part { pieces, left, fetching, _room: room, _request: request });
+            self.parts.push_back(RangePart { pieces, left, fetching, _room: room, _request: request });
             self.next = end;
         }
     }
@@ -240,9 +240,9 @@ pub(super) fn room() -> Arc<Semaphore> {
 mod tests {
     use super::*;
 
-    fn pace(bytes: u64, seconds: f64, waited: f64) -> Pace {
+    fn pace(bytes: u64, seconds: f64, waited: f64) -> Throughput {
         let since = Instant::now().checked_sub(Duration::from_secs_f64(seconds)).unwrap();
-        Pace { since, bytes, waited: Duration::from_secs_f64(waited) }
+        Throughput { since, bytes, waited: Duration::from_secs_f64(waited) }
     }
 
     #[test]

@@ -9,12 +9,12 @@ pub struct PlatformChanges {
     /// For every image.
     pub all: Changes,
     /// For the images of a platform, as they were said.
-    pub only: Vec<Only>,
+    pub only: Vec<PlatformOverride>,
 }
 
 /// Changes for the images of one platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Only {
+pub struct PlatformOverride {
     /// The platform that was named.
     pub platform: Platform,
     /// The option that said so.
@@ -27,7 +27,8 @@ impl PlatformChanges {
     /// The changes of one image: those for all, and above them the ones whose positions in `only` are given. Whatever
     /// names a platform more exactly lies above what names it less so; else what was said later lies above.
     pub fn merged(&self, positions: &[usize]) -> Changes {
-        let mut meant: Vec<&Only> = positions.iter().filter_map(|position| self.only.get(*position)).collect();
+        let mut meant: Vec<&PlatformOverride> =
+            positions.iter().filter_map(|position| self.only.get(*position)).collect();
         meant.sort_by_key(|only| exactness(&only.platform));
         meant.into_iter().fold(self.all.clone(), |below, only| above(below, only.changes.clone()))
     }
@@ -69,8 +70,8 @@ mod tests {
         vec![(name.to_owned(), value.map(str::to_owned))]
     }
 
-    fn only(platform: &str, changes: Changes) -> Only {
-        Only { platform: platform.parse().unwrap(), option: "--env", changes }
+    fn only(platform: &str, changes: Changes) -> PlatformOverride {
+        PlatformOverride { platform: platform.parse().unwrap(), option: "--env", changes }
     }
 
     #[test]

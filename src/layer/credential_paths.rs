@@ -11,7 +11,7 @@ const MOUNTS: [&str; 3] = ["/tekton/creds", "/tekton/creds-secrets", "/var/run/s
 
 /// The places that logins come from, as words and environment name them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Logins {
+pub struct CredentialPaths {
     /// Folders, with all that is in them.
     pub folders: Vec<PathBuf>,
     /// Files.
@@ -27,7 +27,7 @@ impl Known {
     ///
     /// A folder that the working directory lies in, as with `DOCKER_CONFIG=$PWD`, holds the work too: of that only the
     /// files with logins are kept out.
-    pub fn of(logins: &Logins) -> Self {
+    pub fn of(logins: &CredentialPaths) -> Self {
         let here = std::env::current_dir().unwrap_or_default();
         let around: Vec<_> =
             here.ancestors().filter_map(|folder| fs::metadata(folder).ok()).map(|it| id(&it)).collect();

@@ -4,35 +4,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 use super::binary::{self, Binary};
-use super::cautions::Cautions;
 use super::image_archive::Marks;
 use super::interpreter;
-use super::names::{Names, Room};
+use super::path_set::{PathBudget, PathSet};
+use super::warnings::LayerWarnings;
 
 /// What was seen of a layer.
 #[derive(Debug, Clone, Default)]
-pub struct Findings {
+pub struct LayerScan {
     /// For each kind of program one file, the first.
     programs: BTreeMap<String, (String, Binary)>,
     /// The names of all files; `None` where nobody asks for them.
-    pub names: Option<Names>,
+    pub names: Option<PathSet>,
     /// What the user should know.
-    pub cautions: Cautions,
+    pub cautions: LayerWarnings,
     /// Links of most bases that paths of it go through, and where they lead.
     pub links: BTreeSet<(&'static str, &'static str)>,
     /// Whether a tar is a saved image.
     pub marks: Marks,
 }
 
-impl Findings {
+impl LayerScan {
     /// Nothing yet; names are to be noted if they are wanted.
     pub fn new(with_names: bool) -> Self {
-        Self { names: with_names.then(Names::default), ..Self::default() }
+        Self { names: with_names.then(PathSet::default), ..Self::default() }
     }
 
     /// Nothing yet; names are to be noted while there is room.
-    pub fn with_room(room: Room) -> Self {
-        Self { names: Some(Names::with_room(room)), ..Self::default() }
+    pub fn with_room(room: PathBudget) -> Self {
+        Self { names: Some(PathSet::with_room(room)), ..Self::default() }
     }
 
     /// Notes a file that can be executed, by its first bytes and, where they point at others, by those of `file`. It is

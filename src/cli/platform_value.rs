@@ -7,7 +7,7 @@ use crate::image::platform::Platform;
 
 /// A value, and whose it is.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Scoped<'w> {
+pub struct PlatformValue<'w> {
     /// The platforms whose images it is for; none means every image.
     pub platforms: Vec<Platform>,
     /// The value without the platforms.
@@ -20,7 +20,7 @@ pub struct Scoped<'w> {
 /// Brackets that hold anything but platforms, where the value is no JSON: most likely a platform was mistyped, and the
 /// value would be for all. Platforms without a value behind them: a space too many made two words of one, and the second
 /// would be for every platform ([`Error::Usage`]).
-pub fn scoped<'w>(option: &str, word: &'w str) -> Result<Scoped<'w>, Error> {
+pub fn scoped<'w>(option: &str, word: &'w str) -> Result<PlatformValue<'w>, Error> {
     let scoped = split(word);
     let is_json = matches!(option, "--entrypoint" | "--cmd");
     if scoped.platforms.is_empty() && word.trim_start().starts_with('[') && !is_json {
@@ -36,8 +36,8 @@ pub fn scoped<'w>(option: &str, word: &'w str) -> Result<Scoped<'w>, Error> {
     Err(Error::Usage(format!("{option}: `{word}` has no value behind it; write `{word}VALUE` as one word")))
 }
 
-fn split(word: &str) -> Scoped<'_> {
-    let whole = Scoped { platforms: Vec::new(), value: word };
+fn split(word: &str) -> PlatformValue<'_> {
+    let whole = PlatformValue { platforms: Vec::new(), value: word };
     let Some((inside, value)) = word.trim_start().strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
         return whole;
     };
@@ -45,7 +45,7 @@ fn split(word: &str) -> Scoped<'_> {
         return whole;
     }
     let platforms: Result<Vec<Platform>, _> = inside.split(',').map(|platform| platform.trim().parse()).collect();
-    platforms.map_or(whole, |platforms| Scoped { platforms, value: value.trim_start() })
+    platforms.map_or(whole, |platforms| PlatformValue { platforms, value: value.trim_start() })
 }
 
 /// The values of a variable of the environment that holds JSON: one a line, or over several lines as people indent
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn parts(word: &str) -> (String, &str) {
-        let Scoped { platforms, value } = split(word);
+        let PlatformValue { platforms, value } = split(word);
         (platforms.iter().map(Platform::to_string).collect::<Vec<_>>().join(" "), value)
     }
 

@@ -14,7 +14,7 @@ const FILE_LIMIT: u64 = 1024 * 1024;
 
 /// The patterns of a folder.
 #[derive(Debug, Default)]
-pub struct Ignored {
+pub struct Exclusions {
     docker: DockerPatterns,
     own: Patterns,
 }
@@ -30,7 +30,7 @@ pub enum Verdict {
     OnTheWay,
 }
 
-impl Ignored {
+impl Exclusions {
     /// The patterns that lie in `folder`, which errors know by the path `shown`, and those of `--exclude`.
     ///
     /// # Errors

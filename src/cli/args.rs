@@ -3,8 +3,8 @@
 
 use clap::{Arg, ArgAction, Command};
 
+use super::platform_value::json_values;
 use super::references::references;
-use super::scope::json_values;
 use crate::error::Error;
 use crate::image::reference::{Reference, is_tag};
 

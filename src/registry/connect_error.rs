@@ -4,9 +4,9 @@ use std::fmt;
 
 use url::Url;
 
-use super::handshake;
-use super::hints::Hints;
 use super::proxy::Unreached;
+use super::remedies::Hints;
+use super::tls_error;
 use crate::error::{Error, TlsTrouble, printable};
 
 /// A failure that no other try changes, in its own words.
@@ -34,7 +34,7 @@ pub fn error_of(operation: String, error: &(dyn std::error::Error + 'static), ur
     }
     let host = authority(url);
     let text = joined(error);
-    if let Some(trouble) = handshake::trouble(error) {
+    if let Some(trouble) = tls_error::trouble(error) {
         let reason = printable(&of_tls(trouble, &text, &host, hints), 800);
         return Error::Tls { operation, trouble, reason };
     }

@@ -1,8 +1,8 @@
 //! Tells what becomes of a list of images while it is worked on: why a line failed at once, what was done in the order of
 //! the list, and at the end what all of it came to.
 
-use super::ci::Subject;
-use super::list::{self, Failure, ListLine, ListOutcome};
+use super::ci::ReportSubject;
+use super::list::{self, ListFailure, ListLine, ListOutcome};
 use super::outcome::{Outcome, Totals};
 use super::results::{self, ResultFile};
 use super::stdout::{self, Lines, OutputFormat};
@@ -10,20 +10,20 @@ use super::{Ci, Console, summary};
 use crate::error::{Error, ExitStatus};
 
 /// Hears of each line of a list as it ends.
-pub struct ListTeller {
+pub struct ListReporter {
     console: Console,
     step: &'static str,
     dry_run: bool,
     lines: Vec<ListLine>,
     /// What became of each line; `None` while it is worked on.
-    ended: Vec<Option<Result<Outcome, Failure>>>,
+    ended: Vec<Option<Result<Outcome, ListFailure>>>,
     /// The first line whose turn on stdout has not come.
     next: usize,
     /// Where a line is printed for each destination; `None` if stdout is to hold the report.
     stdout: Option<Lines>,
 }
 
-impl ListTeller {
+impl ListReporter {
     /// One who has heard of nothing yet. With [`OutputFormat::Text`] stdout gets its lines as soon as all before them
     /// are done, so that a reader can begin with the first image while the last is moved.
     pub fn new(
@@ -43,7 +43,7 @@ impl ListTeller {
         let line = self.lines[position].clone();
         let ended = result.map_err(|error| {
             self.console.error(&format!("line {}: {error}", line.line));
-            Failure { error: error.to_string(), status: error.exit_status() as u8, line: line.clone() }
+            ListFailure { error: error.to_string(), status: error.exit_status() as u8, line: line.clone() }
         });
         if let Ok(outcome) = &ended {
             for warning in &outcome.warnings {
@@ -88,7 +88,7 @@ impl ListTeller {
         let list = self.outcome(requests, seconds);
         console.note(&list::summary(&list));
         let is_done = list.failed.is_empty();
-        let subject = Subject::List(&list);
+        let subject = ReportSubject::List(&list);
         if is_done {
             ci.check(&subject)?;
             results::write_list(results, &list)?;

@@ -25,15 +25,15 @@ const EACH: usize = 16 * 1024;
 
 /// Room for the manifests of images, shared by all copies that have a clone of it.
 #[derive(Debug, Clone)]
-pub struct ManifestRoom(Arc<Semaphore>);
+pub struct ManifestMemory(Arc<Semaphore>);
 
-impl Default for ManifestRoom {
+impl Default for ManifestMemory {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(ROOM)))
     }
 }
 
-impl ManifestRoom {
+impl ManifestMemory {
     /// Room for a manifest that is to be read, once there is some. Whoever has it waits for nobody who wants some: it is
     /// given back before the children of an index are looked at.
     pub(super) async fn room_for(&self, child: &Descriptor) -> Option<OwnedSemaphorePermit> {
@@ -44,7 +44,7 @@ impl ManifestRoom {
 
 /// What one image's manifests have come to so far.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct ManifestTotals {
     descriptors: AtomicU64,
     /// The bytes of indexes that are held.
     indexes: AtomicU64,
@@ -52,7 +52,7 @@ pub struct Tally {
     kept: AtomicU64,
 }
 
-impl Tally {
+impl ManifestTotals {
     /// Counts what a manifest names.
     ///
     /// # Errors
@@ -92,9 +92,9 @@ impl Tally {
     ///
     /// # Errors
     /// The indexes that are held are too large together. To wait would be to wait for oneself.
-    pub fn hold(&self, index: &Manifest) -> Result<Held<'_>> {
+    pub fn hold(&self, index: &Manifest) -> Result<HeldIndex<'_>> {
         let size = index.size();
-        let held = Held { tally: self, size };
+        let held = HeldIndex { tally: self, size };
         if self.indexes.fetch_add(size, Ordering::Relaxed).saturating_add(size) > INDEXES_LIMIT {
             let reason = format!("with it the indexes of the image have more than {INDEXES_LIMIT} bytes");
             return Err(Error::Malformed { what: format!("manifest {}", index.digest), reason });
@@ -105,12 +105,12 @@ impl Tally {
 
 /// An index that is held.
 #[derive(Debug)]
-pub struct Held<'a> {
-    tally: &'a Tally,
+pub struct HeldIndex<'a> {
+    tally: &'a ManifestTotals,
     size: u64,
 }
 
-impl Drop for Held<'_> {
+impl Drop for HeldIndex<'_> {
     fn drop(&mut self) {
         self.tally.indexes.fetch_sub(self.size, Ordering::Relaxed);
     }
@@ -139,7 +139,7 @@ mod tests {
         let index = Manifest::from_bytes("", text.as_slice().into()).unwrap();
         let child = Descriptor::new("", digest, 1);
         let content = Content::Index { manifests: vec![child; 5_000] };
-        let tally = Tally::default();
+        let tally = ManifestTotals::default();
         assert!(tally.count(&index, &content).is_ok());
         assert!(tally.count(&index, &content).is_ok());
         assert!(tally.count(&index, &Content::Index { manifests: Vec::new() }).is_ok());
@@ -150,7 +150,7 @@ mod tests {
     fn an_index_is_held_as_long_as_it_is_needed() {
         let text = format!(r#"{{"schemaVersion":2,"manifests":[],"x":"{}"}}"#, "x".repeat(9 << 20));
         let index = Manifest::from_bytes("", text.into_bytes().into()).unwrap();
-        let tally = Tally::default();
+        let tally = ManifestTotals::default();
         let first = tally.hold(&index).unwrap();
         assert!(tally.hold(&index).unwrap_err().to_string().contains("16777216 bytes"));
         drop(first);

@@ -3,7 +3,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use super::words::variable;
+use super::args::variable;
 use crate::error::printable;
 use crate::report::VARIABLES;
 

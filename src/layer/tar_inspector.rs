@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::binary;
-use super::findings::Findings;
-use super::tarball::BLOCK;
+use super::scan::LayerScan;
+use super::tar_writer::BLOCK;
 use super::walk;
 use crate::error::{Error, Result, printable};
 
@@ -24,10 +24,10 @@ pub fn is_named_tar(path: &Path) -> bool {
 }
 
 /// Looks at a tar, uncompressed, as it passes by.
-pub struct Inspector<'a> {
+pub struct TarInspector<'a> {
     /// What it is, for errors.
     what: &'a str,
-    findings: &'a mut Findings,
+    findings: &'a mut LayerScan,
     state: State,
     /// The bytes of a header, of records, or of a file's beginning.
     kept: Vec<u8>,
@@ -52,9 +52,9 @@ enum State {
     End,
 }
 
-impl<'a> Inspector<'a> {
+impl<'a> TarInspector<'a> {
     /// Looks at the tar that errors call `what`.
-    pub fn new(what: &'a str, findings: &'a mut Findings) -> Self {
+    pub fn new(what: &'a str, findings: &'a mut LayerScan) -> Self {
         let (name, target, size, program) = (None, None, None, None);
         let (state, kept, entry) = (State::Header, Vec::new(), String::new());
         Self { what, findings, state, kept, name, target, size, program, entry }

@@ -14,7 +14,7 @@ const WINDOWS_DESCRIPTOR: &[u8] = b"AQAAgBQAAAAkAAAAAAAAAAAAAAABAgAAAAAABSAAAAAh
 
 /// What stands in an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind<'a> {
+pub enum EntryType<'a> {
     /// A folder.
     Folder,
     /// A file, whose bytes follow.
@@ -31,7 +31,7 @@ pub struct Header<'a> {
     /// The path, without slashes at its ends.
     pub path: &'a [u8],
     /// What it is.
-    pub kind: Kind<'a>,
+    pub kind: EntryType<'a>,
     /// The permission bits.
     pub mode: u32,
     /// User and group.
@@ -53,14 +53,14 @@ pub fn padding(size: u64) -> &'static [u8] {
 /// The blocks that stand before an entry's bytes.
 pub fn header(entry: &Header<'_>) -> Vec<u8> {
     let mut path = entry.path.to_vec();
-    if entry.kind == Kind::Folder {
+    if entry.kind == EntryType::Folder {
         path.push(b'/');
     }
     let (target, flag) = match entry.kind {
-        Kind::File => (&b""[..], b'0'),
-        Kind::Hardlink(target) => (target, b'1'),
-        Kind::Symlink(target) => (target, b'2'),
-        Kind::Folder => (&b""[..], b'5'),
+        EntryType::File => (&b""[..], b'0'),
+        EntryType::Hardlink(target) => (target, b'1'),
+        EntryType::Symlink(target) => (target, b'2'),
+        EntryType::Folder => (&b""[..], b'5'),
     };
     let mut records = Vec::new();
     if entry.windows {
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn file(path: &[u8]) -> Header<'_> {
-        Header { path, kind: Kind::File, mode: 0o644, owner: (0, 0), size: 0, mtime: 0, windows: false }
+        Header { path, kind: EntryType::File, mode: 0o644, owner: (0, 0), size: 0, mtime: 0, windows: false }
     }
 
     fn text(bytes: &[u8]) -> String {
@@ -181,7 +181,7 @@ mod tests {
         assert!(text(&header(&large)[BLOCK..]).starts_with("19 size=9663676416\n"));
         assert_eq!(header(&Header { size: SIZE_LIMIT, ..file(b"large") }).len(), BLOCK);
         let target = vec![b't'; 101];
-        let link = Header { kind: Kind::Symlink(&target), ..file(b"link") };
+        let link = Header { kind: EntryType::Symlink(&target), ..file(b"link") };
         assert!(text(&header(&link)[BLOCK..]).starts_with(&format!("115 linkpath={}\n", "t".repeat(101))));
         assert!(
             text(&header(&Header { owner: (3_000_000, 1), ..file(b"x") })[BLOCK..]).starts_with("15 uid=3000000\n")
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_folder_ends_with_a_slash_and_a_name_need_not_be_utf_8() {
-        let folder = header(&Header { kind: Kind::Folder, mode: 0o755, ..file(b"a\xff") });
+        let folder = header(&Header { kind: EntryType::Folder, mode: 0o755, ..file(b"a\xff") });
         assert!(folder.starts_with(b"a\xff/\0"));
         assert_eq!(folder[156], b'5');
         assert_eq!(&folder[100..107], b"0000755");

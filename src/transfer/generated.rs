@@ -8,31 +8,31 @@ use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
-use crate::layer::make::Recipe;
+use crate::layer::recipe::Recipe;
 
 /// Blobs by digest.
 #[derive(Default)]
-pub struct Made(HashMap<Digest, Content>);
+pub struct GeneratedBlobs(HashMap<Digest, GeneratedBlob>);
 
 /// How a blob's bytes are had.
-pub enum Content {
+pub enum GeneratedBlob {
     /// They are in memory.
-    Kept(Vec<Bytes>),
+    Buffered(Vec<Bytes>),
     /// They are made whenever they are read.
     Layer(Arc<Recipe>),
 }
 
 /// A blob being read.
-pub enum MadeReader {
+pub enum GeneratedReader {
     /// Pieces in memory.
-    Kept(VecDeque<Bytes>),
+    Buffered(VecDeque<Bytes>),
     /// Pieces from the thread that makes them; when nobody takes them any more, it ends.
     Layer(mpsc::Receiver<Result<Bytes>>),
 }
 
-impl Made {
+impl GeneratedBlobs {
     /// Adds a blob.
-    pub fn add(&mut self, digest: Digest, content: Content) {
+    pub fn add(&mut self, digest: Digest, content: GeneratedBlob) {
         self.0.insert(digest, content);
     }
 
@@ -45,13 +45,13 @@ impl Made {
     ///
     /// # Errors
     /// There is no such blob.
-    pub fn open(&self, digest: &Digest, offset: u64) -> Result<MadeReader> {
+    pub fn open(&self, digest: &Digest, offset: u64) -> Result<GeneratedReader> {
         match self.0.get(digest) {
-            Some(Content::Kept(pieces)) => {
+            Some(GeneratedBlob::Buffered(pieces)) => {
                 let mut skip = offset;
-                Ok(MadeReader::Kept(pieces.iter().filter_map(|piece| behind(&mut skip, piece)).collect()))
+                Ok(GeneratedReader::Buffered(pieces.iter().filter_map(|piece| behind(&mut skip, piece)).collect()))
             }
-            Some(Content::Layer(recipe)) => Ok(MadeReader::Layer(make(Arc::clone(recipe), offset))),
+            Some(GeneratedBlob::Layer(recipe)) => Ok(GeneratedReader::Layer(make(Arc::clone(recipe), offset))),
             None => Err(Error::Other(format!("{digest} was not made by this step"))),
         }
     }
@@ -69,7 +69,7 @@ fn make(recipe: Arc<Recipe>, offset: u64) -> mpsc::Receiver<Result<Bytes>> {
     let (sender, pieces) = mpsc::channel(1);
     std::thread::spawn(move || {
         let mut skip = offset;
-        let poured = recipe.pour(|piece| match behind(&mut skip, &piece) {
+        let poured = recipe.stream_to(|piece| match behind(&mut skip, &piece) {
             Some(piece) => sender.blocking_send(Ok(piece)).map_err(|_| crate::layer::compress::stopped()),
             None => Ok(()),
         });
@@ -81,14 +81,14 @@ fn make(recipe: Arc<Recipe>, offset: u64) -> mpsc::Receiver<Result<Bytes>> {
     pieces
 }
 
-impl MadeReader {
+impl GeneratedReader {
     /// The next piece; `None` at the end.
     ///
     /// # Errors
     /// A file of the layer can't be read.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         match self {
-            Self::Kept(pieces) => Ok(pieces.pop_front()),
+            Self::Buffered(pieces) => Ok(pieces.pop_front()),
             Self::Layer(pieces) => pieces.recv().await.transpose(),
         }
     }

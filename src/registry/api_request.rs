@@ -5,25 +5,25 @@ use http::Method;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use super::http::Load;
-use super::repository::Room;
-use super::transport::{self, Outgoing};
+use super::http::ConnectionKind;
+use super::repository::Permit;
+use super::transport::{self, HttpRequest};
 
 /// A request to a repository.
-pub(super) struct Call<'a> {
+pub(super) struct ApiRequest<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
     /// What it is for, in a user's words: `PUT manifest v1`.
     pub(super) operation: String,
     pub(super) headers: &'a [(HeaderName, HeaderValue)],
     pub(super) body: Option<Bytes>,
-    pub(super) load: Load,
-    pub(super) room: Room,
+    pub(super) load: ConnectionKind,
+    pub(super) room: Permit,
     /// The origin that credentials may go to: the registry's own.
     pub(super) origin: Url,
 }
 
-impl Call<'_> {
+impl ApiRequest<'_> {
     /// Turns to TLS; says whether that could be done.
     pub(super) fn use_tls(&mut self) -> bool {
         self.url.set_scheme("https").is_ok() && self.origin.set_scheme("https").is_ok()
@@ -35,9 +35,9 @@ impl Call<'_> {
         super::location::same_origin(&self.url, &self.origin)
     }
 
-    pub(super) fn outgoing(&self, authorization: Option<&HeaderValue>) -> Outgoing {
+    pub(super) fn outgoing(&self, authorization: Option<&HeaderValue>) -> HttpRequest {
         let mut headers: HeaderMap = self.headers.iter().cloned().collect();
-        if self.load == Load::Afresh {
+        if self.load == ConnectionKind::Afresh {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
         if let Some(authorization) = authorization
@@ -46,6 +46,6 @@ impl Call<'_> {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         let (method, url, body) = (self.method.clone(), self.url.clone(), self.body.clone());
-        Outgoing { method, url, headers, body, load: self.load, patience: transport::ANSWER_TIMEOUT }
+        HttpRequest { method, url, headers, body, load: self.load, patience: transport::ANSWER_TIMEOUT }
     }
 }

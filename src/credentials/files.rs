@@ -101,7 +101,7 @@ pub struct Found {
 
 /// A file to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct CredentialFile {
     path: PathBuf,
     /// Whether the user named it. What was not named and may not be read is passed over: in a container, the home may
     /// be that of another user.
@@ -132,7 +132,7 @@ pub fn read(sources: &Sources) -> Result<Found, Error> {
 /// Reads what a path of `--auth-dir` stands for: the files of a folder, or the path itself.
 fn read_auth_dir(path: &Path, looked_at: &mut Vec<PathBuf>, found: &mut Found) -> Result<(), Error> {
     if !path.is_dir() {
-        return read_place(&Place { path: path.to_owned(), named: true }, looked_at, found);
+        return read_place(&CredentialFile { path: path.to_owned(), named: true }, looked_at, found);
     }
     if looked_at.iter().any(|known| known == path) {
         return Ok(());
@@ -140,7 +140,7 @@ fn read_auth_dir(path: &Path, looked_at: &mut Vec<PathBuf>, found: &mut Found) -
     looked_at.push(path.to_owned());
     let (files_before, absent_before) = (found.files.len(), found.absent.len());
     for name in FILES_OF_A_FOLDER {
-        read_place(&Place { path: path.join(name), named: true }, looked_at, found)?;
+        read_place(&CredentialFile { path: path.join(name), named: true }, looked_at, found)?;
     }
     // No folder has all of these files: which of them it lacks is worth no words.
     found.absent.truncate(absent_before);
@@ -152,9 +152,9 @@ fn read_auth_dir(path: &Path, looked_at: &mut Vec<PathBuf>, found: &mut Found) -
 }
 
 /// The files that the environment stands for, in order of precedence.
-fn places_of(environment: &Environment) -> Vec<Place> {
+fn places_of(environment: &Environment) -> Vec<CredentialFile> {
     let mut places = Vec::new();
-    let mut add = |path: Option<PathBuf>, named| places.extend(path.map(|path| Place { path, named }));
+    let mut add = |path: Option<PathBuf>, named| places.extend(path.map(|path| CredentialFile { path, named }));
     let home = environment.home.as_deref();
     add(environment.docker_config.as_ref().map(|folder| folder.join("config.json")), true);
     add(environment.registry_auth_file.clone(), true);
@@ -172,7 +172,7 @@ fn places_of(environment: &Environment) -> Vec<Place> {
     places
 }
 
-fn read_place(place: &Place, looked_at: &mut Vec<PathBuf>, found: &mut Found) -> Result<(), Error> {
+fn read_place(place: &CredentialFile, looked_at: &mut Vec<PathBuf>, found: &mut Found) -> Result<(), Error> {
     if looked_at.contains(&place.path) {
         return Ok(());
     }
@@ -181,7 +181,7 @@ fn read_place(place: &Place, looked_at: &mut Vec<PathBuf>, found: &mut Found) ->
 }
 
 /// Notes what reading a file gave.
-fn take(place: &Place, read: std::io::Result<Vec<u8>>, found: &mut Found) -> Result<(), Error> {
+fn take(place: &CredentialFile, read: std::io::Result<Vec<u8>>, found: &mut Found) -> Result<(), Error> {
     let name = shown(&place.path);
     match read {
         Ok(bytes) if bytes.len() as u64 > FILE_LIMIT => {
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn what_was_not_named_may_be_out_of_reach() {
         let folder = Folder::new();
-        let place = |named| Place { path: folder.path("home/.docker/config.json"), named };
+        let place = |named| CredentialFile { path: folder.path("home/.docker/config.json"), named };
         let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
         let mut found = Found::default();
         take(&place(false), Err(denied()), &mut found).unwrap();

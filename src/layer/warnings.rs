@@ -15,7 +15,7 @@ const HEAD: usize = 4096;
 
 /// What was seen while a folder was walked.
 #[derive(Debug, Clone, Default)]
-pub struct Cautions {
+pub struct LayerWarnings {
     secrets: Files,
     left_behind: BTreeMap<&'static str, Files>,
 }
@@ -41,7 +41,7 @@ impl Files {
     }
 }
 
-impl Cautions {
+impl LayerWarnings {
     /// Looks at a file or folder, by its path from the layer's folder on. `keeps_modes` says whether the bits of set-uid
     /// go into the layer.
     pub fn look_at(&mut self, path: &[u8], found: &Found, keeps_modes: bool) {

@@ -6,7 +6,7 @@ use flate2::write::MultiGzDecoder;
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
 use crate::error::{Error, Result};
-use crate::image::format::Packing;
+use crate::image::format::LayerCompression;
 
 /// Deflate makes at most a thousand bytes of one: so that no more than a few megabytes come out at once, no more than
 /// this goes in, in bytes.
@@ -18,17 +18,17 @@ const ZSTD_PIECE: usize = 128 * 1024;
 const ZSTD_WINDOW_LOG: u32 = 25;
 
 /// How something is packed, by its first four bytes.
-pub fn packing(head: &[u8]) -> Packing {
+pub fn packing(head: &[u8]) -> LayerCompression {
     match head {
-        [0x1f, 0x8b, ..] => Packing::Gzip,
+        [0x1f, 0x8b, ..] => LayerCompression::Gzip,
         // Also a skippable frame, as tools put before others.
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Packing::Zstd,
-        _ => Packing::Plain,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => LayerCompression::Zstd,
+        _ => LayerCompression::Plain,
     }
 }
 
 /// Unpacks what is pushed into it.
-pub struct Unpacker {
+pub struct Decompressor {
     /// What it is, for errors.
     what: String,
     engine: Engine,
@@ -40,16 +40,16 @@ enum Engine {
     Zstd(Zstd),
 }
 
-impl Unpacker {
+impl Decompressor {
     /// An unpacker of what errors call `what`.
     ///
     /// # Errors
     /// The library has no memory.
-    pub fn new(packing: Packing, what: String) -> Result<Self> {
+    pub fn new(packing: LayerCompression, what: String) -> Result<Self> {
         let engine = match packing {
-            Packing::Plain => Engine::Plain,
-            Packing::Gzip => Engine::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
-            Packing::Zstd => Engine::Zstd(Zstd::new()?),
+            LayerCompression::Plain => Engine::Plain,
+            LayerCompression::Gzip => Engine::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
+            LayerCompression::Zstd => Engine::Zstd(Zstd::new()?),
         };
         Ok(Self { what, engine })
     }
@@ -134,9 +134,9 @@ fn malformed(what: &str, reason: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn unpacked(form: Packing, bytes: &[u8], piece: usize) -> Result<Vec<u8>> {
+    fn unpacked(form: LayerCompression, bytes: &[u8], piece: usize) -> Result<Vec<u8>> {
         let mut back = Vec::new();
-        let mut unpacker = Unpacker::new(form, "it".to_owned())?;
+        let mut unpacker = Decompressor::new(form, "it".to_owned())?;
         let mut out = |bytes: &[u8]| {
             back.extend(bytes);
             Ok(())
@@ -162,7 +162,9 @@ mod tests {
     fn several_members_and_frames_in_pieces_of_any_size() {
         let content: Vec<u8> = (0..400_000_u32).flat_map(u32::to_le_bytes).collect();
         let two = |pack: &dyn Fn(&[u8]) -> Vec<u8>| [pack(&content[..1000]), pack(&content[1000..])].concat();
-        for (form, packed) in [(Packing::Gzip, two(&gzip)), (Packing::Zstd, two(&|bytes| zstd(bytes, 3)))] {
+        for (form, packed) in
+            [(LayerCompression::Gzip, two(&gzip)), (LayerCompression::Zstd, two(&|bytes| zstd(bytes, 3)))]
+        {
             assert_eq!(packing(&packed), form);
             for piece in [1, 7, 4096, 1 << 20] {
                 assert!(unpacked(form, &packed, piece).unwrap() == content, "{form:?} {piece}");
@@ -174,16 +176,16 @@ mod tests {
         let mut broken = gzip(&content);
         let middle = broken.len() / 2;
         broken[middle] ^= 0x55;
-        assert!(unpacked(Packing::Gzip, &broken, 4096).unwrap_err().to_string().starts_with("it: gzip: "));
-        assert!(unpacked(Packing::Plain, &content, 100).unwrap() == content);
+        assert!(unpacked(LayerCompression::Gzip, &broken, 4096).unwrap_err().to_string().starts_with("it: gzip: "));
+        assert!(unpacked(LayerCompression::Plain, &content, 100).unwrap() == content);
     }
 
     #[test]
     fn what_grows_without_bounds_does_so_piece_by_piece() {
         let zeros = vec![0; 64 << 20];
-        for (form, packed) in [(Packing::Gzip, gzip(&zeros)), (Packing::Zstd, zstd(&zeros, 3))] {
+        for (form, packed) in [(LayerCompression::Gzip, gzip(&zeros)), (LayerCompression::Zstd, zstd(&zeros, 3))] {
             let mut largest = 0;
-            let mut unpacker = Unpacker::new(form, "it".to_owned()).unwrap();
+            let mut unpacker = Decompressor::new(form, "it".to_owned()).unwrap();
             let mut out = |bytes: &[u8]| {
                 largest = largest.max(bytes.len());
                 Ok(())
@@ -203,6 +205,6 @@ mod tests {
         let mut output = OutBuffer::around(&mut packed);
         context.compress_stream(&mut output, &mut InBuffer::around(b"some")).unwrap();
         context.end_stream(&mut output).unwrap();
-        assert!(unpacked(Packing::Zstd, &packed, 4096).unwrap_err().to_string().contains("zstd: "));
+        assert!(unpacked(LayerCompression::Zstd, &packed, 4096).unwrap_err().to_string().contains("zstd: "));
     }
 }

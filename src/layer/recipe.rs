@@ -10,15 +10,15 @@ use bytes::Bytes;
 
 use super::binary;
 use super::compress::{Compression, compress, stopped};
-use super::findings::Findings;
+use super::decompress::{self, Decompressor};
 use super::image_archive;
-use super::tarball::{self, Header, Kind};
-use super::tarfile::Inspector;
-use super::unpack::{self, Unpacker};
-use super::walk::{self, Content, Each, Entry, Files, OnDisk};
+use super::scan::LayerScan;
+use super::tar_inspector::TarInspector;
+use super::tar_writer::{self, EntryType, Header};
+use super::walk::{self, Each, EntryContent, FileTree, LayerEntry, OnDisk};
 use crate::error::{Error, Result, printable};
 use crate::image::digest::{Algorithm, Digest, Hasher};
-use crate::image::format::Packing;
+use crate::image::format::LayerCompression;
 use crate::workspace;
 
 /// Files are read in pieces of this many bytes.
@@ -28,12 +28,12 @@ const PIECE: usize = 256 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
     /// What is in it.
-    pub source: Source,
+    pub source: LayerSource,
     /// How it is compressed. A tar that is compressed already stays as it is.
     pub compression: Compression,
     /// The time that all entries get, in seconds since 1970.
     pub mtime: u64,
-    /// It is for Windows: its files are below `Files`, and descriptors say who may run them.
+    /// It is for Windows: its files are below `FileTree`, and descriptors say who may run them.
     pub windows: bool,
     /// How many threads compress it; the bytes don't depend on it.
     pub threads: usize,
@@ -41,18 +41,18 @@ pub struct Recipe {
 
 /// What is in a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum LayerSource {
     /// A folder or a file.
-    Files(Box<Files>),
+    Files(Box<FileTree>),
     /// These entries.
-    Entries(Vec<Entry>),
+    Entries(Vec<LayerEntry>),
     /// What a tar holds.
-    Tar(Origin),
+    Tar(TarOrigin),
 }
 
 /// Where a tar is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum TarOrigin {
     /// A file, or a pipe with a name.
     Path(PathBuf),
     /// Standard input.
@@ -61,7 +61,7 @@ pub enum Origin {
 
 /// What is known of a layer once it was made.
 #[derive(Debug, Clone)]
-pub struct Made {
+pub struct BuiltLayer {
     /// The digest of its bytes.
     pub digest: Digest,
     /// The number of its bytes.
@@ -69,15 +69,15 @@ pub struct Made {
     /// The digest of the tar, uncompressed.
     pub diff_id: Digest,
     /// How its bytes are packed.
-    pub packing: Packing,
+    pub packing: LayerCompression,
     /// What was seen of it.
-    pub findings: Findings,
+    pub findings: LayerScan,
     /// Its bytes, if they are few.
     pub kept: Option<Vec<Bytes>>,
 }
 
 /// How a layer is made.
-pub struct Making<'a> {
+pub struct BuildOptions<'a> {
     /// Its bytes are kept if they are no more.
     pub keep: u64,
     /// Whether the names of its files are wanted.
@@ -88,9 +88,9 @@ pub struct Making<'a> {
 }
 
 /// A layer's bytes as they were poured.
-struct Poured {
+struct StreamedLayer {
     diff_id: Digest,
-    packing: Packing,
+    packing: LayerCompression,
 }
 
 impl Recipe {
@@ -98,11 +98,11 @@ impl Recipe {
     ///
     /// # Errors
     /// A file can't be read, or changed meanwhile; a tar that is not well formed.
-    pub fn make(&self, making: &mut Making<'_>) -> Result<Made> {
-        let mut findings = Findings::new(making.with_names);
+    pub fn make(&self, making: &mut BuildOptions<'_>) -> Result<BuiltLayer> {
+        let mut findings = LayerScan::new(making.with_names);
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let (mut size, mut kept, mut is_taken) = (0, Some(Vec::new()), true);
-        let poured = self.pour_with(&mut findings, &mut |piece: Bytes| {
+        let poured = self.stream_with(&mut findings, &mut |piece: Bytes| {
             hasher.update(&piece);
             size += piece.len() as u64;
             if size <= making.keep
@@ -116,16 +116,16 @@ impl Recipe {
             }
             Ok(())
         })?;
-        let Poured { diff_id, packing } = poured;
-        Ok(Made { digest: hasher.finish(), size, diff_id, packing, findings, kept })
+        let StreamedLayer { diff_id, packing } = poured;
+        Ok(BuiltLayer { digest: hasher.finish(), size, diff_id, packing, findings, kept })
     }
 
     /// Makes the layer again and hands its bytes to `sink`.
     ///
     /// # Errors
     /// As [`Self::make`], and those of `sink`.
-    pub fn pour(&self, mut sink: impl FnMut(Bytes) -> Result<()>) -> Result<()> {
-        self.pour_with(&mut Findings::default(), &mut sink).map(drop)
+    pub fn stream_to(&self, mut sink: impl FnMut(Bytes) -> Result<()>) -> Result<()> {
+        self.stream_with(&mut LayerScan::default(), &mut sink).map(drop)
     }
 
     /// The digest of the tar alone, which takes a small part of the time that compressing it does.
@@ -134,14 +134,14 @@ impl Recipe {
     /// As [`Self::make`].
     pub fn diff_id(&self) -> Result<Digest> {
         let plain = Self { compression: Compression::None, ..self.clone() };
-        plain.pour_with(&mut Findings::default(), &mut |_| Ok(())).map(|poured| poured.diff_id)
+        plain.stream_with(&mut LayerScan::default(), &mut |_| Ok(())).map(|poured| poured.diff_id)
     }
 
     /// Whether making it takes so long that it should not be done twice: only reading is fast.
     pub fn is_costly(&self) -> bool {
         let is_packed = match &self.source {
-            Source::Tar(origin) => origin.packing().is_some_and(|packing| packing != Packing::Plain),
-            Source::Files(_) | Source::Entries(_) => false,
+            LayerSource::Tar(origin) => origin.packing().is_some_and(|packing| packing != LayerCompression::Plain),
+            LayerSource::Files(_) | LayerSource::Entries(_) => false,
         };
         self.compression != Compression::None && !is_packed
     }
@@ -149,43 +149,47 @@ impl Recipe {
     /// Whether it can be made again: what comes out of a pipe can't.
     pub fn is_repeatable(&self) -> bool {
         match &self.source {
-            Source::Files(_) | Source::Entries(_) => true,
-            Source::Tar(origin) => origin.is_repeatable(),
+            LayerSource::Files(_) | LayerSource::Entries(_) => true,
+            LayerSource::Tar(origin) => origin.is_repeatable(),
         }
     }
 
-    fn pour_with(&self, findings: &mut Findings, sink: &mut dyn FnMut(Bytes) -> Result<()>) -> Result<Poured> {
+    fn stream_with(
+        &self,
+        findings: &mut LayerScan,
+        sink: &mut dyn FnMut(Bytes) -> Result<()>,
+    ) -> Result<StreamedLayer> {
         let archive: &mut (dyn FnMut(&mut dyn Write) -> Result<()> + Send) = match &self.source {
-            Source::Tar(origin) => return self.pour_tar(origin, findings, sink),
-            Source::Files(files) => &mut |to| {
-                let mut archive = Archive { recipe: self, findings: &mut *findings, to };
+            LayerSource::Tar(origin) => return self.stream_tar(origin, findings, sink),
+            LayerSource::Files(files) => &mut |to| {
+                let mut archive = TarBuilder { recipe: self, findings: &mut *findings, to };
                 archive.findings.cautions = archive.all(|each| walk::walk(files, each))?;
                 Ok(())
             },
-            Source::Entries(entries) => &mut |to| {
-                let mut archive = Archive { recipe: self, findings: &mut *findings, to };
+            LayerSource::Entries(entries) => &mut |to| {
+                let mut archive = TarBuilder { recipe: self, findings: &mut *findings, to };
                 archive.all(|each| entries.iter().cloned().try_for_each(each))
             },
         };
         let diff_id = compress(self.compression, self.threads, archive, sink)?;
-        Ok(Poured { diff_id, packing: packing_of(self.compression) })
+        Ok(StreamedLayer { diff_id, packing: packing_of(self.compression) })
     }
 
-    fn pour_tar(
+    fn stream_tar(
         &self,
-        origin: &Origin,
-        findings: &mut Findings,
+        origin: &TarOrigin,
+        findings: &mut LayerScan,
         sink: &mut dyn FnMut(Bytes) -> Result<()>,
-    ) -> Result<Poured> {
+    ) -> Result<StreamedLayer> {
         let what = origin.what();
         let mut reader = origin.open()?;
         let mut first = vec![0; PIECE];
         let length = fill(&mut reader, &mut first).map_err(origin.failed())?;
         first.truncate(length);
-        let packing = unpack::packing(&first);
-        let mut inspector = Inspector::new(&what, findings);
+        let packing = decompress::packing(&first);
+        let mut inspector = TarInspector::new(&what, findings);
         let mut pieces = Pieces { reader, origin, first: Some(first) };
-        if packing == Packing::Plain {
+        if packing == LayerCompression::Plain {
             let produce = |to: &mut dyn Write| {
                 let mut piece = Vec::new();
                 while pieces.next(&mut piece)? {
@@ -196,10 +200,10 @@ impl Recipe {
             };
             let diff_id = compress(self.compression, self.threads, produce, sink)?;
             refuse_image(origin, findings)?;
-            return Ok(Poured { diff_id, packing: packing_of(self.compression) });
+            return Ok(StreamedLayer { diff_id, packing: packing_of(self.compression) });
         }
         // Its bytes go on as they are, and are unpacked beside to be hashed and looked at.
-        let mut unpacker = Unpacker::new(packing, what.clone())?;
+        let mut unpacker = Decompressor::new(packing, what.clone())?;
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let mut look = |plain: &[u8]| {
             hasher.update(plain);
@@ -213,20 +217,20 @@ impl Recipe {
         unpacker.finish(&mut look)?;
         inspector.finish()?;
         refuse_image(origin, findings)?;
-        Ok(Poured { diff_id: hasher.finish(), packing })
+        Ok(StreamedLayer { diff_id: hasher.finish(), packing })
     }
 }
 
 /// Refuses a saved image: as a layer, it would put files on an image that nothing in a container reads.
-fn refuse_image(origin: &Origin, findings: &Findings) -> Result<()> {
+fn refuse_image(origin: &TarOrigin, findings: &LayerScan) -> Result<()> {
     let Some(archive) = findings.marks.archive() else { return Ok(()) };
     let file = match origin {
-        Origin::Path(path) => printable(&path.to_string_lossy(), 300),
-        Origin::Stdin => "IMAGE.tar".to_owned(),
+        TarOrigin::Path(path) => printable(&path.to_string_lossy(), 300),
+        TarOrigin::Stdin => "IMAGE.tar".to_owned(),
     };
     let (form, way) = match archive {
-        image_archive::Archive::Oci => ("an OCI layout", format!("`mkdir image && tar -xf {file} -C image`")),
-        image_archive::Archive::Docker => {
+        image_archive::SavedImage::Oci => ("an OCI layout", format!("`mkdir image && tar -xf {file} -C image`")),
+        image_archive::SavedImage::Docker => {
             ("by `docker save`", format!("`skopeo copy docker-archive:{file} oci:image`"))
         }
     };
@@ -236,15 +240,15 @@ fn refuse_image(origin: &Origin, findings: &Findings) -> Result<()> {
     )))
 }
 
-fn packing_of(compression: Compression) -> Packing {
+fn packing_of(compression: Compression) -> LayerCompression {
     match compression {
-        Compression::None => Packing::Plain,
-        Compression::Gzip(_) => Packing::Gzip,
-        Compression::Zstd(_) => Packing::Zstd,
+        Compression::None => LayerCompression::Plain,
+        Compression::Gzip(_) => LayerCompression::Gzip,
+        Compression::Zstd(_) => LayerCompression::Zstd,
     }
 }
 
-impl Origin {
+impl TarOrigin {
     /// The file of this name; `-` is standard input.
     pub fn new(path: &Path) -> Self {
         if path == Path::new("-") { Self::Stdin } else { Self::Path(path.to_owned()) }
@@ -259,13 +263,13 @@ impl Origin {
     }
 
     /// How it is packed; not asked of what can be read only once.
-    fn packing(&self) -> Option<Packing> {
+    fn packing(&self) -> Option<LayerCompression> {
         if !self.is_repeatable() {
             return None;
         }
         let mut head = [0; 4];
         let length = fill(&mut self.open().ok()?, &mut head).ok()?;
-        Some(unpack::packing(&head[..length]))
+        Some(decompress::packing(&head[..length]))
     }
 
     fn is_repeatable(&self) -> bool {
@@ -298,7 +302,7 @@ impl Origin {
 /// A file in pieces, of which the first was read before.
 struct Pieces<'a> {
     reader: Box<dyn Read + Send>,
-    origin: &'a Origin,
+    origin: &'a TarOrigin,
     first: Option<Vec<u8>>,
 }
 
@@ -317,13 +321,13 @@ impl Pieces<'_> {
 }
 
 /// A tar being written.
-struct Archive<'a> {
+struct TarBuilder<'a> {
     recipe: &'a Recipe,
-    findings: &'a mut Findings,
+    findings: &'a mut LayerScan,
     to: &'a mut dyn Write,
 }
 
-impl Archive<'_> {
+impl TarBuilder<'_> {
     /// All entries that `walk` hands out, and what ends an archive.
     fn all<T>(&mut self, walk: impl FnOnce(&mut Each<'_>) -> Result<T>) -> Result<T> {
         let windows = self.recipe.windows;
@@ -334,10 +338,10 @@ impl Archive<'_> {
             self.findings.links.extend(walk::through_link(&entry.path));
             if let (Some(names), false) = (&mut self.findings.names, windows) {
                 match &entry.content {
-                    Content::Folder => {}
-                    Content::Symlink(target) => names.link(&entry.path, target),
-                    Content::File(..) | Content::Bytes(_) => names.file(&entry.path),
-                    Content::Hardlink(target) => {
+                    EntryContent::Folder => {}
+                    EntryContent::Symlink(target) => names.link(&entry.path, target),
+                    EntryContent::File(..) | EntryContent::Bytes(_) => names.file(&entry.path),
+                    EntryContent::Hardlink(target) => {
                         names.file(&entry.path);
                         names.same_as(&entry.path, target);
                     }
@@ -348,17 +352,17 @@ impl Archive<'_> {
         if windows {
             self.entry(&walk::folder(b"Hives"))?;
         }
-        self.to.write_all(&tarball::END).map_err(|_| stopped())?;
+        self.to.write_all(&tar_writer::END).map_err(|_| stopped())?;
         Ok(answer)
     }
 
-    fn entry(&mut self, entry: &Entry) -> Result<()> {
+    fn entry(&mut self, entry: &LayerEntry) -> Result<()> {
         let (kind, size) = match &entry.content {
-            Content::Folder => (Kind::Folder, 0),
-            Content::File(found) => (Kind::File, found.size),
-            Content::Bytes(bytes) => (Kind::File, bytes.len() as u64),
-            Content::Symlink(target) => (Kind::Symlink(target), 0),
-            Content::Hardlink(target) => (Kind::Hardlink(target), 0),
+            EntryContent::Folder => (EntryType::Folder, 0),
+            EntryContent::File(found) => (EntryType::File, found.size),
+            EntryContent::Bytes(bytes) => (EntryType::File, bytes.len() as u64),
+            EntryContent::Symlink(target) => (EntryType::Symlink(target), 0),
+            EntryContent::Hardlink(target) => (EntryType::Hardlink(target), 0),
         };
         let header = Header {
             path: &entry.path,
@@ -369,12 +373,12 @@ impl Archive<'_> {
             mtime: self.recipe.mtime,
             windows: self.recipe.windows,
         };
-        self.to.write_all(&tarball::header(&header)).map_err(|_| stopped())?;
-        if let Content::Bytes(bytes) = &entry.content {
-            let parts = [bytes.as_slice(), tarball::padding(size)];
+        self.to.write_all(&tar_writer::header(&header)).map_err(|_| stopped())?;
+        if let EntryContent::Bytes(bytes) = &entry.content {
+            let parts = [bytes.as_slice(), tar_writer::padding(size)];
             return parts.into_iter().try_for_each(|part| self.to.write_all(part)).map_err(|_| stopped());
         }
-        let Content::File(found) = &entry.content else { return Ok(()) };
+        let EntryContent::File(found) = &entry.content else { return Ok(()) };
         // Windows runs a file by its name, whatever its mode.
         let name = (entry.mode & 0o111 != 0 || self.recipe.windows).then(|| found.path.to_string_lossy());
         file(found, self.to, |head, file| {
@@ -408,7 +412,7 @@ fn file(found: &OnDisk, to: &mut dyn Write, look: impl FnOnce(&[u8], &File)) -> 
         }
         to.write_all(&buffer[..length]).map_err(|_| stopped())?;
     }
-    to.write_all(tarball::padding(size)).map_err(|_| stopped())
+    to.write_all(tar_writer::padding(size)).map_err(|_| stopped())
 }
 
 /// A file from its first byte on, however often it was read before.

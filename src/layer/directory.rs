@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use super::dockerignore::Trail;
-use super::ignored::{Ignored, Verdict};
-use super::walk::{Entry, join};
+use super::exclusions::{Exclusions, Verdict};
+use super::walk::{LayerEntry, join};
 use crate::error::{Error, Result, printable};
 use crate::workspace::{Folder, Found};
 
@@ -20,13 +20,13 @@ use crate::workspace::{Folder, Found};
 const DATA: &str = "..data";
 
 /// A folder that is being walked.
-pub struct Level {
+pub struct Directory {
     /// Where it is, as errors know it.
     pub from: PathBuf,
     /// Its path from the layer's folder on, by which patterns know it.
     pub inside: Vec<u8>,
     /// Its own entry, where it goes in only if something below it does.
-    pub on_the_way: Option<Entry>,
+    pub on_the_way: Option<LayerEntry>,
     folder: Folder,
     /// The folder that `..data` leads to.
     volume: Option<Folder>,
@@ -55,12 +55,12 @@ pub enum Node {
     Link(Vec<u8>),
 }
 
-impl Level {
+impl Directory {
     /// A folder with the names in it that patterns let in, in the order of their bytes.
     ///
     /// # Errors
     /// It can't be read.
-    pub fn read(folder: Folder, from: PathBuf, inside: Vec<u8>, ignored: &Ignored, trail: &[bool]) -> Result<Self> {
+    pub fn read(folder: Folder, from: PathBuf, inside: Vec<u8>, ignored: &Exclusions, trail: &[bool]) -> Result<Self> {
         let mut listed = folder.list().map_err(Error::file("read the folder", &from))?;
         let volume = volume(&folder, &listed);
         if volume.is_some() {

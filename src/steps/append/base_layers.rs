@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::base::Base;
-use super::layers::Route;
+use super::layers::AppendContext;
 use crate::error::Result;
 use crate::image::descriptor::Descriptor;
 use crate::report::outcome::Action;
@@ -12,20 +12,20 @@ use crate::transfer::copy::Copy;
 use crate::transfer::destination::Destination;
 
 /// The layers of the base, and how they get to the destinations.
-pub struct Inherited<'a> {
+pub struct BaseLayers<'a> {
     layers: Vec<Descriptor>,
     /// `None` of an empty base.
     copy: Option<Copy<'a>>,
     destinations: &'a [Destination],
 }
 
-impl<'a> Inherited<'a> {
+impl<'a> BaseLayers<'a> {
     /// Those of `base`.
     ///
     /// # Errors
     /// A manifest that is not well formed.
-    pub fn new(route: &Route<'a>, base: &'a Base) -> Result<Self> {
-        let Route { context, request, destinations, .. } = *route;
+    pub fn new(route: &AppendContext<'a>, base: &'a Base) -> Result<Self> {
+        let AppendContext { context, request, destinations, .. } = *route;
         let options = context.copy_options(request.dry_run);
         let copy = base.store.as_ref().map(|store| Copy::new(store, destinations, options, &context.progress));
         Ok(Self { layers: base.layers()?, copy, destinations })
@@ -51,7 +51,7 @@ impl<'a> Inherited<'a> {
 
 /// The destinations, by position, that most likely lack the base's layers and certainly get the result: unless it turns out
 /// that there is none, and then blobs without a name are all that is left of it.
-pub fn certain(route: &Route<'_>) -> Vec<usize> {
+pub fn certain(route: &AppendContext<'_>) -> Vec<usize> {
     // Whether there is a result may depend on what is in those layers.
     if route.request.dry_run || route.request.looks_for_entrypoint() {
         return Vec::new();

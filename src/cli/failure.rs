@@ -5,22 +5,22 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-use super::common::OutputForm;
-use super::words::{list, variable};
+use super::args::{list, variable};
+use super::common::OutputArg;
 use super::{Cli, Step};
 use crate::error::Error;
 use crate::report::ci::{Choice, Ci, Variable};
-use crate::report::failure::{Asked, FailedStep};
+use crate::report::failure::{FailedStep, StepRequest};
 use crate::report::{self, Console};
 
 /// Who is to be told, and what was asked.
-pub(super) struct Failing {
-    asked: Asked,
+pub(super) struct FailureReporter {
+    asked: StepRequest,
     json: bool,
     ci: Ci,
 }
 
-impl Failing {
+impl FailureReporter {
     /// As far as words tell that make no sense yet.
     pub(super) fn of_words(words: &[OsString], value_of: Variable) -> Self {
         let named = words.get(1).and_then(|word| word.to_str());
@@ -28,12 +28,12 @@ impl Failing {
         let json = last_value(words, "output", value_of).is_some_and(|form| form == "json");
         let is_told = last_value(words, "ci", value_of).is_none_or(|system| system != "none");
         let ci = Ci::new(if is_told { Choice::Auto } else { Choice::None }, value_of).unwrap_or_default();
-        Self { asked: Asked { step, ..Asked::default() }, json, ci }
+        Self { asked: StepRequest { step, ..StepRequest::default() }, json, ci }
     }
 
     /// Of a step whose words make sense.
     pub(super) fn of_step(step: &Step, ci: &Ci) -> Self {
-        let json = step.common().is_some_and(|common| matches!(common.output, OutputForm::Json));
+        let json = step.common().is_some_and(|common| matches!(common.output, OutputArg::Json));
         Self { asked: asked(step), json, ci: ci.clone() }
     }
 
@@ -78,8 +78,8 @@ fn last_value(words: &[OsString], name: &str, value_of: Variable) -> Option<OsSt
 }
 
 /// What a step is asked, in its user's words.
-fn asked(step: &Step) -> Asked {
-    let of = |name: &str, source: Option<&String>, destinations: Vec<String>| Asked {
+fn asked(step: &Step) -> StepRequest {
+    let of = |name: &str, source: Option<&String>, destinations: Vec<String>| StepRequest {
         step: Some(name.to_owned()),
         source: source.filter(|source| !source.is_empty()).cloned(),
         destinations,
@@ -118,19 +118,19 @@ mod tests {
             ("imgstep promotee --output=json", true, None),
             ("imgstep tag --output", false, Some("tag")),
         ] {
-            let failing = Failing::of_words(&words(line), &none);
+            let failing = FailureReporter::of_words(&words(line), &none);
             assert_eq!((failing.json, failing.asked.step.as_deref()), (json, step), "{line}");
         }
         let variables = |name: &str| (name == "IMGSTEP_OUTPUT").then(|| OsString::from("json"));
-        assert!(Failing::of_words(&words("imgstep promote"), &variables).json);
-        assert!(!Failing::of_words(&words("imgstep promote --output text"), &variables).json);
+        assert!(FailureReporter::of_words(&words("imgstep promote"), &variables).json);
+        assert!(!FailureReporter::of_words(&words("imgstep promote --output text"), &variables).json);
     }
 
     #[test]
     fn no_ci_is_told_where_none_is_wished() {
         let variables = |name: &str| (name == "GITHUB_STEP_SUMMARY").then(|| OsString::from("/tmp/summary"));
-        assert_ne!(Failing::of_words(&words("imgstep promote"), &variables).ci, Ci::default());
-        assert_eq!(Failing::of_words(&words("imgstep promote --ci none"), &variables).ci, Ci::default());
-        assert_eq!(Failing::of_words(&words("imgstep promote --ci=none"), &variables).ci, Ci::default());
+        assert_ne!(FailureReporter::of_words(&words("imgstep promote"), &variables).ci, Ci::default());
+        assert_eq!(FailureReporter::of_words(&words("imgstep promote --ci none"), &variables).ci, Ci::default());
+        assert_eq!(FailureReporter::of_words(&words("imgstep promote --ci=none"), &variables).ci, Ci::default());
     }
 }

@@ -12,7 +12,7 @@ use crate::report::outcome::{Action, BlobTransfer, ManifestTransfer};
 /// What was done at one destination. Each digest counts once; the order is that of depth (children before parents),
 /// then of digests, so that two runs tell the same story.
 #[derive(Default)]
-pub struct Ledger {
+pub struct TransferLog {
     manifests: Mutex<BTreeMap<(std::cmp::Reverse<usize>, Digest), ManifestTransfer>>,
     blobs: Mutex<BTreeMap<Digest, BlobTransfer>>,
     /// The bytes that images consist of.
@@ -21,7 +21,7 @@ pub struct Ledger {
     nested: Mutex<BTreeMap<Digest, Vec<Descriptor>>>,
 }
 
-impl Ledger {
+impl TransferLog {
     /// Notes a manifest at `depth` below the root (the root is 0).
     pub fn manifest(&self, manifest: &Manifest, depth: usize, action: Action) {
         let transfer = ManifestTransfer {

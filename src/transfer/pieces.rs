@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::registry::{Body, Pulled, stream_body};
+use crate::registry::{Body, UploadCounter, stream_body};
 
 /// Pieces on their way to one destination.
-pub(super) struct Feed {
+pub(super) struct PieceReceiver {
     pieces: mpsc::Receiver<Bytes>,
     /// What is left of a piece that was cut at the end of a chunk.
     left: Option<Bytes>,
@@ -18,13 +18,13 @@ pub(super) struct Feed {
 }
 
 /// The other end of a feed.
-pub(super) struct Line {
+pub(super) struct PieceSender {
     pieces: mpsc::Sender<Bytes>,
     /// Resolves when no more pieces are taken.
     ended: oneshot::Receiver<()>,
 }
 
-impl Line {
+impl PieceSender {
     /// Hands a piece over; whether more are taken.
     pub(super) async fn send(&mut self, piece: Bytes) -> bool {
         tokio::select! {
@@ -35,14 +35,14 @@ impl Line {
 }
 
 /// A feed and its other end.
-pub(super) fn feed() -> (Line, Feed) {
+pub(super) fn piece_channel() -> (PieceSender, PieceReceiver) {
     // One piece waits while another is written: enough to keep both ends busy, and all that is held in memory.
     let (sender, pieces) = mpsc::channel(1);
     let (open, ended) = oneshot::channel();
-    (Line { pieces: sender, ended }, Feed { pieces, left: None, open: Some(open) })
+    (PieceSender { pieces: sender, ended }, PieceReceiver { pieces, left: None, open: Some(open) })
 }
 
-impl Feed {
+impl PieceReceiver {
     /// The next piece; `None` where the reader ended.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         match self.left.take() {
@@ -54,7 +54,7 @@ impl Feed {
 
 /// A request body of exactly `length` bytes out of the feed. If the feed ends before, the body fails, so that the
 /// request is broken off and nothing is committed.
-pub(super) fn body(feed: &Arc<Mutex<Feed>>, length: u64, pulled: &Arc<Pulled>) -> Body {
+pub(super) fn body(feed: &Arc<Mutex<PieceReceiver>>, length: u64, pulled: &Arc<UploadCounter>) -> Body {
     if length == 0 {
         return stream_body(futures_util::stream::empty());
     }
@@ -88,7 +88,7 @@ pub(super) fn body(feed: &Arc<Mutex<Feed>>, length: u64, pulled: &Arc<Pulled>) -
 }
 
 /// A request body of all that comes out of the feed, however much that is.
-pub(super) fn whole_body(feed: Feed, pulled: &Arc<Pulled>) -> Body {
+pub(super) fn whole_body(feed: PieceReceiver, pulled: &Arc<UploadCounter>) -> Body {
     let state = (feed, Arc::clone(pulled));
     stream_body(futures_util::stream::unfold(state, |(mut feed, pulled)| async move {
         pulled.set_hungry(true);

@@ -21,12 +21,12 @@ const OVERHEAD: usize = 128;
 
 /// How much is still noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct PathBudget {
     files: usize,
     bytes: usize,
 }
 
-impl Default for Room {
+impl Default for PathBudget {
     /// Two million files, and 64 MiB of links and whiteouts: images of many platforms have less.
     fn default() -> Self {
         Self { files: 2_000_000, bytes: 64 << 20 }
@@ -35,7 +35,7 @@ impl Default for Room {
 
 /// The names in a layer, or in layers on top of each other.
 #[derive(Debug, Clone, Default)]
-pub struct Names {
+pub struct PathSet {
     files: HashSet<u64>,
     /// Those of the files that are executable, and by which of the interpreters.
     executable: HashMap<u64, Option<usize>>,
@@ -43,7 +43,7 @@ pub struct Names {
     links: HashMap<Vec<u8>, Vec<u8>>,
     /// Paths of the layers below that whiteouts let disappear.
     gone: Vec<Vec<u8>>,
-    room: Room,
+    room: PathBudget,
     /// There were more names than there was room for.
     is_cut: bool,
 }
@@ -59,14 +59,14 @@ pub enum Start<'a> {
     By(&'a Interpreter),
 }
 
-impl Names {
+impl PathSet {
     /// None yet, and room for so many.
-    pub fn with_room(room: Room) -> Self {
+    pub fn with_room(room: PathBudget) -> Self {
         Self { room, ..Self::default() }
     }
 
     /// The room that is left.
-    pub fn room(&self) -> Room {
+    pub fn room(&self) -> PathBudget {
         self.room
     }
 
@@ -82,7 +82,7 @@ impl Names {
             self.is_cut = true;
             return false;
         };
-        self.room = Room { files, bytes };
+        self.room = PathBudget { files, bytes };
         true
     }
 
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn files_behind_links() {
-        let mut names = Names::default();
+        let mut names = PathSet::default();
         names.file(b"./usr/bin/python3.11");
         names.link(b"usr/bin/python3", b"python3.11");
         names.link(b"bin", b"usr/bin");
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_what_is_kept() {
-        let mut names = Names::with_room(Room { files: 2, bytes: 300 });
+        let mut names = PathSet::with_room(PathBudget { files: 2, bytes: 300 });
         names.file(b"a");
         names.link(b"l", b"a");
         assert!(names.have(b"/l") && names.are_whole());
@@ -285,10 +285,10 @@ mod tests {
         assert!(names.are_whole(), "no system could follow these");
         names.link(b"m", &[b'z'; 200]);
         assert!(!names.are_whole());
-        let mut below = Names::default();
+        let mut below = PathSet::default();
         below.put_on(&names);
         assert!(!below.are_whole() && below.have(b"/l") && !below.have(b"/m"));
-        let mut many = Names::with_room(Room { files: 1, bytes: 0 });
+        let mut many = PathSet::with_room(PathBudget { files: 1, bytes: 0 });
         many.file(b"a");
         assert!(many.are_whole());
         many.file(b"b");
@@ -297,11 +297,11 @@ mod tests {
 
     #[test]
     fn layers_on_top_of_each_other() {
-        let mut base = Names::default();
+        let mut base = PathSet::default();
         base.file(b"app");
         base.file(b"etc/old");
         base.link(b"bin/sh", b"/app");
-        let mut top = Names::default();
+        let mut top = PathSet::default();
         top.file(b".wh.app");
         top.file(b"etc/.wh.old");
         top.file(b"opt/.wh..wh..opq");
@@ -310,7 +310,7 @@ mod tests {
         base.put_on(&top);
         assert!(!base.have(b"/app") && !base.have(b"/etc/old"));
         assert!(base.have(b"/bin/sh"), "a file took the link's place");
-        let mut link = Names::default();
+        let mut link = PathSet::default();
         link.link(b"bin/sh", b"dash");
         base.put_on(&link);
         assert!(!base.have(b"/bin/sh"), "and a link the file's");
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn how_files_are_started() {
         let by = |path: &str| Interpreter { path: path.into(), is_script: false };
-        let mut base = Names::default();
+        let mut base = PathSet::default();
         for path in ["bin/a", "bin/b", "data"] {
             base.file(path.as_bytes());
         }
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(base.start(b"/bin/c"), Some(Start::By(&loader)));
         assert_eq!((base.start(b"/bin/b"), base.start(b"/data")), (Some(Start::Alone), Some(Start::Never)));
         assert_eq!(base.start(b"/bin/none"), None);
-        let mut top = Names::default();
+        let mut top = PathSet::default();
         for path in ["bin/a", "bin/b"] {
             top.file(path.as_bytes());
         }
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn interpreters_without_end_are_not_kept() {
-        let mut names = Names::default();
+        let mut names = PathSet::default();
         names.file(b"a");
         for number in 0..100_000_u32 {
             names.executable(b"a", Some(Interpreter { path: number.to_string().into(), is_script: true }));

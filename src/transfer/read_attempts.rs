@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 use crate::image::digest::Hasher;
-use crate::registry::blobs::Reading;
+use crate::registry::blobs::BlobRead;
 use crate::registry::repository::Repository;
 use crate::registry::retry::Budget;
 
@@ -16,10 +16,10 @@ const READINGS: usize = 3;
 
 /// Shared by all readers of one blob. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Readings(Arc<Mutex<State>>);
+pub struct ReadAttempts(Arc<Mutex<AttemptState>>);
 
 #[derive(Default)]
-struct State {
+struct AttemptState {
     /// Hasher states by the number of bytes that they have seen.
     checkpoints: Vec<(u64, Hasher)>,
     /// What all readings may fail together, once one has begun.
@@ -30,17 +30,17 @@ struct State {
     found: Vec<String>,
 }
 
-impl Readings {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl ReadAttempts {
+    fn state(&self) -> MutexGuard<'_, AttemptState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How it is read next from `repository`.
-    pub(super) fn next(&self, repository: &Repository) -> Reading {
+    pub(super) fn next(&self, repository: &Repository) -> BlobRead {
         let mut state = self.state();
         state.limit = READINGS.min(repository.retries() as usize + 1);
         let budget = state.budget.get_or_insert_with(|| repository.budget()).clone();
-        Reading { budget, afresh: !state.found.is_empty() }
+        BlobRead { budget, afresh: !state.found.is_empty() }
     }
 
     /// `bytes` were hashed.
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn states_are_kept_at_a_distance_and_forgotten_when_bytes_were_wrong() {
-        let (readings, hasher) = (Readings::default(), Hasher::new(Algorithm::Sha256));
+        let (readings, hasher) = (ReadAttempts::default(), Hasher::new(Algorithm::Sha256));
         for bytes in [1, CHECKPOINT_DISTANCE, CHECKPOINT_DISTANCE + 1, 2 * CHECKPOINT_DISTANCE] {
             readings.add(bytes, &hasher);
         }

@@ -7,25 +7,25 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::feed::{Feed, Line, feed, whole_body};
 use super::layout::{FileWriter, Layout};
+use super::pieces::{PieceReceiver, PieceSender, piece_channel, whole_body};
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
-use crate::registry::Pulled;
-use crate::registry::repository::{Repository, Room};
-use crate::registry::uploads::Session;
+use crate::registry::UploadCounter;
+use crate::registry::repository::{Permit, Repository};
+use crate::registry::uploads::UploadSession;
 use crate::report::progress::Item;
 
 /// A blob that lies at a destination whole, and has no name there yet. Dropped, it comes to nothing.
-pub enum Unnamed {
+pub enum UncommittedBlob {
     /// An upload that has all bytes.
-    Upload(Repository, Session),
+    Upload(Repository, UploadSession),
     /// A temporary file.
     File(Layout, FileWriter),
 }
 
-impl Unnamed {
+impl UncommittedBlob {
     /// Gives it its name, if the destination finds the digest in the bytes that it has.
     ///
     /// # Errors
@@ -54,15 +54,15 @@ pub async fn stream(
     first: Bytes,
     pieces: mpsc::Receiver<Bytes>,
     item: &Item,
-) -> Vec<Result<Unnamed>> {
-    let (lines, feeds): (Vec<_>, Vec<_>) = stores.iter().map(|_| feed()).unzip();
+) -> Vec<Result<UncommittedBlob>> {
+    let (lines, feeds): (Vec<_>, Vec<_>) = stores.iter().map(|_| piece_channel()).unzip();
     let sending = join_all(stores.iter().zip(feeds).map(|(store, feed)| send(store, feed)));
     let (sent, ()) = tokio::join!(sending, hand_out(first, pieces, lines, item));
     sent
 }
 
-async fn hand_out(first: Bytes, mut pieces: mpsc::Receiver<Bytes>, lines: Vec<Line>, item: &Item) {
-    let mut lines: Vec<Option<Line>> = lines.into_iter().map(Some).collect();
+async fn hand_out(first: Bytes, mut pieces: mpsc::Receiver<Bytes>, lines: Vec<PieceSender>, item: &Item) {
+    let mut lines: Vec<Option<PieceSender>> = lines.into_iter().map(Some).collect();
     let mut next = Some(first);
     while let Some(piece) = next {
         item.grow(piece.len() as u64);
@@ -81,17 +81,17 @@ async fn hand_out(first: Bytes, mut pieces: mpsc::Receiver<Bytes>, lines: Vec<Li
     }
 }
 
-async fn send(store: &Store, mut feed: Feed) -> Result<Unnamed> {
+async fn send(store: &Store, mut feed: PieceReceiver) -> Result<UncommittedBlob> {
     match store {
         Store::Registry(repository) => {
             // Held until an answer came: it tells the other end that no more is taken.
             let _open = feed.open.take();
             let _room = repository.host().permits(1).await?;
-            let session = repository.begin_unnamed_upload(Room::Held).await?;
-            let pulled = Arc::new(Pulled::default());
+            let session = repository.begin_unnamed_upload(Permit::Held).await?;
+            let pulled = Arc::new(UploadCounter::default());
             let body = whole_body(feed, &pulled);
             match repository.upload_stream(&session, body, &pulled).await {
-                Ok(session) => Ok(Unnamed::Upload(repository.clone(), session)),
+                Ok(session) => Ok(UncommittedBlob::Upload(repository.clone(), session)),
                 Err(error) => {
                     repository.abandon_upload(&session).await;
                     Err(error)
@@ -103,8 +103,8 @@ async fn send(store: &Store, mut feed: Feed) -> Result<Unnamed> {
             while let Some(piece) = feed.next().await {
                 writer.write(&piece).await?;
             }
-            Ok(Unnamed::File(layout.clone(), writer))
+            Ok(UncommittedBlob::File(layout.clone(), writer))
         }
-        Store::Made(_) => Err(Error::Other("what a step made is no destination".to_owned())),
+        Store::Generated(_) => Err(Error::Other("what a step made is no destination".to_owned())),
     }
 }

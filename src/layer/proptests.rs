@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::compress::Compression;
-use super::make::{Making, Recipe, Source};
+use super::recipe::{BuildOptions, LayerSource, Recipe};
 use super::tests::{Folder, files};
 
 #[path = "../../tests/steps/support/tree.rs"]
@@ -106,9 +106,14 @@ fn grow(root: &Path, wishes: &[Wish]) {
 /// A layer of `folder` below `/x`.
 fn made(folder: &Path, options: &str, compression: Compression, threads: usize) -> (Vec<u8>, String) {
     let spec = files(&format!("{}=/x{options}", folder.display()));
-    let recipe =
-        Recipe { source: Source::Files(Box::new(spec)), compression, mtime: u64::from(MTIME), windows: false, threads };
-    let made = recipe.make(&mut Making { keep: u64::MAX, with_names: false, overflow: &mut |_| false }).unwrap();
+    let recipe = Recipe {
+        source: LayerSource::Files(Box::new(spec)),
+        compression,
+        mtime: u64::from(MTIME),
+        windows: false,
+        threads,
+    };
+    let made = recipe.make(&mut BuildOptions { keep: u64::MAX, with_names: false, overflow: &mut |_| false }).unwrap();
     (made.kept.unwrap().concat(), made.diff_id.to_string())
 }
 
