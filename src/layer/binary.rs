@@ -1,10 +1,10 @@
-//! For which platform a program was built, by the header of its file: ELF, PE or Mach-O.
+//! Detects the platform that a program was built for from its file header: ELF, PE or Mach-O.
 
 use std::fmt;
 
 use crate::image::platform::Platform;
 
-/// So many bytes of a file's beginning are looked at.
+/// Bytes read from the start of a file.
 pub const HEADER: usize = 4096;
 
 /// What a program's header says.
@@ -19,15 +19,15 @@ pub struct Binary {
 }
 
 impl Binary {
-    /// Whether it can run there.
+    /// Whether it can run on `platform`.
     pub fn runs_on(&self, platform: &Platform) -> bool {
-        // The ELF of most systems doesn't say which one it is for: only Linux's own word is taken.
+        // Most systems leave ELF's OS field empty, so only an explicit Linux is trusted.
         let same_os =
             self.os == platform.os || (self.format == "ELF" && platform.os != "windows" && platform.os != "darwin");
         same_os && self.architectures.iter().any(|architecture| *architecture == platform.architecture)
     }
 
-    /// The platform that was probably meant.
+    /// The platform that the user probably meant.
     pub fn platform(&self) -> String {
         format!("{}/{}", self.os, self.architectures.first().copied().unwrap_or("unknown"))
     }
@@ -39,7 +39,7 @@ impl fmt::Display for Binary {
     }
 }
 
-/// What the first bytes of a file say; `None` for anything but a program for an architecture that we know.
+/// Reads the header in the first bytes of a file. `None` if it isn't a program for a known architecture.
 pub fn recognise(head: &[u8]) -> Option<Binary> {
     elf(head).or_else(|| pe(head)).or_else(|| mach_o(head))
 }
@@ -55,7 +55,7 @@ fn elf(head: &[u8]) -> Option<Binary> {
     }
     let (is_64, is_little) = (*head.get(4)? == 2, *head.get(5)? == 1);
     let half = |at| bytes(head, at).map(if is_little { u16::from_le_bytes } else { u16::from_be_bytes });
-    // Executables, and shared objects as which position-independent executables are written.
+    // Executables and shared objects: position-independent executables are the latter.
     if !matches!(half(16)?, 2 | 3) {
         return None;
     }
@@ -79,7 +79,7 @@ fn elf(head: &[u8]) -> Option<Binary> {
     Some(Binary { format: "ELF", os, architectures: vec![architecture] })
 }
 
-/// Microsoft's PE format. Assemblies of .NET, which run anywhere, are no programs in this sense.
+/// Microsoft's PE format. .NET assemblies run anywhere, so they don't count as programs here.
 fn pe(head: &[u8]) -> Option<Binary> {
     if !head.starts_with(b"MZ") {
         return None;
@@ -97,7 +97,7 @@ fn pe(head: &[u8]) -> Option<Binary> {
         _ => return None,
     };
     let optional = start + 24;
-    // The fifteenth data directory is that of the common language runtime; before them stand 96 bytes, or 112.
+    // The fifteenth data directory belongs to the common language runtime; 96 or 112 bytes precede the directories.
     let directories = optional + if half(optional)? == 0x20b { 112 } else { 96 };
     if bytes(head, directories + 14 * 8).map(u32::from_le_bytes).is_some_and(|address| address != 0) {
         return None;
@@ -118,7 +118,7 @@ fn mach_o(head: &[u8]) -> Option<Binary> {
         [0xcf | 0xce, 0xfa, 0xed, 0xfe] => {
             architecture(u32::from_le_bytes(bytes(head, 4)?)).map(|own| found(vec![own]))
         }
-        // Class files of Java begin alike; where these have their version (45 and more), a count stands here.
+        // Java class files start with the same magic; they have their version (45 and up) where Mach-O has a count.
         [0xca, 0xfe, 0xba, 0xbe] => {
             let count = u32::from_be_bytes(bytes(head, 4)?);
             if count == 0 || count >= 40 {

@@ -1,6 +1,6 @@
-//! Compression on all cores, to bytes that don't depend on their number: blocks of one size, each compressed by itself
-//! into a gzip member or a zstd frame of its own. Both formats are made to be strung together (RFC 1952, section 2.2;
-//! RFC 8878, section 3).
+//! Compresses on all cores, with output that doesn't depend on their number: blocks of a fixed size, each compressed
+//! into its own gzip member or zstd frame. Both formats allow concatenation (RFC 1952, section 2.2; RFC 8878, section
+//! 3).
 
 use std::io::{self, Write};
 use std::str::FromStr;
@@ -14,30 +14,30 @@ use zstd_safe::{CCtx, CParameter};
 use crate::error::{Error, Result, printable};
 use crate::image::digest::{Algorithm, Digest, Hasher};
 
-/// What gzip compresses at once, in bytes. Another size would give other digests. Larger blocks gain less than 1 %.
+/// Block size for gzip, in bytes. Changing it changes digests. Larger blocks would save less than 1 %.
 const GZIP_BLOCK: usize = 1024 * 1024;
-/// What zstd compresses at once, in bytes: its window is as large at the levels that are used.
+/// Block size for zstd, in bytes: the window size at the levels in use.
 const ZSTD_BLOCK: usize = 2 * 1024 * 1024;
-/// More threads would only take more memory: each holds a block and what becomes of it.
+/// Maximum number of threads. More would only use more memory: each holds a block and its output.
 const THREADS_LIMIT: usize = 16;
-/// Levels of zstd up to this one keep to the memory that a layer may take; those above are asked for where size counts
-/// more than anything, and take 8 to 40 MiB for each thread.
+/// The highest zstd level that stays within the memory budget of a layer. Higher levels need 8 to 40 MiB per thread,
+/// and are for those who care about size above all.
 const ZSTD_SPARING: i32 = 6;
 
-/// How a layer is compressed.
+/// How to compress a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     None,
-    /// By gzip, at a level from 1 to 9.
+    /// gzip, level 1 to 9.
     Gzip(i32),
-    /// By zstd, at a level from 1 to 19.
+    /// zstd, level 1 to 19.
     Zstd(i32),
 }
 
-/// The level of gzip where none is said; `bench/NOTES.md` holds the curve of time against size.
+/// Default gzip level; `bench/NOTES.md` has the curve of time against size.
 const GZIP_LEVEL: i32 = 4;
-/// The level of zstd where none is said: its own authors' choice.
+/// Default zstd level, the one zstd itself uses.
 const ZSTD_LEVEL: i32 = 3;
 
 impl Default for Compression {
@@ -77,8 +77,8 @@ impl Compression {
         if matches!(self, Self::Zstd(_)) { ZSTD_BLOCK } else { GZIP_BLOCK }
     }
 
-    /// The threads that are of use here, and that make a layer of any size in 64 MB with all else. Each takes about 3 MiB
-    /// for gzip and 6 MiB for zstd, which is so much faster that three of it are ahead of what hashes their bytes.
+    /// How many threads to use so that a step stays within 64 MB. Each takes about 3 MiB for gzip and 6 MiB for zstd;
+    /// three zstd threads already outrun the hasher.
     pub fn threads(self) -> usize {
         let limit = match self {
             Self::None | Self::Gzip(_) => 8,
@@ -93,7 +93,7 @@ impl Compression {
 /// archive itself, uncompressed (the layer's diff id). Memory: about three blocks for each thread.
 ///
 /// # Errors
-/// Those of `produce` and of `sink`; the first stops the other.
+/// Whatever `produce` or `sink` returns; the first error stops the other.
 pub fn compress(
     compression: Compression,
     threads: usize,
@@ -117,20 +117,20 @@ pub fn compress(
             blocks.finish()
         });
         let consumed = consume(ordered, &mut sink);
-        // What stopped the producer is the reason, unless it was only that nobody listened any more.
+        // The producer's error is the cause, unless it only failed because the receiver was gone.
         let outcome = producer.join().map_err(|_| Error::Other("a thread that makes a layer broke".to_owned()))?;
         consumed?;
         outcome
     })
 }
 
-/// A block and where its result is awaited.
+/// A block and the channel for its result.
 struct Job {
     block: Vec<u8>,
     reply: SyncSender<Result<Vec<u8>>>,
 }
 
-/// Takes results in their order.
+/// Receives results in order.
 fn consume(ordered: Receiver<Receiver<Result<Vec<u8>>>>, sink: &mut impl FnMut(Bytes) -> Result<()>) -> Result<()> {
     for reply in ordered {
         let bytes = reply.recv().map_err(|_| Error::Other("a thread that compresses broke".to_owned()))?;
@@ -144,22 +144,22 @@ fn work(waiting: &Mutex<Receiver<Job>>, compression: Compression) {
     loop {
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { block, reply }) = job else { return };
-        // The reader may be gone: then nobody wants this.
+        // If the receiver is gone, the result isn't needed.
         let _ = reply.send(compressor.compress(&block));
     }
 }
 
-/// What compresses one block after the other, each as if it were the first.
+/// Compresses blocks one after another, each independently of the ones before.
 struct BlockCompressor {
     engine: Engine,
-    /// Room for what comes of a block, used again for the next.
+    /// Output buffer, reused from block to block.
     room: Vec<u8>,
 }
 
 enum Engine {
     Gzip(Compressor),
     Zstd(CCtx<'static>),
-    /// Its level can't be set; told when it is first used.
+    /// The level couldn't be set; reported on first use.
     Unfit,
 }
 
@@ -180,7 +180,7 @@ impl BlockCompressor {
         Self { engine, room: Vec::new() }
     }
 
-    /// One block as a whole member or frame, in one call: the bytes depend on nothing but the block.
+    /// Compresses a block into a complete member or frame in one call, so that the output depends on the block alone.
     fn compress(&mut self, block: &[u8]) -> Result<Vec<u8>> {
         let length = match &mut self.engine {
             Engine::Gzip(compressor) => {
@@ -194,12 +194,12 @@ impl BlockCompressor {
             Engine::Unfit => None,
         };
         let length = length.ok_or_else(|| Error::Other("a block of a layer could not be compressed".to_owned()))?;
-        // What waits to be sent takes no more room than it needs.
+        // Queued output shouldn't hold unused capacity.
         Ok(self.room[..length].to_vec())
     }
 }
 
-/// Cuts what is written into blocks, hashes it, and sends each block to be compressed.
+/// Splits its input into blocks, hashes it, and queues each block for compression.
 struct Blocks {
     block: Vec<u8>,
     size: usize,
@@ -252,7 +252,7 @@ impl Write for Blocks {
     }
 }
 
-/// The error of a producer that nobody listens to any more; never the one that is told.
+/// The error of a producer whose receiver is gone. Never reported.
 pub fn stopped() -> Error {
     Error::Other("the layer is not wanted any more".to_owned())
 }
@@ -268,7 +268,7 @@ mod tests {
         (0..length).map(|at| u8::try_from((at * at / 7 + at / 1000) % 251).unwrap()).collect()
     }
 
-    /// The bytes that come out, fed in pieces of this size.
+    /// Compresses input written in pieces of this size.
     fn run(compression: Compression, threads: usize, content: &[u8], piece: usize) -> (Vec<u8>, Digest) {
         let mut out = Vec::new();
         let produce =
@@ -329,7 +329,7 @@ mod tests {
         }
     }
 
-    /// If this fails after an update of a dependency, every layer gets another digest: that is a breaking change.
+    /// If this fails after a dependency update, every layer's digest changes: that is a breaking change.
     #[test]
     fn golden_bytes() {
         let content = content(3 * BLOCK + 1);

@@ -1,4 +1,5 @@
-//! The folders and files that logins come from: none of them goes into a layer, whatever path leads to it.
+//! The folders and files that credentials are read from: none of them may become part of a layer, whatever path leads
+//! to it.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
@@ -6,27 +7,27 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, printable};
 
-/// Where Kubernetes and Tekton put logins and tokens, in every container.
+/// Where Kubernetes and Tekton mount credentials and tokens in every container.
 const MOUNTS: [&str; 3] = ["/tekton/creds", "/tekton/creds-secrets", "/var/run/secrets"];
 
-/// The places that logins come from, as words and environment name them.
+/// The credential paths, as options and environment name them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CredentialPaths {
-    /// Folders, with all that is in them.
+    /// Folders and everything in them.
     pub folders: Vec<PathBuf>,
     /// Files.
     pub files: Vec<PathBuf>,
 }
 
-/// Those of them that are there, by what the system knows them by: a path may be one of many.
+/// The paths that exist, by device and inode, since a file can have several paths.
 #[derive(Debug)]
 pub struct Known(Vec<((u64, u64), PathBuf)>);
 
 impl Known {
-    /// Looks which of `logins` are there.
+    /// Looks up which of `logins` exist.
     ///
-    /// A folder that the working directory lies in, as with `DOCKER_CONFIG=$PWD`, holds the work too: of that only the
-    /// files with logins are kept out.
+    /// A folder that contains the working directory, as with `DOCKER_CONFIG=$PWD`, holds the user's work too: only its
+    /// credential files are refused.
     pub fn of(logins: &CredentialPaths) -> Self {
         let here = std::env::current_dir().unwrap_or_default();
         let around: Vec<_> =
@@ -37,7 +38,7 @@ impl Known {
         Self(folders.chain(logins.files.iter().filter_map(|path| look(path))).collect())
     }
 
-    /// Refuses a path that is, or lies in, one of them. `path` has no links in it.
+    /// Refuses a path that is one of them or lies below one. `path` must be free of links.
     ///
     /// # Errors
     /// [`Error::Guard`] that names both.

@@ -1,8 +1,8 @@
-//! A folder on disk as a layer takes it: which of its names go in, and what each of them is. Nothing is opened through a
-//! link, so that a file that becomes one meanwhile leads nowhere.
+//! Lists a folder on disk for a layer: which names to include, and what each one is. Never follows links, so a file
+//! that is swapped for one in the meantime leads nowhere.
 //!
-//! A mounted ConfigMap or Secret shows its files as links through `..data` into a folder with a time in its name. Of these
-//! a layer has the files alone, and so the same bytes in every Pod.
+//! A mounted ConfigMap or Secret presents its files as links through `..data` into a folder with a timestamp in its
+//! name. A layer gets just the files, and so the same bytes in every Pod.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -16,21 +16,21 @@ use super::walk::{LayerEntry, join};
 use crate::error::{Error, Result, printable};
 use crate::workspace::{Folder, Found};
 
-/// The link of a volume to the folder of the day.
+/// The link that a mounted volume points to its current folder with.
 const DATA: &str = "..data";
 
-/// A folder that is being walked.
+/// A folder during the walk.
 pub struct Directory {
-    /// Where it is, as errors know it.
+    /// Its path on disk, for errors.
     pub from: PathBuf,
-    /// Its path from the layer's folder on, by which patterns know it.
+    /// Its path relative to the layer's folder, for patterns.
     pub inside: Vec<u8>,
-    /// Its own entry, where it goes in only if something below it does.
+    /// Its own entry, pending until something below it is included.
     pub on_the_way: Option<LayerEntry>,
     folder: Folder,
-    /// The folder that `..data` leads to.
+    /// The folder that `..data` points to.
     volume: Option<Folder>,
-    /// The names in it that are still to be visited.
+    /// The names still to visit.
     names: std::vec::IntoIter<Child>,
 }
 
@@ -38,25 +38,25 @@ pub struct Directory {
 pub struct Child {
     /// It.
     pub name: OsString,
-    /// It goes in only if something below it does.
+    /// Include it only if something below is included.
     pub is_on_the_way: bool,
-    /// What patterns are to know below it.
+    /// The pattern state for paths below it.
     pub trail: Trail,
     kind: FileType,
-    /// Of a name in a volume: where it is below `..data`.
+    /// In a mounted volume: its path below `..data`.
     through: Option<PathBuf>,
 }
 
-/// What a name stands for.
+/// What a name refers to.
 pub enum Node {
     /// A folder or a file.
     Found(Found),
-    /// A symbolic link, and what it says.
+    /// A symbolic link and its target.
     Link(Vec<u8>),
 }
 
 impl Directory {
-    /// A folder with the names in it that patterns let in, in the order of their bytes.
+    /// Opens a folder and lists the names that the patterns include, in byte order.
     ///
     /// # Errors
     /// It can't be read.
@@ -87,12 +87,12 @@ impl Directory {
         self.names.next()
     }
 
-    /// Whether no name is left.
+    /// Whether all names have been visited.
     pub fn is_empty(&self) -> bool {
         self.names.len() == 0
     }
 
-    /// Opens what a name stands for.
+    /// Opens what a name refers to.
     ///
     /// # Errors
     /// It can't be read, or a layer can't hold it.
@@ -116,7 +116,7 @@ impl Directory {
     }
 }
 
-/// What `..data` leads to, where a folder is the mount of a volume: a link to a folder beside it.
+/// The target of `..data` if a folder is a mounted volume: a link to a sibling folder.
 fn volume(folder: &Folder, listed: &[(OsString, FileType)]) -> Option<Folder> {
     listed.iter().find(|(name, kind)| name == DATA && *kind == FileType::Symlink)?;
     let target = folder.link(OsStr::new(DATA)).ok()?;
@@ -125,7 +125,7 @@ fn volume(folder: &Folder, listed: &[(OsString, FileType)]) -> Option<Folder> {
     Some(found.into())
 }
 
-/// What a link in a volume stands for, if it leads through `..data`.
+/// What a link in a volume refers to, if it leads through `..data`.
 fn in_volume(folder: &Folder, volume: &Folder, name: &OsStr) -> (FileType, Option<PathBuf>) {
     let target = folder.link(name).unwrap_or_default();
     let Ok(through) = Path::new(OsStr::from_bytes(&target)).strip_prefix(DATA) else {

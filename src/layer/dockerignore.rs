@@ -1,57 +1,57 @@
-//! Which files of a folder stay out by its `.dockerignore`, as `docker build` reads it (Docker's reference, ".dockerignore
-//! file"; moby/patternmatcher): patterns begin at the folder's root, match what is below too, and `!` takes in again, even
-//! from a folder that stays out.
+//! Which files of a folder its `.dockerignore` excludes, as `docker build` reads it (Docker's reference, ".dockerignore
+//! file"; moby/patternmatcher): patterns are relative to the folder's root and match everything below too, and `!`
+//! includes again, even from an excluded folder.
 
 use super::ignore::{class, in_class};
 use crate::error::{Error, Result, printable};
 
-/// The file that Docker reads. Unlike ours it goes into the layer, unless it names itself.
+/// Docker's file. Unlike `.imgstepignore` it becomes part of the layer, unless it excludes itself.
 pub const DOCKERIGNORE: &str = ".dockerignore";
 
-/// Patterns in their order; the last that matches a path, or a folder above it, decides.
+/// Patterns in order; the last one that matches a path, or a folder above it, wins.
 #[derive(Debug, Clone, Default)]
 pub struct DockerPatterns(Vec<Pattern>);
 
-/// For each pattern, whether it matches a folder or one above.
+/// Whether each pattern matches a folder or one of its parents.
 pub type Trail = Vec<bool>;
 
 #[derive(Debug, Clone)]
 struct Pattern {
-    /// `!`: what matches is taken in again.
+    /// `!`: include matches again.
     negated: bool,
     parts: Vec<Part>,
-    /// What a path begins with to match: everything before the first part that is no letter.
+    /// The literal prefix of the pattern, up to the first special character.
     literal: Vec<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Byte(u8),
-    /// `?`: a byte, but no slash.
+    /// `?`: one byte other than a slash.
     One,
-    /// `[…]`, and whether its members are meant.
+    /// `[…]`; negated if false.
     Class(Vec<u8>, bool),
-    /// `*`: bytes, but no slashes.
+    /// `*`: any number of bytes other than slashes.
     Star,
-    /// `**/`, and `**` before anything else: nothing, or whatever ends at a slash.
+    /// `**/`, or `**` before anything else: nothing, or anything up to and including a slash.
     Folders,
-    /// `**` at the end: whatever.
+    /// `**` at the end: anything.
     All,
 }
 
 impl DockerPatterns {
-    /// The patterns of the lines of a file.
+    /// Parses a file, one pattern a line.
     ///
     /// # Errors
-    /// A line that Docker refuses too.
+    /// A line that Docker rejects too.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text.lines().filter(|line| !line.starts_with('#')).map(str::trim);
         lines.filter(|line| !line.is_empty()).map(parse).collect::<Result<_>>().map(Self)
     }
 
-    /// Whether `path`, from the layer's folder on, stays out; and what is to be known for what is below it. `above` is
-    /// that of its folder, empty for the root.
+    /// Whether `path`, relative to the layer's folder, is excluded; and the state for paths below it. `above` is the
+    /// state of its parent, empty for the root.
     pub fn exclude(&self, path: &[u8], above: &[bool]) -> (bool, Trail) {
         let matches =
             |(at, pattern): (usize, &Pattern)| above.get(at).copied().unwrap_or_default() || pattern.matches(path);
@@ -60,7 +60,7 @@ impl DockerPatterns {
         (decides.is_some_and(|(pattern, _)| !pattern.negated), trail)
     }
 
-    /// Whether a `!` may take in something below a folder that stays out.
+    /// Whether a `!` pattern may include something below an excluded folder.
     pub fn take_in_below(&self, path: &[u8]) -> bool {
         let below = [path, b"/"].concat();
         let may = |pattern: &Pattern| {
@@ -84,7 +84,7 @@ fn parse(line: &str) -> Result<Pattern> {
     Ok(Pattern { negated, literal: bytes.collect(), parts })
 }
 
-/// Without words that say nothing, as Go's `filepath.Clean` has it, and without the slash at its beginning.
+/// Normalises as Go's `filepath.Clean` does, without the leading slash.
 fn clean(pattern: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
     for word in pattern.split('/') {
@@ -99,7 +99,7 @@ fn clean(pattern: &str) -> String {
 }
 
 fn parts(mut rest: &[u8]) -> Option<Vec<Part>> {
-    // `**` and then nothing special: Docker lets it end anywhere, even in the middle of a name.
+    // After `**` and literals only, Docker matches a suffix, even one that starts in the middle of a name.
     if let Some(end) = rest.strip_prefix(b"**").filter(|end| !end.is_empty() && end[0] != b'/')
         && !end.iter().any(|byte| b"*?[]\\".contains(byte))
     {
@@ -123,7 +123,7 @@ fn parts(mut rest: &[u8]) -> Option<Vec<Part>> {
             }
             b'[' => {
                 let (members, wanted, end) = class(after)?;
-                // Here only `^` says that others are meant.
+                // Only `^` negates here.
                 let (members, wanted) = match after.first() {
                     Some(b'!') => (&after[..end - 1], true),
                     _ => (members, wanted),
@@ -139,7 +139,7 @@ fn parts(mut rest: &[u8]) -> Option<Vec<Part>> {
 }
 
 impl Pattern {
-    /// Goes through the path once, with all the places in the pattern at which it may be.
+    /// Walks the path once, tracking every position in the pattern that could match.
     fn matches(&self, path: &[u8]) -> bool {
         if self.literal.len() == self.parts.len() {
             return self.literal == path;
@@ -162,7 +162,7 @@ impl Pattern {
                     Part::All => (true, false),
                 };
                 if stays {
-                    // Not anew: what lies between slashes is over before the next part begins.
+                    // Don't restart: the component ends before the next part begins.
                     next[place] = true;
                     if *part != Part::Folders {
                         enter(parts, &mut next, place);
@@ -178,7 +178,7 @@ impl Pattern {
     }
 }
 
-/// Notes a place, and those behind parts that may stand for nothing.
+/// Adds a position, and those after parts that can match nothing.
 fn enter(parts: &[Part], at: &mut [bool], mut place: usize) {
     loop {
         at[place] = true;
@@ -202,7 +202,7 @@ mod tests {
         excluded
     }
 
-    /// The examples of Docker's reference, and cases of moby's own tests.
+    /// The examples from Docker's reference, and cases that moby tests.
     #[test]
     fn as_docker_has_it() {
         for (patterns, path, expected) in [
@@ -217,14 +217,14 @@ mod tests {
             ("*.md\n!README.md", "README.md", false),
             ("*.md\n!README*.md\nREADME-secret.md", "README-secret.md", true),
             ("*.md\nREADME-secret.md\n!README*.md", "README-secret.md", false),
-            // From the root on, unlike `.gitignore`.
+            // Relative to the root, unlike `.gitignore`.
             ("*.log", "x.log", true),
             ("*.log", "a/x.log", false),
             ("node_modules", "node_modules/x/y", true),
             ("node_modules", "a/node_modules/x", false),
             ("/node_modules/", "node_modules/x", true),
             ("node_modules/", "node_modules", true),
-            // In again from a folder that stays out.
+            // Included again from an excluded folder.
             ("*\n!src", "src/a/b", false),
             ("*\n!src", "other", true),
             ("docs\n!docs/README.md", "docs/README.md", false),

@@ -1,4 +1,4 @@
-//! What stays out of a folder's layer: by its `.imgstepignore` or, where there is none, its `.dockerignore`, and by
+//! What to exclude from a folder's layer: its `.imgstepignore` or, if it has none, its `.dockerignore`, plus
 //! `--exclude`.
 
 use std::io;
@@ -9,7 +9,7 @@ use super::ignore::{IGNORE_FILE, Patterns};
 use crate::error::{Error, Result, printable};
 use crate::workspace::Folder;
 
-/// No file of patterns is larger, in bytes.
+/// Maximum size of an ignore file, in bytes.
 const FILE_LIMIT: u64 = 1024 * 1024;
 
 /// The patterns of a folder.
@@ -19,22 +19,22 @@ pub struct Exclusions {
     own: Patterns,
 }
 
-/// What becomes of a file or folder.
+/// What to do with a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes into the layer.
+    /// Include it.
     In,
-    /// It stays out, and all that is below.
+    /// Exclude it and everything below.
     Out,
-    /// It goes in if something below does.
+    /// Include it only if something below is included.
     OnTheWay,
 }
 
 impl Exclusions {
-    /// The patterns that lie in `folder`, which errors know by the path `shown`, and those of `--exclude`.
+    /// Reads the patterns in `folder`, called `shown` in errors, and adds those of `--exclude`.
     ///
     /// # Errors
-    /// A file that can't be read or is a link out of the folder; a pattern that makes no sense.
+    /// A file that can't be read or is a link out of the folder; an invalid pattern.
     pub fn of(folder: &Folder, shown: &Path, exclude: &[String]) -> Result<Self> {
         let mut ignored = Self::default();
         if let Some(text) = text(folder, shown, IGNORE_FILE)? {
@@ -46,7 +46,7 @@ impl Exclusions {
         Ok(ignored)
     }
 
-    /// What becomes of `path`, and what is to be known for what is below it. `above` is that of its folder.
+    /// The verdict on `path`, and the state for paths below it. `above` is the state of its parent.
     pub fn judge(&self, path: &[u8], is_folder: bool, above: &[bool]) -> (Verdict, Trail) {
         let (is_out, trail) = self.docker.exclude(path, above);
         let verdict = match self.own.decide(path, is_folder) {

@@ -1,35 +1,35 @@
-//! Which files of a folder stay out of its layer: patterns as in `.gitignore`, from `.imgstepignore` and `--exclude`.
+//! Which files of a folder to exclude from its layer: `.gitignore` patterns from `.imgstepignore` and `--exclude`.
 
 use crate::error::{Error, Result, printable};
 
-/// The file in a layer's folder that holds patterns, one a line. It stays out too.
+/// The file in a layer's folder that holds patterns, one a line. It is excluded as well.
 pub const IGNORE_FILE: &str = ".imgstepignore";
 
-/// Patterns in their order; the last that matches a path decides.
+/// Patterns in order; the last one that matches a path wins.
 #[derive(Debug, Clone, Default)]
 pub struct Patterns(Vec<Pattern>);
 
 #[derive(Debug, Clone)]
 struct Pattern {
-    /// `!`: what matches is taken in again.
+    /// `!`: include matches again.
     negated: bool,
-    /// With a slash at its end: folders only.
+    /// A trailing slash: folders only.
     folders_only: bool,
-    /// The words between slashes; `**` stands for any number of words.
+    /// The components between slashes; `**` matches any number of them.
     words: Vec<Vec<u8>>,
 }
 
 impl Patterns {
-    /// The patterns of the lines of a file: empty lines and those that begin with `#` say nothing.
+    /// Parses a file, one pattern a line; blank lines and lines starting with `#` are ignored.
     ///
     /// # Errors
-    /// A bracket that is never closed.
+    /// An unclosed bracket.
     pub fn parse(text: &str) -> Result<Self> {
         let lines = text.lines().map(|line| line.trim_end().trim_start_matches('\u{feff}'));
         lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(parse).collect::<Result<_>>().map(Self)
     }
 
-    /// Adds those of `--exclude`, each in one word.
+    /// Adds the patterns of `--exclude`.
     ///
     /// # Errors
     /// As [`Self::parse`].
@@ -40,8 +40,8 @@ impl Patterns {
         Ok(())
     }
 
-    /// Whether `path`, from the layer's folder on, stays out; `None` where no pattern says anything of it. What is below a
-    /// folder that stays out is never asked for.
+    /// Whether `path`, relative to the layer's folder, is excluded; `None` if no pattern matches. Never called for
+    /// paths below an excluded folder.
     pub fn decide(&self, path: &[u8], is_folder: bool) -> Option<bool> {
         let words: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
         let decides = |pattern: &&Pattern| (is_folder || !pattern.folders_only) && matches(&pattern.words, &words);
@@ -54,7 +54,7 @@ fn parse(line: &str) -> Result<Pattern> {
     let rest = rest.strip_prefix('\\').filter(|rest| rest.starts_with(['#', '!'])).unwrap_or(rest);
     let folders_only = rest.ends_with('/');
     let rest = rest.trim_end_matches('/');
-    // A slash within binds the pattern to the folder's root, as git has it; else it matches at any depth.
+    // A slash in the middle anchors the pattern to the folder's root, as in git; otherwise it matches at any depth.
     let anchored = rest.contains('/');
     let mut words: Vec<Vec<u8>> =
         rest.trim_start_matches('/').split('/').map(|word| word.as_bytes().to_vec()).collect();
@@ -82,13 +82,14 @@ fn has_open_bracket(word: &[u8]) -> bool {
     false
 }
 
-/// Matches the words of a path; as with stars in a word, only the last `**` needs to be tried again, with one word more.
+/// Matches the components of a path; as with stars within a component, only the last `**` needs to backtrack, by one
+/// component.
 fn matches(pattern: &[Vec<u8>], path: &[&[u8]]) -> bool {
     let (mut p, mut w) = (0, 0);
     let mut any: Option<(usize, usize)> = None;
     loop {
         let goes_on = match pattern.get(p) {
-            // At the end it means all that is below, not the folder itself.
+            // At the end it matches everything below, but not the folder itself.
             Some(word) if word == b"**" && p + 1 == pattern.len() => return w < path.len(),
             Some(word) if word == b"**" => {
                 any = Some((p + 1, w));
@@ -110,11 +111,11 @@ fn matches(pattern: &[Vec<u8>], path: &[&[u8]]) -> bool {
     }
 }
 
-/// The members of a bracket behind `[`, whether they are meant, and where it ends.
+/// The members of a bracket expression after `[`, whether it is negated, and where it ends.
 pub(super) fn class(rest: &[u8]) -> Option<(&[u8], bool, usize)> {
     let negated = matches!(rest.first(), Some(b'!' | b'^'));
     let start = usize::from(negated);
-    // A bracket that closes at once is a member.
+    // A `]` right at the start is a member.
     let length = rest.get(start + 1..)?.iter().position(|byte| *byte == b']')? + 1;
     Some((&rest[start..start + length], !negated, start + length + 1))
 }
@@ -137,7 +138,7 @@ pub(super) fn in_class(members: &[u8], byte: u8) -> bool {
     false
 }
 
-/// Matches one word; a star that failed is tried again one byte further on, and only the last star needs to be.
+/// Matches one component; only the last star needs to backtrack, by one byte.
 fn word_matches(pattern: &[u8], word: &[u8]) -> bool {
     let (mut p, mut w) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

@@ -1,28 +1,28 @@
-//! What a program is started by, beside the kernel: the interpreter that an ELF program names (System V ABI, `PT_INTERP`),
-//! as all that is linked dynamically does, or that of a script's first line.
+//! Finds the interpreter that a program needs: the dynamic linker that an ELF program names (System V ABI,
+//! `PT_INTERP`), or the one in a script's first line.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-/// More program headers than any linker writes are not looked through.
+/// Maximum number of program headers read; no linker writes more.
 const HEADERS_LIMIT: usize = 256;
-/// No path is longer (`PATH_MAX` of Linux).
+/// Maximum length of a path, in bytes (Linux's `PATH_MAX`).
 const PATH_LIMIT: usize = 4096;
-/// Linux looks at so many bytes of a script's first line (`BINPRM_BUF_SIZE`).
+/// Bytes of a script's first line that Linux reads (`BINPRM_BUF_SIZE`).
 const LINE_LIMIT: usize = 256;
 /// The type of the program header that names the interpreter.
 const PT_INTERP: u32 = 3;
 
-/// What starts a program.
+/// The interpreter of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Interpreter {
     /// Its path in the image.
     pub path: Vec<u8>,
-    /// The program is a script, and not linked dynamically.
+    /// The program is a script rather than a dynamically linked binary.
     pub is_script: bool,
 }
 
-/// What starts the program with these first bytes; the rest of them is read from `file`, where there is one.
+/// The interpreter of a program with these first bytes; more is read from `file`, if given.
 pub fn of(head: &[u8], file: Option<&File>) -> Option<Interpreter> {
     if let Some(line) = head.strip_prefix(b"#!") {
         return script(&line[..line.len().min(LINE_LIMIT - 2)]);
@@ -39,14 +39,14 @@ fn script(line: &[u8]) -> Option<Interpreter> {
     Some(Interpreter { path: path.to_vec(), is_script: true })
 }
 
-/// A file that was read as far as `head`.
+/// A file of which `head` has been read.
 struct Bytes<'a> {
     head: &'a [u8],
     file: Option<&'a File>,
 }
 
 impl Bytes<'_> {
-    /// So many bytes at that place, if the file has them.
+    /// `length` bytes at `offset`, if the file has them.
     fn at(&self, offset: u64, length: usize) -> Option<Vec<u8>> {
         let start = usize::try_from(offset).ok()?;
         if let Some(found) = self.head.get(start..start.checked_add(length)?) {
@@ -58,20 +58,21 @@ impl Bytes<'_> {
     }
 }
 
-/// What the program header of the interpreter points at.
+/// The contents of the `PT_INTERP` segment.
 fn dynamic(bytes: &Bytes<'_>) -> Option<Vec<u8>> {
     let head = bytes.head;
     if !head.starts_with(b"\x7fELF") {
         return None;
     }
     let (is_64, is_little) = (*head.get(4)? == 2, *head.get(5)? == 1);
-    // A number of so many bytes.
+    // An integer of `length` bytes.
     let number = |bytes: &[u8], at: usize, length: usize| {
         let field = bytes.get(at..at + length)?;
         let add = |sum: u64, byte: &u8| (sum << 8) | u64::from(*byte);
         Some(if is_little { field.iter().rev().fold(0, add) } else { field.iter().fold(0, add) })
     };
-    // Where the program headers are, how long one is, and how many; then type, offset and size within one.
+    // Offsets in the file header of the program headers' position, entry size and count; then of type, offset and size
+    // within one.
     let (table, size, count, place) = if is_64 {
         (number(head, 32, 8)?, number(head, 54, 2)?, number(head, 56, 2)?, [(8, 8), (32, 8)])
     } else {
@@ -90,7 +91,7 @@ fn dynamic(bytes: &Bytes<'_>) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// A program of 64 bits, little end first, with its interpreter's path at this place.
+    /// A 64-bit little-endian program with its interpreter's path at this offset.
     fn elf(path: &str, at: u64) -> Vec<u8> {
         let mut bytes = b"\x7fELF\x02\x01\x01\x00".to_vec();
         bytes.resize(64 + 2 * 56, 0);
@@ -124,7 +125,7 @@ mod tests {
         ] {
             assert_eq!(path(script.as_bytes()).as_deref(), expected, "{script:?}");
         }
-        // Of 32 bits, the other end first.
+        // 32-bit, big-endian.
         let mut other = b"\x7fELF\x01\x02\x01\x00".to_vec();
         other.resize(52 + 32, 0);
         (other[31], other[43], other[45]) = (52, 32, 1);

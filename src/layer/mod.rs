@@ -1,4 +1,4 @@
-//! Layers made from files: the same bytes on any machine, at any time, on any number of cores.
+//! Builds layers from files: the same bytes on any machine, at any time, on any number of cores.
 
 pub mod binary;
 pub mod compress;

@@ -1,25 +1,24 @@
-//! Which files an image holds, as far as it was looked at: enough to tell whether its entrypoint is there. Of a file only
-//! a hash of its path is kept, so that many files take little memory; and there is an end to what is kept, since a base is
-//! somebody else's.
+//! The set of files in an image: enough to tell whether its entrypoint exists. Only a hash of each path is kept, so
+//! that many files take little memory; and the set is bounded, since a base is untrusted.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::interpreter::Interpreter;
 
-/// Links that lead on to further links are followed no further, as in Linux.
+/// Maximum number of links followed in a row, as in Linux.
 const LINKS_LIMIT: usize = 40;
 
-/// A path or a link's target of so many bytes is none that a system could follow (`PATH_MAX` of Linux).
+/// Maximum length of a path or link target that a system could follow, in bytes (Linux's `PATH_MAX`).
 const PATH_LIMIT: usize = 4096;
-/// No image has so many interpreters.
+/// Maximum number of distinct interpreters.
 const INTERPRETERS_LIMIT: usize = 200;
-/// What an executable file takes beside its name, about.
+/// Approximate memory per executable file in addition to its name, in bytes.
 const EXECUTABLE: usize = 24;
-/// What a link or a whiteout takes beside its bytes, about.
+/// Approximate memory per link or whiteout in addition to its bytes.
 const OVERHEAD: usize = 128;
 
-/// How much is still noted.
+/// The remaining memory budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PathBudget {
     files: usize,
@@ -27,55 +26,55 @@ pub struct PathBudget {
 }
 
 impl Default for PathBudget {
-    /// Two million files, and 64 MiB of links and whiteouts: images of many platforms have less.
+    /// Two million files, and 64 MiB of links and whiteouts: more than real multi-platform images have.
     fn default() -> Self {
         Self { files: 2_000_000, bytes: 64 << 20 }
     }
 }
 
-/// The names in a layer, or in layers on top of each other.
+/// The paths in a layer, or in a stack of layers.
 #[derive(Debug, Clone, Default)]
 pub struct PathSet {
     files: HashSet<u64>,
-    /// Those of the files that are executable, and by which of the interpreters.
+    /// The executable files, and the interpreter each one needs.
     executable: HashMap<u64, Option<usize>>,
     interpreters: Vec<Interpreter>,
     links: HashMap<Vec<u8>, Vec<u8>>,
-    /// Paths of the layers below that whiteouts let disappear.
+    /// Paths in lower layers that whiteouts remove.
     gone: Vec<Vec<u8>>,
     room: PathBudget,
-    /// There were more names than there was room for.
+    /// The budget was exceeded, so paths are missing.
     is_cut: bool,
 }
 
-/// How a file is started.
+/// How a file can be executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start<'a> {
-    /// It is not: nobody may execute it.
+    /// It can't: it isn't executable.
     Never,
-    /// By the system alone.
+    /// By the kernel alone.
     Alone,
-    /// By means of a program that must be there too.
+    /// By an interpreter that must exist too.
     By(&'a Interpreter),
 }
 
 impl PathSet {
-    /// None yet, and room for so many.
+    /// An empty set with this budget.
     pub fn with_room(room: PathBudget) -> Self {
         Self { room, ..Self::default() }
     }
 
-    /// The room that is left.
+    /// The remaining budget.
     pub fn room(&self) -> PathBudget {
         self.room
     }
 
-    /// Whether all names were noted. Otherwise nothing is certain of what was not found.
+    /// Whether the set is complete. If not, a path that isn't found may still exist.
     pub fn are_whole(&self) -> bool {
         !self.is_cut
     }
 
-    /// Whether there is room for a file, or for this many bytes; then it is taken.
+    /// Takes room for a file, or for this many bytes, from the budget; false if there is none left.
     fn take_room(&mut self, files: usize, bytes: usize) -> bool {
         let left = (self.room.files.checked_sub(files), self.room.bytes.checked_sub(bytes));
         let (Some(files), Some(bytes)) = left else {
@@ -86,7 +85,7 @@ impl PathSet {
         true
     }
 
-    /// Notes a file, in a tar's words for its path. A whiteout (image specification, layer.md) is noted as such.
+    /// Adds a file by its path in a tar. Recognises whiteouts (image specification, layer.md).
     pub fn file(&mut self, path: &[u8]) {
         if path.len() >= PATH_LIMIT {
             return;
@@ -94,7 +93,7 @@ impl PathSet {
         let path = normal(path);
         let (folder, name) = split(&path);
         match name.strip_prefix(b".wh.") {
-            // Of a folder whose old content disappears, nothing is known any more that could be wanted.
+            // Once an opaque whiteout hides a folder's lower content, what was known of it is obsolete.
             Some(b".wh..opq") => {}
             Some(gone) => {
                 let gone = join(folder, gone);
@@ -112,7 +111,7 @@ impl PathSet {
         }
     }
 
-    /// Notes of a file that was noted that it is executable, and what starts it.
+    /// Marks an added file as executable, with its interpreter.
     pub fn executable(&mut self, path: &[u8], by: Option<Interpreter>) {
         let path = hash(&normal(path));
         let by = by.and_then(|by| self.number_of(by));
@@ -121,7 +120,7 @@ impl PathSet {
         }
     }
 
-    /// Notes of a file that it is the same as another.
+    /// Marks a file as a hard link to another.
     pub fn same_as(&mut self, path: &[u8], other: &[u8]) {
         if let Some(by) = self.executable.get(&hash(&normal(other))).copied()
             && self.take_room(0, EXECUTABLE)
@@ -130,12 +129,12 @@ impl PathSet {
         }
     }
 
-    /// The number of an interpreter; `None` if there is no room for one more.
+    /// The number of an interpreter; `None` if there are too many.
     fn number_of(&mut self, by: Interpreter) -> Option<usize> {
         if let Some(known) = self.interpreters.iter().position(|known| *known == by) {
             return Some(known);
         }
-        // Who makes many of them has something else in mind than to start programs.
+        // A layer with many interpreters is an attack.
         if self.interpreters.len() == INTERPRETERS_LIMIT || !self.take_room(0, by.path.len() + OVERHEAD) {
             self.is_cut = true;
             return None;
@@ -144,7 +143,7 @@ impl PathSet {
         Some(self.interpreters.len() - 1)
     }
 
-    /// Notes a symbolic link.
+    /// Adds a symbolic link.
     pub fn link(&mut self, path: &[u8], target: &[u8]) {
         if path.len() >= PATH_LIMIT || target.len() >= PATH_LIMIT {
             return;
@@ -162,7 +161,7 @@ impl PathSet {
             self.forget(path);
             self.links.remove(path);
         }
-        // Room was taken when they were noted first.
+        // Their budget was taken when they were first added.
         for (path, target) in &layer.links {
             self.forget(path);
             self.links.insert(path.clone(), target.clone());
@@ -184,7 +183,7 @@ impl PathSet {
         self.executable.remove(&hash(path));
     }
 
-    /// How the file is started that a path from the root leads to, through whatever links; `None` if there is none.
+    /// How the file at an absolute path can be executed, following links; `None` if it doesn't exist.
     pub fn start(&self, path: &[u8]) -> Option<Start<'_>> {
         let file = self.followed(path).filter(|file| self.files.contains(file))?;
         Some(match self.executable.get(&file) {
@@ -193,12 +192,12 @@ impl PathSet {
         })
     }
 
-    /// Whether a path from the root leads to a file, through whatever links.
+    /// Whether an absolute path leads to a file, following links.
     pub fn have(&self, path: &[u8]) -> bool {
         self.start(path).is_some()
     }
 
-    /// The hash of the path that a path from the root leads to.
+    /// The hash of the path that an absolute path resolves to.
     fn followed(&self, path: &[u8]) -> Option<u64> {
         let mut left: Vec<Vec<u8>> = words(path);
         left.reverse();
@@ -226,7 +225,7 @@ impl PathSet {
     }
 }
 
-/// The words between slashes, without those that say nothing.
+/// The components of a path, without empty ones and `.`.
 fn words(path: &[u8]) -> Vec<Vec<u8>> {
     let words = path.split(|byte| *byte == b'/');
     words.filter(|word| !word.is_empty() && *word != b".").map(<[u8]>::to_vec).collect()

@@ -33,7 +33,7 @@ pub struct Recipe {
     pub compression: Compression,
     /// The time that all entries get, in seconds since 1970.
     pub mtime: u64,
-    /// It is for Windows: its files are below `FileTree`, and descriptors say who may run them.
+    /// It is for Windows: its files are below `Files`, and descriptors say who may run them.
     pub windows: bool,
     /// How many threads compress it; the bytes don't depend on it.
     pub threads: usize,

@@ -1,4 +1,4 @@
-//! What was seen of a layer while it was made: the programs in it, and the names of its files where they are wanted.
+//! What a layer was found to contain while it was built: its programs, and its file names if requested.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -9,34 +9,34 @@ use super::interpreter;
 use super::path_set::{PathBudget, PathSet};
 use super::warnings::LayerWarnings;
 
-/// What was seen of a layer.
+/// The findings about a layer.
 #[derive(Debug, Clone, Default)]
 pub struct LayerScan {
-    /// For each kind of program one file, the first.
+    /// The first file of each kind of program.
     programs: BTreeMap<String, (String, Binary)>,
-    /// The names of all files; `None` where nobody asks for them.
+    /// All file names; `None` if not requested.
     pub names: Option<PathSet>,
-    /// What the user should know.
+    /// Warnings for the user.
     pub cautions: LayerWarnings,
-    /// Links of most bases that paths of it go through, and where they lead.
+    /// Links found in most bases that its paths go through, and where they lead.
     pub links: BTreeSet<(&'static str, &'static str)>,
     /// Whether a tar is a saved image.
     pub marks: Marks,
 }
 
 impl LayerScan {
-    /// Nothing yet; names are to be noted if they are wanted.
+    /// Starts empty; collects names if requested.
     pub fn new(with_names: bool) -> Self {
         Self { names: with_names.then(PathSet::default), ..Self::default() }
     }
 
-    /// Nothing yet; names are to be noted while there is room.
+    /// Starts empty; collects names while the budget lasts.
     pub fn with_room(room: PathBudget) -> Self {
         Self { names: Some(PathSet::with_room(room)), ..Self::default() }
     }
 
-    /// Notes a file that can be executed, by its first bytes and, where they point at others, by those of `file`. It is
-    /// told as `name`, and its path in the image is `path`.
+    /// Records an executable file by its first bytes and, if they refer to more, by those of `file`. Messages call it
+    /// `name`; its path in the image is `path`.
     pub fn look_at(&mut self, name: &str, path: &[u8], head: &[u8], file: Option<&File>) {
         if let Some(names) = &mut self.names {
             names.executable(path, interpreter::of(head, file));
@@ -46,7 +46,7 @@ impl LayerScan {
         }
     }
 
-    /// The programs: the files and what they are.
+    /// The programs: file names and headers.
     pub fn programs(&self) -> impl Iterator<Item = &(String, Binary)> {
         self.programs.values()
     }

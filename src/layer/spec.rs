@@ -1,5 +1,5 @@
-//! What a user says of a layer: `PATH[=DEST][,platform=os/arch[/variant]][,mode=0755][,owner=UID:GID]`. A comma within PATH
-//! or DEST is written `\,`.
+//! Parses layer options: `PATH[=DEST][,platform=os/arch[/variant]][,mode=0755][,owner=UID:GID]`. Write a comma within
+//! PATH or DEST as `\,`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,42 +7,42 @@ use std::str::FromStr;
 use crate::error::printable;
 use crate::image::platform::Platform;
 
-/// A layer as it is asked for.
+/// A layer as requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerSpec {
     /// A folder, a file or a tar.
     pub path: PathBuf,
-    /// Where it goes in the image; its words without slashes around them. `None` where nothing was said.
+    /// Its destination in the image, without leading and trailing slashes. `None` if not given.
     pub dest: Option<Dest>,
-    /// The platform it is for; every platform if none.
+    /// The platform it is for; all platforms if `None`.
     pub platform: Option<Platform>,
     /// The mode of its files.
     pub mode: Mode,
-    /// User and group of all that is in it.
+    /// User and group of everything in it.
     pub owner: (u64, u64),
 }
 
 /// A place in the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dest {
-    /// The path from the root, without a slash at its ends; empty for the root.
+    /// The path, without leading or trailing slash; empty for the root.
     pub path: String,
-    /// It was written with a slash at its end: a file goes into it under its own name.
+    /// It was given with a trailing slash: a file is put into it under its own name.
     pub is_folder: bool,
 }
 
-/// What modes the files of a layer get.
+/// The file modes in a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// 0755 for folders and for what its owner may execute, 0644 for all else.
+    /// 0755 for folders and files that are executable by their owner, 0644 for the rest.
     Normal,
-    /// Those they have on disk.
+    /// The modes on disk.
     Keep,
-    /// This one for files; folders as [`Mode::Normal`].
+    /// This mode for files; folders as in [`Mode::Normal`].
     Fixed(u32),
 }
 
-/// Why a text is not a layer.
+/// Why a layer option is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a layer: {reason}")]
 pub struct SpecError {
@@ -98,9 +98,9 @@ impl FromStr for LayerSpec {
     }
 }
 
-/// What a layer can be told beside its place.
+/// The attributes of a layer option.
 const ATTRIBUTES: [&str; 3] = ["platform", "mode", "owner"];
-/// What these are called elsewhere, by Docker above all.
+/// Their names in other tools, above all in Docker.
 const ELSEWHERE: [(&str, &str); 13] = [
     ("arch", "platform"),
     ("architecture", "platform"),
@@ -117,8 +117,8 @@ const ELSEWHERE: [(&str, &str); 13] = [
     ("own", "owner"),
 ];
 
-/// The parts between commas, without blanks around them. `\,` is a comma that belongs to a part; but on a drive of
-/// Windows (`app=C:\bin\,mode=0755`) a backslash is what parts folders.
+/// Splits at commas and trims blanks. `\,` is a literal comma, except in a Windows path (`app=C:\bin\,mode=0755`),
+/// where the backslash separates folders.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut rest = text;
@@ -144,7 +144,7 @@ fn is_on_drive(dest: &str) -> bool {
     matches!(dest.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic())
 }
 
-/// Why a part is none of the attributes, and what was probably meant.
+/// Explains why a part isn't an attribute, and what was probably meant.
 fn unknown(name: &str, value: Option<&str>) -> String {
     let shown = printable(name, 80);
     let Some(value) = value else {
@@ -172,7 +172,7 @@ fn unknown(name: &str, value: Option<&str>) -> String {
     }
 }
 
-/// The attribute that a word probably means.
+/// The attribute that a misspelt name probably means.
 fn meant(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
     let elsewhere = ELSEWHERE.iter().find(|(word, _)| *word == name).map(|(_, attribute)| *attribute);
@@ -180,7 +180,7 @@ fn meant(name: &str) -> Option<&'static str> {
     elsewhere.or_else(near)
 }
 
-/// How many letters must be changed, added, left out or swapped with their neighbour to make one word of the other.
+/// The edit distance between two words, counting a swap of neighbours as one edit (Damerau-Levenshtein).
 fn changes_between(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().take(20).collect(), other.chars().collect());
     let mut rows: Vec<Vec<usize>> = vec![(0..=other.len()).collect()];
@@ -200,7 +200,7 @@ fn changes_between(one: &str, other: &str) -> usize {
     rows[one.len()][other.len()]
 }
 
-/// The attribute that became part of a path, since something else than a comma stands before it.
+/// An attribute that became part of a path because it follows something other than a comma.
 fn swallowed(place: &str) -> Option<&'static str> {
     let is_one = |at: usize| {
         let before = place[..at].trim_end_matches(' ');
@@ -222,10 +222,10 @@ fn owner(text: &str) -> Option<(u64, u64)> {
     Some((u64::from(number(user)?), u64::from(number(group)?)))
 }
 
-/// A path in the image, normalised; of Windows, one on its drive `C:`.
+/// Normalises a path in the image; on Windows, a path on drive `C:`.
 ///
 /// # Errors
-/// It has a `..`, which could lead out of where it seems to be; or another drive.
+/// It contains `..`, which could escape the folder it appears to be in; or names another drive.
 pub fn destination(text: &str) -> Result<Dest, String> {
     let windows = match text.as_bytes() {
         [drive, ..] if is_on_drive(text) => {

@@ -1,5 +1,5 @@
-//! What goes into a layer: a folder's tree or a file, in an order and with metadata that no machine decides. It is walked
-//! folder by folder, so that memory holds the names of the folders on the way and not those of all files.
+//! Walks a folder tree or a file and yields a layer's entries, in an order and with metadata that don't depend on the
+//! machine. Goes folder by folder, so that memory holds the names of the open folders only.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -20,7 +20,7 @@ use crate::workspace::{self, Found};
 /// An entry of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerEntry {
-    /// The path in the image, without slashes at its ends.
+    /// The path in the image, without leading or trailing slash.
     pub path: Vec<u8>,
     /// What it is.
     pub content: EntryContent,
@@ -30,7 +30,7 @@ pub struct LayerEntry {
     pub owner: (u64, u64),
 }
 
-/// Takes entries, one after the other.
+/// Receives entries one by one.
 pub type Each<'a> = dyn FnMut(LayerEntry) -> Result<()> + 'a;
 
 /// What an entry is.
@@ -40,20 +40,20 @@ pub enum EntryContent {
     Folder,
     /// A file on disk.
     File(OnDisk),
-    /// A file that is in memory; a whiteout is an empty one.
+    /// A file in memory; whiteouts are empty files.
     Bytes(Vec<u8>),
     /// A symbolic link.
     Symlink(Vec<u8>),
-    /// Another name of a path in this layer.
+    /// A hard link to a path in this layer.
     Hardlink(Vec<u8>),
 }
 
-/// A file on disk, opened when it was met.
+/// A file on disk, open.
 #[derive(Debug, Clone)]
 pub struct OnDisk {
-    /// What errors call it.
+    /// Its name in errors.
     pub path: PathBuf,
-    /// Its size in bytes when it was looked at.
+    /// Its size in bytes when it was opened.
     pub size: u64,
     /// Its bytes.
     pub file: Arc<File>,
@@ -67,27 +67,27 @@ impl PartialEq for OnDisk {
 
 impl Eq for OnDisk {}
 
-/// Files on disk that become a layer, and what a walk must know beside the layer's own words.
+/// A tree of files that becomes a layer, and the options that apply to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileTree {
     /// The folder or file, and where it goes.
     pub spec: LayerSpec,
     /// The patterns of `--exclude`.
     pub exclude: Vec<String>,
-    /// Where logins come from, which go into no layer.
+    /// Paths of credentials, which must not go into a layer.
     pub logins: CredentialPaths,
-    /// There is nothing below: folders that every base has must be made too.
+    /// There are no lower layers, so the standard folders must be created too.
     pub is_scratch: bool,
     /// The image is for Windows.
     pub is_windows: bool,
 }
 
-/// Folders that a base has as folders, with the same mode and owner everywhere, if it has them: they get an entry that
-/// says these, whatever a layer's own words are. Without one, it depends on who unpacks the layer what becomes of them.
-/// Docker with overlay2, containerd and Podman make a folder anew beside the base's, which then counts: for Docker it is one
-/// of 0755 where /tmp or /root were not. Docker with other drivers (vfs, btrfs, zfs) leaves one that is there alone and makes
-/// one that is missing with 0600, so that nobody but root gets to a program in it; bases made of few files have neither /opt
-/// nor /usr/local. Bases for ostree have some of these as links. They lose them with an entry as without one.
+/// Folders that have the same mode and owner in every base that has them. They get an entry with these, whatever the
+/// layer's options are, because without an entry the result depends on the unpacker. Docker with overlay2, containerd
+/// and Podman create a new folder that hides the base's: Docker with 0755, even where /tmp or /root had another mode.
+/// Docker with other drivers (vfs, btrfs, zfs) keeps an existing folder but creates a missing one with 0600, so that
+/// only root can reach a program in it; minimal bases have neither /opt nor /usr/local. In ostree bases some of these
+/// are links; those are replaced with or without an entry.
 const STANDARD: [&str; 24] = [
     "boot",
     "etc",
@@ -115,8 +115,8 @@ const STANDARD: [&str; 24] = [
     "var/tmp",
 ];
 
-/// Folders that are symbolic links in many bases (`bin` into `usr`), folders in others, or those of the running system. An
-/// entry of ours would put a folder in a link's place for all that unpack layers; so nothing is said of them.
+/// Paths that are symbolic links in many bases (`bin` to `usr/bin`) and folders in others, and those of the running
+/// system. An entry would replace the link by a folder in every unpacker, so they get none.
 const UNKNOWN: [&str; 14] = [
     "bin",
     "dev",
@@ -134,7 +134,7 @@ const UNKNOWN: [&str; 14] = [
     "var/run",
 ];
 
-/// Links of most bases, and where they lead.
+/// Links found in most bases, and where they lead.
 const LINKS: [(&str, &str); 8] = [
     ("bin", "usr/bin"),
     ("lib", "usr/lib"),
@@ -146,7 +146,7 @@ const LINKS: [(&str, &str); 8] = [
     ("var/run", "run"),
 ];
 
-/// The link of most bases that a path in the image would go through, and where that leads.
+/// The common link that a path in the image would go through, and where it leads.
 pub fn through_link(path: &[u8]) -> Option<(&'static str, &'static str)> {
     let path = path.strip_prefix(b"./").unwrap_or(path);
     let is_below = |(link, _): &&(&str, &str)| {
@@ -155,12 +155,12 @@ pub fn through_link(path: &[u8]) -> Option<(&'static str, &'static str)> {
     LINKS.iter().find(is_below).copied()
 }
 
-/// Hands every entry of a layer to `each`: folders before what is in them, names in the order of their bytes. Answers
-/// what the user should know of them.
+/// Passes every entry of a layer to `each`: folders before their contents, names in byte order. Returns warnings for
+/// the user.
 ///
 /// # Errors
-/// A file that can't be read, or that can't stand in a layer; a link that leads out of where the layer's path begins; a
-/// place that logins come from; those of `each`.
+/// A file that can't be read or can't be part of a layer; a link that leads out of the layer's folder; a credential
+/// path; errors of `each`.
 pub fn walk(files: &FileTree, each: &mut Each<'_>) -> Result<LayerWarnings> {
     let spec = &files.spec;
     let found = workspace::find(&spec.path).map_err(Error::file("read", &spec.path))?;
@@ -178,7 +178,7 @@ pub fn walk(files: &FileTree, each: &mut Each<'_>) -> Result<LayerWarnings> {
     Ok(walk.cautions)
 }
 
-/// Where a folder, or a file, goes in the image: without slashes at its ends, empty for the root.
+/// The destination of a folder or file in the image, without leading or trailing slash; empty for the root.
 pub fn destination(spec: &LayerSpec, is_folder: bool) -> Vec<u8> {
     let own = spec.path.file_name().map(OsStr::as_bytes).unwrap_or_default();
     match &spec.dest {
@@ -189,7 +189,7 @@ pub fn destination(spec: &LayerSpec, is_folder: bool) -> Vec<u8> {
     }
 }
 
-/// The whiteouts that let these paths of the base disappear (image specification, layer.md, "Whiteouts").
+/// Whiteouts that remove these paths of the base (image specification, layer.md, "Whiteouts").
 pub fn whiteouts(paths: &[String]) -> Vec<LayerEntry> {
     let whiteout = |path: &String| {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -199,7 +199,7 @@ pub fn whiteouts(paths: &[String]) -> Vec<LayerEntry> {
     paths.iter().map(whiteout).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
-/// An entry as a layer of Windows has it: below `FileTree`.
+/// Converts an entry for a Windows layer: its path moves below `Files`.
 pub fn for_windows(mut entry: LayerEntry) -> LayerEntry {
     entry.path = join(b"Files", &entry.path);
     if let EntryContent::Hardlink(target) = &mut entry.content {
@@ -208,12 +208,12 @@ pub fn for_windows(mut entry: LayerEntry) -> LayerEntry {
     entry
 }
 
-/// A folder that nobody has on disk.
+/// A folder that doesn't exist on disk.
 pub fn folder(path: &[u8]) -> LayerEntry {
     LayerEntry { path: path.to_vec(), content: EntryContent::Folder, mode: folder_mode(path), owner: (0, 0) }
 }
 
-/// A name in a folder; `parent` is empty for the root.
+/// Joins a name to its parent; `parent` is empty for the root.
 pub fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
     if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
 }
@@ -221,25 +221,25 @@ pub fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
 struct Walk<'a> {
     files: &'a FileTree,
     known: Known,
-    /// Files with several names: device and inode, and the name that was met first.
+    /// Files with several names: device and inode, and the name that was seen first.
     links: HashMap<(u64, u64), Vec<u8>>,
     cautions: LayerWarnings,
     each: &'a mut Each<'a>,
 }
 
-/// What is known of a folder of the base.
+/// What is known about a folder of the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OfBase {
-    /// That no base has it by custom.
+    /// No base has it by convention.
     Not,
-    /// Its mode and owner, if it is there.
+    /// Its mode and owner, if it exists.
     Standard,
-    /// Nothing: it may be a link.
+    /// Unknown: it may be a link.
     Unknown,
 }
 
 impl Walk<'_> {
-    /// The folders above where the layer begins, as far as the base may lack them.
+    /// Creates the parent folders of the layer's destination that the base may lack.
     fn parents(&mut self, path: &[u8]) -> Result<()> {
         for (cut, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
             if self.of_base(&path[..cut]) != OfBase::Unknown {
@@ -249,7 +249,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The layer's folder, which goes to `root`, and all below it.
+    /// Walks the layer's folder, whose destination is `root`.
     fn tree(&mut self, root: &[u8], found: Found) -> Result<()> {
         let spec = &self.files.spec;
         let own = self.folder_entry(root.to_vec(), &spec.path, &found.metadata);
@@ -297,7 +297,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A folder that stays out, but for something below it that is now met.
+    /// Emits an excluded folder because something below it is included.
     fn on_the_way(&mut self, level: &mut Directory) -> Result<()> {
         level.on_the_way.take().map_or(Ok(()), |entry| self.passed(entry))
     }
@@ -306,7 +306,7 @@ impl Walk<'_> {
         if level.is_empty() { (self.each)(entry) } else { self.passed(entry) }
     }
 
-    /// A folder on the way to something else: it is the base's, if it has it, as far as is known.
+    /// Emits a parent folder with the base's mode and owner, as far as they are known.
     fn passed(&mut self, entry: LayerEntry) -> Result<()> {
         match self.of_base(&entry.path) {
             OfBase::Unknown => Ok(()),
@@ -334,7 +334,7 @@ impl Walk<'_> {
         Ok(LayerEntry { path, content: EntryContent::Folder, mode, owner: self.files.spec.owner })
     }
 
-    /// A file or a link.
+    /// Emits a file or a link.
     fn entry(&mut self, path: Vec<u8>, from: &Path, node: Node) -> Result<LayerEntry> {
         check_name(&path, from)?;
         let (content, on_disk) = match node {
@@ -348,7 +348,7 @@ impl Walk<'_> {
         Ok(LayerEntry { path, content, mode, owner: self.files.spec.owner })
     }
 
-    /// A file, or a link to the name under which it was met before.
+    /// Emits a file, or a hard link to the name under which it was seen before.
     fn file(&mut self, path: &[u8], from: &Path, found: Found) -> EntryContent {
         let metadata = found.metadata;
         if metadata.nlink() > 1 {
@@ -363,7 +363,7 @@ impl Walk<'_> {
 
     fn mode(&self, content: &EntryContent, on_disk: u32, path: &[u8]) -> u32 {
         match (content, self.files.spec.mode) {
-            // What a link's own mode is, systems don't agree on.
+            // Systems disagree about the mode of a link.
             (EntryContent::Symlink(_), _) => 0o777,
             (_, Mode::Keep) => on_disk & 0o7777,
             (EntryContent::Folder, _) => folder_mode(path),
@@ -385,7 +385,7 @@ fn check_name(path: &[u8], from: &Path) -> Result<()> {
     )))
 }
 
-/// The mode of a folder: some are known to need another than 0755.
+/// The mode of a folder: some are known to need something other than 0755.
 fn folder_mode(path: &[u8]) -> u32 {
     match path {
         b"tmp" | b"var/tmp" => 0o1777,

@@ -1,5 +1,5 @@
-//! What a user should know of a folder that becomes a layer: secrets that are seldom meant to be public, and what a layer
-//! leaves behind.
+//! Warnings about a folder that becomes a layer: secrets that are seldom meant to be published, and metadata that a
+//! layer drops.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,12 +8,12 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use crate::error::printable;
 use crate::workspace::Found;
 
-/// So many files of a kind are named.
+/// How many files of each kind to name.
 const NAMED: usize = 3;
-/// A key says what it is in its first bytes.
+/// Bytes read to recognise a private key.
 const HEAD: usize = 4096;
 
-/// What was seen while a folder was walked.
+/// What was found during the walk of a folder.
 #[derive(Debug, Clone, Default)]
 pub struct LayerWarnings {
     secrets: Files,
@@ -42,8 +42,8 @@ impl Files {
 }
 
 impl LayerWarnings {
-    /// Looks at a file or folder, by its path from the layer's folder on. `keeps_modes` says whether the bits of set-uid
-    /// go into the layer.
+    /// Inspects a file or folder at this path relative to the layer's folder. `keeps_modes` is whether setuid bits are
+    /// kept.
     pub fn look_at(&mut self, path: &[u8], found: &Found, keeps_modes: bool) {
         let Found { file, metadata, .. } = found;
         if is_secret(path, metadata.is_dir(), file) {
@@ -57,7 +57,7 @@ impl LayerWarnings {
         }
     }
 
-    /// The warnings, of the layer that is called `layer`.
+    /// The warnings for the layer called `layer`.
     pub fn warnings(&self, layer: &str) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.secrets.count > 0 {
@@ -78,7 +78,7 @@ impl LayerWarnings {
     }
 }
 
-/// Whether a name, or the beginning of what it names, tells of a secret. What is below `.git` is told of with it.
+/// Whether a file's name or first bytes suggest a secret. `.git` covers everything below it.
 fn is_secret(path: &[u8], is_folder: bool, file: &File) -> bool {
     let mut words = path.rsplit(|byte| *byte == b'/');
     let name = words.next().unwrap_or_default();
@@ -93,11 +93,11 @@ fn is_secret(path: &[u8], is_folder: bool, file: &File) -> bool {
             true
         }
         _ if name.starts_with(b".env.") => {
-            // What is there to be copied and filled in.
+            // Templates, meant to be copied and filled in.
             ![&b"example"[..], b"sample", b"template", b"dist"].iter().any(|word| name.ends_with(word))
         }
         _ if name.ends_with(b".pem") => is_private_key(file),
-        // As text, or in DER.
+        // As text or in DER.
         _ if name.ends_with(b".key") => is_private_key(file) || head(file).starts_with(&[0x30, 0x82]),
         _ => false,
     }
@@ -115,14 +115,14 @@ fn head(file: &File) -> Vec<u8> {
     head
 }
 
-/// The kinds of extended attributes that a file has and a layer has not. Labels of SELinux and the like, and what systems
-/// write by themselves, mean nothing in an image.
+/// The kinds of extended attributes that a layer drops from a file. SELinux labels and attributes that systems write
+/// themselves don't matter in an image.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn attributes(file: &File) -> Vec<&'static str> {
     let mut buffer = [0; 4096];
     let length = match rustix::fs::flistxattr(file, &mut buffer) {
         Ok(length) => length,
-        // There is no end to them.
+        // Their number is unbounded.
         Err(rustix::io::Errno::RANGE) => return vec!["extended attributes"],
         Err(_) => return Vec::new(),
     };

@@ -1,4 +1,4 @@
-//! The two kinds of range that clients send: `Range` on a download, `StoredContent-Range` on a chunk of an upload.
+//! The two kinds of range that clients send: `Range` on a download, `Content-Range` on a chunk of an upload.
 
 /// What part of a blob a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
     Wanted::Part { first, last: last.min(size - 1) }
 }
 
-/// A chunk's place in a blob, from a `StoredContent-Range` header: `<first>-<last>`, both included (distribution
+/// A chunk's place in a blob, from a `Content-Range` header: `<first>-<last>`, both included (distribution
 /// specification, "Pushing a blob in chunks").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
@@ -55,7 +55,7 @@ pub struct Chunk {
     pub length: u64,
 }
 
-/// Reads a `StoredContent-Range` header. `None` where it is not of the specification's form, or ends before it begins.
+/// Reads a `Content-Range` header. `None` where it is not of the specification's form, or ends before it begins.
 pub fn chunk(header: &str) -> Option<Chunk> {
     let (first, last) = header.trim().split_once('-')?;
     let (first, last) = (number(first)?, number(last)?);
