@@ -156,7 +156,7 @@ impl Builder {
         Self(self.0.header(name, value), self.1)
     }
 
-    /// Adds `Docker-StoredContent-Digest`.
+    /// Adds `Docker-Content-Digest`.
     #[must_use]
     pub fn digest(self, digest: &Digest) -> Self {
         self.header(DOCKER_CONTENT_DIGEST, digest.as_str())

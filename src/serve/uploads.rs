@@ -157,7 +157,7 @@ async fn append(
     result
 }
 
-/// Takes a body in, at the place where its `StoredContent-Range` says that it belongs.
+/// Takes a body in, at the place where its `Content-Range` says that it belongs.
 async fn receive(
     headers: &HeaderMap,
     body: &mut RequestBody,
@@ -184,7 +184,7 @@ fn wrong_size(message: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, Code::SizeInvalid, message)
 }
 
-/// The `StoredContent-Range` of a request, if it has one, and if it is what must come next.
+/// The `Content-Range` of a request, if it has one, and if it is what must come next.
 fn chunk(headers: &HeaderMap, body: &RequestBody, length: u64, location: &str) -> Result<Option<Chunk>, Refusal> {
     let Some(header) = headers.get(CONTENT_RANGE) else {
         return Ok(None);

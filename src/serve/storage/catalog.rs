@@ -11,7 +11,7 @@ use crate::image::digest::Digest;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// The media type, answered as `StoredContent-Type`.
+    /// The media type, answered as `Content-Type`.
     pub media_type: String,
     /// The size in bytes.
     pub size: u64,
