@@ -5,9 +5,9 @@ use http::Method;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use super::http::ConnectionKind;
+use super::http::pool::ConnectionKind;
+use super::http::transport::{self, HttpRequest};
 use super::repository::Permit;
-use super::transport::{self, HttpRequest};
 
 /// A request to a repository.
 pub(super) struct ApiRequest<'a> {
@@ -32,7 +32,7 @@ impl ApiRequest<'_> {
     /// Whether it goes to the registry itself. What another host (of an upload) says of logins is not listened to: it
     /// could name a token service of its own.
     pub(super) fn is_own(&self) -> bool {
-        super::location::same_origin(&self.url, &self.origin)
+        super::http::location::same_origin(&self.url, &self.origin)
     }
 
     pub(super) fn outgoing(&self, authorization: Option<&HeaderValue>) -> HttpRequest {

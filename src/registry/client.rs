@@ -8,14 +8,15 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
+use super::blobs::parallel;
 use super::host::{Host, is_loopback};
-use super::http::{ConnectionKind, Http, Reach};
-use super::minimum_rate::Flow;
-use super::remedies::Hints;
+use super::http::minimum_rate::Flow;
+use super::http::pool::{ConnectionKind, Http, Reach};
+use super::http::remedies::Hints;
+use super::http::retry;
+use super::http::tls::{self, Trust, Verification};
+use super::http::transport::STALL_TIMEOUT;
 use super::repository::Repository;
-use super::tls::{self, Trust, Verification};
-use super::transport::STALL_TIMEOUT;
-use super::{parallel, retry};
 use crate::error::Error;
 
 /// The largest manifest that is read unless the user says otherwise (distribution specification, "Pushing Manifests").
@@ -145,7 +146,7 @@ impl Client {
         }
         if url.scheme() == "http" && !insecure {
             return Err(Error::Protocol {
-                operation: super::location::redacted(url),
+                operation: super::http::location::redacted(url),
                 reason: format!(
                     "plain HTTP is used for loopback hosts only; {}",
                     self.inner.options.hints.insecure(url.host_str().unwrap_or_default())
@@ -173,7 +174,7 @@ impl Client {
     /// Opens connections to `url`'s host for so many `load` requests as `lacking` says that are about to come, if each will
     /// want one of its own. A failure is told by those requests.
     pub(super) fn open_ahead(&self, url: &Url, load: ConnectionKind, lacking: impl FnOnce() -> usize) {
-        if let (Ok(http), Ok(uri)) = (self.http(url), super::transport::uri(url)) {
+        if let (Ok(http), Ok(uri)) = (self.http(url), super::http::transport::uri(url)) {
             http.open_ahead(&uri, load, lacking);
         }
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use url::{Host as UrlHost, Url};
 
-use super::challenge::Challenge;
-use super::token::{TokenKey, TokenSlot};
+use super::auth::challenge::Challenge;
+use super::auth::token::{TokenKey, TokenSlot};
 use crate::error::Error;
 
 /// One registry host, shared by all that a step does there.

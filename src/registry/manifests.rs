@@ -9,10 +9,10 @@ use http::Method;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::error::{advised, parse_details};
-use super::http::ConnectionKind;
+use super::http::pool::ConnectionKind;
+use super::http::retry::{self, Budget};
+use super::http::transport::HttpResponse;
 use super::repository::{ApiRequest, Permit, Repository};
-use super::retry::{self, Budget};
-use super::transport::HttpResponse;
 use crate::error::{Error, printable};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;

@@ -5,7 +5,7 @@
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
-use super::http::ConnectionKind;
+use super::http::pool::ConnectionKind;
 use super::manifests::ManifestQuery;
 use super::repository::{ApiRequest, Permit, Repository};
 use crate::error::Error;

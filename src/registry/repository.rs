@@ -10,13 +10,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 pub(super) use super::api_request::ApiRequest;
-use super::challenge::{self, Challenge};
+use super::auth::challenge::{self, Challenge};
+use super::auth::token::TokenKey;
 use super::client::Client;
 use super::host::{Host, Scheme, is_loopback};
-use super::http::{Body, ConnectionKind};
-use super::retry::{self, Budget, FailureKind};
-use super::token::TokenKey;
-use super::transport::{self, HttpRequest, HttpResponse, UploadCounter};
+use super::http::pool::{Body, ConnectionKind};
+use super::http::retry::{self, Budget, FailureKind};
+use super::http::transport::{self, HttpRequest, HttpResponse, UploadCounter};
 use crate::credentials::{Login, Secret};
 use crate::error::{Error, TlsTrouble};
 use crate::image::reference::RegistryReference;

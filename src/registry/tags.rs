@@ -5,7 +5,7 @@
 use http::Method;
 use serde::Deserialize;
 
-use super::http::ConnectionKind;
+use super::http::pool::ConnectionKind;
 use super::repository::{ApiRequest, Permit, Repository};
 use crate::error::Error;
 use crate::image::reference::is_tag;

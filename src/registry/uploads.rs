@@ -10,12 +10,12 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, Head
 use url::Url;
 
 use super::host::SelfMount;
-use super::http::{Body, ConnectionKind};
-use super::location::resolve;
+use super::http::location::resolve;
+use super::http::pool::{Body, ConnectionKind};
+use super::http::retry::Budget;
+use super::http::transport::{self, HttpResponse, UploadCounter};
 use super::manifests::content_digest;
 use super::repository::{ApiRequest, Permit, Repository};
-use super::retry::Budget;
-use super::transport::{self, HttpResponse, UploadCounter};
 use crate::error::Error;
 use crate::image::digest::Digest;
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 use crate::image::digest::Hasher;
-use crate::registry::blobs::BlobRead;
+use crate::registry::BlobRead;
 use crate::registry::repository::Repository;
 use crate::registry::retry::Budget;
 

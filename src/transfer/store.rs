@@ -10,8 +10,8 @@ use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
 use crate::image::media_type::{self, Kind};
+use crate::registry::BlobReader;
 use crate::registry::ConnectionKind;
-use crate::registry::blobs::BlobReader;
 use crate::registry::manifests::{ManifestQuery, Presence};
 use crate::registry::repository::{Permit, Repository};
 

@@ -12,12 +12,12 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::error::RegistryError;
-use super::repository::{Repository, basic};
-use super::retry::{self, Budget, FailureKind};
-use super::transport::{self, HttpRequest, HttpResponse};
 use crate::credentials::Login;
 use crate::error::Error;
+use crate::registry::error::RegistryError;
+use crate::registry::http::retry::{self, Budget, FailureKind};
+use crate::registry::http::transport::{self, HttpRequest, HttpResponse};
+use crate::registry::repository::{Repository, basic};
 
 /// A token service's answer is no larger.
 const ANSWER_LIMIT: u64 = 1024 * 1024;
@@ -29,11 +29,11 @@ const CLIENT_ID: &str = "imgstep";
 /// What a token was issued for.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TokenKey {
-    pub(super) login: Login,
-    pub(super) realm: String,
-    pub(super) service: Option<String>,
+    pub(crate) login: Login,
+    pub(crate) realm: String,
+    pub(crate) service: Option<String>,
     /// Scopes in their order, the destination's first.
-    pub(super) scopes: Vec<String>,
+    pub(crate) scopes: Vec<String>,
 }
 
 /// Where a token is kept; whoever needs it while it is fetched waits on the lock.
@@ -42,7 +42,7 @@ pub type TokenSlot = Arc<Mutex<Option<Token>>>;
 /// A token and when it should be renewed.
 #[derive(Clone)]
 pub struct Token {
-    pub(super) header: HeaderValue,
+    pub(crate) header: HeaderValue,
     renew_at: Instant,
 }
 
@@ -59,7 +59,7 @@ struct TokenAnswer {
 
 impl Repository {
     /// The token for `key`, fetched once however many wait for it. A token equal to `refused` is not given again.
-    pub(super) async fn token(&self, key: &TokenKey, refused: Option<&HeaderValue>) -> Result<HeaderValue, Error> {
+    pub(crate) async fn token(&self, key: &TokenKey, refused: Option<&HeaderValue>) -> Result<HeaderValue, Error> {
         let slot = self.host.token_slot(key);
         let mut held = slot.lock().await;
         if let Some(token) = held.as_ref()
@@ -89,7 +89,7 @@ impl Repository {
                 operation: self.host.authority().to_owned(),
                 reason: format!(
                     "it names a token service without TLS (`{}`), which is refused",
-                    super::location::redacted(&realm)
+                    crate::registry::http::location::redacted(&realm)
                 ),
             });
         }
@@ -138,7 +138,7 @@ impl Repository {
         let asked = Instant::now();
         let body = answer.bytes(ANSWER_LIMIT, &operation).await?;
         let bad = |reason: &str| Error::Protocol {
-            operation: format!("{operation} from {}", super::location::redacted(realm)),
+            operation: format!("{operation} from {}", crate::registry::http::location::redacted(realm)),
             reason: reason.to_owned(),
         };
         let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| bad("the answer is not a token's JSON"))?;

@@ -10,15 +10,15 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
-use super::blobs::BlobReader;
-use super::repository::Repository;
+use super::reader::BlobReader;
 use crate::error::Error;
 use crate::image::digest::Digest;
+use crate::registry::repository::Repository;
 
 /// A part that is asked for at once, in bytes: many times what a round trip costs.
 const PART: u64 = 8 * 1024 * 1024;
 /// Parts in memory at once, of all blobs: 96 MiB.
-pub(super) const PARTS_LIMIT: usize = 12;
+pub(crate) const PARTS_LIMIT: usize = 12;
 /// What of a part waits for its turn is kept in pieces of this size, in bytes. As it comes from a connection each piece
 /// would hold on to the whole buffer that it was read into.
 const KEPT_PIECE: usize = 512 * 1024;
@@ -37,19 +37,19 @@ const TRIED: Duration = Duration::from_secs(2);
 
 /// How fast one connection is, and whether it is what is waited for.
 #[derive(Debug)]
-pub(super) struct Throughput {
+pub(crate) struct Throughput {
     since: Instant,
     bytes: u64,
     waited: Duration,
 }
 
 impl Throughput {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { since: Instant::now(), bytes: 0, waited: Duration::ZERO }
     }
 
     /// `bytes` came after a wait.
-    pub(super) fn observe(&mut self, bytes: usize, waited: Duration) {
+    pub(crate) fn observe(&mut self, bytes: usize, waited: Duration) {
         self.bytes += bytes as u64;
         self.waited += waited;
     }
@@ -79,9 +79,9 @@ const ANSWERED: u8 = 1;
 const REFUSED: u8 = 2;
 
 /// Parts of a blob on their way.
-pub(super) struct ParallelFetch {
+pub(crate) struct ParallelFetch {
     /// The first byte that comes by parts; what is before comes by the stream that was begun.
-    pub(super) begin: u64,
+    pub(crate) begin: u64,
     parts: VecDeque<RangePart>,
     /// The first byte that nobody asked for yet.
     next: u64,
@@ -110,7 +110,7 @@ impl Drop for RangePart {
 }
 
 /// What the parts say.
-pub(super) enum Next {
+pub(crate) enum Next {
     /// The next bytes.
     Piece(Bytes),
     /// They end here, or are of no more use: the blob is to be read on by one connection.
@@ -120,7 +120,7 @@ pub(super) enum Next {
 impl ParallelFetch {
     /// Begins to fetch parts of a blob of `size` bytes of which `offset` were read, if its connection seems to be held
     /// back and few others are under way.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         repository: &Repository,
         digest: &Digest,
         pace: &mut Throughput,
@@ -148,7 +148,7 @@ impl ParallelFetch {
     }
 
     /// Whether ranges are answered; `None` while that is not known.
-    pub(super) fn answered(&self) -> Option<bool> {
+    pub(crate) fn answered(&self) -> Option<bool> {
         match self.answers.load(Ordering::Relaxed) {
             ANSWERED => Some(true),
             REFUSED => Some(false),
@@ -157,7 +157,7 @@ impl ParallelFetch {
     }
 
     /// Asks for as many further parts as there is room for.
-    pub(super) fn fill(&mut self, repository: &Repository, digest: &Digest) {
+    pub(crate) fn fill(&mut self, repository: &Repository, digest: &Digest) {
         // One request finds out whether ranges are answered at all.
         let wanted = if self.answered().is_none() { 1 } else { CONNECTIONS };
         while self.next < self.size && self.parts.iter().filter(|part| !part.fetching.is_finished()).count() < wanted {
@@ -174,7 +174,7 @@ impl ParallelFetch {
     }
 
     /// The next bytes, in order.
-    pub(super) async fn next(&mut self, repository: &Repository, digest: &Digest) -> Next {
+    pub(crate) async fn next(&mut self, repository: &Repository, digest: &Digest) -> Next {
         self.fill(repository, digest);
         let begun = *self.since.get_or_insert_with(Instant::now);
         if !self.judged && begun.elapsed() > TRIED {
@@ -232,7 +232,7 @@ async fn fetch(mut reader: BlobReader, pieces: mpsc::UnboundedSender<Result<Byte
 }
 
 /// Room for the parts of all blobs.
-pub(super) fn room() -> Arc<Semaphore> {
+pub(crate) fn room() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(PARTS_LIMIT))
 }
 

@@ -9,15 +9,15 @@ use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, RANGE};
 use url::Url;
 
-use super::error::advised;
-use super::http::ConnectionKind;
 use super::parallel::{Next, ParallelFetch, Throughput};
-use super::repository::{ApiRequest, Permit, Repository};
-use super::retry::{Budget, FailureKind};
-use super::transport::{self, HttpRequest, HttpResponse};
 use crate::error::Error;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
+use crate::registry::error::advised;
+use crate::registry::http::pool::ConnectionKind;
+use crate::registry::http::retry::{Budget, FailureKind};
+use crate::registry::http::transport::{self, HttpRequest, HttpResponse};
+use crate::registry::repository::{ApiRequest, Permit, Repository};
 
 /// Of the URLs of a foreign layer no more are tried.
 const URLS_TRIED: usize = 3;
@@ -137,7 +137,7 @@ impl Repository {
             };
             let Some(wait) = budget.fail(failure) else {
                 return Err(Error::Network {
-                    operation: format!("GET {}", super::location::redacted(&outgoing.url)),
+                    operation: format!("GET {}", crate::registry::http::location::redacted(&outgoing.url)),
                     reason: "the address of a foreign layer gives no answer".to_owned(),
                 });
             };
@@ -199,7 +199,7 @@ impl BlobReader {
     }
 
     /// A reader of the bytes from `start` to before `end`.
-    pub(super) fn part(repository: Repository, digest: Digest, start: u64, end: u64) -> Self {
+    pub(crate) fn part(repository: Repository, digest: Digest, start: u64, end: u64) -> Self {
         // Who asks for parts reads on by one connection where they fail: one retry is enough.
         let budget = Budget::new(repository.client.options().retries.min(1));
         let reading = BlobRead { budget, afresh: false };
@@ -210,7 +210,7 @@ impl BlobReader {
     ///
     /// # Errors
     /// It can't be had, or the server has no parts.
-    pub(super) async fn open_part(&mut self) -> Result<(), Error> {
+    pub(crate) async fn open_part(&mut self) -> Result<(), Error> {
         self.open().await?;
         if self.skip == 0 {
             return Ok(());

@@ -11,19 +11,19 @@ use hyper::body::{Body as _, Incoming};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
-use super::client::Client;
 use super::connect_error::{error_of, reason_of};
-use super::error::{RegistryError, parse_details};
-use super::http::{Body, ConnectionKind, empty_body, was_kept, whole_body};
 use super::location::{redacted, resolve, same_origin};
 use super::minimum_rate::Flow;
+use super::pool::{Body, ConnectionKind, empty_body, was_kept, whole_body};
 use super::retry;
 use crate::error::Error;
+use crate::registry::client::Client;
+use crate::registry::error::{RegistryError, parse_details};
 
 /// The first byte of an answer to a request without a long body comes no later.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// An upload that doesn't move for so long is given up.
-pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// So often it is looked whether an upload moves.
 const STALL_TICK: Duration = Duration::from_secs(1);
 /// What nobody needs of an answer is read for no longer: a new connection costs less.
@@ -42,18 +42,18 @@ const ERROR_BODY_LIMIT: usize = 8 * 1024;
 /// A request that can be sent as often as needed.
 #[derive(Clone)]
 pub struct HttpRequest {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Option<Bytes>,
-    pub(super) load: ConnectionKind,
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) load: ConnectionKind,
     /// So long an answer is waited for.
-    pub(super) patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 impl HttpRequest {
     /// A question of which the answer carries little.
-    pub(super) fn question(url: Url) -> Self {
+    pub(crate) fn question(url: Url) -> Self {
         let patience = ANSWER_TIMEOUT;
         Self { method: Method::GET, url, headers: HeaderMap::new(), body: None, load: ConnectionKind::Shared, patience }
     }
@@ -61,21 +61,21 @@ impl HttpRequest {
 
 /// How long a registry may take to answer the end of an upload of so many bytes. It hashes and moves a large one first,
 /// and what is still on its way may need a while on a slow line.
-pub(super) fn commit_limit(bytes: u64) -> Duration {
+pub(crate) fn commit_limit(bytes: u64) -> Duration {
     Duration::from_secs((120 + bytes / 32_000).min(900))
 }
 
 /// An answer whose body has not been read.
 pub struct HttpResponse {
     /// The URL that answered, behind redirects.
-    pub(super) url: Url,
+    pub(crate) url: Url,
     response: Response<Incoming>,
     /// The beginning of the body, where it has been read.
     held: Option<Bytes>,
     /// Held until the body has been read or dropped, so that a host's limit counts bodies too.
     permit: Option<OwnedSemaphorePermit>,
     /// Whether a redirect led to it.
-    pub(super) redirected: bool,
+    pub(crate) redirected: bool,
     /// How its body comes.
     flow: Flow,
 }
@@ -93,7 +93,7 @@ pub fn is_temporary(status: StatusCode) -> bool {
 /// # Errors
 /// [`Error::Network`] or [`Error::Silence`] when no answer came; [`Error::Tls`] when none can come; [`Error::Protocol`] for
 /// a redirect that may not be followed.
-pub(super) async fn send(
+pub(crate) async fn send(
     client: &Client,
     outgoing: &HttpRequest,
     permit: Option<OwnedSemaphorePermit>,
@@ -220,7 +220,7 @@ fn is_untaken(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// An address as the HTTP library wants it.
-pub(super) fn uri(url: &Url) -> Result<Uri, Error> {
+pub(crate) fn uri(url: &Url) -> Result<Uri, Error> {
     url.as_str()
         .parse()
         .map_err(|_| Error::Protocol { operation: redacted(url), reason: "this is no address of HTTP".to_owned() })
@@ -266,7 +266,7 @@ impl UploadCounter {
 
 /// One request whose body is a stream of `length` bytes, or of nobody knows how many, and the head of its answer. It may
 /// take as long as it moves.
-pub(super) async fn stream(
+pub(crate) async fn stream(
     client: &Client,
     outgoing: &HttpRequest,
     body: Body,
@@ -310,16 +310,16 @@ async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
 }
 
 impl HttpResponse {
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.response.status()
     }
 
-    pub(super) fn headers(&self) -> &HeaderMap {
+    pub(crate) fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }
 
     /// A header as text, if it is there and is text.
-    pub(super) fn header(&self, name: impl AsHeaderName) -> Option<&str> {
+    pub(crate) fn header(&self, name: impl AsHeaderName) -> Option<&str> {
         self.response.headers().get(name).and_then(|value| value.to_str().ok())
     }
 
@@ -337,7 +337,7 @@ impl HttpResponse {
     }
 
     /// The next piece of the body; `None` at its end.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         if let Some(held) = self.held.take() {
             return Ok(Some(held));
         }
@@ -365,7 +365,7 @@ impl HttpResponse {
     }
 
     /// The whole body, if it has at most `limit` bytes.
-    pub(super) async fn bytes(mut self, limit: u64, what: &str) -> Result<Bytes, Error> {
+    pub(crate) async fn bytes(mut self, limit: u64, what: &str) -> Result<Bytes, Error> {
         let too_large = || Error::Malformed {
             what: what.to_owned(),
             reason: format!("it is larger than the limit of {limit} bytes"),
@@ -385,7 +385,7 @@ impl HttpResponse {
     }
 
     /// Reads the rest of a body that nobody needs, so that its connection can be used again.
-    pub(super) async fn discard(mut self) {
+    pub(crate) async fn discard(mut self) {
         let mut left: usize = 64 * 1024;
         let reading = async {
             while left > 0
@@ -398,7 +398,7 @@ impl HttpResponse {
     }
 
     /// The registry's error in this answer.
-    pub(super) async fn into_error(mut self, operation: String, advice: &str) -> RegistryError {
+    pub(crate) async fn into_error(mut self, operation: String, advice: &str) -> RegistryError {
         let mut body = BytesMut::new();
         let reading = async {
             while body.len() < ERROR_BODY_LIMIT
