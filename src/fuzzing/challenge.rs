@@ -1,10 +1,10 @@
-//! `WWW-Authenticate`, as a registry sends it.
+//! The `WWW-Authenticate` header, as sent by a registry.
 
 use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 
 use crate::registry::challenge::{Challenge, from_headers};
 
-/// Each line is a header. A realm that is found stood in one of them.
+/// Each line is a header. A realm that is found must occur in one of them.
 pub fn run(bytes: &[u8]) {
     let mut headers = HeaderMap::new();
     for line in bytes.split(|byte| *byte == b'\n').take(8) {

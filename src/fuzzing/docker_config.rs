@@ -1,10 +1,11 @@
-//! Files of logins: Docker's `config.json`, its old form, and `auth.json`.
+//! Credential files: Docker's `config.json`, its old form, and `auth.json`.
 
 use super::{assert_harmless, first_line};
 use crate::credentials::config_file::{Candidate, ConfigFile};
 use crate::credentials::scope::{Scope, Target};
 
-/// The first line is `registry repository`, the rest a file. A login that is found for a host is one whose key names it.
+/// The first line is `registry repository`, the rest a file. A login found for a host must belong to a key that names
+/// that host.
 pub fn run(bytes: &[u8]) {
     let (wanted, file) = first_line(bytes);
     let Ok(wanted) = std::str::from_utf8(wanted) else { return };
@@ -20,14 +21,14 @@ pub fn run(bytes: &[u8]) {
             assert_harmless(&reason);
         }
     }
-    // In JSON a backslash can write any letter otherwise.
+    // JSON escapes can spell any letter differently.
     let text = String::from_utf8_lossy(file).to_ascii_lowercase();
     let other = Target::new("ghcr.io", "org/app");
     let has_login = config.candidates(&other).iter().any(|candidate| matches!(candidate, Candidate::Login(_)));
     assert!(!has_login || text.contains("ghcr.io") || text.contains('\\'), "{text}");
 }
 
-/// A key that covers a host names it.
+/// A key that covers a host must name it.
 fn key(key: &str, wanted: &str) {
     let scope = Scope::parse(key);
     assert_harmless(&scope.printable());

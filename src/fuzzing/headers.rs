@@ -1,5 +1,5 @@
-//! Headers and errors that a registry answers with: `Location`, `Range`, `Content-Range`, `Retry-After`. (`Link` is not read:
-//! lists are asked for in one piece.)
+//! Response headers and error bodies of a registry: `Location`, `Range`, `Content-Range`, `Retry-After`. (`Link` is
+//! never read: lists are fetched in one page.)
 
 use http::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use url::Url;
@@ -10,7 +10,7 @@ use crate::registry::location::{redacted, resolve, same_origin};
 use crate::registry::retry::{backoff, retry_after};
 use crate::registry::uploads::end_of_range;
 
-/// The first line is a header's value, the rest another's and a body.
+/// The first line is one header value; the rest is another one and a body.
 pub fn run(bytes: &[u8]) {
     let (line, rest) = first_line(bytes);
     for detail in parse_details(rest) {
@@ -24,7 +24,7 @@ pub fn run(bytes: &[u8]) {
     crate::serve::fuzzed::ranges(text, rest.len() as u64);
 }
 
-/// No location leads out of TLS, or carries a login.
+/// A location never leads from https to http and never carries credentials.
 fn location(text: &str) {
     for asked in ["https://reg.example/v2/a/blobs/uploads/", "http://127.0.0.1:5000/v2/a/blobs/uploads/?x=1"] {
         let Ok(asked) = Url::parse(asked) else { return };
@@ -41,7 +41,7 @@ fn location(text: &str) {
     }
 }
 
-/// A wait is a number, whatever the clocks say.
+/// A wait is always finite, whatever the clocks say.
 fn wait(after: &[u8], date: &[u8]) {
     let mut headers = HeaderMap::new();
     for (name, value) in [(RETRY_AFTER, after), (DATE, date)] {

@@ -1,10 +1,10 @@
-//! Ignore patterns, and the paths that they are asked of.
+//! Ignore patterns, and paths to match against them.
 
 use super::assert_one_line;
 use crate::layer::dockerignore::DockerPatterns;
 use crate::layer::ignore::Patterns;
 
-/// Up to the first NUL stand patterns, then paths, one a line. It must not take long: the fuzzer and the tests watch the
+/// Patterns up to the first NUL, then paths, one a line. Matching must be fast: the fuzzer and the tests watch the
 /// time.
 pub fn run(bytes: &[u8]) {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
@@ -20,7 +20,7 @@ pub fn run(bytes: &[u8]) {
         }
         let folder = patterns.decide(path, true);
         let file = patterns.decide(path, false);
-        // Only patterns that end in a slash tell them apart.
+        // Only patterns with a trailing slash distinguish folders from files.
         assert!(folder == file || text.contains('/'), "{text:?}");
     }
 }

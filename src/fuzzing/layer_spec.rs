@@ -1,11 +1,11 @@
-//! What people write of layers: where they come from and go to, how they are compressed; and ports.
+//! Layer options: sources, destinations, compression; and ports.
 
 use super::assert_one_line;
 use crate::image::config::port;
 use crate::layer::compress::Compression;
 use crate::layer::spec::{LayerSpec, destination};
 
-/// What is accepted leads nowhere that it must not, and what is refused is refused in one line.
+/// An accepted path never escapes the image, and a rejection is one line.
 pub fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match text.parse::<LayerSpec>() {

@@ -1,4 +1,4 @@
-//! Manifests, indexes and configs, as a registry sends them.
+//! Manifests, indexes and configs, as sent by a registry.
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::image::format::{Format, converted, throughout};
 use crate::image::index::{IndexChild, check_platforms, common_format, ordered};
 use crate::image::manifest::{Content, Manifest};
 
-/// The first line is the `Content-Type`, the rest the bytes: of a manifest, and of a config.
+/// The first line is the `Content-Type`; the rest is read both as a manifest and as a config.
 pub fn run(bytes: &[u8]) {
     let (content_type, bytes) = first_line(bytes);
     let Ok(content_type) = std::str::from_utf8(content_type) else { return };
@@ -23,14 +23,14 @@ pub fn run(bytes: &[u8]) {
     if let Err(error) = &content {
         assert_one_line(error);
     }
-    // What stands for other bytes is a signed manifest's payload, and nothing else.
+    // Only a signed manifest's digest may be that of other bytes, its payload.
     let own = Digest::of(bytes);
     assert!(manifest.digest == own || !matches!(content, Ok(Content::Index { .. } | Content::Image { .. })));
     edit(&manifest);
     children(&manifest);
 }
 
-/// Edits that change nothing leave every byte; others give what can be read again.
+/// An edit that changes nothing keeps every byte; any other result can be read again.
 fn edit(manifest: &Manifest) {
     let _ = manifest.annotations();
     if let Ok(same) = manifest.with_annotations(&[]) {
@@ -63,7 +63,7 @@ fn children(manifest: &Manifest) {
     let _ = (check_platforms(&children), common_format(&children, Some(manifest)));
 }
 
-/// A config that is not changed keeps its bytes, and one that is changed can be read again.
+/// An unchanged config keeps its bytes, and a changed one can be read again.
 fn config(bytes: &[u8]) {
     let Ok(mut config) = Config::parse(bytes) else { return };
     assert_eq!(config.to_bytes().ok().as_deref(), Some(bytes));

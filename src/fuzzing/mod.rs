@@ -1,6 +1,6 @@
-//! What is fuzzed (`fuzz/`): for each reader of what others wrote a function that takes any bytes and stops where
-//! something is not as it must be. Not part of the program: it is built for the fuzzer, and for the tests, which run it
-//! on all inputs that are kept.
+//! Fuzz targets (`fuzz/`): for each parser of untrusted input, a function that takes any bytes and panics if an
+//! invariant doesn't hold. Not part of the program: built for the fuzzer, and for the tests, which run it on all saved
+//! inputs.
 
 pub mod bundle;
 pub mod challenge;
@@ -16,7 +16,7 @@ pub mod tar;
 
 use crate::error::printable;
 
-/// A target, and what it is called in `fuzz/`.
+/// A target and its name in `fuzz/`.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
@@ -34,18 +34,18 @@ pub const TARGETS: [Target; 11] = [
     ("tar", tar::run),
 ];
 
-/// The bytes before and behind the first line's end.
+/// The bytes before and after the first newline.
 fn first_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     let end = bytes.iter().position(|byte| *byte == b'\n');
     end.map_or((bytes, &[]), |end| (&bytes[..end], &bytes[end + 1..]))
 }
 
-/// That a text can do nothing to a terminal or to a CI's log.
+/// Asserts that a text is harmless to a terminal and to a CI log.
 fn assert_harmless(text: &str) {
     assert!(!text.chars().any(char::is_control), "{text:?}");
 }
 
-/// That an error reads as one harmless line.
+/// Asserts that an error is one harmless line.
 fn assert_one_line(error: &impl std::fmt::Display) {
     let text = error.to_string();
     assert!(!text.is_empty());
@@ -60,7 +60,7 @@ mod tests {
 
     use super::TARGETS;
 
-    /// What is kept for a target: what the fuzzer begins with, and what it once stopped at.
+    /// The saved inputs of a target: seeds, and inputs that once failed.
     fn kept(target: &str) -> Vec<std::path::PathBuf> {
         let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
         let folders = ["seeds", "regressions"].map(|kind| fuzz.join(kind).join(target));
@@ -77,7 +77,7 @@ mod tests {
                 let begun = Instant::now();
                 let bytes = fs::read(&file).unwrap();
                 assert!(std::panic::catch_unwind(|| run(&bytes)).is_ok(), "{}", file.display());
-                // Once it took minutes; without optimisation and on a busy machine it is well below this.
+                // This once took minutes; without optimisation and on a busy machine it takes far less than this.
                 assert!(begun.elapsed() < Duration::from_secs(20), "{} took {:?}", file.display(), begun.elapsed());
             }
         }

@@ -1,9 +1,9 @@
-//! Platforms, as people write them.
+//! Platforms, as users write them.
 
 use super::assert_one_line;
 use crate::image::platform::Platform;
 
-/// What is accepted is printed as what it was read as, and answers itself.
+/// An accepted platform parses to itself when printed, and matches itself.
 pub fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let platform = match text.parse::<Platform>() {
@@ -12,7 +12,7 @@ pub fn run(bytes: &[u8]) {
     };
     assert!(platform.is_same(&platform));
     assert!(platform.answers(&platform).is_some());
-    // Long words are cut where they are shown.
+    // Long values are truncated in messages.
     if text.len() <= 64 {
         assert_eq!(platform.to_string().parse::<Platform>(), Ok(platform), "{text:?}");
     }

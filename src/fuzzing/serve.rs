@@ -1,9 +1,9 @@
-//! The registry inside, as any client may speak to it.
+//! The built-in registry, with any client.
 
 use crate::serve::fuzzed::connection;
 
-/// The bytes are connections, one behind the other, divided by `\n#\n`. `@ID` in one becomes what the last answer called an
-/// upload.
+/// The input is a sequence of connections, separated by `\n#\n`. `@ID` is replaced by the upload that the last response
+/// named.
 pub fn run(bytes: &[u8]) {
     crate::serve::fuzzed::registry(|registry| {
         let mut id = String::new();

@@ -1,4 +1,4 @@
-//! Layers that others made: packed and plain, and the tars in them.
+//! Layers built by others, compressed or not, and the tars in them.
 
 use super::assert_one_line;
 use crate::error::{Error, Result};
@@ -7,11 +7,11 @@ use crate::layer::scan::LayerScan;
 use crate::layer::tar_inspector::TarInspector;
 
 const BLOCK: usize = 512;
-/// A layer that unpacks to more is not looked at any further, in bytes.
+/// Maximum decompressed size, in bytes; the rest is ignored.
 const ENOUGH: usize = 4 * 1024 * 1024;
 
-/// The first byte says how: its low bit whether checksums are repaired, so that what stands behind them is reached, the
-/// others in pieces of which size the bytes come. In pieces of another size they are the same tar.
+/// The first byte selects the mode: its low bit repairs checksums, so that the code after them is reached; the other
+/// bits set the size of the pieces that the input arrives in. The result must not depend on the size of the pieces.
 pub fn run(bytes: &[u8]) {
     let Some((how, bytes)) = bytes.split_first() else { return };
     let mut bytes = bytes.to_vec();
@@ -28,7 +28,7 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-/// The programs that are found.
+/// The programs found.
 fn look(bytes: &[u8], piece: usize) -> Result<Vec<String>> {
     let mut findings = LayerScan::new(true);
     let mut inspector = TarInspector::new("the layer", &mut findings);
@@ -46,7 +46,7 @@ fn look(bytes: &[u8], piece: usize) -> Result<Vec<String>> {
     Ok(findings.programs().map(|(name, _)| name.clone()).collect())
 }
 
-/// Gives each block that may be a header its checksum.
+/// Repairs the checksum of each block that could be a header.
 fn repair(bytes: &mut [u8]) {
     for block in bytes.chunks_exact_mut(BLOCK) {
         if block[257] != b'u' {
