@@ -1,4 +1,4 @@
-//! Responses: the specification's headers, error envelopes, and bodies that stream.
+//! HTTP responses: the specification's headers, error envelopes and streamed bodies.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -15,14 +15,14 @@ use tokio::task::JoinHandle;
 use crate::error::printable;
 use crate::image::digest::Digest;
 
-/// The digest of what was asked for or written.
+/// The digest of the requested or written content.
 pub const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
-/// The version of the API, which old Docker clients look for.
+/// The API version, which old Docker clients check.
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
-/// How much of a file is read at once: two such blocks are in memory for each download.
+/// Read size in bytes; each download holds two such blocks in memory.
 const BLOCK: u64 = 256 * 1024;
 
-/// What is sent back.
+/// The response type.
 pub type Reply = Response<ReplyBody>;
 
 /// An error's code (distribution specification, "Error Codes").
@@ -52,7 +52,7 @@ pub enum Code {
     Unsupported,
     /// code-14.
     TooManyRequests,
-    /// None of the specification's: this server itself failed (5xx).
+    /// Not in the specification: the server itself failed (5xx).
     Unknown,
 }
 
@@ -76,7 +76,7 @@ impl Code {
     }
 }
 
-/// A request that is not granted.
+/// A rejected request.
 #[derive(Debug)]
 pub struct Refusal {
     status: StatusCode,
@@ -85,34 +85,34 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal for one reason. `message` may quote the client.
+    /// Rejects a request for one reason. `message` may quote the client.
     pub fn new(status: StatusCode, code: Code, message: impl AsRef<str>) -> Self {
         Self { status, errors: vec![(code, printable(message.as_ref(), 500))], headers: Vec::new() }
     }
 
-    /// A refusal for several reasons of one kind.
+    /// Rejects a request for several reasons of one kind.
     pub fn many(status: StatusCode, code: Code, messages: Vec<String>) -> Self {
         Self { status, errors: messages.into_iter().map(|message| (code, message)).collect(), headers: Vec::new() }
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// `404` for something that is not there.
+    /// `404` for something that doesn't exist.
     pub fn not_found(code: Code, message: impl AsRef<str>) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, message)
     }
 
-    /// `405`, with the methods that would be allowed.
+    /// `405`, with the allowed methods.
     pub fn method(allowed: &'static str, message: &str) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message).with(ALLOW, allowed)
     }
 
-    /// Whether it is not the client's fault.
+    /// Whether it is the server's fault.
     pub fn is_our_fault(&self) -> bool {
         self.status.is_server_error()
     }
@@ -133,17 +133,17 @@ impl Refusal {
     }
 }
 
-/// The storage failed. What the system says holds no path of ours, so that the client may read it.
+/// The storage failed. The system's message contains no path, so the client may see it.
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, format!("the storage failed: {error}"))
     }
 }
 
-/// A response in the making.
+/// A response being built.
 pub struct Builder(http::response::Builder, ReplyBody);
 
-/// Begins a response.
+/// Starts a response.
 pub fn answer(status: StatusCode, body: impl Into<ReplyBody>) -> Builder {
     let builder = Response::builder().status(status).header(API_VERSION, HeaderValue::from_static("registry/2.0"));
     Builder(builder, body.into())
@@ -168,13 +168,13 @@ impl Builder {
         self.header(LOCATION, path)
     }
 
-    /// Answers a `HEAD`: the length that a `GET` would have, and no body.
+    /// Answers a `HEAD`: the length of the `GET` response, without a body.
     #[must_use]
     pub fn only_head(self, head: bool, length: u64) -> Self {
         if head { Self(self.0.header(CONTENT_LENGTH, length), ReplyBody::Empty) } else { self }
     }
 
-    /// The response. A header that can't be sent makes it a plain `500`.
+    /// Builds the response. An invalid header turns it into a plain `500`.
     pub fn finish(self) -> Reply {
         self.0.body(self.1).unwrap_or_else(|_| {
             let mut failed = Response::new(ReplyBody::Empty);
@@ -184,13 +184,13 @@ impl Builder {
     }
 }
 
-/// A response's body, of a length that is known.
+/// A response body of known length.
 pub enum ReplyBody {
-    /// Nothing.
+    /// Empty.
     Empty,
     /// Bytes in memory.
     Whole(Bytes),
-    /// A part of a blob that is held as chunks.
+    /// A part of a blob held as chunks.
     Chunks(Chunks),
     /// A part of a file.
     File(FileBody),
@@ -208,7 +208,7 @@ impl From<String> for ReplyBody {
     }
 }
 
-/// A part of a list of chunks.
+/// A slice of a list of chunks.
 pub struct Chunks {
     list: Arc<[Bytes]>,
     next: usize,
@@ -217,7 +217,7 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// The `length` bytes from `first` on.
+    /// `length` bytes from offset `first`.
     pub fn new(chunks: Arc<[Bytes]>, first: u64, length: u64) -> Self {
         Self { list: chunks, next: 0, skip: first, left: length }
     }
@@ -226,7 +226,7 @@ impl Chunks {
         while self.left > 0 {
             let chunk = self.list.get(self.next)?;
             self.next += 1;
-            // A chunk that is skipped is smaller than `usize::MAX`, so that neither conversion can cut anything off.
+            // A skipped chunk is smaller than `usize::MAX`, so neither conversion can truncate.
             let skip = usize::try_from(self.skip).unwrap_or(usize::MAX);
             if skip >= chunk.len() {
                 self.skip -= chunk.len() as u64;
@@ -241,15 +241,15 @@ impl Chunks {
     }
 }
 
-/// A part of a file, read one block ahead of what is sent.
+/// A part of a file, read one block ahead.
 pub struct FileBody {
-    /// What is still to be sent.
+    /// Bytes left to send.
     left: u64,
     reading: Option<JoinHandle<io::Result<(File, Bytes)>>>,
 }
 
 impl FileBody {
-    /// The `length` bytes that follow in `file`.
+    /// The next `length` bytes of `file`.
     pub fn new(file: File, length: u64) -> Self {
         Self { left: length, reading: Some(read_block(file, length)) }
     }
@@ -269,7 +269,7 @@ impl FileBody {
     }
 }
 
-/// Reads the next block on another thread. A file that ends too early is an error: its length was promised.
+/// Reads the next block on another thread. A short file is an error, since its length was announced.
 fn read_block(file: File, left: u64) -> JoinHandle<io::Result<(File, Bytes)>> {
     tokio::task::spawn_blocking(move || {
         let length = left.min(BLOCK);

@@ -9,7 +9,7 @@ use super::range::{self, Wanted};
 use super::storage::{Deleted, StoredContent, open_at};
 use crate::image::digest::Digest;
 
-/// A digest out of a client's words.
+/// Parses a digest from a request.
 ///
 /// # Errors
 /// `400` with `DIGEST_INVALID`.
@@ -19,7 +19,7 @@ pub fn parse_digest(text: &str) -> Result<Digest, Refusal> {
     })
 }
 
-/// Where a blob can be had.
+/// The URL path of a blob.
 pub fn location(name: &str, digest: &Digest) -> String {
     format!("/v2/{name}/blobs/{digest}")
 }
@@ -36,7 +36,7 @@ pub fn get(registry: &Registry, name: &str, digest: &str, headers: &HeaderMap, h
     };
     let etag = format!("\"{digest}\"");
     let header = headers.get(RANGE).and_then(|value| value.to_str().ok());
-    // A range on condition of another content than this one is no range (RFC 9110, section 13.1.5).
+    // If `If-Range` names other content, the range is ignored (RFC 9110, section 13.1.5).
     let conditional = headers.get(IF_RANGE).is_none_or(|value| value.as_bytes() == etag.as_bytes());
     let wanted = if head || !conditional { Wanted::Whole } else { range::wanted(header, size) };
     let (status, first, length) = match wanted {
@@ -62,7 +62,7 @@ pub fn get(registry: &Registry, name: &str, digest: &str, headers: &HeaderMap, h
     Ok(found.finish())
 }
 
-/// The body of a download. `None` if the blob was deleted meanwhile.
+/// The body of a download. `None` if the blob was deleted in the meantime.
 fn open(content: StoredContent, first: u64, length: u64) -> Result<Option<ReplyBody>, Refusal> {
     if length == 0 {
         return Ok(Some(ReplyBody::Empty));

@@ -1,4 +1,4 @@
-//! A request's body, read with patience that ends.
+//! Reads request bodies, with time limits.
 
 use std::time::Duration;
 
@@ -9,17 +9,18 @@ use hyper::body::{Body as _, Incoming};
 
 use super::answer::{Code, Refusal};
 
-/// How long a client may send nothing in the middle of a body.
+/// How long a client may pause in the middle of a body.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How long the rest of a body that nobody wants is read.
+/// How long to drain an unwanted body.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
-/// How much of it. A connection that is closed before all was read may be reset before its client has read the answer.
+/// How many bytes of it to drain. Closing a connection with unread data may reset it before the client has read the
+/// response.
 const DRAIN_LIMIT: u64 = 64 * 1024 * 1024;
 
-/// A body that is being received.
+/// A body being received.
 pub struct RequestBody {
     incoming: Incoming,
-    /// The client waits for `100 Continue`, which is sent when the body is first asked for.
+    /// The client waits for `100 Continue`, which is sent when the body is first read.
     client_waits: bool,
 }
 
@@ -29,7 +30,7 @@ impl RequestBody {
         Self { incoming, client_waits: headers.contains_key(http::header::EXPECT) }
     }
 
-    /// The bytes that are still to come, where the client said so.
+    /// Bytes left, if the client sent a length.
     pub fn length(&self) -> Option<u64> {
         self.incoming.size_hint().exact()
     }
@@ -44,7 +45,7 @@ impl RequestBody {
             match frame {
                 None => return Ok(None),
                 Some(Ok(frame)) => {
-                    // Trailers say nothing to us.
+                    // Trailers are ignored.
                     if let Ok(bytes) = frame.into_data() {
                         return Ok(Some(bytes));
                     }
@@ -79,8 +80,8 @@ impl RequestBody {
         Ok(all.freeze())
     }
 
-    /// Reads what is left of a body that was refused, so that its client comes to read the answer and the connection
-    /// can go on. `false` if there is too much of it.
+    /// Drains the rest of a rejected body, so that the client reads the response and the connection can be reused.
+    /// `false` if there is too much.
     pub async fn drain(&mut self) -> bool {
         if self.incoming.is_end_stream() {
             return true;

@@ -1,4 +1,4 @@
-//! The command that is run beside the registry, and the signals that end both.
+//! Runs a command next to the registry, and handles the signals that end both.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,26 +10,26 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use crate::error::{Error, Result, Signal, printable};
 
-/// The environment variable that tells the command where the registry is: `host:port`.
+/// The environment variable with the registry's `host:port` for the command.
 pub const ADDRESS_VARIABLE: &str = "IMGSTEP_REGISTRY";
 
-/// `SIGINT` and `SIGTERM`, from now on received instead of suffered.
+/// Handlers for `SIGINT` and `SIGTERM`.
 pub struct Signals {
     interrupt: Stream,
     terminate: Stream,
 }
 
 impl Signals {
-    /// Begins to listen.
+    /// Installs the handlers.
     ///
     /// # Errors
-    /// The system can't.
+    /// The system refuses.
     pub fn listen() -> Result<Self> {
         let listen = |kind| signal(kind).map_err(|error| Error::Other(format!("can't wait for signals: {error}")));
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
-    /// The next one.
+    /// The next signal.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
@@ -38,7 +38,7 @@ impl Signals {
     }
 }
 
-/// Runs a command to its end, and hands the signals that come on to it.
+/// Runs a command until it exits, forwarding signals to it.
 ///
 /// # Errors
 /// The command can't be started.
@@ -53,7 +53,7 @@ pub async fn run(command: &[OsString], address: SocketAddr, signals: &mut Signal
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| Error::Other(format!("can't run `{name}`: {error}")))?;
-    // Gone as soon as the command has been waited for, so that no signal can reach another process of that number.
+    // Empty once the command has been reaped, so that no signal can reach another process with the same PID.
     let pid = child.id();
     loop {
         tokio::select! {
@@ -65,7 +65,7 @@ pub async fn run(command: &[OsString], address: SocketAddr, signals: &mut Signal
     }
 }
 
-/// Sends a signal to the command. If it has just ended, there is nobody to tell.
+/// Sends a signal to the command. If it has just exited, that is fine.
 fn pass_on(pid: Option<u32>, signal: Signal) {
     let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
     let signal = match signal {
@@ -77,13 +77,13 @@ fn pass_on(pid: Option<u32>, signal: Signal) {
     }
 }
 
-/// The status as shells report it.
+/// The exit status as shells report it.
 fn exit_status(status: ExitStatus) -> u8 {
     let status = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     status.and_then(|status| u8::try_from(status).ok()).unwrap_or(1)
 }
 
-/// Where a client on this machine reaches a server that listens on every address.
+/// The address for local clients of a server that listens on every address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         match address {

@@ -1,4 +1,4 @@
-//! From a request to its answer: route, method, handler.
+//! Dispatches a request to its handler by route and method.
 
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
@@ -10,7 +10,7 @@ use super::body::RequestBody;
 use super::routes::{Query, Route, RouteError, parse};
 use super::{Registry, blobs, listings, manifests, uploads};
 
-/// A path and query may have so many bytes.
+/// Maximum length of path and query, in bytes.
 const URI_LIMIT: usize = 16 * 1024;
 
 /// Answers one request.

@@ -1,4 +1,4 @@
-//! Doors for the fuzzer: a registry in memory, and connections to it that need no socket.
+//! Entry points for the fuzzer: an in-memory registry, and connections without sockets.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,10 +19,10 @@ use super::sessions::Sessions;
 use super::storage::{Storage, StoredContent};
 use crate::image::manifest::Manifest;
 
-/// A registry in memory.
+/// An in-memory registry.
 pub(crate) struct Served(Arc<Registry>);
 
-/// Runs `look` on a new, empty registry; then all that it holds has the digest that it is kept under.
+/// Runs `look` on a new, empty registry, then asserts that all its content matches the digests it is stored under.
 pub(crate) fn registry(look: impl FnOnce(&Served)) {
     let (storage, sessions) = (Storage::in_memory(), Sessions::default());
     let served = Served(Arc::new(Registry { storage, sessions, read_only: false }));
@@ -30,13 +30,13 @@ pub(crate) fn registry(look: impl FnOnce(&Served)) {
     for (digest, content) in served.0.storage.everything() {
         let StoredContent::Chunks(chunks) = content else { continue };
         let bytes = chunks.concat();
-        // A signed manifest of schema 1 is kept under the digest of its payload.
+        // A signed schema 1 manifest is stored under the digest of its payload.
         let is_signed = || Manifest::from_bytes("", bytes.clone().into()).is_ok_and(|manifest| manifest.is(&digest));
         assert!(digest.same_algorithm_of(&bytes) == digest || is_signed(), "{digest} holds other bytes");
     }
 }
 
-/// The answers to the bytes of one connection, whose client then says nothing more.
+/// The responses to the bytes of one connection, whose client then goes silent.
 pub(crate) fn connection(Served(registry): &Served, bytes: &[u8]) -> String {
     thread_local! {
         static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -47,7 +47,7 @@ pub(crate) fn connection(Served(registry): &Served, bytes: &[u8]) -> String {
         async move { Ok::<_, Infallible>(dispatch(&registry, request).await) }
     });
     let io = TokioIo::new(tokio::io::join(bytes, answers.clone()));
-    // A broken connection is the client's own doing.
+    // A broken connection is the client's fault.
     RUNTIME.with(|runtime| {
         let _ = runtime.block_on(async { pin!(http1::Builder::new().serve_connection(io, service)).await });
     });
@@ -56,7 +56,7 @@ pub(crate) fn connection(Served(registry): &Served, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answers).into_owned()
 }
 
-/// A part that is to be sent is one that the blob has.
+/// A selected range lies within the blob.
 pub(crate) fn ranges(text: &str, size: u64) {
     if let Wanted::Part { first, last } = wanted(Some(text), size) {
         assert!(first <= last && last < size);
@@ -66,7 +66,7 @@ pub(crate) fn ranges(text: &str, size: u64) {
     }
 }
 
-/// What the registry wrote.
+/// The bytes that the registry wrote.
 #[derive(Clone, Default)]
 struct Answers(Arc<Mutex<Vec<u8>>>);
 

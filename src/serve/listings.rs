@@ -16,7 +16,7 @@ use crate::image::media_type::OCI_INDEX;
 
 /// The filters that were applied.
 const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
-/// A list of referrers is cut at about so many bytes, since it is a manifest and those are limited.
+/// Approximate page size of a referrers list, in bytes: it is a manifest, and those have a size limit.
 const PAGE_LIMIT: usize = 4 * 1024 * 1024 - 64 * 1024;
 
 /// `GET /v2/<name>/tags/list` (end-8).
@@ -38,7 +38,7 @@ pub fn tags(registry: &Registry, name: &str, query: &Query) -> Result<Reply, Ref
     Ok(found.finish())
 }
 
-/// At most `limit` tags behind `last`, and whether there are more.
+/// At most `limit` tags after `last`, and whether there are more.
 fn page_of_tags(repository: &Repository, limit: usize, last: &str) -> (Vec<String>, bool) {
     use std::ops::Bound::{Excluded, Unbounded};
     let mut following = repository.tags.range::<str, _>((Excluded(last), Unbounded)).map(|(tag, _)| tag.clone());
@@ -47,8 +47,8 @@ fn page_of_tags(repository: &Repository, limit: usize, last: &str) -> (Vec<Strin
     (tags, more)
 }
 
-/// `GET /v2/<name>/referrers/<digest>` (end-12). A repository that nobody has written to has no referrers, and a
-/// registry with this API never answers 404 here.
+/// `GET /v2/<name>/referrers/<digest>` (end-12). An unknown repository has no referrers; a registry with this API never
+/// returns 404 here.
 pub fn referrers(registry: &Registry, name: &str, digest: &str, query: &Query) -> Result<Reply, Refusal> {
     let subject = parse_digest(digest)?;
     let wanted = query.get("artifactType").filter(|wanted| !wanted.is_empty());
@@ -69,7 +69,7 @@ pub fn referrers(registry: &Registry, name: &str, digest: &str, query: &Query) -
     Ok(found.finish())
 }
 
-/// The referrers behind `last`, as far as they fit, and the last one if there are more.
+/// The referrers after `last` that fit on a page, and the last of them if there are more.
 fn page_of_referrers(
     repository: &Repository,
     subject: &Digest,
@@ -83,7 +83,7 @@ fn page_of_referrers(
             continue;
         }
         size += size_of(record);
-        // One that is too large by itself is a page of its own.
+        // An oversized one gets a page of its own.
         if size > PAGE_LIMIT && !page.is_empty() {
             let last = page.last().map(|descriptor| descriptor.digest.clone());
             return (page, last);
@@ -96,13 +96,13 @@ fn page_of_referrers(
     (page, None)
 }
 
-/// About how many bytes a referrer takes in the list.
+/// Approximate size of a referrer in the list, in bytes.
 fn size_of(record: &Record) -> usize {
     let annotations: usize = record.annotations.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
     annotations + record.media_type.len() + record.artifact_type.as_ref().map_or(0, String::len) + 200
 }
 
-/// A media type as the value of a query's parameter.
+/// Encodes a media type as a query parameter.
 fn encode(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {

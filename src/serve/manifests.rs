@@ -21,11 +21,11 @@ use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::reference::is_tag;
 
-/// The largest manifest that is taken: what the specification asks for at least.
+/// Maximum size of a manifest, in bytes: the minimum that the specification asks registries to accept.
 pub const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
-/// So many missing parts are named in one answer.
+/// How many missing parts to list in one response.
 const MISSING_LIMIT: usize = 20;
-/// A media type may have so many characters (RFC 6838, section 4.2: 127, a slash, and 127).
+/// Maximum length of a media type (RFC 6838, section 4.2: 127, a slash, and 127).
 const MEDIA_TYPE_LIMIT: usize = 255;
 /// The subject that was understood.
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -36,7 +36,7 @@ fn invalid(message: impl AsRef<str>) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, Code::ManifestInvalid, message)
 }
 
-/// A tag or a digest; `None` for what is neither.
+/// Parses a tag or a digest; `None` if it is neither.
 fn parse_reference(reference: &str) -> Result<Option<Named>, Refusal> {
     if reference.contains(':') {
         return parse_digest(reference).map(|digest| Some(Named::Digest(digest)));
@@ -121,7 +121,7 @@ pub async fn put(
     Ok(created.finish())
 }
 
-/// What a manifest says about itself, for the list of referrers.
+/// The fields of a manifest that the referrers list needs.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct About {
@@ -147,10 +147,10 @@ struct ServedConfig {
     media_type: Option<String>,
 }
 
-/// What is kept beside a manifest that came with the media type `said`.
+/// The record stored with a manifest that was sent with the media type `said`.
 fn record(manifest: &Manifest, said: &str) -> Result<Record, Refusal> {
     let kind = media_type::kind(&manifest.media_type);
-    // A schema 1 manifest does not say whether it is signed; whoever sent it did.
+    // A schema 1 manifest doesn't state whether it is signed; its sender does.
     let media_type = if kind == Kind::Schema1 && media_type::kind(said) == Kind::Schema1 {
         said.to_owned()
     } else {
@@ -159,7 +159,7 @@ fn record(manifest: &Manifest, said: &str) -> Result<Record, Refusal> {
     if !media_type::is_vague(said) && said != media_type {
         return Err(invalid(format!("the Content-Type is {said}, but the manifest's `mediaType` is {media_type}")));
     }
-    // It is to be sent as a header.
+    // It will be sent as a header.
     if media_type.len() > MEDIA_TYPE_LIMIT || HeaderValue::from_str(&media_type).is_err() {
         return Err(invalid("its `mediaType` is not a media type"));
     }
@@ -179,7 +179,7 @@ fn record(manifest: &Manifest, said: &str) -> Result<Record, Refusal> {
     Ok(record)
 }
 
-/// Checks that the repository holds all that a manifest points at, but for its subject.
+/// Checks that the repository holds everything a manifest refers to, except its subject.
 fn check_parts(registry: &Registry, name: &str, manifest: &Manifest) -> Result<(), Refusal> {
     let content = manifest.content().map_err(|error| invalid(error.to_string()))?;
     let missing = registry.storage.look(|catalog| match catalog.repository(name) {
@@ -196,7 +196,7 @@ fn check_parts(registry: &Registry, name: &str, manifest: &Manifest) -> Result<(
 fn missing_parts(repository: &Repository, content: &Content) -> Vec<String> {
     let blob = |digest: &Digest| (!repository.blobs.contains_key(digest)).then(|| format!("blob {digest}"));
     let layer = |layer: &Descriptor| {
-        // What is left where its URLs point is not asked for.
+        // Foreign layers with URLs aren't required.
         if layer.urls.is_empty() { blob(&layer.digest) } else { None }
     };
     let child = |child: &Descriptor| match media_type::kind(&child.media_type) {

@@ -1,7 +1,7 @@
-//! The registry inside: the OCI distribution specification, served from memory or from a folder.
+//! The built-in registry: serves the OCI distribution specification from memory or from a folder.
 //!
 //! A request goes `server` ▶ `dispatch` ▶ one of the handlers (`blobs`, `uploads`, `manifests`, `listings`) ▶ `storage`.
-//! It knows nothing of the client in `crate::registry`, so that each can be tested against the other.
+//! It shares no code with the client in `crate::registry`, so that each can be tested against the other.
 
 mod answer;
 mod blobs;
@@ -29,31 +29,31 @@ use crate::error::{Error, Result, Signal};
 
 pub use self::server::{Server, start};
 
-/// The address that is served where none is asked for.
+/// The default address.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:5000";
-/// The same while a command runs: a port that is free.
+/// The default address with a command: any free port.
 pub const DEFAULT_ADDRESS_FOR_COMMAND: &str = "127.0.0.1:0";
 
-/// What is to be served, and where.
+/// What to serve, and where.
 #[derive(Debug, Clone, Default)]
 pub struct ServeOptions {
-    /// `host:port`; port 0 takes one that is free.
+    /// `host:port`; port 0 picks a free port.
     pub address: Option<String>,
-    /// The folder that holds everything; in memory if none.
+    /// The storage folder; in memory if `None`.
     pub storage: Option<PathBuf>,
-    /// Whether every write is refused.
+    /// Whether to reject all writes.
     pub read_only: bool,
 }
 
-/// What the handlers share.
+/// State shared by the handlers.
 struct Registry {
     storage: Storage,
     sessions: Sessions,
     read_only: bool,
 }
 
-/// Serves while `command` runs and returns its exit status, 128 + n where signal n ended it. Without a command, serves
-/// until `SIGINT` or `SIGTERM` and returns 130 or 143; the address is printed on standard error then.
+/// Serves while `command` runs and returns its exit status, 128 + n where signal n ended it. Without a command, prints
+/// the address on standard error, serves until `SIGINT` or `SIGTERM`, and returns 130 or 143.
 ///
 /// # Errors
 /// An address or a folder that can't be used, or a command that can't be started.
@@ -87,7 +87,7 @@ pub async fn run(options: ServeOptions, command: &[OsString]) -> Result<u8> {
     Ok(status)
 }
 
-/// A command to try first, as another process on this machine would write it.
+/// A first command to try, as another process on this machine would run it.
 fn first_command(address: std::net::SocketAddr) -> String {
     let address = match address.ip() {
         ip if ip.is_unspecified() => format!("localhost:{}", address.port()),
@@ -96,13 +96,13 @@ fn first_command(address: std::net::SocketAddr) -> String {
     format!("try `imgstep promote alpine:3.20 {address}/alpine:3.20`")
 }
 
-/// Prints a line on standard error. That nobody reads it is no reason to stop.
+/// Prints a line on standard error. A failure to print is no reason to stop.
 fn say(line: &str) {
     let line = crate::error::printable(line, 2000);
     let _ = writeln!(std::io::stderr(), "imgstep: {line}");
 }
 
-/// That an address can't be listened on.
+/// The error for an address that can't be bound.
 fn bind_error(address: &str, error: &std::io::Error) -> Error {
     Error::Other(format!("can't listen on {}: {error}", crate::error::printable(address, 200)))
 }

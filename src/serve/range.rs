@@ -1,22 +1,22 @@
-//! The two kinds of range that clients send: `Range` on a download, `Content-Range` on a chunk of an upload.
+//! Parses the two kinds of range that clients send: `Range` on a download, `Content-Range` on a chunk of an upload.
 
-/// What part of a blob a request asks for.
+/// The part of a blob that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// All of it: no range was asked for, or none that we understand (RFC 9110, section 14.2, allows to ignore it).
+    /// All of it: there is no range, or one that isn't supported (RFC 9110, section 14.2, allows ignoring it).
     Whole,
-    /// The bytes from `first` to `last`, both included.
+    /// The bytes from `first` to `last`, inclusive.
     Part {
-        /// Where it begins.
+        /// The first byte.
         first: u64,
-        /// Where it ends.
+        /// The last byte.
         last: u64,
     },
-    /// Bytes that the blob does not have.
+    /// A range outside the blob.
     Unsatisfiable,
 }
 
-/// Reads a `Range` header against a blob of `size` bytes. More ranges than one are answered with the whole blob.
+/// Reads a `Range` header against a blob of `size` bytes. Multiple ranges select the whole blob.
 pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
     let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
         return Wanted::Whole;
@@ -45,17 +45,17 @@ pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
     Wanted::Part { first, last: last.min(size - 1) }
 }
 
-/// A chunk's place in a blob, from a `Content-Range` header: `<first>-<last>`, both included (distribution
+/// A chunk's position in a blob, from a `Content-Range` header: `<first>-<last>`, inclusive (distribution
 /// specification, "Pushing a blob in chunks").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
-    /// Where it begins.
+    /// The offset of its first byte.
     pub first: u64,
     /// Its length in bytes, at least one.
     pub length: u64,
 }
 
-/// Reads a `Content-Range` header. `None` where it is not of the specification's form, or ends before it begins.
+/// Reads a `Content-Range` header. `None` if it is malformed, or ends before it begins.
 pub fn chunk(header: &str) -> Option<Chunk> {
     let (first, last) = header.trim().split_once('-')?;
     let (first, last) = (number(first)?, number(last)?);
@@ -63,7 +63,7 @@ pub fn chunk(header: &str) -> Option<Chunk> {
     Some(Chunk { first, length })
 }
 
-/// Digits only: `parse` alone would take `+1`.
+/// Digits only: `parse` alone would accept `+1`.
 fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }

@@ -1,10 +1,10 @@
-//! Which part of the distribution API a path and a query speak of.
+//! Parses request paths and queries into routes of the distribution API.
 //!
-//! Pure: nothing here looks at what is stored. Distribution specification, "Endpoints".
+//! Pure: nothing here touches the storage. Distribution specification, "Endpoints".
 
 use crate::image::reference::is_repository;
 
-/// What a path names.
+/// The route of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     /// `/v2/`: is this a registry? (end-1)
@@ -13,7 +13,7 @@ pub enum Route {
     Blob {
         /// The repository.
         name: String,
-        /// What should be a digest.
+        /// The digest, unparsed.
         digest: String,
     },
     /// `/v2/<name>/blobs/uploads/` (end-4, end-11).
@@ -25,14 +25,14 @@ pub enum Route {
     Upload {
         /// The repository.
         name: String,
-        /// The session.
+        /// The session's id.
         id: String,
     },
     /// `/v2/<name>/manifests/<tag-or-digest>` (end-3, end-7, end-9).
     Manifest {
         /// The repository.
         name: String,
-        /// What should be a tag or a digest.
+        /// The tag or digest, unparsed.
         reference: String,
     },
     /// `/v2/<name>/tags/list` (end-8).
@@ -49,21 +49,21 @@ pub enum Route {
     },
 }
 
-/// Why a path is none of ours.
+/// Why a path isn't a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteError {
     /// The API has no such path.
     NoSuchPath,
-    /// The path is one of the API, but its repository is no repository's name.
+    /// The path matches, but its repository name is invalid.
     BadName,
 }
 
-/// The route of a request's path, still percent-encoded.
+/// Parses a request's path, still percent-encoded.
 ///
-/// A repository may hold any of the API's own words (`a/blobs/b`), so that a path is read from its end.
+/// A repository name may contain any of the API's own words (`a/blobs/b`), so a path is parsed from its end.
 ///
 /// # Errors
-/// A path that the API does not have, or a repository with a name that the specification does not allow: `..`, for one.
+/// A path that isn't part of the API, or an invalid repository name, such as `..`.
 pub fn parse(path: &str) -> Result<Route, RouteError> {
     let path = percent_decode(path).ok_or(RouteError::NoSuchPath)?;
     let rest = path.strip_prefix("/v2").ok_or(RouteError::NoSuchPath)?;
@@ -79,7 +79,7 @@ pub fn parse(path: &str) -> Result<Route, RouteError> {
     let (name, kind) = before.rsplit_once('/').ok_or(RouteError::NoSuchPath)?;
     match (kind, last) {
         (_, "") => Err(RouteError::NoSuchPath),
-        // Some clients leave out the last slash.
+        // Some clients omit the trailing slash.
         ("blobs", "uploads") => Ok(Route::Uploads { name: repository(name)? }),
         ("blobs", digest) => Ok(Route::Blob { name: repository(name)?, digest: digest.to_owned() }),
         ("manifests", reference) => Ok(Route::Manifest { name: repository(name)?, reference: reference.to_owned() }),
@@ -99,7 +99,7 @@ pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads `a=b&c=d`. A `+` stays a `+`: no parameter of the API can hold a space, but media types hold a plus, and
-    /// not every client encodes it. What can't be decoded is left out.
+    /// not every client encodes it. Invalid parameters are ignored.
     pub fn parse(query: &str) -> Self {
         let pairs = query.split('&').filter(|pair| !pair.is_empty()).filter_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -1,4 +1,4 @@
-//! Listens, and answers on each connection until it is told to stop.
+//! Listens for connections and serves them until it is stopped.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,22 +21,22 @@ use super::storage::Storage;
 use super::{DEFAULT_ADDRESS_FOR_COMMAND, Registry, ServeOptions, bind_error};
 use crate::error::Result;
 
-/// So many connections are served at once; more wait to be accepted.
+/// Maximum number of concurrent connections; more wait to be accepted.
 const CONNECTIONS: usize = 1000;
-/// A request's head may have so many bytes.
+/// Maximum size of a request head, in bytes.
 const HEAD_LIMIT: usize = 64 * 1024;
-/// A connection's read buffer: what the last chunk of a blob in memory keeps alive at most.
+/// Read buffer of a connection, in bytes: the most that the last chunk of an in-memory blob keeps alive.
 const BUFFER: usize = 128 * 1024;
-/// How long a connection may be silent between requests, or within a request's head.
+/// How long a connection may be idle between requests, or within a request head.
 const SILENCE: Duration = Duration::from_secs(120);
-/// How long requests that are under way may go on after [`Server::stop`].
+/// Grace period for requests in progress after [`Server::stop`].
 const GRACE: Duration = Duration::from_secs(2);
-/// How often idle uploads are looked for.
+/// How often to look for idle uploads.
 const SWEEP: Duration = Duration::from_secs(60);
-/// The pause after a connection could not be accepted, for want of file descriptors most likely.
+/// Pause after a failed accept, most likely for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A registry that is being served. Dropping it stops it at once.
+/// A running registry. Dropping it stops it at once.
 pub struct Server {
     address: SocketAddr,
     left_out: usize,
@@ -45,8 +45,7 @@ pub struct Server {
     accepting: JoinHandle<()>,
 }
 
-/// Opens the storage and serves it, on the runtime of the caller. The address is `127.0.0.1` and a free port if the
-/// options name none.
+/// Opens the storage and serves it on the caller's runtime. The default address is `127.0.0.1` with a free port.
 ///
 /// # Errors
 /// An address or a folder that can't be used.
@@ -66,20 +65,20 @@ pub async fn start(options: ServeOptions) -> Result<Server> {
 }
 
 impl Server {
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many entries of the folder were left out, since they are damaged.
+    /// How many damaged entries of the folder were skipped.
     pub fn left_out(&self) -> usize {
         self.left_out
     }
 
-    /// Stops: no further request is taken, those under way may end within two seconds.
+    /// Stops accepting requests; those in progress get two seconds to finish.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        // It ends by itself; an error would mean that it has ended already.
+        // It ends on its own; an error means that it has already ended.
         let _ = (&mut self.accepting).await;
         self.connections.close();
         let _ = tokio::time::timeout(GRACE, self.connections.wait()).await;
@@ -119,9 +118,9 @@ async fn accept(listener: TcpListener, registry: Arc<Registry>, stop: Cancellati
     }
 }
 
-/// Serves one connection. What goes wrong with it is its client's to notice.
+/// Serves one connection. Its errors are for the client to notice.
 async fn serve(stream: TcpStream, registry: Arc<Registry>, stop: CancellationToken) {
-    // Answers are written whole, so that there is nothing to wait for.
+    // Responses are written in full, so there is nothing to coalesce.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let registry = registry.clone();

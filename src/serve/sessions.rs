@@ -1,4 +1,4 @@
-//! Upload sessions: which are open, and which have been idle for too long.
+//! Upload sessions: opening, finding and expiring them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,20 +10,20 @@ use http::header::RETRY_AFTER;
 use super::answer::{Code, Refusal};
 use super::storage::writer::BlobWriter;
 
-/// So many sessions may be open at once.
+/// Maximum number of open sessions.
 const LIMIT: usize = 4096;
-/// A session that nobody spoke of for so long is gone.
+/// How long a session may be idle before it expires.
 const IDLE: Duration = Duration::from_secs(15 * 60);
-/// How long a request waits for another one on the same session, which may be a dead client's.
+/// How long a request waits for another request on the same session, whose client may be dead.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The sessions that are open.
+/// The open sessions.
 pub struct Sessions {
     open: Mutex<HashMap<String, Arc<Session>>>,
     limit: usize,
 }
 
-/// One session. One request at a time has its writer.
+/// An upload session. One request at a time holds its writer.
 pub struct Session {
     id: String,
     name: String,
@@ -48,7 +48,7 @@ fn unknown() -> Refusal {
     Refusal::not_found(Code::BlobUploadUnknown, "there is no such upload; it may have ended or been idle for too long")
 }
 
-/// A name for an upload: a UUID, version 4, as the specification demands.
+/// A new upload id: a version 4 UUID, as the specification requires.
 pub fn new_id() -> String {
     let bits = (fastrand::u128(..) & !(0xf << 76) & !(0b11 << 62)) | (0x4 << 76) | (0b10 << 62);
     let hex = format!("{bits:032x}");
@@ -59,7 +59,7 @@ impl Sessions {
     /// Opens a session.
     ///
     /// # Errors
-    /// `429` where too many are open.
+    /// `429` if too many are open.
     pub fn begin(&self, id: String, name: &str, writer: BlobWriter) -> Result<(), Refusal> {
         let mut open = lock(&self.open);
         if open.len() >= self.limit {
@@ -81,10 +81,10 @@ impl Sessions {
         Ok(())
     }
 
-    /// An open session of a repository.
+    /// Finds an open session of a repository.
     ///
     /// # Errors
-    /// `404` where there is none.
+    /// `404` if there is none.
     pub fn find(&self, name: &str, id: &str) -> Result<Arc<Session>, Refusal> {
         let session = lock(&self.open).get(id).filter(|session| session.name == name).cloned().ok_or_else(unknown)?;
         session.touch();
@@ -96,26 +96,26 @@ impl Sessions {
         lock(&self.open).remove(id);
     }
 
-    /// Ends the sessions that have been idle for too long at `now`.
+    /// Ends the sessions that have expired at `now`.
     pub fn expire(&self, now: Instant) {
         drop_idle(&mut lock(&self.open), now);
     }
 }
 
 fn drop_idle(open: &mut HashMap<String, Arc<Session>>, now: Instant) {
-    // Whoever holds the writer is not idle, however slow.
+    // A session whose writer is held isn't idle, however slow.
     open.retain(|_, session| {
         now.saturating_duration_since(*lock(&session.last_used)) < IDLE || session.writer.try_lock().is_err()
     });
 }
 
 impl Session {
-    /// The name of the session.
+    /// The session's id.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Notes that somebody spoke of the session just now.
+    /// Records that the session was just used.
     pub fn touch(&self) {
         *lock(&self.last_used) = Instant::now();
     }
@@ -123,7 +123,7 @@ impl Session {
     /// Waits for the writer.
     ///
     /// # Errors
-    /// `429` where another request has it for too long.
+    /// `429` if another request holds it for too long.
     pub async fn lock(&self) -> Result<Open<'_>, Refusal> {
         tokio::time::timeout(PATIENCE, self.writer.lock()).await.map(Open).map_err(|_| {
             let message = "another request writes to this upload";
@@ -136,7 +136,7 @@ impl Open<'_> {
     /// The writer.
     ///
     /// # Errors
-    /// `404` where the session ended while this request waited for it.
+    /// `404` if the session ended while this request waited for it.
     pub fn writer(&mut self) -> Result<&mut BlobWriter, Refusal> {
         self.0.as_mut().ok_or_else(unknown)
     }

@@ -13,14 +13,14 @@ use super::sessions::{Open, Session, new_id};
 use super::storage::writer::{BlobWriter, FinishError};
 use crate::image::digest::{Algorithm, Digest};
 
-/// The session, for Docker's older clients.
+/// The session's id, for old Docker clients.
 const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
 fn upload_location(name: &str, id: &str) -> String {
     format!("/v2/{name}/blobs/uploads/{id}")
 }
 
-/// What was received so far. The specification has no words for "nothing", and every registry says `0-0` then.
+/// The range received so far. The specification can't express "nothing"; every registry sends `0-0` then.
 fn received(length: u64) -> String {
     format!("0-{}", length.saturating_sub(1))
 }
@@ -35,7 +35,7 @@ pub async fn post(
 ) -> Result<Reply, Refusal> {
     if let Some(digest) = query.get("mount") {
         let digest = parse_digest(digest)?;
-        // Without `from`, only this repository is looked at: another one may be none of the client's business.
+        // Without `from`, only this repository is searched: the client may not be allowed to see others.
         let from = query.get("from").filter(|from| !from.is_empty()).unwrap_or(name);
         if registry.storage.mount(name, from, &digest)? {
             return Ok(created(name, &digest));
@@ -69,7 +69,7 @@ fn begin(registry: &Registry, name: &str, algorithm: Algorithm) -> Result<Reply,
     Ok(progress(StatusCode::ACCEPTED, &upload_location(name, &id), &id, 0))
 }
 
-/// An answer about a session that goes on.
+/// A response about an open session.
 fn progress(status: StatusCode, location: &str, id: &str, length: u64) -> Reply {
     answer(status, ReplyBody::Empty)
         .location(location.to_owned())
@@ -82,24 +82,24 @@ fn created(name: &str, digest: &Digest) -> Reply {
     answer(StatusCode::CREATED, ReplyBody::Empty).location(location(name, digest)).digest(digest).finish()
 }
 
-/// `GET`: how far is it? (end-13)
+/// `GET`: the upload's progress (end-13).
 pub async fn status(registry: &Registry, name: &str, id: &str) -> Result<Reply, Refusal> {
     let session = registry.sessions.find(name, id)?;
     let length = session.lock().await?.writer()?.length();
     Ok(progress(StatusCode::NO_CONTENT, &upload_location(name, id), id, length))
 }
 
-/// `DELETE`: it is not wanted any more (end-14).
+/// `DELETE`: cancels the upload (end-14).
 pub async fn cancel(registry: &Registry, name: &str, id: &str) -> Result<Reply, Refusal> {
     let session = registry.sessions.find(name, id)?;
-    // Waits until a request that is under way is over, so that it can't be granted after this answer.
+    // Waits for a request in progress, so that it can't succeed after this response.
     let writer = session.lock().await?.close()?;
     registry.sessions.end(id);
     writer.discard().await;
     Ok(answer(StatusCode::NO_CONTENT, ReplyBody::Empty).header(DOCKER_UPLOAD_UUID, id).finish())
 }
 
-/// `PATCH`: one more chunk, or a stream (end-5).
+/// `PATCH`: a chunk, or a stream (end-5).
 pub async fn patch(
     registry: &Registry,
     name: &str,
@@ -115,7 +115,7 @@ pub async fn patch(
     Ok(progress(StatusCode::ACCEPTED, &location, id, length))
 }
 
-/// `PUT`: the end, maybe with the last bytes or all of them (end-6).
+/// `PUT`: completes the upload, perhaps with its last bytes or all of them (end-6).
 pub async fn put(
     registry: &Registry,
     name: &str,
@@ -139,7 +139,7 @@ pub async fn put(
     finish(registry, name, writer, digest).await
 }
 
-/// Takes the body into a session. If the storage fails, the session is over, since nobody knows what it holds.
+/// Appends the body to a session. If the storage fails, the session ends, since its content is unknown.
 async fn append(
     registry: &Registry,
     session: &Session,
@@ -157,7 +157,7 @@ async fn append(
     result
 }
 
-/// Takes a body in, at the place where its `Content-Range` says that it belongs.
+/// Appends a body at the offset given by its `Content-Range`.
 async fn receive(
     headers: &HeaderMap,
     body: &mut RequestBody,
@@ -184,7 +184,7 @@ fn wrong_size(message: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, Code::SizeInvalid, message)
 }
 
-/// The `Content-Range` of a request, if it has one, and if it is what must come next.
+/// The `Content-Range` of a request, if it has one; must continue where the upload is.
 fn chunk(headers: &HeaderMap, body: &RequestBody, length: u64, location: &str) -> Result<Option<Chunk>, Refusal> {
     let Some(header) = headers.get(CONTENT_RANGE) else {
         return Ok(None);
@@ -204,7 +204,7 @@ fn chunk(headers: &HeaderMap, body: &RequestBody, length: u64, location: &str) -
     Ok(Some(chunk))
 }
 
-/// Proves what was received and adds it to the repository.
+/// Verifies the received bytes and adds the blob to the repository.
 async fn finish(registry: &Registry, name: &str, writer: BlobWriter, digest: Digest) -> Result<Reply, Refusal> {
     match writer.finish(digest.clone()).await {
         Ok(finished) => {

@@ -1,4 +1,4 @@
-//! What each repository holds: blobs, manifests, tags and referrers. Data only; the bytes are elsewhere.
+//! The catalog of each repository: blobs, manifests, tags and referrers. Metadata only; the bytes are elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
 
-/// What is known of a manifest without reading it.
+/// The metadata of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// The media type, answered as `Content-Type`.
+    /// The media type, sent as `Content-Type`.
     pub media_type: String,
     /// The size in bytes.
     pub size: u64,
     /// The digest of the manifest that this one refers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
-    /// What the list of referrers says the type is.
+    /// The artifact type in the referrers list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// What the list of referrers repeats; kept only where there is a subject.
+    /// The annotations in the referrers list; kept only for manifests with a subject.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
@@ -33,13 +33,13 @@ pub struct Repository {
     pub blobs: HashMap<Digest, u64>,
     /// The manifests.
     pub manifests: HashMap<Digest, Arc<Record>>,
-    /// The tags, in the order in which they are listed.
+    /// The tags, in listing order.
     pub tags: BTreeMap<String, Digest>,
-    /// Which manifests refer to which; the subject itself need not be there.
+    /// Referrers by subject; the subject itself needn't exist.
     referrers: HashMap<Digest, BTreeSet<Digest>>,
 }
 
-/// Every repository, and how many holders each content has.
+/// All repositories, and the reference count of each content.
 #[derive(Debug, Default)]
 pub struct Catalog {
     repositories: HashMap<String, Repository>,
@@ -47,25 +47,25 @@ pub struct Catalog {
 }
 
 impl Repository {
-    /// The manifests that name `subject`, in the order of their digests.
+    /// The manifests that refer to `subject`, ordered by digest.
     pub fn referrers(&self, subject: &Digest) -> impl Iterator<Item = (&Digest, &Arc<Record>)> {
         let digests = self.referrers.get(subject).into_iter().flatten();
         digests.filter_map(|digest| self.manifests.get_key_value(digest))
     }
 
-    /// The tags that name `digest`.
+    /// The tags that point to `digest`.
     pub fn tags_of(&self, digest: &Digest) -> Vec<String> {
         self.tags.iter().filter(|(_, named)| *named == digest).map(|(tag, _)| tag.clone()).collect()
     }
 }
 
 impl Catalog {
-    /// A repository, if anything was ever written to it.
+    /// A repository, if it exists.
     pub fn repository(&self, name: &str) -> Option<&Repository> {
         self.repositories.get(name)
     }
 
-    /// A repository, made if need be.
+    /// A repository, created if necessary.
     pub fn repository_or_new(&mut self, name: &str) -> &mut Repository {
         if !self.repositories.contains_key(name) {
             self.repositories.insert(name.to_owned(), Repository::default());
@@ -73,7 +73,7 @@ impl Catalog {
         self.repositories.entry(name.to_owned()).or_default()
     }
 
-    /// All content that any repository holds.
+    /// The digests of all content.
     #[cfg(any(test, fuzzing))]
     pub fn held(&self) -> impl Iterator<Item = &Digest> {
         self.holders.keys()
@@ -119,13 +119,13 @@ impl Catalog {
         self.repository_or_new(name).tags.insert(tag.to_owned(), digest.clone());
     }
 
-    /// Takes a blob out of a repository. `true` if nobody holds its content any more.
+    /// Removes a blob from a repository. `true` if its content is now unreferenced.
     pub fn remove_blob(&mut self, name: &str, digest: &Digest) -> bool {
         let removed = self.repositories.get_mut(name).and_then(|repository| repository.blobs.remove(digest));
         removed.is_some() && self.release(digest)
     }
 
-    /// Takes a manifest and the tags that name it out of a repository. `true` if nobody holds its content any more.
+    /// Removes a manifest and its tags from a repository. `true` if its content is now unreferenced.
     pub fn remove_manifest(&mut self, name: &str, digest: &Digest) -> bool {
         let Some(repository) = self.repositories.get_mut(name) else {
             return false;
@@ -145,7 +145,7 @@ impl Catalog {
         self.release(digest)
     }
 
-    /// Takes a tag out of a repository.
+    /// Removes a tag from a repository.
     pub fn remove_tag(&mut self, name: &str, tag: &str) {
         if let Some(repository) = self.repositories.get_mut(name) {
             repository.tags.remove(tag);

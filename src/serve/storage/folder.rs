@@ -1,4 +1,4 @@
-//! Content and catalog in a folder, so that a restart serves everything again.
+//! Stores content and catalog in a folder, so that they survive a restart.
 //!
 //! The layout, which a person can read and an ordinary tool can copy:
 //!
@@ -41,27 +41,27 @@ const MARK_TEXT: &str = "imgstep registry storage, version 1\n";
 /// An entry is never larger: a record holds at most the annotations of a manifest of 4 MiB, escaped.
 const ENTRY_LIMIT: u64 = 32 * 1024 * 1024;
 
-/// A folder that this process serves.
+/// An open storage folder.
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
     next_temporary: u64,
-    /// Locked as long as it is open.
+    /// Locked while it is open.
     _mark: File,
 }
 
-/// What a start found in a folder.
+/// The result of opening a folder.
 pub struct Opened {
     /// The folder.
     pub folder: Folder,
-    /// What it holds.
+    /// Its catalog.
     pub catalog: Catalog,
-    /// How many entries were left out, since they could not be read or their content is not there.
+    /// How many entries were skipped because they can't be read or their content is missing.
     pub left_out: usize,
 }
 
 impl Folder {
-    /// Opens a folder, or makes one if there is none. A folder that is only read need not be writable.
+    /// Opens a folder, creating it if necessary. A read-only folder needn't be writable.
     ///
     /// # Errors
     /// A folder that holds something else, or that another process serves.
@@ -88,7 +88,7 @@ impl Folder {
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Other(format!("{} is served by another process", root.display())));
             }
-            // Not every file system has locks, and what was asked for works without.
+            // Not every file system supports locks, and serving works without.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(Error::file("lock", &mark_path)(error)),
         }
@@ -112,17 +112,17 @@ impl Folder {
         Ok(())
     }
 
-    /// Where an unfinished upload is written.
+    /// The path of an unfinished upload.
     pub fn upload(&self, id: &str) -> TemporaryFile {
         TemporaryFile::new(self.root.join("uploads").join(id))
     }
 
-    /// Where content is.
+    /// The path of content.
     pub fn content(&self, digest: &Digest) -> PathBuf {
         self.root.join("blobs").join(digest.algorithm().name()).join(digest.hex())
     }
 
-    /// Keeps content under its digest.
+    /// Stores content under its digest.
     pub fn keep(&mut self, digest: &Digest, bytes: FinishedBytes) -> io::Result<()> {
         let path = self.content(digest);
         match bytes {
@@ -136,7 +136,7 @@ impl Folder {
         remove(&self.content(digest))
     }
 
-    /// Makes the folders of a repository.
+    /// Creates the folders of a repository.
     pub fn add_repository(&self, name: &str) -> io::Result<()> {
         let root = self.repository(name);
         for kind in ["_blobs", "_manifests"] {
@@ -147,29 +147,29 @@ impl Folder {
         fs::create_dir_all(root.join("_tags"))
     }
 
-    /// Writes that a repository holds a blob.
+    /// Records a blob of a repository.
     pub fn add_blob(&mut self, name: &str, digest: &Digest, size: u64) -> io::Result<()> {
         self.write(&self.entry(name, "_blobs", digest), format!("{size}\n").as_bytes())
     }
 
-    /// Removes that a repository holds a blob.
+    /// Removes the record of a blob.
     pub fn remove_blob(&self, name: &str, digest: &Digest) -> io::Result<()> {
         remove(&self.entry(name, "_blobs", digest))
     }
 
-    /// Writes that a repository holds a manifest.
+    /// Records a manifest of a repository.
     pub fn add_manifest(&mut self, name: &str, digest: &Digest, record: &Record) -> io::Result<()> {
         let mut text = serde_json::to_vec_pretty(record)?;
         text.push(b'\n');
         self.write(&self.entry(name, "_manifests", digest), &text)
     }
 
-    /// Removes that a repository holds a manifest.
+    /// Removes the record of a manifest.
     pub fn remove_manifest(&self, name: &str, digest: &Digest) -> io::Result<()> {
         remove(&self.entry(name, "_manifests", digest))
     }
 
-    /// Writes what a tag names.
+    /// Writes a tag.
     pub fn add_tag(&mut self, name: &str, tag: &str, digest: &Digest) -> io::Result<()> {
         self.write(&self.repository(name).join("_tags").join(tag), format!("{digest}\n").as_bytes())
     }
@@ -195,7 +195,7 @@ impl Folder {
         fs::rename(&temporary, path)
     }
 
-    /// Reads every entry into the catalog. Returns how many had to be left out.
+    /// Reads every entry into the catalog. Returns how many were skipped.
     fn load(&self, catalog: &mut Catalog) -> io::Result<usize> {
         let top = self.root.join("repositories");
         let mut left_out = 0;
@@ -217,7 +217,7 @@ impl Folder {
                     _ => left_out += 1,
                 }
             }
-            // Tags last: they count only where their manifest does.
+            // Tags last: they are valid only if their manifest is.
             if is_repository(&name) {
                 left_out += self.load_tags(&name, catalog)?;
             }
@@ -266,7 +266,7 @@ impl Folder {
                 _ => left_out += 1,
             }
         }
-        // A repository that was emptied is still one.
+        // An empty repository still exists.
         if folder.exists() {
             catalog.repository_or_new(name);
         }
@@ -274,7 +274,7 @@ impl Folder {
     }
 }
 
-/// Marks an empty folder as a storage.
+/// Marks an empty folder as a storage folder.
 fn create(root: &Path, mark: &Path) -> Result<(), Error> {
     let mut entries = fs::read_dir(root).map_err(Error::file("read", root))?;
     if entries.next().is_some() {
@@ -286,7 +286,7 @@ fn create(root: &Path, mark: &Path) -> Result<(), Error> {
     fs::write(mark, MARK_TEXT).map_err(Error::file("write", mark))
 }
 
-/// Removes a file; that it isn't there is as good.
+/// Removes a file; it's fine if it doesn't exist.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -294,7 +294,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The names in a folder that are text; none if there is no such folder.
+/// The UTF-8 names in a folder; none if the folder doesn't exist.
 fn names_in(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -307,7 +307,8 @@ fn names_in(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// An entry's text; empty, and so left out, where it is no file or no text, or larger than any that we write.
+/// The text of an entry; empty, and so skipped, if it isn't a regular file, isn't UTF-8, or is larger than any that we
+/// write.
 fn read_entry(path: &Path) -> io::Result<String> {
     if plain(path)?.is_none_or(|metadata| !metadata.is_file() || metadata.len() > ENTRY_LIMIT) {
         return Ok(String::new());
@@ -315,8 +316,8 @@ fn read_entry(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8(workspace::bounded(open_file(path)?, ENTRY_LIMIT)?).unwrap_or_default())
 }
 
-/// What the system says of a file or folder; `None` if it is not there. We never write a link, and one that somebody put
-/// here, perhaps with a repository of sources, would have us serve, overwrite or delete files elsewhere.
+/// The metadata of a file or folder; `None` if it doesn't exist. Links are refused: we never write any, and one that
+/// came, say, with a source repository would make us serve, overwrite or delete files elsewhere.
 fn plain(path: &Path) -> io::Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => {
@@ -331,7 +332,7 @@ fn plain(path: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// Opens a file, and follows no link.
+/// Opens a file without following links.
 pub fn open_file(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(workspace::no_follow()).open(path)
 }

@@ -1,4 +1,4 @@
-//! Content in memory: lists of chunks as they came from the network.
+//! Stores content in memory, as the chunks that arrived from the network.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,24 +7,24 @@ use bytes::Bytes;
 
 use crate::image::digest::Digest;
 
-/// The content that somebody holds.
+/// The stored content.
 #[derive(Debug, Default)]
 pub struct Memory {
     contents: HashMap<Digest, Arc<[Bytes]>>,
 }
 
 impl Memory {
-    /// Keeps content.
+    /// Stores content.
     pub fn keep(&mut self, digest: &Digest, chunks: Vec<Bytes>) {
         self.contents.insert(digest.clone(), chunks.into());
     }
 
-    /// The content, shared and not copied.
+    /// The content, shared rather than copied.
     pub fn get(&self, digest: &Digest) -> Option<Arc<[Bytes]>> {
         self.contents.get(digest).cloned()
     }
 
-    /// Forgets content. Downloads that are under way go on.
+    /// Removes content. Downloads in progress continue.
     pub fn forget(&mut self, digest: &Digest) {
         self.contents.remove(digest);
     }

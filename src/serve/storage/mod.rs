@@ -1,9 +1,8 @@
-//! What the registry holds: one catalog, with the bytes in memory or in a folder.
+//! The registry's storage: one catalog, with the bytes in memory or in a folder.
 //!
-//! The catalog is in memory in both cases, so that whether something is there is answered without a disk. A change is
-//! written to the folder first and to the catalog then, under one lock that is never held across an `await`; each is a
-//! few small files, which costs less than moving the work to another thread. The bytes of blobs are written and read
-//! outside that lock.
+//! The catalog is in memory in both cases, so existence checks never touch the disk. A change is written to the folder
+//! first, then to the catalog, under one lock that is never held across an `await`; it is a few small files, which is
+//! cheaper than moving the work to another thread. The bytes of blobs are written and read outside that lock.
 
 pub mod catalog;
 mod folder;
@@ -25,7 +24,7 @@ use crate::error::Error;
 use crate::image::digest::{Algorithm, Digest};
 use crate::workspace;
 
-/// What is read whole is a manifest, and none that was taken in is larger, in bytes.
+/// Maximum size of content that is read whole, in bytes: that of a manifest.
 const MANIFEST_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// Everything that is stored.
@@ -43,7 +42,7 @@ enum Backend {
     Folder(Folder),
 }
 
-/// Where the bytes of a blob or manifest can be read.
+/// The bytes of a blob or manifest.
 pub enum StoredContent {
     /// In memory.
     Chunks(Arc<[Bytes]>),
@@ -52,7 +51,7 @@ pub enum StoredContent {
 }
 
 impl StoredContent {
-    /// The whole content, for what is known to be small. `None` if it was deleted meanwhile.
+    /// Reads all of it; for content known to be small. `None` if it was deleted in the meantime.
     pub fn read(self) -> io::Result<Option<Bytes>> {
         match self {
             Self::Chunks(chunks) => Ok(Some(match &chunks[..] {
@@ -67,17 +66,17 @@ impl StoredContent {
     }
 }
 
-/// A manifest that was found.
+/// A manifest from the storage.
 pub struct FoundManifest {
     /// Its digest.
     pub digest: Digest,
-    /// What is known of it.
+    /// Its metadata.
     pub record: Arc<Record>,
     /// Its bytes.
     pub content: StoredContent,
 }
 
-/// What a manifest is asked for by.
+/// How a request names a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Named {
     /// A tag.
@@ -86,24 +85,24 @@ pub enum Named {
     Digest(Digest),
 }
 
-/// How a deletion ended.
+/// The outcome of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deleted {
-    /// It is gone.
+    /// Deleted.
     Done,
     /// There was nothing to delete.
     Missing,
-    /// There is not even such a repository.
+    /// The repository doesn't exist.
     NoRepository,
 }
 
 impl Storage {
-    /// An empty storage in memory.
+    /// An empty in-memory storage.
     pub fn in_memory() -> Self {
         Self::new(Catalog::default(), Backend::Memory(Memory::default()))
     }
 
-    /// The storage in a folder, and how many of its entries were left out because they are damaged.
+    /// Opens the storage in a folder; also returns how many damaged entries were skipped.
     ///
     /// # Errors
     /// A folder that can't be read or written, holds something else, or is served by another process.
@@ -117,11 +116,11 @@ impl Storage {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere leaves maps that are whole: each change is one insertion or removal.
+        // A panic elsewhere leaves consistent maps: each change is one insertion or removal.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All content that somebody holds.
+    /// The digests of all content.
     #[cfg(any(test, fuzzing))]
     pub fn everything(&self) -> Vec<(Digest, StoredContent)> {
         let inner = self.state();
@@ -129,12 +128,12 @@ impl Storage {
         held.filter_map(|digest| Some((digest.clone(), inner.place.content(&digest)?))).collect()
     }
 
-    /// Looks at the catalog.
+    /// Reads the catalog.
     pub fn look<T>(&self, look: impl FnOnce(&Catalog) -> T) -> T {
         look(&self.state().catalog)
     }
 
-    /// Begins to receive a blob. `id` names the upload, and must be fit for a file's name.
+    /// Starts receiving a blob. `id` identifies the upload and must be usable as a file name.
     pub fn writer(&self, id: &str, algorithm: Algorithm) -> BlobWriter {
         let file = match &self.state().place {
             Backend::Memory(_) => None,
@@ -150,14 +149,14 @@ impl Storage {
         Some((size, state.place.content(digest)?))
     }
 
-    /// Adds a blob that was received to a repository.
+    /// Adds a received blob to a repository.
     pub fn add_blob(&self, name: &str, finished: Finished) -> io::Result<()> {
         let mut state = self.state();
         state.keep(&finished.digest, finished.bytes)?;
         state.add_blob(name, &finished.digest, finished.size)
     }
 
-    /// Adds a blob that repository `from` holds to repository `name`. `false` if it doesn't hold it.
+    /// Adds a blob of repository `from` to repository `name`. `false` if `from` doesn't have it.
     pub fn mount(&self, name: &str, from: &str, digest: &Digest) -> io::Result<bool> {
         let mut state = self.state();
         let Some(size) = state.catalog.blob(from, digest) else {
@@ -169,7 +168,7 @@ impl Storage {
         Ok(true)
     }
 
-    /// Takes a blob out of a repository.
+    /// Removes a blob from a repository.
     pub fn delete_blob(&self, name: &str, digest: &Digest) -> io::Result<Deleted> {
         let mut state = self.state();
         if state.catalog.repository(name).is_none() {
@@ -227,7 +226,7 @@ impl Storage {
         Ok(())
     }
 
-    /// Takes a tag, or a manifest and all tags that name it, out of a repository.
+    /// Removes a tag, or a manifest and all its tags, from a repository.
     pub fn delete_manifest(&self, name: &str, named: &Named) -> io::Result<Deleted> {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -264,7 +263,7 @@ impl Storage {
 }
 
 impl State {
-    /// Keeps content, unless somebody holds the same already.
+    /// Stores content, unless it is already stored.
     fn keep(&mut self, digest: &Digest, bytes: FinishedBytes) -> io::Result<()> {
         if self.catalog.is_held(digest) {
             return Ok(());
@@ -320,7 +319,7 @@ impl Backend {
     }
 }
 
-/// Opens a file at an offset. `None` if it was deleted meanwhile.
+/// Opens a file at an offset. `None` if it was deleted in the meantime.
 pub fn open_at(path: &Path, offset: u64) -> io::Result<Option<File>> {
     use std::io::{Seek as _, SeekFrom};
     let mut file = match folder::open_file(path) {

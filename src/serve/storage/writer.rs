@@ -1,7 +1,8 @@
-//! Takes in one blob: hashes what arrives and keeps it, in memory or in a temporary file.
+//! Receives one blob: hashes what arrives and stores it, in memory or in a temporary file.
 //!
-//! Bytes are gathered, uncopied, until a batch is worth a thread of its own; that thread hashes it and writes it to the
-//! file while the next batch arrives. An upload thus has at most two batches in memory beside what it keeps.
+//! Bytes are collected without copying until a batch is worth handing to another thread, which hashes it and writes it
+//! to the file while the next batch arrives. An upload thus holds at most two batches in memory in addition to what it
+//! stores.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Read as _, Write as _};
@@ -12,22 +13,23 @@ use tokio::task::JoinHandle;
 
 use crate::image::digest::{Algorithm, Digest, Hasher};
 
-/// A batch for another thread, in bytes.
+/// Batch size for another thread, in bytes.
 const BATCH: usize = 1024 * 1024;
-/// A rest up to this size is hashed at once: handing it to another thread would cost more.
+/// Up to this size, a remainder is hashed on the spot: handing it to another thread would cost more.
 const AT_ONCE: usize = 64 * 1024;
-/// A blob in memory up to this size is copied together, since its chunks would keep whole network buffers alive.
+/// Up to this size, an in-memory blob is copied into one buffer, since its chunks would keep whole network buffers
+/// alive.
 const SMALL: u64 = 64 * 1024;
-/// A file is read back in blocks of this size.
+/// Block size for reading a file back, in bytes.
 const BLOCK: usize = 256 * 1024;
 
-/// A blob that is being received.
+/// A blob being received.
 pub struct BlobWriter {
     work: WriterTask,
     gathered: Vec<Bytes>,
     gathered_length: usize,
     length: u64,
-    /// What is kept in memory; `None` where a file is written.
+    /// The bytes in memory; `None` if a file is written.
     chunks: Option<Vec<Bytes>>,
 }
 
@@ -35,7 +37,7 @@ pub struct BlobWriter {
 enum WriterTask {
     Idle(WriterSink),
     Busy(JoinHandle<(WriterSink, io::Result<()>)>),
-    /// A thread failed and took them with it.
+    /// A thread failed, and they are lost.
     Lost,
 }
 
@@ -44,7 +46,7 @@ struct WriterSink {
     file: Option<TemporaryFile>,
 }
 
-/// A blob that was received whole and has the digest that its client promised.
+/// A complete blob whose digest is the one its client announced.
 pub struct Finished {
     /// The digest.
     pub digest: Digest,
@@ -54,7 +56,7 @@ pub struct Finished {
     pub bytes: FinishedBytes,
 }
 
-/// Where a received blob is.
+/// Where a received blob is stored.
 pub enum FinishedBytes {
     /// In memory.
     Chunks(Vec<Bytes>),
@@ -65,7 +67,7 @@ pub enum FinishedBytes {
 /// Why a blob was not finished.
 #[derive(Debug)]
 pub enum FinishError {
-    /// The bytes have this digest and not the one that was promised.
+    /// The bytes have this digest, not the announced one.
     Mismatch(Digest),
     /// The storage failed.
     Io(io::Error),
@@ -77,7 +79,7 @@ impl From<io::Error> for FinishError {
     }
 }
 
-/// A file that vanishes unless it is given its final name.
+/// A file that is deleted unless it is given its final name.
 pub struct TemporaryFile {
     path: PathBuf,
     file: Option<File>,
@@ -85,7 +87,7 @@ pub struct TemporaryFile {
 }
 
 impl TemporaryFile {
-    /// A file that will be at `path` as soon as something is written.
+    /// A file that is created at `path` on the first write.
     pub fn new(path: PathBuf) -> Self {
         Self { path, file: None, kept: false }
     }
@@ -110,7 +112,7 @@ impl TemporaryFile {
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
         if self.file.is_some() && !self.kept {
-            // Nothing is lost if this fails: the folder of uploads is emptied at the next start.
+            // Nothing is lost if this fails: the uploads folder is emptied at the next start.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -127,7 +129,7 @@ impl WriterSink {
         Ok(())
     }
 
-    /// Hashes everything again, by another algorithm.
+    /// Hashes everything again with another algorithm.
     fn hash_again(&mut self, algorithm: Algorithm, chunks: Option<&[Bytes]>) -> io::Result<()> {
         self.hasher = Hasher::new(algorithm);
         for bytes in chunks.unwrap_or_default() {
@@ -182,8 +184,8 @@ impl BlobWriter {
         self.length
     }
 
-    /// Hashes by this algorithm from the start on, if nothing was received yet. Otherwise [`Self::finish`] hashes
-    /// again, if it must.
+    /// Hashes with this algorithm from the start, if nothing was received yet. Otherwise [`Self::finish`] hashes again
+    /// if necessary.
     pub fn expect(&mut self, algorithm: Algorithm) {
         if self.length == 0
             && let WriterTask::Idle(hands) = &mut self.work
@@ -192,7 +194,7 @@ impl BlobWriter {
         }
     }
 
-    /// Takes in the next bytes. If the future is dropped, they have been taken in all the same.
+    /// Appends bytes. They are appended even if the future is dropped.
     pub async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -210,10 +212,10 @@ impl BlobWriter {
         Ok(())
     }
 
-    /// Waits until no other thread works for this upload.
+    /// Waits for the thread that works for this upload.
     async fn settle(&mut self) -> io::Result<()> {
         if let WriterTask::Busy(handle) = &mut self.work {
-            // Borrowed, so that a request that is dropped here leaves the thread's result to the next one.
+            // Borrowed, so that a request dropped here leaves the thread's result to the next one.
             let joined = handle.await;
             self.work = WriterTask::Lost;
             let (hands, result) = joined.map_err(io::Error::other)?;
@@ -237,13 +239,13 @@ impl BlobWriter {
         };
     }
 
-    /// Gives the blob up. What was written of it is gone when this returns.
+    /// Discards the blob. Its file is gone when this returns.
     pub async fn discard(mut self) {
-        // Whatever went wrong with it is nobody's business any more.
+        // Its errors no longer matter.
         let _ = self.settle().await;
     }
 
-    /// Ends the blob and proves its digest.
+    /// Completes the blob and verifies its digest.
     ///
     /// # Errors
     /// [`FinishError::Mismatch`] where the bytes are others; they are gone then.
@@ -286,7 +288,7 @@ fn algorithm_of(hasher: &Hasher) -> Algorithm {
     }
 }
 
-/// The chunks as they are, or one exact copy of a small blob's.
+/// The chunks as they are, or one exact copy for a small blob.
 fn together(chunks: Vec<Bytes>, length: u64) -> Vec<Bytes> {
     if length > SMALL {
         return chunks;
