@@ -10,6 +10,7 @@ mod command_line;
 mod digest;
 mod documents;
 mod github_action;
+mod guides;
 mod help;
 mod index;
 mod inspect;

@@ -18,13 +18,19 @@ pub struct Certificate {
 impl Certificate {
     /// For a server at `127.0.0.1` or `localhost`, and for signing.
     pub fn new() -> Self {
+        Self::for_names(&["127.0.0.1", "localhost"])
+    }
+
+    /// For servers with these names.
+    pub fn for_names(names: &[&str]) -> Self {
         let mut authority = CertificateParams::default();
         authority.distinguished_name.push(DnType::CommonName, "authority of the tests");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority_key = KeyPair::generate().unwrap();
         let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, "server of the tests");
         let certificate = params.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap();
         Self {

@@ -99,6 +99,11 @@ fn as_root() -> Option<Vec<String>> {
 }
 
 impl Docker {
+    /// The address of an engine of our own.
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command.args(["120", "docker"]);
