@@ -128,8 +128,8 @@ fn bulk() -> Vec<Job> {
         Job {
             name: "bulk",
             title: "10 layers of 50 MB to another registry",
-            words: "Without distance, timed without the proxy; and with each connection, to source and destination, held to \
-                    50 MB/s each way.",
+            words: "Without distance, timed without the proxy; and with each connection, to source and destination, \
+                    limited to 50 MB/s each way.",
             scenarios: vec![
                 scenario("no limit", Work::Copy(BULK), direct()),
                 scenario("50 MB/s per connection", Work::Copy(BULK), limited(false)),
@@ -139,9 +139,9 @@ fn bulk() -> Vec<Job> {
         Job {
             name: "huge",
             title: "One layer of 2 GB to another registry",
-            words: "Without distance, timed without the proxy; and with each connection to the source held to 50 MB/s, \
-                    as where a store of objects gives each reader its share. (An upload is one stream by the \
-                    specification: were the destination held as well, nobody could be faster than 40 s.)",
+            words: "Without distance, timed without the proxy; and with each connection to the source limited to 50 \
+                    MB/s, as by an object store that gives each reader its share. (By the specification an upload is \
+                    one stream: if the destination were limited too, no tool could be faster than 40 s.)",
             scenarios: vec![
                 scenario("no limit", Work::Copy(HUGE), direct()),
                 scenario("50 MB/s per connection to the source", Work::Copy(HUGE), limited(true)),
@@ -156,25 +156,26 @@ fn making() -> Vec<Job> {
         Job {
             name: "append-program",
             title: "A program of 10 MB on 8 platforms of a base in another registry",
-            words: "The base is 8 platforms × 6 layers of 1 MB; the program goes on each platform. Peers are given a tar that \
-                    was made before; crane, which knows no index here, needs a command per platform and one for the index.",
+            words: "The base is 8 platforms × 6 layers of 1 MB; the program goes on each platform. Peers get a tar \
+                    made beforehand; crane, which can't append to an index, needs a command per platform and one for \
+                    the index.",
             scenarios: at(&[0, 50], "", Work::Append(PLATFORMS)),
             budget: 9.0,
         },
         Job {
             name: "append-folder",
             title: "700 MB of mixed files on a small base in another registry",
-            words: "Files from this machine's /usr. imgstep is given the folder (and, in rows of their own, a tar of it, and \
-                    that tar into an OCI layout beside it instead of a registry, which is what a compressor does), crane \
-                    and regctl a tar that was made before; in a row of its own, crane reads from tar through a pipe. Timed \
-                    without the proxy.",
+            words: "Files from this machine's /usr. imgstep gets the folder (and, in separate rows, a tar of it, and \
+                    that tar into an OCI layout on the same disk instead of a registry, which is what a compressor \
+                    does), crane and regctl a tar made beforehand; in a separate row, crane reads from tar through a \
+                    pipe. Timed without the proxy.",
             scenarios: vec![scenario("no limit", Work::AppendFolder(SMALL_BASE), direct())],
             budget: 25.0,
         },
         Job {
             name: "index",
             title: "An index of 3 and of 30 images",
-            words: "The images are in the repository that the index goes to, under tags of their own.",
+            words: "The images are in the index's repository, under tags of their own.",
             scenarios: [at(&[50], "3 images, ", Work::Index(3)), at(&[50], "30 images, ", Work::Index(30))].concat(),
             budget: 6.0,
         },
@@ -187,9 +188,9 @@ fn rest() -> Vec<Job> {
         Job {
             name: "many",
             title: "200 small images in a row",
-            words: "Each of 3 layers of 20 kB. imgstep is given a list, crane all tags of the repository at once; others \
-                    have no command for it, and all are also called 200 times by a shell loop, where peak memory is \
-                    that of the largest process.",
+            words: "Each has 3 layers of 20 kB. imgstep gets a list, crane copies all tags of the repository at \
+                    once; the others have no command for it. All are also called 200 times by a shell loop, where \
+                    peak memory is that of the largest process.",
             scenarios: vec![
                 scenario("within one registry", many(false), link(0, false)),
                 scenario("within one registry, again", many(true), link(0, false)),
@@ -199,8 +200,8 @@ fn rest() -> Vec<Job> {
         },
         Job {
             name: "start",
-            title: "To start and to say the version",
-            words: "The time of a process from its start to its end, a hundred times.",
+            title: "Start and print the version",
+            words: "The lifetime of a process, a hundred times.",
             scenarios: vec![scenario("version", Work::Version, direct())],
             budget: 1.0,
         },

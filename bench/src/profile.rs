@@ -194,14 +194,14 @@ fn kind(method: &str, rest: &str, answer: &str) -> &'static str {
     match (method, what) {
         ("GET", "manifests") if by_digest => "manifests read, by digest",
         ("GET", "manifests") => "manifests read, by tag",
-        ("HEAD", "manifests") if by_digest => "manifests asked for, by digest",
-        ("HEAD", "manifests") => "manifests asked for, by tag",
+        ("HEAD", "manifests") if by_digest => "manifests looked up, by digest",
+        ("HEAD", "manifests") => "manifests looked up, by tag",
         ("PUT", "manifests") if by_digest => "manifests written, by digest",
         ("PUT", "manifests") => "manifests written, by tag",
         ("GET", "blobs") if !upload => "blobs opened",
-        ("HEAD", "blobs") => "blobs asked for",
+        ("HEAD", "blobs") => "blobs looked up",
         ("POST", "blobs") if answer == "201" => "blobs mounted",
-        ("POST", "blobs") => "uploads begun",
+        ("POST", "blobs") => "uploads started",
         ("PATCH", "blobs") => "blobs sent, in parts",
         ("PUT", "blobs") if upload => "blobs sent",
         ("GET", "tags") => "tags listed",
@@ -228,9 +228,9 @@ mod tests {
     fn a_kind_is_told_by_method_address_and_answer() {
         assert_eq!(kind("GET", "manifests/v1", "200"), "manifests read, by tag");
         assert_eq!(kind("GET", "manifests/sha256:1", "200"), "manifests read, by digest");
-        assert_eq!(kind("HEAD", "manifests/sha256:1", "404"), "manifests asked for, by digest");
+        assert_eq!(kind("HEAD", "manifests/sha256:1", "404"), "manifests looked up, by digest");
         assert_eq!(kind("POST", "blobs/uploads/?mount=sha256:1&from=a", "201"), "blobs mounted");
-        assert_eq!(kind("POST", "blobs/uploads/", "202"), "uploads begun");
+        assert_eq!(kind("POST", "blobs/uploads/", "202"), "uploads started");
         assert_eq!(kind("PATCH", "blobs/uploads/1", "202"), "blobs sent, in parts");
         assert_eq!(kind("PUT", "blobs/uploads/1?digest=sha256:1", "201"), "blobs sent");
         assert_eq!(kind("GET", "blobs/sha256:1", "200"), "blobs opened");
@@ -255,7 +255,7 @@ mod tests {
         let told: Vec<_> = groups.iter().map(|group| (group.place, group.kind, group.count)).collect();
         let expected = [
             ("source", "manifests read, by tag", 1),
-            ("destination", "manifests asked for, by tag", 1),
+            ("destination", "manifests looked up, by tag", 1),
             ("elsewhere", "something else", 1),
             ("source", "manifests read, by digest", 2),
         ];

@@ -20,7 +20,7 @@ enum What {
     FasterThanRow(&'static str, f64),
     FasterThanAnyPeer(f64),
     NoSlowerThanAnyPeer,
-    /// A part of a tool's processor time.
+    /// A part of a tool's CPU time.
     Cpu(&'static str, f64),
     /// Megabytes.
     Memory(f64),
@@ -110,7 +110,7 @@ impl What {
             }
             Self::FasterThanAnyPeer(times) => format!("at least {times} × faster than the fastest peer"),
             Self::NoSlowerThanAnyPeer => "no longer than the fastest peer".to_owned(),
-            Self::Cpu(who, part) => format!("at most {part} of {who}'s processor time"),
+            Self::Cpu(who, part) => format!("at most {part} of {who}'s CPU time"),
             Self::Memory(megabytes) => format!("at most {megabytes:.0} MB of memory"),
             Self::Requests(most, 1) => format!("at most {most} requests"),
             Self::Requests(most, _) => format!("at most {most} requests for each image"),
