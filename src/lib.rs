@@ -12,6 +12,7 @@
 pub mod cli;
 pub mod credentials;
 pub mod error;
+mod exit_status;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -22,7 +23,8 @@ pub mod registry;
 pub mod report;
 pub mod serve;
 pub mod steps;
+mod text;
 pub mod transfer;
 pub mod workspace;
 
-pub use error::{Error, ExitStatus, Result};
+pub use error::{Error, ErrorKind, ExitStatus, Result};

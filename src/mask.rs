@@ -1,6 +1,6 @@
 //! Keeps our own logins out of what is printed: a registry, a proxy or a token service may send them back in its words.
 //!
-//! There is one list for the whole process, since every text of others passes [`crate::error::printable`], wherever it
+//! There is one list for the whole process, since every text of others passes [`crate::text::printable`], wherever it
 //! comes from.
 
 use std::borrow::Cow;

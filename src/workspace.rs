@@ -17,7 +17,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, readlinkat, statat};
 
-use crate::error::printable;
+use crate::text::printable;
 
 /// Links that lead on to further links are followed no further, as in Linux.
 const LINKS_LIMIT: usize = 40;

@@ -10,13 +10,14 @@ use super::common::{CommonArgs, ResultArgs, WriteArgs, paths};
 use super::promote::comma_separated;
 use super::references::reference;
 use crate::credentials::{Environment, Sources};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
 use crate::image::format;
 use crate::image::overrides::PlatformChanges;
 use crate::layer::credential_paths::CredentialPaths;
 use crate::layer::spec::destination;
 use crate::report::results::{self, ResultFile, ResultKey};
 use crate::steps::append::Request;
+use crate::text::printable;
 
 /// The words of `append`.
 #[derive(Debug, Clone, Args)]
@@ -132,20 +133,20 @@ impl AppendArgs {
     /// The request that these words, `SOURCE_DATE_EPOCH` and the CI system's variables mean.
     ///
     /// # Errors
-    /// A word that makes no sense, no destination, or nothing to append ([`Error::Usage`]).
+    /// A word that makes no sense, no destination, or nothing to append (`ErrorKind::Usage`).
     pub fn request(&self) -> Result<Request> {
         let base = if self.is_on_scratch() { None } else { Some(reference("BASE", &self.base)?) };
         let (destinations, tags) = args::destinations(&self.to, &self.tags)?;
         if destinations.is_empty() {
-            return Err(Error::Usage("no destination: write --to DESTINATION".to_owned()));
+            return Err(Error::usage("no destination: write --to DESTINATION"));
         }
         let layers = parse_list("--layer", &self.layer)?;
         let delete = list(&self.delete).iter().map(|path| deletion(path)).collect::<Result<Vec<_>>>()?;
         if layers.is_empty() && delete.is_empty() {
-            return Err(Error::Usage("nothing to append: write --layer PATH[=DEST], or --delete PATH".to_owned()));
+            return Err(Error::usage("nothing to append: write --layer PATH[=DEST], or --delete PATH"));
         }
         if base.is_none() && !delete.is_empty() {
-            return Err(Error::Usage("--delete: scratch holds nothing that could be deleted".to_owned()));
+            return Err(Error::usage("--delete: scratch holds nothing that could be deleted"));
         }
         let (mtime, epoch) = source_date_epoch()?;
         Ok(Request {
@@ -157,7 +158,7 @@ impl AppendArgs {
             delete,
             exclude: list(&self.exclude),
             logins: self.logins(),
-            compression: self.compression.parse().map_err(|error| Error::Usage(format!("--compression: {error}")))?,
+            compression: self.compression.parse().map_err(|error| Error::usage(format!("--compression: {error}")))?,
             mtime,
             created: epoch,
             changes: self.changes()?,
@@ -178,7 +179,7 @@ impl AppendArgs {
     /// no file.
     ///
     /// # Errors
-    /// A word that is no result of this step ([`Error::Usage`]).
+    /// A word that is no result of this step (`ErrorKind::Usage`).
     pub fn result_files(&self) -> Result<Vec<ResultFile>> {
         let mut files = results::parse(&list(&self.results.result), &RESULT_KEYS)?;
         files.retain(|file| file.key != ResultKey::Base || !self.is_on_scratch());
@@ -221,12 +222,12 @@ fn source_date_epoch() -> Result<(u64, String)> {
     let text = if text.trim().is_empty() { "0" } else { text.trim() };
     let seconds = text.parse::<u64>().ok().and_then(|seconds| Some((seconds, since_1970(seconds)?)));
     seconds.ok_or_else(|| {
-        Error::Usage(format!("SOURCE_DATE_EPOCH: `{}` is not a number of seconds since 1970", printable(text, 60)))
+        Error::usage(format!("SOURCE_DATE_EPOCH: `{}` is not a number of seconds since 1970", printable(text, 60)))
     })
 }
 
 fn deletion(text: &str) -> Result<String> {
-    let wrong = |reason: String| Error::Usage(format!("--delete: {reason}"));
+    let wrong = |reason: String| Error::usage(format!("--delete: {reason}"));
     let path = destination(text).map_err(wrong)?.path;
     if path.is_empty() {
         return Err(wrong("the root can't be deleted; take scratch as the base".to_owned()));

@@ -147,14 +147,14 @@ where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
 {
-    list(values).iter().map(|value| value.parse().map_err(|error| Error::Usage(format!("{option}: {error}")))).collect()
+    list(values).iter().map(|value| value.parse().map_err(|error| Error::usage(format!("{option}: {error}")))).collect()
 }
 
 /// The words of `--to` and `--tags`: destinations, and further tags in the repository of each. A full reference among the
 /// tags is a destination of its own.
 ///
 /// # Errors
-/// A word that is no reference or tag ([`Error::Usage`]).
+/// A word that is no reference or tag (`ErrorKind::Usage`).
 pub fn destinations(to: &[String], tags: &[String]) -> Result<(Vec<Reference>, Vec<String>), Error> {
     let mut destinations: Vec<Reference> = references("--to", to)?;
     let mut further = Vec::new();
@@ -166,7 +166,7 @@ pub fn destinations(to: &[String], tags: &[String]) -> Result<(Vec<Reference>, V
         } else if tag.contains(['/', ':']) {
             destinations.extend(references("--tags", &[tag])?);
         } else {
-            return Err(Error::Usage(format!("--tags: `{}` is not a tag", crate::error::printable(&tag, 140))));
+            return Err(Error::usage(format!("--tags: `{}` is not a tag", crate::text::printable(&tag, 140))));
         }
     }
     Ok((destinations, further))
@@ -175,13 +175,13 @@ pub fn destinations(to: &[String], tags: &[String]) -> Result<(Vec<Reference>, V
 /// A word `KEY=VALUE`; the value may be empty, and may hold more `=`.
 ///
 /// # Errors
-/// It has no `=`, or nothing in front of it ([`Error::Usage`]).
+/// It has no `=`, or nothing in front of it (`ErrorKind::Usage`).
 pub fn pair(option: &str, word: &str) -> Result<(String, String), Error> {
     match word.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => {
-            let word = crate::error::printable(word, 200);
-            Err(Error::Usage(format!("{option}: `{word}` is not KEY=VALUE")))
+            let word = crate::text::printable(word, 200);
+            Err(Error::usage(format!("{option}: `{word}` is not KEY=VALUE")))
         }
     }
 }
@@ -190,7 +190,7 @@ pub fn pair(option: &str, word: &str) -> Result<(String, String), Error> {
 /// (`manifest:KEY=VALUE`, `manifest,index:KEY=VALUE`), comes off: where annotations stand is the step's to say.
 ///
 /// # Errors
-/// As [`pair`], and for a level that no step writes ([`Error::Usage`]).
+/// As [`pair`], and for a level that no step writes (`ErrorKind::Usage`).
 pub fn annotation(word: &str) -> Result<(String, String), Error> {
     const LEVELS: [&str; 4] = ["manifest", "index", "manifest-descriptor", "index-descriptor"];
     let (key, value) = pair("--annotation", word)?;
@@ -199,8 +199,8 @@ pub fn annotation(word: &str) -> Result<(String, String), Error> {
         return Ok((key, value));
     }
     if rest.is_empty() || levels.contains("descriptor") {
-        let word = crate::error::printable(word, 200);
-        return Err(Error::Usage(format!(
+        let word = crate::text::printable(word, 200);
+        return Err(Error::usage(format!(
             "--annotation: `{word}`: annotations stand on manifests and indexes; write KEY=VALUE"
         )));
     }

@@ -69,15 +69,15 @@ impl BundleArgs {
     /// The request that these words and, where they ask for it, the CI system's variables mean.
     ///
     /// # Errors
-    /// A word that is no reference, tag or pair; no file; no destination ([`Error::Usage`]).
+    /// A word that is no reference, tag or pair; no file; no destination (`ErrorKind::Usage`).
     pub fn request(&self) -> Result<Request, Error> {
         let files: Vec<PathBuf> = list(&self.files).into_iter().map(PathBuf::from).collect();
         if files.is_empty() {
-            return Err(Error::Usage("no file: write `imgstep bundle FILE... --to DESTINATION`".to_owned()));
+            return Err(Error::usage("no file: write `imgstep bundle FILE... --to DESTINATION`"));
         }
         let (destinations, tags) = destinations(&self.to, &self.tags)?;
         if destinations.is_empty() {
-            return Err(Error::Usage("no destination: write `imgstep bundle FILE... --to DESTINATION`".to_owned()));
+            return Err(Error::usage("no destination: write `imgstep bundle FILE... --to DESTINATION`"));
         }
         let variable = |name: &str| std::env::var(name).ok().filter(|_| self.annotate_from_ci);
         let told = ci_annotations::from_environment(&variable);

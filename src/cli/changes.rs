@@ -5,10 +5,11 @@ use clap::builder::BoolishValueParser;
 
 use super::args::{annotation, pair};
 use super::platform_value::{PlatformValue, scoped};
-use crate::error::{Error, printable};
+use crate::error::Error;
 use crate::image::config::{Changes, port};
 use crate::image::overrides::{PlatformChanges, PlatformOverride};
 use crate::image::platform::Platform;
+use crate::text::printable;
 
 /// The words that change an image.
 #[derive(Debug, Clone, Args)]
@@ -70,7 +71,7 @@ impl ChangeArgs {
     /// The changes that these words mean, those for every platform and those for some alone.
     ///
     /// # Errors
-    /// A word that is no JSON array, pair, port, signal or time, or two where there can be one ([`Error::Usage`]).
+    /// A word that is no JSON array, pair, port, signal or time, or two where there can be one (`ErrorKind::Usage`).
     pub fn changes(&self) -> Result<PlatformChanges, Error> {
         let single: [(&'static str, &[String], Change); 6] = [
             ("--entrypoint", &self.entrypoint, |own, word| put(&mut own.entrypoint, json_array("--entrypoint", word))),
@@ -128,13 +129,13 @@ fn once_each(option: &str, words: &[String]) -> Result<(), Error> {
     for word in words.iter().filter(|word| !word.trim().is_empty()) {
         let platforms = scoped(option, word)?.platforms;
         if platforms.is_empty() && std::mem::replace(&mut for_all, true) {
-            return Err(Error::Usage(format!(
+            return Err(Error::usage(format!(
                 "{option} is given twice for all platforms; write it once, and `[PLATFORM]VALUE` for some alone"
             )));
         }
         for platform in platforms {
             if seen.iter().any(|known| known.is_same(&platform)) {
-                return Err(Error::Usage(format!("{option} is given twice for {platform}; write it once")));
+                return Err(Error::usage(format!("{option} is given twice for {platform}; write it once")));
             }
             seen.push(platform);
         }
@@ -167,7 +168,7 @@ fn annotated(word: &str) -> Result<(String, Option<String>), Error> {
 }
 
 fn exposed(word: &str) -> Result<String, Error> {
-    port(word.trim()).map_err(|error| Error::Usage(format!("--expose: {error}")))
+    port(word.trim()).map_err(|error| Error::usage(format!("--expose: {error}")))
 }
 
 /// A list of words that may begin with `-`.
@@ -184,7 +185,7 @@ fn json_array(option: &str, word: &str) -> Result<Vec<String>, Error> {
         let own: Vec<&str> = trimmed.trim_matches(['[', ']']).split([' ', ',', '\'', '"']).collect();
         let own: Vec<&str> = own.into_iter().filter(|part| !part.trim().is_empty()).collect();
         let json = printable(&serde_json::json!(own).to_string(), 300);
-        Error::Usage(format!("{option}: `{shown}` is not a JSON array of words; write {option} '{json}'"))
+        Error::usage(format!("{option}: `{shown}` is not a JSON array of words; write {option} '{json}'"))
     })
 }
 
@@ -193,7 +194,7 @@ fn signal(word: &str) -> Result<String, Error> {
     if !word.is_empty() && word.bytes().all(is_signal) {
         return Ok(word.to_owned());
     }
-    Err(Error::Usage(format!("--stop-signal: `{}` is not a signal: write SIGTERM, or a number", printable(word, 80))))
+    Err(Error::usage(format!("--stop-signal: `{}` is not a signal: write SIGTERM, or a number", printable(word, 80))))
 }
 
 /// A time as configs have it (RFC 3339, section 5.6).
@@ -208,7 +209,7 @@ fn time(word: &str) -> Result<String, Error> {
         return Ok(word.to_owned());
     }
     let shown = printable(word, 80);
-    Err(Error::Usage(format!("--created: `{shown}` is not a time: write 2024-05-06T07:08:09Z, or seconds since 1970")))
+    Err(Error::usage(format!("--created: `{shown}` is not a time: write 2024-05-06T07:08:09Z, or seconds since 1970")))
 }
 
 /// `YYYY-MM-DDTHH:MM:SS[.fraction](Z|±HH:MM)`.

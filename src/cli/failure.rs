@@ -38,9 +38,9 @@ impl FailureReporter {
     }
 
     /// Tells everybody. Returns the exit status.
-    pub(super) fn tell(&self, console: &Console, error: &Error, message: &str) -> ExitCode {
-        console.error(message);
-        self.tell_programs(console, &FailedStep::new(self.asked.clone(), error, message));
+    pub(super) fn tell(&self, console: &Console, error: &Error) -> ExitCode {
+        console.failure(&error.to_string(), error.hint());
+        self.tell_programs(console, &FailedStep::new(self.asked.clone(), error));
         ExitCode::from(error.exit_status() as u8)
     }
 

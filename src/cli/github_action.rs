@@ -8,7 +8,8 @@ use std::path::Path;
 use clap::Command;
 
 use super::args::variable;
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
+use crate::text::printable;
 
 /// The word that `action.yml` gives.
 const WORD: &str = "github-action";
@@ -67,7 +68,7 @@ pub fn inputs(step: &Command) -> impl Iterator<Item = String> {
 /// runner checks neither.
 ///
 /// # Errors
-/// Names the input ([`Error::Usage`]).
+/// Names the input (`ErrorKind::Usage`).
 pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Result<ActionCommand> {
     let value = |input: &str| value_of(&variable(input)).filter(|value| !value.trim().is_empty());
     let known = || {
@@ -75,20 +76,20 @@ pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Re
         names.join(", ")
     };
     let Some(name) = value("step") else {
-        return Err(Error::Usage(format!("no step: write `step:` under `with:`, and one of {}", known())));
+        return Err(Error::usage(format!("no step: write `step:` under `with:`, and one of {}", known())));
     };
     let name = name.trim();
     let step = steps(command).find(|step| step.get_name() == name);
     if step.is_none() && name != SETUP {
         let name = printable(name, 80);
-        return Err(Error::Usage(format!("step: there is no step `{name}`; there are {}", known())));
+        return Err(Error::usage(format!("step: there is no step `{name}`; there are {}", known())));
     }
     let own: Vec<String> = step.map(|step| inputs(step).collect()).unwrap_or_default();
     for owner in steps(command) {
         if let Some(stray) = inputs(owner).find(|input| !own.contains(input) && value(input).is_some()) {
             let has = if own.is_empty() { String::new() } else { format!("; it has {}", own.join(", ")) };
             let owner = owner.get_name();
-            return Err(Error::Usage(format!(
+            return Err(Error::usage(format!(
                 "{stray}: the step `{name}` has no such input, it is one of `{owner}`; take it out{has}"
             )));
         }
@@ -104,7 +105,7 @@ pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Re
     let needed = NEEDED.iter().filter(|(of, _)| *of == name).map(|(_, inputs)| *inputs);
     let needed = needed.filter(|inputs| !inputs.iter().any(|input| is_given(input))).map(|inputs| inputs[0]).next();
     if let Some(input) = required.or(needed) {
-        return Err(Error::Usage(format!(
+        return Err(Error::usage(format!(
             "{input}: the step `{name}` needs this input; write `{input}:` under `with:`, beside `step: {name}`"
         )));
     }
@@ -119,13 +120,15 @@ pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Re
 /// There is no such file, it can't be written, or the program has another name than people will call it by.
 pub fn set_up(program: &Path, github_path: Option<&Path>) -> Result<()> {
     let Some(file) = github_path else {
-        return Err(Error::Other("GITHUB_PATH is not set: `step: setup` is for GitHub's runners alone".to_owned()));
+        return Err(Error::ci_output("GITHUB_PATH is not set: `step: setup` is for GitHub's runners alone"));
     };
     let folder = program.parent().and_then(Path::to_str).filter(|folder| !folder.contains(['\n', '\r']));
     let stem = program.file_stem().and_then(std::ffi::OsStr::to_str);
     let (Some(folder), Some("imgstep")) = (folder, stem) else {
         let program = printable(&program.to_string_lossy(), 200);
-        return Err(Error::Other(format!("IMGSTEP_BIN: `{program}` can't be called as `imgstep`; give it this name")));
+        return Err(Error::ci_output(format!(
+            "IMGSTEP_BIN: `{program}` can't be called as `imgstep`; give it this name"
+        )));
     };
     let write = || OpenOptions::new().append(true).create(true).open(file)?.write_all(format!("{folder}\n").as_bytes());
     write().map_err(Error::file("write", file))

@@ -10,13 +10,14 @@ use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
 use super::references::references;
 use super::run::RESULT_KEYS;
-use crate::error::{Error, printable};
+use crate::error::Error;
 use crate::image::digest::Digest;
 use crate::image::format;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::report::results::ResultKey;
 use crate::steps::index::{Named, Removal, Request};
+use crate::text::printable;
 
 /// The words of `index`.
 #[derive(Debug, Clone, Args)]
@@ -131,7 +132,7 @@ impl IndexArgs {
     /// The request that these words mean.
     ///
     /// # Errors
-    /// A word that is no reference, tag, platform or digest; no image; no destination ([`Error::Usage`]).
+    /// A word that is no reference, tag, platform or digest; no image; no destination (`ErrorKind::Usage`).
     pub fn request(&self) -> Result<Request, Error> {
         let mut images: Vec<Reference> = references("IMAGE", &self.images)?;
         let add: Vec<Reference> = references("--add", &self.add)?;
@@ -139,15 +140,15 @@ impl IndexArgs {
         let from: Vec<Reference> = references("--from", &self.from.iter().cloned().collect::<Vec<_>>())?;
         let from = from.into_iter().next();
         if from.is_none() && !(add.is_empty() && replace.is_empty()) {
-            return Err(Error::Usage("--add and --replace change the index that --from names; name one".to_owned()));
+            return Err(Error::usage("--add and --replace change the index that --from names; name one"));
         }
         images.extend(add);
         if from.is_none() && images.is_empty() {
-            return Err(Error::Usage("no image: write `imgstep index IMAGE... --to DESTINATION`".to_owned()));
+            return Err(Error::usage("no image: write `imgstep index IMAGE... --to DESTINATION`"));
         }
         let (destinations, tags) = destinations(&self.to, &self.tags)?;
         if destinations.is_empty() {
-            return Err(Error::Usage("no destination: write `imgstep index IMAGE... --to DESTINATION`".to_owned()));
+            return Err(Error::usage("no destination: write `imgstep index IMAGE... --to DESTINATION`"));
         }
         let annotations: Vec<(String, String)> =
             list(&self.annotation).iter().map(|word| annotation(word)).collect::<Result<_, Error>>()?;
@@ -178,14 +179,14 @@ fn removal(word: &str) -> Result<Removal, Error> {
     }
     word.parse::<Platform>().map(Removal::Platform).map_err(|_| {
         let word = printable(word, 160);
-        Error::Usage(format!(
+        Error::usage(format!(
             "--remove: `{word}` is neither a platform (os/architecture[/variant]) nor a digest (sha256:…)"
         ))
     })
 }
 
 fn platform_of(word: &str) -> Result<(Named, Platform), Error> {
-    let fail = |reason: String| Error::Usage(format!("--platform-of: {reason}"));
+    let fail = |reason: String| Error::usage(format!("--platform-of: {reason}"));
     // A folder's name may hold a `=`; a platform never does.
     let Some((name, platform)) = word.rsplit_once('=') else {
         return Err(fail(format!("`{}` has no `=`; write REF=os/architecture[/variant]", printable(word, 200))));

@@ -84,12 +84,12 @@ impl MutateArgs {
     /// The request that these words mean.
     ///
     /// # Errors
-    /// A word that is no reference, tag, platform, pair, port or time; no destination ([`Error::Usage`]).
+    /// A word that is no reference, tag, platform, pair, port or time; no destination (`ErrorKind::Usage`).
     pub fn request(&self) -> Result<Request, Error> {
         let (destinations, tags) = destinations(&self.to, &self.tags)?;
         let image = reference("IMAGE", &self.image)?;
         if destinations.is_empty() {
-            return Err(Error::Usage("no destination: write `imgstep mutate IMAGE --to DESTINATION`".to_owned()));
+            return Err(Error::usage("no destination: write `imgstep mutate IMAGE --to DESTINATION`"));
         }
         Ok(Request {
             image,

@@ -6,9 +6,10 @@ use std::path::Path;
 use clap::{Arg, Command};
 
 use super::args::{is_stdin, option, short_option, takes_words};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::image::reference::{Reference, is_tag};
+use crate::text::printable;
 
 /// A part of a command line behind the step.
 enum Part {
@@ -35,7 +36,7 @@ struct OperandReader {
 /// stands in the environment is not missing.
 ///
 /// # Errors
-/// Two readings are possible, or none ([`Error::Usage`]).
+/// Two readings are possible, or none (`ErrorKind::Usage`).
 pub fn taken_back(command: &Command, words: Vec<String>) -> Result<Vec<String>> {
     let Some(step) = words.get(1).and_then(|name| command.find_subcommand(name)) else { return Ok(words) };
     let asks = |word: &String| matches!(word.as_str(), "-h" | "--help" | "-V" | "--version");
@@ -262,7 +263,7 @@ fn missing(step: &Command, lists: &[&Part], given: usize) -> Error {
         Some(format!("{option} took {}", words.join(", ")))
     });
     let took = took.collect::<Vec<_>>().join("; ");
-    Error::Usage(format!(
+    Error::usage(format!(
         "no {absent}: {took}, since a list takes every word up to the next option; write `imgstep {name} {names} [OPTIONS]`"
     ))
 }
@@ -274,7 +275,7 @@ fn ambiguous(step: &Command, parts: &[Part], first: OperandReader, last: Operand
         let (kept, operands) = values.split_at(values.len() - reading.taken);
         printable(&format!("imgstep {name} {} {option} {}", operands.join(" "), kept.join(" ")), 300)
     };
-    Error::Usage(format!(
+    Error::usage(format!(
         "this can be read in two ways: put what is no value of a list first, `{}` or `{}`",
         way(first),
         way(last)

@@ -8,8 +8,9 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use super::args::{with_environment, without_empty_options};
 use super::failure::FailureReporter;
 use super::{Cli, operands, strict, suggestions};
-use crate::error::{Error, printable};
+use crate::error::Error;
 use crate::report::Console;
+use crate::text::printable;
 
 /// Why words mean nothing.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub enum Wrong {
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Wrong> {
     let words: Result<Vec<String>, OsString> = words.into_iter().map(OsString::into_string).collect();
     let words = words.map_err(|word| {
-        Wrong::Words(Error::Usage(format!("`{}` is not UTF-8", printable(&word.to_string_lossy(), 200))))
+        Wrong::Words(Error::usage(format!("`{}` is not UTF-8", printable(&word.to_string_lossy(), 200))))
     })?;
     let mut matches = matches(words, &|variable| std::env::var(variable).ok())?;
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| Wrong::Clap(Box::new(error)))

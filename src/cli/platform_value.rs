@@ -2,8 +2,9 @@
 
 use serde::de::IgnoredAny;
 
-use crate::error::{Error, printable};
+use crate::error::Error;
 use crate::image::platform::Platform;
+use crate::text::printable;
 
 /// A value, and whose it is.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,13 +20,13 @@ pub struct PlatformValue<'w> {
 /// # Errors
 /// Brackets that hold anything but platforms, where the value is no JSON: most likely a platform was mistyped, and the
 /// value would be for all. Platforms without a value behind them: a space too many made two words of one, and the second
-/// would be for every platform ([`Error::Usage`]).
+/// would be for every platform (`ErrorKind::Usage`).
 pub fn scoped<'w>(option: &str, word: &'w str) -> Result<PlatformValue<'w>, Error> {
     let scoped = split(word);
     let is_json = matches!(option, "--entrypoint" | "--cmd");
     if scoped.platforms.is_empty() && word.trim_start().starts_with('[') && !is_json {
         let word = printable(word.trim(), 200);
-        return Err(Error::Usage(format!(
+        return Err(Error::usage(format!(
             "{option}: `{word}` begins with brackets, and they hold no platform; write [linux/arm64]VALUE"
         )));
     }
@@ -33,7 +34,7 @@ pub fn scoped<'w>(option: &str, word: &'w str) -> Result<PlatformValue<'w>, Erro
         return Ok(scoped);
     }
     let word = printable(word.trim(), 200);
-    Err(Error::Usage(format!("{option}: `{word}` has no value behind it; write `{word}VALUE` as one word")))
+    Err(Error::usage(format!("{option}: `{word}` has no value behind it; write `{word}VALUE` as one word")))
 }
 
 fn split(word: &str) -> PlatformValue<'_> {

@@ -92,20 +92,18 @@ impl PromoteArgs {
     /// The request that these words mean.
     ///
     /// # Errors
-    /// A word that is no reference, tag, platform or digest; no destination ([`Error::Usage`]).
+    /// A word that is no reference, tag, platform or digest; no destination (`ErrorKind::Usage`).
     pub fn request(&self) -> Result<Request, Error> {
         let Some(source) = &self.source else {
-            return Err(Error::Usage(
-                "no source: write `imgstep promote SOURCE DESTINATION`, or --list FILE".to_owned(),
-            ));
+            return Err(Error::usage("no source: write `imgstep promote SOURCE DESTINATION`, or --list FILE"));
         };
         let source = reference("SOURCE", source)?;
         let mut destinations: Vec<Reference> = references("DESTINATION", &self.destination)?;
         let (further, tags) = args::destinations(&self.to, &self.tags)?;
         destinations.extend(further);
         if destinations.is_empty() {
-            return Err(Error::Usage(
-                "no destination: write `imgstep promote SOURCE DESTINATION`, or --to DESTINATION".to_owned(),
+            return Err(Error::usage(
+                "no destination: write `imgstep promote SOURCE DESTINATION`, or --to DESTINATION",
             ));
         }
         let mut request = self.request_for(source, destinations, tags)?;
@@ -159,7 +157,7 @@ impl PromoteArgs {
     /// The files of `--result`.
     ///
     /// # Errors
-    /// A word that is none, or a key that a list does not have ([`Error::Usage`]).
+    /// A word that is none, or a key that a list does not have (`ErrorKind::Usage`).
     pub fn result_files(&self) -> Result<Vec<ResultFile>, Error> {
         let words = list(&self.results.result);
         let files = results::parse(&words, &RESULT_KEYS)?;
@@ -170,7 +168,7 @@ impl PromoteArgs {
         if self.list.is_none() && files.iter().all(|file| file.path.starts_with("/tekton")) {
             return Ok(files.into_iter().filter(|file| LIST_RESULT_KEYS.contains(&file.key)).collect());
         }
-        let told = |error| Error::Usage(format!("{error}; the others speak of one image, and --list of many"));
+        let told = |error| Error::usage(format!("{error}; the others speak of one image, and --list of many"));
         results::parse(&words, &LIST_RESULT_KEYS).map_err(told)
     }
 }

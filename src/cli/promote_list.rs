@@ -22,14 +22,14 @@ const LIST_LIMIT: u64 = 16 * 1024 * 1024;
 /// The lines of `--list`, read and checked; `None` without that option.
 ///
 /// # Errors
-/// Words beside it that speak of one image alone, and a line that makes no sense ([`Error::Usage`]); a file that can't
+/// Words beside it that speak of one image alone, and a line that makes no sense (`ErrorKind::Usage`); a file that can't
 /// be read.
 pub fn lines(args: &PromoteArgs) -> Result<Option<Vec<ListEntry>>> {
     let given = list(&args.line);
     let text = match (&args.list, given.is_empty()) {
         (None, true) => return Ok(None),
         (Some(_), false) => {
-            return Err(Error::Usage("--list and --line both name images: give one of the two".to_owned()));
+            return Err(Error::usage("--list and --line both name images: give one of the two"));
         }
         (Some(file), true) => read(file),
         (None, false) => Ok(given.join("\n")),
@@ -50,13 +50,13 @@ fn check_words(args: &PromoteArgs) -> Result<Vec<String>> {
         ("--expect-digest", given(args.expect_digest.as_slice())),
     ] {
         if is_given {
-            return Err(Error::Usage(format!("{word} speaks of one image, and --list of many: give one of the two")));
+            return Err(Error::usage(format!("{word} speaks of one image, and --list of many: give one of the two")));
         }
     }
     let (destinations, tags) = args::destinations(&[], &args.tags)?;
     match destinations.first() {
         Some(one) => {
-            Err(Error::Usage(format!("--tags: {one} is a destination; with --list only plain tags have a meaning")))
+            Err(Error::usage(format!("--tags: {one} is a destination; with --list only plain tags have a meaning")))
         }
         None => Ok(tags),
     }
@@ -68,7 +68,7 @@ fn read(file: &str) -> Result<String> {
     } else {
         workspace::read(Path::new(file), LIST_LIMIT).map_err(Error::file("read", file))
     };
-    String::from_utf8(bytes?).map_err(|_| Error::Usage(format!("--list: `{file}` is not UTF-8")))
+    String::from_utf8(bytes?).map_err(|_| Error::usage(format!("--list: `{file}` is not UTF-8")))
 }
 
 fn parse(args: &PromoteArgs, text: &str, tags: &[String]) -> Result<Vec<ListEntry>> {
@@ -89,14 +89,14 @@ fn parse_line(args: &PromoteArgs, number: usize, line: &str, tags: &[String]) ->
     let destinations: Vec<Reference> =
         words.into_iter().map(|word| reference("DESTINATION", word)).collect::<Result<_>>()?;
     if destinations.is_empty() {
-        return Err(Error::Usage(format!("{source} has no destination: write SOURCE DESTINATION")));
+        return Err(Error::usage(format!("{source} has no destination: write SOURCE DESTINATION")));
     }
     let request = args.request_for(source, destinations, tags.to_vec())?;
     Ok(ListEntry { number, request: Request { remarks, ..request } })
 }
 
 fn in_line(number: usize, reason: &str) -> Error {
-    Error::Usage(format!("--list, line {number}: {reason}"))
+    Error::usage(format!("--list, line {number}: {reason}"))
 }
 
 /// Lines are worked on at once: what two of them make of one tag must not depend on which is faster.

@@ -3,19 +3,20 @@
 use std::path::Path;
 
 use super::args::list;
-use crate::error::{Error, printable};
+use crate::error::Error;
 use crate::image::reference::Reference;
 use crate::image::reference_mistakes;
+use crate::text::printable;
 
 /// A reference that must be there.
 ///
 /// # Errors
-/// It is empty, no reference, or a file's name ([`Error::Usage`]).
+/// It is empty, no reference, or a file's name (`ErrorKind::Usage`).
 pub fn reference(name: &str, word: &str) -> Result<Reference, Error> {
     let word = word.trim();
-    let reference: Reference = word.parse().map_err(|error| Error::Usage(format!("{name}: {error}")))?;
+    let reference: Reference = word.parse().map_err(|error| Error::usage(format!("{name}: {error}")))?;
     if let Some(meant) = on_disk(word, &reference) {
-        return Err(Error::Usage(format!("{name}: {meant}")));
+        return Err(Error::usage(format!("{name}: {meant}")));
     }
     Ok(reference)
 }

@@ -21,7 +21,7 @@ use super::registry::RegistryCommand;
 use super::suggestions;
 use super::{Cli, Step};
 use crate::credentials::{Credentials, Environment, Sources};
-use crate::error::{Error, ExitStatus, Result, Signal};
+use crate::error::{Error, ErrorKind, ExitStatus, Result, Signal};
 use crate::image::platform::Platform;
 use crate::image::reference::{Reference, is_tag};
 use crate::registry::client::{Client, Options};
@@ -63,12 +63,12 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words = match if is_action { of_github_action(&console) } else { Ok(Some(words.clone())) } {
         Ok(Some(words)) => words,
         Ok(None) => return ExitCode::from(ExitStatus::Done as u8),
-        Err(error) => return failed(&console, &FailureReporter::of_words(&words, &variable), &error),
+        Err(error) => return failed(&console, &FailureReporter::of_words(&words, &variable), error),
     };
     let cli = match parse(words.clone()) {
         Ok(cli) => cli,
         Err(Wrong::Clap(error)) => return wrong(&console, &FailureReporter::of_words(&words, &variable), &error),
-        Err(Wrong::Words(error)) => return failed(&console, &FailureReporter::of_words(&words, &variable), &error),
+        Err(Wrong::Words(error)) => return failed(&console, &FailureReporter::of_words(&words, &variable), error),
     };
     // Whoever runs a workflow again with GitHub's debug logging wants to see more, whatever the step says.
     let is_debugged =
@@ -84,7 +84,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(ci) => ci,
         Err(error) => {
             let failing = FailureReporter::of_words(&words, &variable);
-            return failed(&Console::new(verbosity, system), &failing, &error);
+            return failed(&Console::new(verbosity, system), &failing, error);
         }
     };
     let console = Console::new(verbosity, ci.system);
@@ -97,13 +97,12 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     match run(&cli, &console, &ci) {
         Ok(code) => code,
-        Err(error) => failed(&console, &FailureReporter::of_step(&cli.step, &ci), &error),
+        Err(error) => failed(&console, &FailureReporter::of_step(&cli.step, &ci), error),
     }
 }
 
-fn failed(console: &Console, failing: &FailureReporter, error: &Error) -> ExitCode {
-    let message = tekton::hint(error).map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"));
-    failing.tell(console, error, &message)
+fn failed(console: &Console, failing: &FailureReporter, error: Error) -> ExitCode {
+    failing.tell(console, &tekton::hinted(error))
 }
 
 /// The words of the step that the action's inputs ask for; none where they asked for what is done now.
@@ -111,8 +110,7 @@ fn of_github_action(console: &Console) -> Result<Option<Vec<OsString>>> {
     match github_action::asked(&Cli::command(), &|variable| std::env::var(variable).ok())? {
         ActionCommand::Step(words) => Ok(Some(words.into_iter().map(OsString::from).collect())),
         ActionCommand::Setup => {
-            let program = std::env::current_exe()
-                .map_err(|error| Error::Other(format!("the program's own path can't be found: {error}")))?;
+            let program = std::env::current_exe().map_err(Error::system("the program's own path can't be found"))?;
             let github_path = std::env::var_os("GITHUB_PATH").filter(|path| !path.is_empty());
             github_action::set_up(&program, github_path.as_deref().map(Path::new))?;
             console.note(concat!("imgstep ", env!("CARGO_PKG_VERSION"), " is on the PATH of the steps that follow"));
@@ -185,7 +183,7 @@ fn run(cli: &Cli, console: &Console, ci: &Ci) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::Other(format!("the runtime can't be set up: {error}")))?;
+        .map_err(Error::system("the runtime can't be set up"))?;
     let done = runtime.block_on(async {
         match &cli.step {
             Step::Registry(RegistryCommand::Serve(args)) => {
@@ -201,7 +199,7 @@ fn run(cli: &Cli, console: &Console, ci: &Ci) -> Result<ExitCode> {
 
 /// Runs a step that talks to registries, and tells what it did.
 async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
-    let Some(common) = step.common() else { return Err(Error::Other("this step talks to no registry".to_owned())) };
+    let Some(common) = step.common() else { return Err(Error::bug("this step talks to no registry")) };
     let mut files = step.result_files()?;
     if step.results().is_some() {
         files.extend(ci.result_file());
@@ -220,8 +218,8 @@ async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
     let mut signals = Signals::new()?;
     let told = tokio::select! {
         biased;
-        signal = signals.next() => Err(Error::Interrupted(signal)),
-        limit = over(common.timeout.as_ref()) => Err(Error::TimedOut { limit }),
+        signal = signals.next() => Err(Error::from(ErrorKind::Interrupted(signal))),
+        limit = over(common.timeout.as_ref()) => Err(Error::from(ErrorKind::TimedOut { limit })),
         told = work => told,
     };
     context.progress.finish();
@@ -268,11 +266,8 @@ async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
 /// Where GitHub's runner takes declarations of artifacts from.
 fn artifacts_file() -> Result<PathBuf> {
     std::env::var_os("GITHUB_ARTIFACTS").filter(|path| !path.is_empty()).map(PathBuf::from).ok_or_else(|| {
-        Error::Usage(
-            "--github-artifacts: GITHUB_ARTIFACTS is not set, this runner takes no declarations; leave the option out and \
-             give the outputs `name` and `digest` to what attests"
-                .to_owned(),
-        )
+        Error::usage("--github-artifacts: GITHUB_ARTIFACTS is not set, this runner takes no declarations; leave the option out and \
+             give the outputs `name` and `digest` to what attests")
     })
 }
 
@@ -331,7 +326,7 @@ async fn work(
             let tags = comma_separated(&list(&args.tags));
             let tags = list(&tags);
             if tags.is_empty() {
-                return Err(Error::Usage("no tag: write `imgstep tag IMAGE TAG...`".to_owned()));
+                return Err(Error::usage("no tag: write `imgstep tag IMAGE TAG...`"));
             }
             if let Some(bad) = tags.iter().find(|tag| !is_tag(tag)) {
                 return Err(no_tag(&image, bad));
@@ -346,7 +341,7 @@ async fn work(
             let wished: Vec<String> = args.platform.iter().cloned().collect();
             let platforms: Vec<Platform> = parse_list("--platform", &comma_separated(&wished))?;
             if platforms.len() > 1 {
-                return Err(Error::Usage("--platform: one platform has one digest; name just one".to_owned()));
+                return Err(Error::usage("--platform: one platform has one digest; name just one"));
             }
             results::preflight(files)?;
             digest::run(context, &image, platforms.first()).await.map(|outcome| StepOutput::Answer(Box::new(outcome)))
@@ -355,13 +350,13 @@ async fn work(
             let image = reference("IMAGE", &args.image)?;
             inspect::run(context, &image).await.map(|inspection| StepOutput::Inspection(Box::new(inspection)))
         }
-        Step::Registry(_) => Err(Error::Other("this step talks to no registry".to_owned())),
+        Step::Registry(_) => Err(Error::bug("this step talks to no registry")),
     }
 }
 
 /// That a word is no tag. A full reference is what other programs want in its place.
 fn no_tag(image: &Reference, word: &str) -> Error {
-    let shown = crate::error::printable(word, 300);
+    let shown = crate::text::printable(word, 300);
     let advice = match word.parse::<Reference>().ok().filter(|_| word.contains(['/', ':'])) {
         Some(full) if full.name() == image.name() => {
             full.tag().map(|tag| format!("; write `{tag}`: it is a tag in the image's own repository"))
@@ -369,7 +364,7 @@ fn no_tag(image: &Reference, word: &str) -> Error {
         Some(_) => Some(format!("; for another repository write `imgstep promote {image} {shown}`")),
         None => None,
     };
-    Error::Usage(format!("`{shown}` is not a tag{}", advice.unwrap_or_default()))
+    Error::usage(format!("`{shown}` is not a tag{}", advice.unwrap_or_default()))
 }
 
 fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
@@ -441,9 +436,8 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let fail = |error| Error::Other(format!("signals can't be listened to: {error}"));
-        let terminate = signal(SignalKind::terminate()).map_err(fail)?;
-        let interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+        let listen = |kind| signal(kind).map_err(Error::system("can't listen to signals"));
+        let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
         Ok(Self { terminate, interrupt })
     }
 

@@ -7,7 +7,8 @@
 //! for the end of a list would not do: Tekton and the kubelet expand `$(…)` in what params brought in, even the uid of
 //! the TaskRun.
 
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
+use crate::text::printable;
 
 const STRICT: &str = "--strict";
 
@@ -25,11 +26,11 @@ pub fn is_action_invocation(words: &[String]) -> bool {
 /// options that it names, in their order, and then one `--`.
 ///
 /// # Errors
-/// Any other word begins with `-`, or one of these is missing ([`Error::Usage`]).
+/// Any other word begins with `-`, or one of these is missing (`ErrorKind::Usage`).
 pub fn checked(mut words: Vec<String>) -> Result<Vec<String>> {
     let Some(names) = words.get(2).and_then(|word| word.strip_prefix(STRICT)) else { return Ok(words) };
     let Some(names) = names.strip_prefix('=') else {
-        return Err(Error::Usage("--strict: write --strict=NAME,… with the options that follow".to_owned()));
+        return Err(Error::usage("--strict: write --strict=NAME,… with the options that follow"));
     };
     check(names, &words[3..])?;
     words.remove(2);
@@ -48,7 +49,7 @@ fn check(names: &str, words: &[String]) -> Result<()> {
         seen.extend(next);
     }
     expected.next().map_or(Ok(()), |missing| {
-        Err(Error::Usage(format!("--strict says that `--{missing}` is written here, and it is not")))
+        Err(Error::usage(format!("--strict says that `--{missing}` is written here, and it is not")))
     })
 }
 
@@ -66,7 +67,7 @@ fn refused(word: &str, seen: &[&str]) -> Error {
         [before @ .., last] if is_option(&word, last) => before.last(),
         _ => seen.last(),
     };
-    Error::Usage(match list {
+    Error::usage(match list {
         Some(&"") | None => format!("`{word}` is a value: it can't begin with `-`"),
         Some(option) => {
             format!("`{word}` is an element of the param `{}`: a value here can't begin with `-`", param_of(option))

@@ -4,8 +4,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use super::args::variable;
-use crate::error::printable;
 use crate::report::VARIABLES;
+use crate::text::printable;
 
 /// Commands of other tools, and who does their job.
 const COMMANDS: [(&[&str], &str); 18] = [

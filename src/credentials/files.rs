@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::config_file::ConfigFile;
 use super::secret::Secret;
-use crate::error::{Error, printable};
+use crate::error::Error;
+use crate::text::printable;
 
 /// The files that a folder of `--auth-dir` may hold, in the order in which they are looked at: Docker's, the key of a
 /// Kubernetes secret of type `dockerconfigjson`, that of type `dockercfg`, Podman's, and what Tekton writes below
@@ -111,7 +112,7 @@ struct CredentialFile {
 /// Reads all files that are there.
 ///
 /// # Errors
-/// [`Error::Credentials`] names the file that is there and can't be used.
+/// `ErrorKind::Credentials` names the file that is there and can't be used.
 pub fn read(sources: &Sources) -> Result<Found, Error> {
     let mut found = Found::default();
     let mut looked_at: Vec<PathBuf> = Vec::new();
@@ -221,7 +222,7 @@ fn shown(path: &Path) -> String {
 }
 
 fn broken(name: &str, reason: &str) -> Error {
-    Error::Credentials(format!("the credentials in {name} can't be used: {reason}"))
+    Error::credentials(format!("the credentials in {name} can't be used: {reason}"))
 }
 
 #[cfg(test)]
@@ -367,7 +368,8 @@ mod tests {
     fn a_folder_in_place_of_a_file_and_a_huge_file_are_broken() {
         let folder = Folder::new();
         folder.write("config.json/x", "");
-        assert!(matches!(read(&only(folder.path(""))), Err(Error::Credentials(_))));
+        let error = read(&only(folder.path(""))).unwrap_err();
+        assert!(matches!(error.kind(), crate::ErrorKind::Credentials(_)), "{error}");
 
         let huge = std::fs::File::create(folder.path("huge")).unwrap();
         huge.set_len(FILE_LIMIT + 1).unwrap();

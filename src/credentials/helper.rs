@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use super::Login;
 use super::config_file::password_login;
 use super::secret::Secret;
-use crate::error::printable;
+use crate::text::printable;
 
 /// What a helper says when it has no login for a server; all of them use these words.
 const NOT_FOUND: &str = "credentials not found in native keychain";

@@ -98,7 +98,7 @@ impl Credentials {
     /// repositories that it is for, in [`Credentials::find`].
     ///
     /// # Errors
-    /// [`Error::Credentials`] names the file that can't be used and what is wrong with it, never its contents.
+    /// `ErrorKind::Credentials` names the file that can't be used and what is wrong with it, never its contents.
     pub fn load(sources: &Sources) -> Result<Self, Error> {
         Self::load_with(sources, helper::Settings::default())
     }
@@ -113,7 +113,7 @@ impl Credentials {
     /// wait. Must be called in a tokio runtime with I/O and time.
     ///
     /// # Errors
-    /// [`Error::Credentials`] if the entry for the repository can't be read, or if a helper fails, says nothing within
+    /// `ErrorKind::Credentials` if the entry for the repository can't be read, or if a helper fails, says nothing within
     /// 30 seconds, or is not there.
     pub async fn find(&self, registry: &str, repository: &str) -> Result<Login, Error> {
         let target = Target::new(registry, repository);
@@ -128,7 +128,7 @@ impl Credentials {
                     Ok(Some(login)) => return Ok(login),
                     Ok(None) => {}
                     Err(reason) => {
-                        return Err(Error::Credentials(format!("the credentials in {name} can't be used: {reason}")));
+                        return Err(Error::credentials(format!("the credentials in {name} can't be used: {reason}")));
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! What a key of a credentials file is for: a registry's host, or the part of it below a path.
 
-use crate::error::printable;
+use crate::text::printable;
 
 /// The name under which credential helpers and most files keep a login for Docker Hub.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";

@@ -135,7 +135,7 @@ echo "{\"Username\":\"$(basename "$0")\",\"Secret\":\"$server\"}""#;
         second.write("config.json", &config("host", "second"));
         let credentials = load_all(&[&first, &second], &first);
         let error = credentials.find("host", "app").await.unwrap_err();
-        assert!(matches!(error, Error::Credentials(_)));
+        assert!(matches!(error.kind(), crate::ErrorKind::Credentials(_)));
         let (message, file) = (error.to_string(), first.path("config.json").display().to_string());
         assert!(message.contains(&file) && message.contains("docker-credential-own"), "{message}");
         assert!(message.contains("the vault is locked"), "{message}");

@@ -2,6 +2,8 @@
 //! invariant doesn't hold. Not part of the program: built for the fuzzer, and for the tests, which run it on all saved
 //! inputs.
 
+use crate::text::printable;
+
 pub mod bundle;
 pub mod challenge;
 pub mod docker_config;
@@ -13,8 +15,6 @@ pub mod platform;
 pub mod reference;
 pub mod serve;
 pub mod tar;
-
-use crate::error::printable;
 
 /// A target and its name in `fuzz/`.
 pub type Target = (&'static str, fn(&[u8]));

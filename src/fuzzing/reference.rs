@@ -3,8 +3,8 @@
 use url::Url;
 
 use super::{assert_harmless, assert_one_line};
-use crate::error::printable;
 use crate::image::reference::{Reference, is_repository, is_tag};
+use crate::text::printable;
 
 /// An accepted reference parses to itself when printed, and gives the right URL.
 pub fn run(bytes: &[u8]) {

@@ -36,7 +36,7 @@ fn look(bytes: &[u8], piece: usize) -> Result<Vec<String>> {
     let mut seen = 0;
     let mut out = |bytes: &[u8]| {
         seen += bytes.len();
-        if seen > ENOUGH { Err(Error::Other("that is enough".to_owned())) } else { inspector.push(bytes) }
+        if seen > ENOUGH { Err(Error::bug("that is enough")) } else { inspector.push(bytes) }
     };
     for piece in bytes.chunks(piece) {
         unpacker.push(piece, &mut out)?;

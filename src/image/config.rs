@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use super::digest::Digest;
 use super::manifest_json;
 use super::platform::Platform;
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
+use crate::text::printable;
 
 /// An image config: the fields as somebody wrote them, in their order.
 #[derive(Debug, Clone)]
@@ -339,19 +340,19 @@ fn is_variable(entry: &Value, name: &str, windows: bool) -> bool {
 }
 
 fn malformed(reason: &str) -> Error {
-    Error::Malformed { what: "the image's config".to_owned(), reason: printable(reason, 300) }
+    Error::malformed("the image's config", printable(reason, 300))
 }
 
 /// A port as configs have it, `8080/tcp`; without a protocol, TCP is meant (config.md, "ExposedPorts").
 ///
 /// # Errors
-/// It is none ([`Error::Usage`]).
+/// It is none (`ErrorKind::Usage`).
 pub fn port(text: &str) -> Result<String> {
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit()) && number.parse::<u16>().is_ok_and(|n| n > 0);
     if !is_number || !matches!(protocol, "tcp" | "udp" | "sctp") {
         let text = printable(text, 60);
-        return Err(Error::Usage(format!("`{text}` is not a port: write 8080, 8080/tcp, 53/udp or 132/sctp")));
+        return Err(Error::usage(format!("`{text}` is not a port: write 8080, 8080/tcp, 53/udp or 132/sctp")));
     }
     Ok(format!("{number}/{protocol}"))
 }

@@ -87,7 +87,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let fail = |reason| DigestError { text: crate::error::printable(text, 160), reason };
+        let fail = |reason| DigestError { text: crate::text::printable(text, 160), reason };
         let (name, hex) =
             text.split_once(':').ok_or_else(|| fail("it has no colon; write `sha256:<64 hexadecimal digits>`"))?;
         let algorithm = match name {

@@ -8,7 +8,8 @@ use super::manifest::Manifest;
 use super::media_type::{
     DOCKER_CONFIG, DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST,
 };
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, GuardKind, Result};
+use crate::text::printable;
 
 /// A vocabulary of media types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +115,7 @@ impl Format {
 /// in its place. Its digest is another one.
 ///
 /// # Errors
-/// It says something that the other vocabulary has no words for ([`Error::Guard`]).
+/// It says something that the other vocabulary has no words for (`ErrorKind::Guard`).
 pub fn converted(manifest: &Manifest, format: Format) -> Result<Manifest> {
     if Format::of(&manifest.media_type) == Some(format) { Ok(manifest.clone()) } else { throughout(manifest, format) }
 }
@@ -126,7 +127,7 @@ pub fn converted(manifest: &Manifest, format: Format) -> Result<Manifest> {
 /// As [`converted`].
 pub fn throughout(manifest: &Manifest, format: Format) -> Result<Manifest> {
     let is_other = Format::of(&manifest.media_type) != Some(format);
-    let cannot = |reason: &str| Err(Error::Guard(cannot(manifest, format, reason)));
+    let cannot = |reason: &str| Err(Error::guard(GuardKind::UnsupportedByFormat, cannot(manifest, format, reason)));
     if !matches!(manifest.media_type.as_str(), OCI_MANIFEST | DOCKER_MANIFEST) {
         return cannot("it is no image manifest");
     }

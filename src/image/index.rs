@@ -11,7 +11,8 @@ use super::digest::Digest;
 use super::format::{Format, lost};
 use super::manifest::Manifest;
 use super::platform::Platform;
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, GuardKind, Result};
+use crate::text::printable;
 
 /// A child on its way into an index.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ impl IndexChild {
     /// It is no descriptor.
     pub fn from_raw(raw: Value, name: String, source: usize) -> Result<Self> {
         let descriptor = serde_json::from_value(raw.clone())
-            .map_err(|error| Error::Malformed { what: name.clone(), reason: printable(&error.to_string(), 300) })?;
+            .map_err(|error| Error::malformed(name.clone(), printable(&error.to_string(), 300)))?;
         Ok(Self { descriptor, raw, name, source })
     }
 
@@ -131,16 +132,19 @@ pub fn ordered(children: Vec<IndexChild>) -> Vec<IndexChild> {
 /// Checks that every image has a platform, and no two the same.
 ///
 /// # Errors
-/// The reason, and how to override it ([`Error::Guard`]).
+/// The reason, and how to override it (`ErrorKind::Guard`).
 pub fn check_platforms(children: &[IndexChild]) -> Result<()> {
     let images: Vec<&IndexChild> = children.iter().filter(|child| !child.descriptor.is_attestation()).collect();
     for child in &images {
         if child.platform().is_none() {
             let digest = &child.descriptor.digest;
-            return Err(Error::Guard(format!(
-                "{} ({digest}) says no platform, so that nobody would choose it; --platform-of {digest}=OS/ARCHITECTURE gives it one, --remove {digest} takes it out of an index",
-                child.name
-            )));
+            return Err(Error::guard(
+                GuardKind::UnknownPlatform,
+                format!(
+                    "{} ({digest}) says no platform, so that nobody would choose it; --platform-of {digest}=OS/ARCHITECTURE gives it one, --remove {digest} takes it out of an index",
+                    child.name
+                ),
+            ));
         }
     }
     for (position, one) in images.iter().enumerate() {
@@ -151,10 +155,13 @@ pub fn check_platforms(children: &[IndexChild]) -> Result<()> {
         if let Some(other) = images[position + 1..].iter().find(same)
             && let Some(platform) = one.platform()
         {
-            return Err(Error::Guard(format!(
-                "two images for {platform}: {} ({}) and {} ({}); leave one out, let one take the other's place with --from and --replace, or say what one is with --platform-of REF=OS/ARCHITECTURE[/VARIANT]",
-                one.name, one.descriptor.digest, other.name, other.descriptor.digest
-            )));
+            return Err(Error::guard(
+                GuardKind::DuplicatePlatform,
+                format!(
+                    "two images for {platform}: {} ({}) and {} ({}); leave one out, let one take the other's place with --from and --replace, or say what one is with --platform-of REF=OS/ARCHITECTURE[/VARIANT]",
+                    one.name, one.descriptor.digest, other.name, other.descriptor.digest
+                ),
+            ));
         }
     }
     Ok(())
@@ -163,7 +170,7 @@ pub fn check_platforms(children: &[IndexChild]) -> Result<()> {
 /// The vocabulary of an index of these children: theirs, if they agree.
 ///
 /// # Errors
-/// A child in neither vocabulary, or children in both ([`Error::Guard`]).
+/// A child in neither vocabulary, or children in both (`ErrorKind::Guard`).
 pub fn common_format(children: &[IndexChild], index: Option<&Manifest>) -> Result<Format> {
     let mut first: Option<(Format, &str)> =
         index.and_then(|index| Some((Format::of(&index.media_type)?, "the index of --from")));
@@ -171,12 +178,15 @@ pub fn common_format(children: &[IndexChild], index: Option<&Manifest>) -> Resul
         let own = format_of(child)?;
         match first {
             Some((format, name)) if format != own => {
-                return Err(Error::Guard(format!(
-                    "{} is of {}'s types, {name} of {}'s, and registries and engines refuse a mix; --format oci (or docker) converts what differs",
-                    child.name,
-                    own.name(),
-                    format.name()
-                )));
+                return Err(Error::guard(
+                    GuardKind::MixedFormats,
+                    format!(
+                        "{} is of {}'s types, {name} of {}'s, and registries and engines refuse a mix; --format oci (or docker) converts what differs",
+                        child.name,
+                        own.name(),
+                        format.name()
+                    ),
+                ));
             }
             Some(_) => {}
             None => first = Some((own, &child.name)),
@@ -188,12 +198,12 @@ pub fn common_format(children: &[IndexChild], index: Option<&Manifest>) -> Resul
 /// The vocabulary of a child.
 ///
 /// # Errors
-/// It is in neither ([`Error::Guard`]).
+/// It is in neither (`ErrorKind::Guard`).
 pub fn format_of(child: &IndexChild) -> Result<Format> {
     let media_type = &child.descriptor.media_type;
     Format::of(media_type).ok_or_else(|| {
         let (name, digest, media_type) = (&child.name, &child.descriptor.digest, printable(media_type, 120));
-        Error::Guard(format!(
+        Error::guard(GuardKind::NotAnImage, format!(
             "{name} ({digest}) is `{media_type}`, neither of OCI's types nor of Docker's; no index can hold it beside images, so leave it out or --remove {digest}"
         ))
     })
@@ -205,7 +215,7 @@ pub fn format_of(child: &IndexChild) -> Result<Format> {
 /// its bytes with it if nothing else is to change.
 ///
 /// # Errors
-/// Docker's types have no words for an annotation, or for something that `from` says ([`Error::Guard`]).
+/// Docker's types have no words for an annotation, or for something that `from` says (`ErrorKind::Guard`).
 pub fn assembled(
     children: &[IndexChild],
     from: Option<&Manifest>,
@@ -213,8 +223,9 @@ pub fn assembled(
     annotations: &BTreeMap<String, String>,
 ) -> Result<Manifest> {
     if format == Format::Docker && !annotations.is_empty() {
-        return Err(Error::Guard(
-            "Docker's manifest lists have no annotations; --format oci writes an OCI index, which has".to_owned(),
+        return Err(Error::guard(
+            GuardKind::UnsupportedByFormat,
+            "Docker's manifest lists have no annotations; --format oci writes an OCI index, which has",
         ));
     }
     let raw: Vec<Value> = children.iter().map(|child| child.raw.clone()).collect();
@@ -240,16 +251,15 @@ fn retyped(index: &Manifest, format: Format) -> Result<Manifest> {
     if Format::of(&index.media_type) == Some(format) {
         return Ok(index.clone());
     }
-    let malformed = |error: serde_json::Error| Error::Malformed {
-        what: format!("manifest {}", index.digest),
-        reason: printable(&error.to_string(), 300),
+    let malformed = |error: serde_json::Error| {
+        Error::malformed(format!("manifest {}", index.digest), printable(&error.to_string(), 300))
     };
     let mut fields: Map<String, Value> = serde_json::from_slice(&index.bytes).map_err(malformed)?;
     if let Some(reason) = lost(&fields, format) {
-        return Err(Error::Guard(format!(
-            "the index of --from can't be written in {}'s types: {reason}",
-            format.name()
-        )));
+        return Err(Error::guard(
+            GuardKind::UnsupportedByFormat,
+            format!("the index of --from can't be written in {}'s types: {reason}", format.name()),
+        ));
     }
     fields.insert("mediaType".to_owned(), format.index().into());
     let bytes = serde_json::to_vec(&fields).map_err(malformed)?;

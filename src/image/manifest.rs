@@ -78,7 +78,7 @@ impl Manifest {
     /// Bytes that are no JSON object with `schemaVersion` or `mediaType`, so that they are a manifest of no kind; a
     /// `mediaType` in them that is not the type they came with; a schema 1 signature that does not fit.
     pub fn from_bytes(content_type: &str, bytes: Bytes) -> Result<Self, Error> {
-        let none = |reason: String| Error::Malformed { what: "this is no manifest".to_owned(), reason };
+        let none = |reason: String| Error::malformed("this is no manifest", reason);
         let said = media_type::essence(content_type);
         let media_type = type_of(&Shape::of(&bytes).map_err(none)?, &said)?;
         let digest = if media_type::kind(&media_type) == Kind::Schema1 {
@@ -251,7 +251,7 @@ impl Manifest {
     }
 
     fn malformed(&self, reason: &str) -> Error {
-        Error::Malformed { what: format!("manifest {}", self.digest), reason: crate::error::printable(reason, 300) }
+        Error::malformed(format!("manifest {}", self.digest), crate::text::printable(reason, 300))
     }
 }
 
@@ -309,9 +309,9 @@ fn type_of(shape: &Shape, said: &str) -> Result<String, Error> {
         if own == said || is_vague {
             return Ok(own);
         }
-        let (own, said) = (crate::error::printable(&own, 120), crate::error::printable(said, 120));
+        let (own, said) = (crate::text::printable(&own, 120), crate::text::printable(said, 120));
         let what = "this manifest has two faces".to_owned();
-        return Err(Error::Malformed { what, reason: format!("it came as `{said}`, but its `mediaType` is `{own}`") });
+        return Err(Error::malformed(what, format!("it came as `{said}`, but its `mediaType` is `{own}`")));
     }
     if !is_vague {
         return Ok(said.to_owned());

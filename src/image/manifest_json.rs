@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::digest::Digest;
-use crate::error::printable;
+use crate::text::printable;
 
 /// The fields of manifests, indexes and artifacts, of both Docker and OCI.
 const OF_MANIFESTS: [&str; 11] = [

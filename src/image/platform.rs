@@ -40,7 +40,7 @@ impl FromStr for Platform {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        let fail = || PlatformError(crate::error::printable(text, 80));
+        let fail = || PlatformError(crate::text::printable(text, 80));
         let (path, os_version) = match text.split_once(':') {
             Some((path, version)) if !version.is_empty() => (path, Some(version)),
             Some(_) => return Err(fail()),
@@ -74,7 +74,7 @@ impl FromStr for Platform {
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // These words may come from a registry.
-        let safe = |text: &str| crate::error::printable(text, 64);
+        let safe = |text: &str| crate::text::printable(text, 64);
         write!(f, "{}/{}", safe(&self.os), safe(&self.architecture))?;
         if let Some(variant) = self.variant.as_deref().filter(|variant| !variant.is_empty()) {
             write!(f, "/{}", safe(variant))?;

@@ -74,7 +74,7 @@ impl FromStr for Reference {
 }
 
 fn fail(text: &str, reason: impl Into<String>) -> ReferenceError {
-    ReferenceError { text: crate::error::printable(text, 300), reason: reason.into() }
+    ReferenceError { text: crate::text::printable(text, 300), reason: reason.into() }
 }
 
 fn split_digest<'a>(text: &str, rest: &'a str) -> Result<(&'a str, Option<Digest>), ReferenceError> {
@@ -100,7 +100,7 @@ fn parse_layout(text: &str, rest: &str) -> Result<LayoutReference, ReferenceErro
     let (directory, tag) = match name.rsplit_once(':') {
         Some((directory, tag)) if is_tag(tag) => (directory, Some(tag.to_owned())),
         Some((_, tag)) if !tag.contains('/') => {
-            return Err(fail(text, format!("`{}` is not a tag; write oci:DIR:TAG", crate::error::printable(tag, 128))));
+            return Err(fail(text, format!("`{}` is not a tag; write oci:DIR:TAG", crate::text::printable(tag, 128))));
         }
         _ => (name, None),
     };
@@ -137,7 +137,7 @@ impl FromStr for RegistryReference {
                 text,
                 format!(
                     "`{}` is not a tag: letters, digits, `_`, `.`, `-`, at most 128, not first `.` or `-`",
-                    crate::error::printable(tag, 140)
+                    crate::text::printable(tag, 140)
                 ),
             ));
         }
@@ -216,7 +216,7 @@ fn check_registry(text: &str, registry: &str) -> Result<(), ReferenceError> {
     if let Some(port) = port
         && (port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err())
     {
-        return Err(fail(text, format!("`{}` is not a port", crate::error::printable(port, 20))));
+        return Err(fail(text, format!("`{}` is not a port", crate::text::printable(port, 20))));
     }
     let label = |label: &str| {
         !label.is_empty()
@@ -228,7 +228,7 @@ fn check_registry(text: &str, registry: &str) -> Result<(), ReferenceError> {
     if let Some(host) = host
         && (host.len() > 253 || !host.split('.').all(label))
     {
-        return Err(fail(text, format!("`{}` is not a host name", crate::error::printable(host, 80))));
+        return Err(fail(text, format!("`{}` is not a host name", crate::text::printable(host, 80))));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What people write where an image reference belongs, and which is none: archives, folders, addresses. It would
 //! otherwise be looked up at Docker Hub.
 
-use crate::error::printable;
+use crate::text::printable;
 
 /// The endings of archives.
 const ARCHIVES: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"];

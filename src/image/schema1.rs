@@ -46,7 +46,7 @@ struct Protected {
 const BLANKS: [u8; 4] = *b" \t\r\n";
 
 fn malformed(reason: &str) -> Error {
-    Error::Malformed { what: "Docker schema 1 manifest".to_owned(), reason: crate::error::printable(reason, 200) }
+    Error::malformed("Docker schema 1 manifest", crate::text::printable(reason, 200))
 }
 
 fn parse(bytes: &[u8]) -> Result<Schema1, Error> {

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use libdeflater::{CompressionLvl, Compressor};
 use zstd_safe::{CCtx, CParameter};
 
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
 use crate::image::digest::{Algorithm, Digest, Hasher};
+use crate::text::printable;
 
 /// Block size for gzip, in bytes. Changing it changes digests. Larger blocks would save less than 1 %.
 const GZIP_BLOCK: usize = 1024 * 1024;
@@ -118,7 +119,7 @@ pub fn compress(
         });
         let consumed = consume(ordered, &mut sink);
         // The producer's error is the cause, unless it only failed because the receiver was gone.
-        let outcome = producer.join().map_err(|_| Error::Other("a thread that makes a layer broke".to_owned()))?;
+        let outcome = producer.join().map_err(|_| Error::bug("a thread that makes a layer panicked"))?;
         consumed?;
         outcome
     })
@@ -133,7 +134,7 @@ struct Job {
 /// Receives results in order.
 fn consume(ordered: Receiver<Receiver<Result<Vec<u8>>>>, sink: &mut impl FnMut(Bytes) -> Result<()>) -> Result<()> {
     for reply in ordered {
-        let bytes = reply.recv().map_err(|_| Error::Other("a thread that compresses broke".to_owned()))?;
+        let bytes = reply.recv().map_err(|_| Error::bug("a thread that compresses panicked"))?;
         sink(bytes?.into())?;
     }
     Ok(())
@@ -193,7 +194,7 @@ impl BlockCompressor {
             }
             Engine::Unfit => None,
         };
-        let length = length.ok_or_else(|| Error::Other("a block of a layer could not be compressed".to_owned()))?;
+        let length = length.ok_or_else(|| Error::bug("a block of a layer could not be compressed"))?;
         // Queued output shouldn't hold unused capacity.
         Ok(self.room[..length].to_vec())
     }
@@ -254,7 +255,7 @@ impl Write for Blocks {
 
 /// The error of a producer whose receiver is gone. Never reported.
 pub fn stopped() -> Error {
-    Error::Other("the layer is not wanted any more".to_owned())
+    Error::bug("the layer is not needed any more")
 }
 
 #[cfg(test)]
@@ -365,12 +366,12 @@ mod tests {
         let mut count = 0;
         let full = |_| {
             count += 1;
-            if count > 3 { Err(Error::Other("full".to_owned())) } else { Ok(()) }
+            if count > 3 { Err(Error::bug("full")) } else { Ok(()) }
         };
         assert_eq!(compress(Compression::default(), 2, endless, full).unwrap_err().to_string(), "full");
         let broken = |to: &mut dyn Write| {
             to.write_all(&vec![0; 2 * BLOCK]).map_err(|_| stopped())?;
-            Err(Error::Other("unreadable".to_owned()))
+            Err(Error::bug("unreadable"))
         };
         assert_eq!(compress(Compression::None, 2, broken, |_| Ok(())).unwrap_err().to_string(), "unreadable");
     }

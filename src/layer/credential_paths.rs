@@ -5,7 +5,8 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, GuardKind, Result};
+use crate::text::printable;
 
 /// Where Kubernetes and Tekton mount credentials and tokens in every container.
 const MOUNTS: [&str; 3] = ["/tekton/creds", "/tekton/creds-secrets", "/var/run/secrets"];
@@ -41,7 +42,7 @@ impl Known {
     /// Refuses a path that is one of them or lies below one. `path` must be free of links.
     ///
     /// # Errors
-    /// [`Error::Guard`] that names both.
+    /// `ErrorKind::Guard` that names both.
     pub fn check_path(&self, path: &Path, shown: &Path) -> Result<()> {
         let found = path.ancestors().filter_map(|above| fs::metadata(above).ok());
         found.into_iter().try_for_each(|metadata| self.check(&metadata, shown))
@@ -50,15 +51,18 @@ impl Known {
     /// Refuses a folder or file that is one of them.
     ///
     /// # Errors
-    /// [`Error::Guard`] that names it.
+    /// `ErrorKind::Guard` that names it.
     pub fn check(&self, found: &Metadata, shown: &Path) -> Result<()> {
         let Some((_, path)) = self.0.iter().find(|(known, _)| *known == id(found)) else { return Ok(()) };
         let name = |path: &Path| printable(&path.to_string_lossy(), 300);
-        Err(Error::Guard(format!(
-            "{} would put logins into a layer: {} is where they come from; leave it out with --exclude, or name a folder without it",
-            name(shown),
-            name(path)
-        )))
+        Err(Error::guard(
+            GuardKind::LoginsInLayer,
+            format!(
+                "{} would put logins into a layer: {} is where they come from; leave it out with --exclude, or name a folder without it",
+                name(shown),
+                name(path)
+            ),
+        ))
     }
 }
 

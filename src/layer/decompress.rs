@@ -99,7 +99,7 @@ struct Zstd {
 
 impl Zstd {
     fn new() -> Result<Self> {
-        let fail = || Error::Other("zstd can't be set up: there is no memory".to_owned());
+        let fail = || Error::bug("zstd can't be set up: there is no memory");
         let mut context = DCtx::try_create().ok_or_else(fail)?;
         context.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG)).map_err(|_| fail())?;
         Ok(Self { context, buffer: Vec::with_capacity(ZSTD_PIECE), is_within_frame: false })
@@ -127,7 +127,7 @@ impl Zstd {
 }
 
 fn malformed(what: &str, reason: &str) -> Error {
-    Error::Malformed { what: what.to_owned(), reason: reason.to_owned() }
+    Error::malformed(what.to_owned(), reason.to_owned())
 }
 
 #[cfg(test)]

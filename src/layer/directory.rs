@@ -13,7 +13,8 @@ use rustix::fs::FileType;
 use super::dockerignore::Trail;
 use super::exclusions::{Exclusions, Verdict};
 use super::walk::{LayerEntry, join};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
+use crate::text::printable;
 use crate::workspace::{Folder, Found};
 
 /// The link that a mounted volume points to its current folder with.
@@ -100,7 +101,7 @@ impl Directory {
         let from = self.from.join(&child.name);
         let refuse = |what: &str| {
             let name = printable(&from.to_string_lossy(), 300);
-            Err(Error::Other(format!("{name} is {what}, which a layer can't hold; leave it out with --exclude")))
+            Err(Error::layer_input(format!("{name} is {what}, which a layer can't hold; leave it out with --exclude")))
         };
         let found = match (child.kind, &self.volume, &child.through) {
             (_, Some(volume), Some(through)) => volume.find(through),

@@ -3,7 +3,8 @@
 //! includes again, even from an excluded folder.
 
 use super::ignore::{class, in_class};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
+use crate::text::printable;
 
 /// Docker's file. Unlike `.imgstepignore` it becomes part of the layer, unless it excludes itself.
 pub const DOCKERIGNORE: &str = ".dockerignore";
@@ -73,7 +74,7 @@ impl DockerPatterns {
 }
 
 fn parse(line: &str) -> Result<Pattern> {
-    let wrong = || Error::Usage(format!("{DOCKERIGNORE}: `{}` is not a pattern of files", printable(line, 200)));
+    let wrong = || Error::usage(format!("{DOCKERIGNORE}: `{}` is not a pattern of files", printable(line, 200)));
     let (negated, rest) = line.strip_prefix('!').map_or((false, line), |rest| (true, rest.trim()));
     if rest.is_empty() {
         return Err(wrong());

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::dockerignore::{DOCKERIGNORE, DockerPatterns, Trail};
 use super::ignore::{IGNORE_FILE, Patterns};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
+use crate::text::printable;
 use crate::workspace::Folder;
 
 /// Maximum size of an ignore file, in bytes.
@@ -67,6 +68,6 @@ fn text(folder: &Folder, shown: &Path, name: &str) -> Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::file("read", path)(error)),
     };
-    let wrong = |_| Error::Usage(format!("{} is not UTF-8", printable(&path.to_string_lossy(), 300)));
+    let wrong = |_| Error::usage(format!("{} is not UTF-8", printable(&path.to_string_lossy(), 300)));
     String::from_utf8(bytes).map(Some).map_err(wrong)
 }

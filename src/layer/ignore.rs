@@ -1,6 +1,7 @@
 //! Which files of a folder to exclude from its layer: `.gitignore` patterns from `.imgstepignore` and `--exclude`.
 
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
+use crate::text::printable;
 
 /// The file in a layer's folder that holds patterns, one a line. It is excluded as well.
 pub const IGNORE_FILE: &str = ".imgstepignore";
@@ -59,7 +60,7 @@ fn parse(line: &str) -> Result<Pattern> {
     let mut words: Vec<Vec<u8>> =
         rest.trim_start_matches('/').split('/').map(|word| word.as_bytes().to_vec()).collect();
     if words.iter().any(|word| word.is_empty() || has_open_bracket(word)) {
-        return Err(Error::Usage(format!("`{}` is not a pattern of files", printable(line, 200))));
+        return Err(Error::usage(format!("`{}` is not a pattern of files", printable(line, 200))));
     }
     if !anchored {
         words.insert(0, b"**".to_vec());

@@ -16,9 +16,10 @@ use super::scan::LayerScan;
 use super::tar_inspector::TarInspector;
 use super::tar_writer::{self, EntryType, Header};
 use super::walk::{self, Each, EntryContent, FileTree, LayerEntry, OnDisk};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, GuardKind, Result};
 use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::format::LayerCompression;
+use crate::text::printable;
 use crate::workspace;
 
 /// Files are read in pieces of this many bytes.
@@ -234,10 +235,13 @@ fn refuse_image(origin: &TarOrigin, findings: &LayerScan) -> Result<()> {
             ("by `docker save`", format!("`skopeo copy docker-archive:{file} oci:image`"))
         }
     };
-    Err(Error::Guard(format!(
-        "{} is a saved image ({form}) and no layer: to build on that image, {way} and write `imgstep append oci:image`; to push it, `imgstep promote oci:image`",
-        origin.what()
-    )))
+    Err(Error::guard(
+        GuardKind::SavedImage,
+        format!(
+            "{} is a saved image ({form}) and no layer: to build on that image, {way} and write `imgstep append oci:image`; to push it, `imgstep promote oci:image`",
+            origin.what()
+        ),
+    ))
 }
 
 fn packing_of(compression: Compression) -> LayerCompression {
@@ -405,7 +409,7 @@ fn file(found: &OnDisk, to: &mut dyn Write, look: impl FnOnce(&[u8], &File)) -> 
         if read > size || (length == 0 && read < size) {
             let name = printable(&from.to_string_lossy(), 300);
             let how = if read > size { "grew" } else { "shrank" };
-            return Err(Error::Other(format!("{name} {how} while it was read; it had {size} bytes before")));
+            return Err(Error::layer_input(format!("{name} {how} while it was read; it had {size} bytes before")));
         }
         if length == 0 {
             break;

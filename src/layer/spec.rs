@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::error::printable;
 use crate::image::platform::Platform;
+use crate::text::printable;
 
 /// A layer as requested.
 #[derive(Debug, Clone, PartialEq, Eq)]

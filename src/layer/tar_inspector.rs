@@ -6,7 +6,8 @@ use super::binary;
 use super::scan::LayerScan;
 use super::tar_writer::BLOCK;
 use super::walk;
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
+use crate::text::printable;
 
 /// Long names and PAX records are no larger, in bytes.
 const RECORDS_LIMIT: u64 = 1024 * 1024;
@@ -61,7 +62,7 @@ impl<'a> TarInspector<'a> {
     }
 
     fn malformed(&self, reason: &str) -> Error {
-        Error::Malformed { what: self.what.to_owned(), reason: reason.to_owned() }
+        Error::malformed(self.what.to_owned(), reason.to_owned())
     }
 
     /// The next bytes.
@@ -221,8 +222,7 @@ impl<'a> TarInspector<'a> {
     /// PAX records: of all keys, only these say where the next header is and what it speaks of.
     fn records(&mut self, mut records: &[u8]) -> Result<()> {
         let what = self.what;
-        let fail =
-            || Error::Malformed { what: what.to_owned(), reason: "a PAX record in it is not well formed".to_owned() };
+        let fail = || Error::malformed(what.to_owned(), "a PAX record in it is not well formed");
         let mut sparse_name = None;
         while !records.is_empty() {
             let space = records.iter().position(|byte| *byte == b' ').ok_or_else(fail)?;

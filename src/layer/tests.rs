@@ -149,7 +149,7 @@ fn a_file_of_more_than_8_gib_is_found_whole_by_gnu_tar() {
     let mut beginning = None;
     let stopped = recipe.stream_to(|piece| {
         beginning.get_or_insert(piece);
-        Err(crate::Error::Other("enough".to_owned()))
+        Err(crate::Error::bug("enough"))
     });
     assert_eq!(stopped.unwrap_err().to_string(), "enough");
     let archive = folder.write("archive", &beginning.unwrap());

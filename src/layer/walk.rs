@@ -14,7 +14,8 @@ use super::directory::{Directory, Node};
 use super::exclusions::Exclusions;
 use super::spec::{Dest, LayerSpec, Mode};
 use super::warnings::LayerWarnings;
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
+use crate::text::printable;
 use crate::workspace::{self, Found};
 
 /// An entry of a layer.
@@ -380,7 +381,7 @@ fn check_name(path: &[u8], from: &Path) -> Result<()> {
         return Ok(());
     }
     let name = printable(&from.to_string_lossy(), 300);
-    Err(Error::Other(format!(
+    Err(Error::layer_input(format!(
         "{name} is named like a mark of deletion (.wh.), which a layer can't hold; leave it out with --exclude"
     )))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
-use crate::error::printable;
+use crate::text::printable;
 use crate::workspace::Found;
 
 /// How many files of each kind to name.

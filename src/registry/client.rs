@@ -145,13 +145,10 @@ impl Client {
             });
         }
         if url.scheme() == "http" && !insecure {
-            return Err(Error::Protocol {
-                operation: super::http::location::redacted(url),
-                reason: format!(
-                    "plain HTTP is used for loopback hosts only; {}",
-                    self.inner.options.hints.insecure(url.host_str().unwrap_or_default())
-                ),
-            });
+            let hint = self.inner.options.hints.insecure(url.host_str().unwrap_or_default());
+            let error =
+                Error::protocol(super::http::location::redacted(url), "plain HTTP is used for loopback hosts only");
+            return Err(error.with_hint(hint));
         }
         if insecure {
             return initialized(&self.inner.unverified, || {

@@ -120,7 +120,7 @@ impl Host {
         Arc::clone(&self.limiter)
             .acquire_many_owned(requests.min(self.capacity))
             .await
-            .map_err(|_| Error::Other(format!("the request limiter of {} is closed", self.authority)))
+            .map_err(|_| Error::bug(format!("the request limiter of {} is closed", self.authority)))
     }
 
     /// Room for one more request, if there is some now.

@@ -8,17 +8,19 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 
-use super::error::{advised, parse_details};
+use super::error::parse_details;
 use super::http::pool::ConnectionKind;
 use super::http::retry::{self, Budget};
 use super::http::transport::HttpResponse;
 use super::repository::{ApiRequest, Permit, Repository};
-use crate::error::{Error, printable};
+use crate::error::registry::{Detail, RegistryError};
+use crate::error::{Error, ErrorKind};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::Manifest;
 use crate::image::manifest_json::Shape;
 use crate::image::media_type::{self, ACCEPT_MANIFEST};
+use crate::text::printable;
 
 /// The header that names the digest of what an answer holds.
 const CONTENT_DIGEST: &str = "docker-content-digest";
@@ -91,7 +93,7 @@ impl Repository {
         if is_vouched_for || manifest.is_known() || asked.expected.is_some_and(|expected| manifest.is(expected)) {
             return Ok(Some(manifest));
         }
-        Err(Error::NoManifest {
+        Err(Error::from(ErrorKind::NoManifest {
             what: self.named(reference),
             answer: answered(&manifest.media_type, manifest.bytes.len()),
             reason: format!(
@@ -99,7 +101,7 @@ impl Repository {
                 self.name(),
                 manifest.digest
             ),
-        })
+        }))
     }
 
     /// A manifest, and whether a digest vouches for its bytes: the one that was asked for, or that the registry names. What
@@ -121,20 +123,25 @@ impl Repository {
             }
             match self.read_answer(reference, answer, asked).await {
                 Ok(read) => return Ok(Some(read)),
-                Err(Error::DigestMismatch { what, expected, actual }) => {
-                    found.push(actual.to_string());
-                    if found.len() >= limit {
-                        return Err(Error::WrongBytes { what, expected, found });
-                    }
-                }
                 Err(error) => {
-                    // An error page, or one that is longer than what was meant.
-                    let is_other = matches!(error, Error::NoManifest { .. })
-                        || asked.child.is_some() && matches!(error, Error::Malformed { .. });
-                    if !is_other && !error.is_network() || found.len() + 1 >= limit {
-                        return Err(error);
+                    let (came, may_pass) = match error.kind() {
+                        ErrorKind::DigestMismatch { actual, .. } => (actual.to_string(), true),
+                        // An error page, or one that is longer than what was meant.
+                        kind => {
+                            let is_other = matches!(kind, ErrorKind::NoManifest { .. })
+                                || asked.child.is_some() && matches!(kind, ErrorKind::Malformed { .. });
+                            ("what is no manifest".to_owned(), is_other || error.is_network())
+                        }
+                    };
+                    found.push(came);
+                    if !may_pass || found.len() >= limit {
+                        return Err(error.map_kind(|kind| match kind {
+                            ErrorKind::DigestMismatch { what, expected, .. } => {
+                                ErrorKind::WrongBytes { what, expected, found }
+                            }
+                            other => other,
+                        }));
                     }
-                    found.push("what is no manifest".to_owned());
                 }
             }
             tokio::time::sleep(retry::backoff(1)).await;
@@ -155,14 +162,12 @@ impl Repository {
         let what = format!("manifest {reference} of {}", self.name());
         let limit = self.client.options().manifest_limit;
         let size = asked.child.map(|child| child.size).filter(|size| *size < limit);
-        let bytes = answer.bytes(size.unwrap_or(limit), &what).await.map_err(|error| match (error, size) {
-            (Error::Malformed { what, .. }, Some(size)) => {
-                Error::Malformed { what, reason: format!("it has more than the {size} bytes that its index says") }
+        let bytes = answer.bytes(size.unwrap_or(limit), &what).await.map_err(|error| match (error.kind(), size) {
+            (ErrorKind::Malformed { what, .. }, Some(size)) => {
+                Error::malformed(what, format!("it has more than the {size} bytes that its index says"))
             }
-            (Error::Malformed { what, reason }, None) => {
-                Error::Malformed { what, reason: format!("{reason}; --max-manifest-size allows more") }
-            }
-            (other, _) => other,
+            (ErrorKind::Malformed { .. }, None) => error.with_hint("--max-manifest-size allows more"),
+            _ => error,
         })?;
         // Asked by digest, the bytes prove themselves, whatever a header says of them. Asked by tag, the digest that the
         // registry names by itself must hold.
@@ -174,7 +179,7 @@ impl Repository {
             if !manifest.is_some_and(|manifest| manifest.is(wrong)) {
                 let what = if named.is_some() { what } else { format!("{what}, by its Docker-Content-Digest") };
                 let actual = wrong.same_algorithm_of(&bytes);
-                return Err(Error::DigestMismatch { what, expected: wrong.clone(), actual });
+                return Err(Error::from(ErrorKind::DigestMismatch { what, expected: wrong.clone(), actual }));
             }
         }
         let manifest = self.manifest_of(reference, &content_type, bytes)?;
@@ -194,13 +199,11 @@ impl Repository {
                 _ => "is this a registry?".to_owned(),
             };
             let answer = answered(content_type, bytes.len());
-            return Err(Error::NoManifest { what: self.named(reference), answer, reason });
+            return Err(Error::from(ErrorKind::NoManifest { what: self.named(reference), answer, reason }));
         }
-        Manifest::from_bytes(content_type, bytes).map_err(|error| match error {
-            Error::Malformed { what, reason } => {
-                Error::Malformed { what: self.named(reference), reason: format!("{what}: {reason}") }
-            }
-            other => other,
+        Manifest::from_bytes(content_type, bytes).map_err(|error| match error.kind() {
+            ErrorKind::Malformed { .. } => Error::malformed(self.named(reference), error.to_string()),
+            _ => error,
         })
     }
 
@@ -216,9 +219,8 @@ impl Repository {
     /// The registry refuses it, or says that it stored something else.
     pub async fn put_manifest(&self, reference: &str, manifest: &Manifest) -> Result<(), Error> {
         let operation = format!("PUT manifest {reference}");
-        let content_type = HeaderValue::from_str(&manifest.media_type).map_err(|_| Error::Malformed {
-            what: format!("manifest {}", manifest.digest),
-            reason: "its media type can't stand in a header".to_owned(),
+        let content_type = HeaderValue::from_str(&manifest.media_type).map_err(|_| {
+            Error::malformed(format!("manifest {}", manifest.digest), "its media type can't stand in a header")
         })?;
         let headers = [(CONTENT_TYPE, content_type)];
         let call = ApiRequest {
@@ -236,7 +238,7 @@ impl Repository {
             Err(error) => return self.settle(reference, manifest, error).await,
         };
         if answer.status() == 415 {
-            return Err(advised(self.error(answer, &operation).await, &not_taken(&manifest.media_type)));
+            return Err(self.error(answer, &operation).await.with_hint(not_taken(&manifest.media_type)));
         }
         if !answer.status().is_success() {
             return Err(self.error(answer, &operation).await);
@@ -252,7 +254,7 @@ impl Repository {
                 return Ok(());
             }
             let reason = format!("the answer says that {stored} was stored instead of {}; {now}", manifest.digest);
-            return Err(Error::Protocol { operation, reason });
+            return Err(Error::protocol(operation, reason));
         }
         answer.discard().await;
         Ok(())
@@ -260,7 +262,7 @@ impl Repository {
 
     /// What became of a manifest whose writing was answered by nothing, or by errors that say little: asked once.
     async fn settle(&self, reference: &str, manifest: &Manifest, error: Error) -> Result<(), Error> {
-        let may_be_done = error.is_network() || matches!(&error, Error::Registry(error) if error.is_temporary());
+        let may_be_done = error.is_network() || error.registry().is_some_and(RegistryError::is_temporary);
         if !may_be_done {
             return Err(error);
         }
@@ -269,17 +271,19 @@ impl Repository {
             self.client.warn(&format!("{error}; but it is done: {now}"));
             return Ok(());
         }
-        Err(match error {
-            Error::Network { operation, reason } => Error::Network { operation, reason: format!("{reason}; {now}") },
-            Error::Silence { operation, reason, waited } => {
-                Error::Silence { operation, reason: format!("{reason}; {now}"), waited }
+        Err(error.map_kind(|kind| match kind {
+            ErrorKind::Network { operation, reason } => {
+                ErrorKind::Network { operation, reason: format!("{reason}; {now}") }
             }
-            Error::Registry(mut error) => {
-                error.advice = Some(error.advice().map_or(now.clone(), |advice| format!("{advice}; {now}")));
-                Error::Registry(error)
+            ErrorKind::Silence { operation, reason, waited } => {
+                ErrorKind::Silence { operation, reason: format!("{reason}; {now}"), waited }
+            }
+            ErrorKind::Registry(mut error) => {
+                error.details.push(Detail { code: String::new(), message: now });
+                ErrorKind::Registry(error)
             }
             other => other,
-        })
+        }))
     }
 
     /// Whether a tag or digest names `manifest` at this moment, by asking once, and what to say of it.
@@ -331,7 +335,7 @@ fn answered(content_type: &str, size: usize) -> String {
 
 /// What to do where a registry takes no manifest of this type.
 fn not_taken(media_type: &str) -> String {
-    let shown = crate::error::printable(media_type, 120);
+    let shown = crate::text::printable(media_type, 120);
     if media_type.starts_with("application/vnd.docker.") {
         return format!(
             "it was sent as {shown}, a type of Docker's: `imgstep index SOURCE --to DESTINATION --format oci` writes an index \

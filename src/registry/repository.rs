@@ -18,7 +18,8 @@ use super::http::pool::{Body, ConnectionKind};
 use super::http::retry::{self, Budget, FailureKind};
 use super::http::transport::{self, HttpRequest, HttpResponse, UploadCounter};
 use crate::credentials::{Login, Secret};
-use crate::error::{Error, TlsTrouble};
+use crate::error::registry::RegistryError;
+use crate::error::{Error, ErrorKind, TlsTrouble};
 use crate::image::reference::RegistryReference;
 
 /// What a step may do in a repository: it asks tokens for no more.
@@ -95,7 +96,7 @@ impl Client {
 pub(super) fn basic(username: &str, password: &Secret) -> Result<HeaderValue, Error> {
     let text = base64::engine::general_purpose::STANDARD.encode(format!("{username}:{}", password.expose()));
     let mut header = HeaderValue::from_str(&format!("Basic {text}"))
-        .map_err(|_| Error::Credentials("the login can't stand in a header".to_owned()))?;
+        .map_err(|_| Error::credentials("the login can't stand in a header"))?;
     header.set_sensitive(true);
     Ok(header)
 }
@@ -126,13 +127,14 @@ impl Repository {
         &self.inner.name
     }
 
-    pub(super) fn token_advice(&self) -> String {
+    /// What to do about a login that was refused, or that there is none.
+    pub(super) fn login_hint(&self) -> String {
         let login = match &self.inner.login {
             Login::Anonymous => format!("no login for {} was found ({})", self.inner.registry, self.inner.places),
             _ => format!("the login that was found for {} was refused ({})", self.name(), self.inner.places),
         };
         match self.client.options().hints.login(&self.inner.registry) {
-            Some(advice) => format!("{login}; {advice}"),
+            Some(hint) => format!("{login}; {hint}"),
             None => login,
         }
     }
@@ -159,7 +161,7 @@ impl Repository {
 
     fn address(&self, scheme: Scheme, path: &str) -> Result<Url, Error> {
         let text = format!("{}://{}/{path}", scheme.name(), self.host.authority());
-        text.parse().map_err(|_| Error::Usage(format!("`{}` is not a registry's host", self.host.authority())))
+        text.parse().map_err(|_| Error::usage(format!("`{}` is not a registry's host", self.host.authority())))
     }
 
     /// Loopback hosts are spoken to in plain HTTP until one turns out to want TLS ([`Self::turns_out_tls`]); a host of
@@ -185,7 +187,7 @@ impl Repository {
     async fn turns_out_tls(&self, result: &Result<HttpResponse, Error>) -> bool {
         let refused = match result {
             Ok(answer) => answer.status() == 400,
-            Err(error) => matches!(error, Error::Network { .. }),
+            Err(error) => matches!(error.kind(), ErrorKind::Network { .. }),
         };
         let plain = self.host.scheme.get() == Some(&Scheme::Http);
         let Some(url) = self.address(Scheme::Https, "v2/").ok().filter(|url| refused && plain && is_loopback(url))
@@ -193,10 +195,12 @@ impl Repository {
             return false;
         };
         let found = self.host.wants_tls.get_or_init(|| async {
-            match self.answers(url).await {
-                Err(Error::Network { .. } | Error::Silence { .. } | Error::Tls { trouble: TlsTrouble::NoTls, .. }) => {
-                    false
-                }
+            match self.answers(url).await.as_ref().map_err(Error::kind) {
+                Err(
+                    ErrorKind::Network { .. }
+                    | ErrorKind::Silence { .. }
+                    | ErrorKind::Tls { trouble: TlsTrouble::NoTls, .. },
+                ) => false,
                 // If not well, it does speak TLS: the next request will tell what is wrong with its certificate.
                 Ok(()) | Err(_) => true,
             }
@@ -209,7 +213,7 @@ impl Repository {
         let origin = self.origin().await?;
         origin
             .join(&format!("/v2/{}/{path}", self.inner.name))
-            .map_err(|_| Error::Usage(format!("`{}` can't be part of an address", self.name())))
+            .map_err(|_| Error::usage(format!("`{}` can't be part of an address", self.name())))
     }
 
     fn scopes(&self) -> Vec<String> {
@@ -233,7 +237,7 @@ impl Repository {
     async fn authorization(&self, refused: Option<&HeaderValue>) -> Result<Option<HeaderValue>, Error> {
         if let Login::RegistryToken(token) = &self.inner.login {
             let header = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
-            return header.map(Some).map_err(|_| Error::Credentials("the token can't stand in a header".to_owned()));
+            return header.map(Some).map_err(|_| Error::credentials("the token can't stand in a header"));
         }
         match (self.host.challenge(), &self.inner.login) {
             (None, _) | (Some(Challenge::Basic), Login::Anonymous | Login::RegistryToken(_)) => Ok(None),
@@ -246,7 +250,7 @@ impl Repository {
                 let mut key = TokenKey { login, realm, service, scopes: self.scopes() };
                 match self.token(&key, refused).await {
                     // Some services refuse the whole when one scope is not granted: go on without the mount.
-                    Err(Error::Registry(error)) if !error.is_temporary() && with_mount => {
+                    Err(error) if with_mount && error.registry().is_some_and(|error| !error.is_temporary()) => {
                         self.inner.mount_refused.store(true, Ordering::Relaxed);
                         key.scopes = self.scopes();
                         self.token(&key, None).await.map(Some)
@@ -302,7 +306,7 @@ impl Repository {
     /// Sends a request that can be repeated, until it is answered with something that another try would not change.
     ///
     /// # Errors
-    /// [`Error::Network`], [`Error::Silence`] or [`Error::Registry`] when all tries failed for a passing reason. Any other
+    /// `ErrorKind::Network`, `ErrorKind::Silence` or `ErrorKind::Registry` when all tries failed for a passing reason. Any other
     /// answer, good or bad, is the caller's to judge.
     pub(super) async fn call(&self, call: ApiRequest<'_>) -> Result<HttpResponse, Error> {
         self.call_within(call, &self.budget()).await
@@ -366,7 +370,7 @@ impl Repository {
                     let (status, asked) = (answer.status(), retry::retry_after(answer.headers()));
                     let error = self.error(answer, &call.operation).await;
                     // Some call by a server error what they will never take.
-                    let may_pass = matches!(&error, Error::Registry(error) if error.is_temporary());
+                    let may_pass = error.registry().is_some_and(RegistryError::is_temporary);
                     let wait = budget.fail(FailureKind::Status(status.as_u16())).filter(|_| may_pass);
                     let Some(wait) = wait.filter(|_| self.client.pause(&self.host, asked)) else { return Err(error) };
                     self.client.tell_retry(&self.host, budget.failures(), &self.answered(status));
@@ -441,42 +445,44 @@ impl Repository {
     /// What an error of the network says, for a line of a log.
     pub(super) fn broke(&self, error: &Error) -> String {
         let host = self.host.authority();
-        match error {
-            Error::Network { reason, .. } | Error::Silence { reason, .. } if reason.contains(host) => reason.clone(),
-            Error::Network { reason, .. } | Error::Silence { reason, .. } => format!("{host}: {reason}"),
-            other => other.to_string(),
+        match error.kind() {
+            ErrorKind::Network { reason, .. } | ErrorKind::Silence { reason, .. } if reason.contains(host) => {
+                reason.clone()
+            }
+            ErrorKind::Network { reason, .. } | ErrorKind::Silence { reason, .. } => format!("{host}: {reason}"),
+            _ => error.to_string(),
         }
     }
 
     /// An error of the network told by what we wanted, not only by the address.
     pub(super) fn unanswered(&self, error: Error, operation: &str) -> Error {
-        let advice = if self.host.has_answered() {
+        if !error.is_network() {
+            return error;
+        }
+        let hint = if self.host.has_answered() {
             "the registry has answered before: something in between may break long or many connections; run the same \
              command again, what was copied is kept"
         } else {
             "check the name of the registry and the network, then run the same command again"
         };
-        let told = |address: String, reason: String| {
+        let named = |address: String| {
             // The rest of an upload's address is of no meaning to anybody but the registry.
             let address = address.split_once("/blobs/uploads/").map_or(address.as_str(), |(before, _)| before);
-            (format!("{operation} of {} ({address})", self.name()), format!("{reason}; {advice}"))
+            format!("{operation} of {} ({address})", self.name())
         };
-        match error {
-            Error::Network { operation, reason } => {
-                let (operation, reason) = told(operation, reason);
-                Error::Network { operation, reason }
-            }
-            Error::Silence { operation, reason, waited } => {
-                let (operation, reason) = told(operation, reason);
-                Error::Silence { operation, reason, waited }
+        // What is known of a proxy says more.
+        let error = if error.hint().is_none() { error.with_hint(hint) } else { error };
+        error.map_kind(|kind| match kind {
+            ErrorKind::Network { operation, reason } => ErrorKind::Network { operation: named(operation), reason },
+            ErrorKind::Silence { operation, reason, waited } => {
+                ErrorKind::Silence { operation: named(operation), reason, waited }
             }
             other => other,
-        }
+        })
     }
 
     /// The error that an answer means.
     pub(super) async fn error(&self, answer: HttpResponse, operation: &str) -> Error {
-        let error = answer.into_error(format!("{operation} of {}", self.name()), &self.token_advice()).await;
-        Error::Registry(Box::new(error))
+        answer.into_error(format!("{operation} of {}", self.name()), &self.login_hint()).await
     }
 }

@@ -52,7 +52,7 @@ impl Repository {
         let what = format!("the list of tags of {}", self.name());
         let bytes = answer.bytes(self.client.options().manifest_limit, &what).await?;
         let listing: Listing =
-            serde_json::from_slice(&bytes).map_err(|error| Error::Malformed { what, reason: error.to_string() })?;
+            serde_json::from_slice(&bytes).map_err(|error| Error::malformed(what, error.to_string()))?;
         Ok(Some(listing.tags.unwrap_or_default().into_iter().filter(|tag| is_tag(tag)).take(count).collect()))
     }
 }

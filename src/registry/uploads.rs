@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RANGE};
 use url::Url;
@@ -75,7 +76,7 @@ impl Repository {
             let answer = match self.post_upload(&query, &name, room, &self.budget().with_server_errors(1)).await {
                 Ok(answer) => answer,
                 // It fails each time it is asked to mount: perhaps not when it isn't.
-                Err(Error::Registry(_)) => {
+                Err(error) if error.registry().is_some() => {
                     self.mounts_refused(from);
                     return self.begin_plain(&name, room, budget).await.map(UploadStart::Session);
                 }
@@ -142,9 +143,8 @@ impl Repository {
     }
 
     async fn session(&self, answer: HttpResponse, name: &str) -> Result<UploadSession, Error> {
-        let location = answer.header(LOCATION).ok_or_else(|| Error::Protocol {
-            operation: format!("POST upload of {name} of {}", self.name()),
-            reason: "the answer has no Location".to_owned(),
+        let location = answer.header(LOCATION).ok_or_else(|| {
+            Error::protocol(format!("POST upload of {name} of {}", self.name()), "the answer has no Location")
         })?;
         let url = resolve(&answer.url, location)?;
         // Upload addresses with `_state` are those of the distribution registry, which answers a mount from the
@@ -196,7 +196,7 @@ impl Repository {
         pulled: &UploadCounter,
     ) -> Result<UploadSession, Error> {
         let range = format!("{}-{}", part.start, part.end.saturating_sub(1));
-        let range = HeaderValue::from_str(&range).map_err(|_| Error::Other("a range is no header".to_owned()))?;
+        let range = HeaderValue::from_str(&range).context("a range can't be a header")?;
         let headers = [
             (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
             (CONTENT_LENGTH, HeaderValue::from(part.end - part.start)),
@@ -244,7 +244,7 @@ impl Repository {
             && stored != end
         {
             let reason = format!("{stored} bytes are said to be stored where {end} were sent");
-            return Err(Error::Network { operation: format!("{operation} of {}", self.name()), reason });
+            return Err(Error::network(format!("{operation} of {}", self.name()), reason));
         }
         let next = match answer.header(LOCATION) {
             Some(location) => resolve(&answer.url, location)?,
@@ -301,12 +301,10 @@ impl Repository {
                     ));
                     Ok(())
                 }
-                None => Err(Error::Protocol {
-                    operation: format!("{operation} of {}", self.name()),
-                    reason: format!(
-                        "the registry says that it stored {stored}, and does not have {digest}; no tag was moved"
-                    ),
-                }),
+                None => Err(Error::protocol(
+                    format!("{operation} of {}", self.name()),
+                    format!("the registry says that it stored {stored}, and does not have {digest}; no tag was moved"),
+                )),
             };
         }
         answer.discard().await;

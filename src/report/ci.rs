@@ -97,13 +97,13 @@ impl Ci {
     ///
     /// # Errors
     ///
-    /// [`Error::Usage`] for a system whose outputs have no place in this environment.
+    /// `ErrorKind::Usage` for a system whose outputs have no place in this environment.
     pub fn new(choice: Choice, variable: Variable) -> Result<Self, Error> {
         let detected = detect(variable);
         let path = |option: &str, name: &str| {
             let value = variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
             value.ok_or_else(|| {
-                Error::Usage(format!(
+                Error::usage(format!(
                     "--ci {option}: {name} is not set, so there is nowhere to write outputs to; run the step where it \
                      is, or take --result KEY=FILE and no --ci"
                 ))
@@ -134,7 +134,7 @@ impl Ci {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] naming the file, or [`Error::Usage`] if the agent's program is missing.
+    /// `ErrorKind::File` naming the file, or `ErrorKind::Usage` if the agent's program is missing.
     pub fn preflight(&self) -> Result<(), Error> {
         match &self.outputs {
             Outputs::GitHub(environment) => environment.github_output.as_deref().map_or(Ok(()), files::preflight),
@@ -313,7 +313,7 @@ mod tests {
             let asked = ci(Choice::System(system), &[(variable, "/there")]).unwrap();
             assert_eq!(asked.system, Some(system));
             let error = ci(Choice::System(system), &[(variable, "")]).unwrap_err();
-            assert!(matches!(error, Error::Usage(_)));
+            assert!(matches!(error.kind(), crate::ErrorKind::Usage(_)));
             assert!(error.to_string().starts_with(&format!("{option}{variable} is not set")), "{error}");
         }
         let gitea = ci(Choice::System(System::GitHub), &[("GITHUB_OUTPUT", "/x"), ("GITEA_ACTIONS", "true")]).unwrap();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::ci::{System, log};
 use super::github::Level;
 use super::screen::Screen;
-use crate::error::printable;
+use crate::text::printable;
 
 /// The longest line in characters; a CI log cuts or wraps anything longer beyond reading.
 const LINE_LIMIT: usize = 8_000;
@@ -123,6 +123,11 @@ impl Console {
     /// Says what went wrong, even with `-q`: `error: …`, or as the CI system marks it.
     pub fn error(&self, text: &str) {
         self.print(&self.marked(Level::Error, text), false);
+    }
+
+    /// Prints what went wrong and what to do about it: two lines where a log has lines, one where an error is an annotation.
+    pub fn failure(&self, text: &str, hint: Option<&str>) {
+        self.print(&log::failure(self.shared.system, &safe_lines(text), hint.map(safe_lines).as_deref()), false);
     }
 
     /// Says a command to whoever reads the log, as it is and even with `-q`. Who made it has escaped what is in it.
@@ -283,6 +288,10 @@ pub(super) mod tests {
     fn several_lines_stay_one_annotation() {
         let (console, captured) = captured(Verbosity::Normal, Some(System::GitHub));
         console.error("50% done\nthen ::no::");
-        assert_eq!(captured.text(), "::error title=imgstep::50%25 done%0Athen ::no::\n");
+        console.failure("no tag", Some("name one"));
+        assert_eq!(
+            captured.text(),
+            "::error title=imgstep::50%25 done%0Athen ::no::\n::error title=imgstep::no tag; name one\n"
+        );
     }
 }

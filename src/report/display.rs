@@ -10,8 +10,8 @@ use super::console::{Console, lock};
 use super::human;
 use super::progress::Shared;
 use super::screen::Screen;
-use crate::error::printable;
 use crate::image::digest::Digest;
+use crate::text::printable;
 
 /// How often bars are painted.
 const BAR_PERIOD: Duration = Duration::from_millis(100);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, GuardKind};
 
 /// What a failed step tells instead of a report.
 #[derive(Debug, Clone, Serialize)]
@@ -38,49 +38,88 @@ pub struct StepRequest {
 pub struct Reason {
     /// The kind of error, for programs.
     pub kind: &'static str,
+    /// Which guard refused, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<&'static str>,
     /// The exit status.
     pub status: u8,
     /// The message, as it is on stderr.
     pub message: String,
+    /// What to do about it, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// The image that it is about, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
 }
 
-impl FailedStep {
+impl Reason {
     /// Of `error`, told as `message`.
-    pub fn new(asked: StepRequest, error: &Error, message: &str) -> Self {
-        let reference = match error {
-            Error::SourceMissing { reference, .. } => Some(reference.clone()),
+    pub(super) fn one_line(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}; {hint}", self.message),
+            None => self.message.clone(),
+        }
+    }
+}
+
+impl From<&Error> for Reason {
+    fn from(error: &Error) -> Self {
+        let reference = match error.kind() {
+            ErrorKind::SourceMissing { reference, .. } => Some(reference.clone()),
             _ => None,
         };
-        let (kind, status) = (kind(error), error.exit_status() as u8);
-        Self { schema_version: 1, asked, error: Reason { kind, status, message: message.to_owned(), reference } }
+        Self {
+            kind: kind(error),
+            guard: guard(error).map(GuardKind::name),
+            status: error.exit_status() as u8,
+            message: error.to_string(),
+            hint: error.hint().map(str::to_owned),
+            reference,
+        }
+    }
+}
+
+impl FailedStep {
+    /// Of `error`.
+    pub fn new(asked: StepRequest, error: &Error) -> Self {
+        Self { schema_version: 1, asked, error: error.into() }
     }
 
     /// Of words that make no sense.
     pub fn usage(asked: StepRequest, message: &str) -> Self {
-        Self::new(asked, &Error::Usage(message.to_owned()), message)
+        Self::new(asked, &Error::usage(message))
     }
 }
 
 /// The kinds that programs tell errors by. One is added where somebody has to act otherwise upon it.
 fn kind(error: &Error) -> &'static str {
-    match error {
-        Error::Usage(_) => "usage",
-        Error::Guard(_) => "guard",
-        Error::SourceMissing { .. } => "sourceMissing",
-        Error::Registry(_) => "registry",
-        Error::Network { .. } | Error::Silence { .. } => "network",
-        Error::Tls { .. } => "tls",
-        Error::TimedOut { .. } => "timeout",
-        Error::DigestMismatch { .. } | Error::WrongBytes { .. } => "digestMismatch",
-        Error::Credentials(_) => "credentials",
-        Error::File { .. } => "file",
-        Error::Interrupted(_) => "interrupted",
-        Error::Partly { source, .. } => kind(source),
-        Error::Protocol { .. } | Error::Malformed { .. } | Error::NoManifest { .. } => "malformed",
-        Error::Other(_) => "other",
+    match error.kind() {
+        ErrorKind::Usage(_) => "usage",
+        ErrorKind::Guard { .. } => "guard",
+        ErrorKind::SourceMissing { .. } => "sourceMissing",
+        ErrorKind::Registry(_) => "registry",
+        ErrorKind::Network { .. } | ErrorKind::Silence { .. } => "network",
+        ErrorKind::Tls { .. } => "tls",
+        ErrorKind::TimedOut { .. } => "timeout",
+        ErrorKind::DigestMismatch { .. } | ErrorKind::WrongBytes { .. } => "digestMismatch",
+        ErrorKind::Credentials(_) => "credentials",
+        ErrorKind::File { .. } => "file",
+        ErrorKind::LayerInput(_) => "layerInput",
+        ErrorKind::CiOutput(_) => "ciOutput",
+        ErrorKind::Interrupted(_) => "interrupted",
+        ErrorKind::Partly { source, .. } => kind(source),
+        ErrorKind::Protocol { .. } | ErrorKind::Malformed { .. } | ErrorKind::NoManifest { .. } => "malformed",
+        ErrorKind::Storage(_) | ErrorKind::System { .. } => "system",
+        ErrorKind::Internal(_) => "internal",
+    }
+}
+
+fn guard(error: &Error) -> Option<GuardKind> {
+    match error.kind() {
+        ErrorKind::Guard { guard, .. } => Some(*guard),
+        ErrorKind::Partly { source, .. } => guard(source),
+        _ => None,
     }
 }
 

@@ -41,7 +41,7 @@ struct Staged<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::File`] naming `path`.
+/// `ErrorKind::File` naming `path`.
 pub(super) fn preflight(path: &Path) -> Result<(), Error> {
     let probe = || match route(path)? {
         Route::Stdout | Route::Stderr => Ok(()),
@@ -64,7 +64,7 @@ pub(super) fn preflight(path: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// [`Error::File`] naming the file.
+/// `ErrorKind::File` naming the file.
 pub(super) fn write_all(contents: &[FileContent]) -> Result<(), Error> {
     let mut staged = Vec::new();
     let result = stage(contents, &mut staged).and_then(|()| commit(&mut staged));

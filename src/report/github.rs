@@ -66,7 +66,7 @@ fn escape(text: &str) -> String {
 ///
 /// # Errors
 ///
-/// [`Error::File`] if the outputs can't be written. A job summary that can't be written is a warning: nothing depends on
+/// `ErrorKind::File` if the outputs can't be written. A job summary that can't be written is a warning: nothing depends on
 /// it.
 pub fn tell(environment: &CiEnvironment, outcome: &Outcome, console: &Console) -> Result<(), Error> {
     if let Some(file) = &environment.github_output {
@@ -106,7 +106,7 @@ pub fn tell_list(environment: &CiEnvironment, list: &ListOutcome, console: &Cons
 ///
 /// # Errors
 ///
-/// [`Error::File`] if `file` can't be written.
+/// `ErrorKind::File` if `file` can't be written.
 pub fn append_outputs(file: &Path, outcome: &Outcome) -> Result<(), Error> {
     let delimiter = || format!("ghadelimiter_{:032x}", fastrand::u128(..));
     append(file, &outputs(outcome, delimiter)?)
@@ -118,7 +118,7 @@ pub fn append_outputs(file: &Path, outcome: &Outcome) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// [`Error::File`] if `file` can't be written.
+/// `ErrorKind::File` if `file` can't be written.
 pub fn append_list_outputs(file: &Path, list: &ListOutcome) -> Result<Vec<(&'static str, &'static str)>, Error> {
     let mut forms = Vec::new();
     if !list.dry_run {
@@ -159,7 +159,7 @@ fn fitting(
 ///
 /// # Errors
 ///
-/// [`Error::File`] if `file` can't be written.
+/// `ErrorKind::File` if `file` can't be written.
 pub fn append_summary(file: &Path, outcome: &Outcome) -> Result<(), Error> {
     append(file, &markdown::render(outcome, summary_room(file)))
 }
@@ -208,7 +208,7 @@ pub fn tell_inspection(environment: &CiEnvironment, inspection: &Inspection, con
 ///
 /// # Errors
 ///
-/// [`Error::File`] if `file` can't be written.
+/// `ErrorKind::File` if `file` can't be written.
 pub fn append_inspection(file: &Path, inspection: &Inspection) -> Result<(), Error> {
     let mut delimiter = || format!("ghadelimiter_{:032x}", fastrand::u128(..));
     let name = inspection.pinned.split_once('@').map_or("", |(name, _)| name);
@@ -229,7 +229,7 @@ pub fn append_inspection(file: &Path, inspection: &Inspection) -> Result<(), Err
 ///
 /// # Errors
 ///
-/// [`Error::File`] if `file` can't be written.
+/// `ErrorKind::File` if `file` can't be written.
 pub fn append_artifacts(file: &Path, outcome: &Outcome) -> Result<(), Error> {
     if outcome.dry_run {
         return Ok(());
@@ -269,7 +269,7 @@ fn output(key: &str, value: &str, delimiter: &mut impl FnMut() -> String) -> Str
 ///
 /// # Errors
 ///
-/// [`Error::File`] if `file` can't be written.
+/// `ErrorKind::File` if `file` can't be written.
 pub(super) fn append(file: &Path, text: &str) -> Result<(), Error> {
     let write = || OpenOptions::new().append(true).create(true).open(file)?.write_all(text.as_bytes());
     write().map_err(Error::file("write", file))
@@ -372,7 +372,7 @@ mod tests {
         assert!(text.starts_with("before=1\njson<<ghadelimiter_"), "{text}");
         assert!(fs::read_to_string(&summary).unwrap().starts_with("### Promoted "));
         let error = append_outputs(&folder.path("missing/output"), &sample::promoted()).unwrap_err();
-        assert!(matches!(error, Error::File { action: "write", .. }));
+        assert!(matches!(error.kind(), crate::ErrorKind::File { action: "write", .. }));
     }
 
     #[test]

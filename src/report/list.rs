@@ -1,8 +1,10 @@
 //! What became of a list of images, as data: the report of each that was done, and why the others failed. Its JSON form
 //! is in `docs/report.schema.json` too.
 
+use anyhow::Context as _;
 use serde::Serialize;
 
+use super::failure::Reason;
 use super::outcome::{DestinationReport, DestinationState, Outcome, Totals};
 use super::summary::costs_over;
 use super::{human, values};
@@ -48,10 +50,8 @@ pub struct ListFailure {
     /// Which it is.
     #[serde(flatten)]
     pub line: ListLine,
-    /// Why, in one line.
-    pub error: String,
-    /// The exit status that this error has.
-    pub status: u8,
+    /// Why.
+    pub error: Reason,
 }
 
 impl ListOutcome {
@@ -74,9 +74,9 @@ impl ListOutcome {
     ///
     /// # Errors
     ///
-    /// [`Error::Other`], should the report hold what JSON can't express.
+    /// `ErrorKind::Internal`, should the report hold what JSON can't express.
     pub(super) fn json(&self) -> Result<String, Error> {
-        serde_json::to_string(self).map_err(|error| Error::Other(format!("render the report: {error}")))
+        Ok(serde_json::to_string(self).context("the report can't be written as JSON")?)
     }
 
     /// The same without what became of each manifest and blob, which most of a long report is.

@@ -2,6 +2,7 @@
 //! the list, and at the end what all of it came to.
 
 use super::ci::ReportSubject;
+use super::failure::Reason;
 use super::list::{self, ListFailure, ListLine, ListOutcome};
 use super::outcome::{Outcome, Totals};
 use super::results::{self, ResultFile};
@@ -42,8 +43,8 @@ impl ListReporter {
     pub fn ended(&mut self, position: usize, result: Result<Outcome, Error>) {
         let line = self.lines[position].clone();
         let ended = result.map_err(|error| {
-            self.console.error(&format!("line {}: {error}", line.line));
-            ListFailure { error: error.to_string(), status: error.exit_status() as u8, line: line.clone() }
+            self.console.error(&format!("line {}: {}", line.line, error.one_line()));
+            ListFailure { error: Reason::from(&error), line: line.clone() }
         });
         if let Ok(outcome) = &ended {
             for warning in &outcome.warnings {
@@ -104,7 +105,7 @@ impl ListReporter {
             results::withdraw(results, list.dry_run);
         }
         told?;
-        Ok(list.failed.first().map_or(ExitStatus::Done as u8, |failure| failure.status))
+        Ok(list.failed.first().map_or(ExitStatus::Done as u8, |failure| failure.error.status))
     }
 
     fn outcome(self, requests: u64, seconds: f64) -> ListOutcome {

@@ -9,7 +9,7 @@ use super::list::ListOutcome;
 use super::outcome::{DestinationReport, DestinationState, Outcome, Totals};
 use super::summary::{Count, TransferTally, headline, plan_word, spoken_of};
 use super::tree::{self, Width};
-use crate::error::printable;
+use crate::text::printable;
 
 /// The longest text in characters that is taken over from elsewhere.
 const TEXT_LIMIT: usize = 1000;
@@ -37,7 +37,7 @@ pub(super) fn render_list(list: &ListOutcome, room: usize) -> String {
         text.push_str("| Line | From | It failed |\n|--:|---|---|\n");
         for failure in &list.failed {
             let (line, source) = (failure.line.line, code(&failure.line.source));
-            let _ = writeln!(text, "| {line} | {source} | {} |", prose(&failure.error));
+            let _ = writeln!(text, "| {line} | {source} | {} |", prose(&failure.error.one_line()));
         }
         text.push('\n');
     }
@@ -65,6 +65,9 @@ pub(super) fn render_failed(failed: &FailedStep, room: usize) -> String {
         None => "### imgstep failed\n\n".to_owned(),
     };
     let _ = writeln!(text, "> [!CAUTION]\n> {}\n", prose(&failed.error.message));
+    if let Some(hint) = &failed.error.hint {
+        let _ = writeln!(text, "Hint: {}\n", prose(hint));
+    }
     let from = asked.source.iter().map(|source| ("From", source));
     let to = asked.destinations.iter().map(|destination| ("To", destination));
     let words: Vec<String> = from.chain(to).map(|(what, word)| format!("{what} {}", code(word))).collect();
@@ -289,7 +292,7 @@ mod tests {
     use super::super::failure::StepRequest;
     use super::super::sample;
     use super::*;
-    use crate::error::Error;
+    use crate::error::{Error, ErrorKind};
 
     #[test]
     fn a_person_finds_everything() {
@@ -395,19 +398,22 @@ From `ghcr.io/org/build:main` (`{index}`)
 
     #[test]
     fn a_failure_says_what_was_asked_and_why_it_was_not_done() {
-        let error = Error::SourceMissing { reference: "r.example/app:v1".into(), answer: "<404>".into() };
+        let error = ErrorKind::SourceMissing { reference: "r.example/app:v1".into(), answer: "<404>".into() };
+        let error = Error::from(error).with_hint("name|another");
         let asked = StepRequest {
             step: Some("promote".into()),
             source: Some("r.example/app:v1".into()),
             destinations: vec!["r.example/copy:v1".into(), "a|b".into()],
         };
-        let failed = FailedStep::new(asked, &error, &error.to_string());
+        let failed = FailedStep::new(asked, &error);
         assert_eq!(
             render_failed(&failed, usize::MAX),
             "### `promote` failed
 
 > [!CAUTION]
 > r.example/app&#58;v1 does not exist&#58; &#60;404&#62;
+
+Hint: name&#124;another
 
 From `r.example/app:v1`<br>To `r.example/copy:v1`<br>To <code>a&#124;b</code>
 

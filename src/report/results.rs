@@ -75,12 +75,12 @@ impl ResultKey {
 ///
 /// # Errors
 ///
-/// [`Error::Usage`] for a word without `=`, a key that is not in `allowed`, and a file that is named twice.
+/// `ErrorKind::Usage` for a word without `=`, a key that is not in `allowed`, and a file that is named twice.
 pub fn parse(words: &[String], allowed: &[ResultKey]) -> Result<Vec<ResultFile>, Error> {
     let keys = allowed.iter().map(|key| key.name()).collect::<Vec<_>>().join(", ");
     let mut files: Vec<ResultFile> = Vec::new();
     for word in words.iter().filter(|word| !word.is_empty()) {
-        let usage = |what: String| Err(Error::Usage(format!("--result {word}: {what}")));
+        let usage = |what: String| Err(Error::usage(format!("--result {word}: {what}")));
         let Some((name, file)) = word.split_once('=') else {
             return usage(format!("write KEY=FILE, where KEY is one of {keys}"));
         };
@@ -107,7 +107,7 @@ pub fn parse(words: &[String], allowed: &[ResultKey]) -> Result<Vec<ResultFile>,
 ///
 /// # Errors
 ///
-/// [`Error::File`] naming the file.
+/// `ErrorKind::File` naming the file.
 pub fn preflight(files: &[ResultFile]) -> Result<(), Error> {
     files.iter().try_for_each(|file| files::preflight(&file.path))
 }
@@ -116,7 +116,7 @@ pub fn preflight(files: &[ResultFile]) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// [`Error::File`] naming the file that can't be written, and [`Error::Other`] if the results under `/tekton/` are too
+/// `ErrorKind::File` naming the file that can't be written, and `ErrorKind::CiOutput` if the results under `/tekton/` are too
 /// long for Tekton. No result file of this run is left then.
 pub fn write_all(files: &[ResultFile], outcome: &Outcome) -> Result<(), Error> {
     write_within(files, outcome, Path::new(tekton::ROOT))
@@ -173,12 +173,12 @@ fn render_list(key: ResultKey, list: &ListOutcome) -> Result<String, Error> {
         ResultKey::Tags => Ok(list.tags().join(",")),
         ResultKey::Json => list.json(),
         ResultKey::Dotenv => dotenv(&values::list_variables(list)),
-        _ => Err(Error::Other(format!("a list has no result `{}`", key.name()))),
+        _ => Err(Error::bug(format!("a list has no result `{}`", key.name()))),
     }
 }
 
 fn render(key: ResultKey, outcome: &Outcome) -> Result<String, Error> {
-    let missing = || Error::Other(format!("the step did not say what its {} was", key.name()));
+    let missing = || Error::bug(format!("the step reported no {}", key.name()));
     Ok(match key {
         ResultKey::Digest => outcome.digest.to_string(),
         ResultKey::Url => values::url(outcome),
@@ -197,13 +197,15 @@ fn render(key: ResultKey, outcome: &Outcome) -> Result<String, Error> {
 ///
 /// # Errors
 ///
-/// [`Error::Other`] for a value that can't be written so.
+/// `ErrorKind::CiOutput` for a value that can't be written so.
 pub(super) fn dotenv(variables: &[(&str, String)]) -> Result<String, Error> {
     let mut lines = String::new();
     for (name, value) in variables {
         // The path of a layout may hold anything.
         if value.chars().any(char::is_control) || value.contains('$') || value.trim() != *value {
-            return Err(Error::Other(format!("the result `dotenv` can't hold {value:?}: it has no way to write that")));
+            return Err(Error::ci_output(format!(
+                "the result `dotenv` can't hold {value:?}: the format has no way to write it"
+            )));
         }
         let _ = writeln!(lines, "{name}={value}");
     }
@@ -251,8 +253,8 @@ mod tests {
 
     #[test]
     fn errors_tell_which_keys_there_are() {
-        let message = |word: &str| match parse_words(&["digest=a", word]).unwrap_err() {
-            Error::Usage(text) => text,
+        let message = |word: &str| match parse_words(&["digest=a", word]).unwrap_err().kind() {
+            crate::ErrorKind::Usage(text) => text.clone(),
             other => panic!("not a usage error: {other}"),
         };
         let keys = "digest, url, ref, images, tags, source, json, dotenv";

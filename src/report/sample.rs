@@ -1,5 +1,6 @@
 //! Outcomes for the tests of this module.
 
+use super::failure::Reason;
 use super::list::{ListFailure, ListLine, ListOutcome};
 use super::outcome::{
     Action, BlobTransfer, BundledResource, DestinationReport, DestinationState, ManifestTransfer, Outcome,
@@ -92,8 +93,19 @@ pub fn list() -> ListOutcome {
         step: "promote",
         dry_run: false,
         reports: vec![promoted(), single()],
-        failed: vec![ListFailure { line, error: "ghcr.io/org/gone:main does not exist".into(), status: 5 }],
+        failed: vec![ListFailure { line, error: missing() }],
         totals: Totals { requests: 99, seconds: 9.0, ..Totals::default() },
+    }
+}
+
+fn missing() -> Reason {
+    Reason {
+        kind: "sourceMissing",
+        guard: None,
+        status: 5,
+        message: "ghcr.io/org/gone:main does not exist".into(),
+        hint: None,
+        reference: Some("ghcr.io/org/gone:main".into()),
     }
 }
 

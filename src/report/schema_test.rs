@@ -7,7 +7,7 @@ use super::failure::{FailedStep, StepRequest};
 use super::list::ListOutcome;
 use super::outcome::{Action, DestinationState, Outcome};
 use super::{sample, values};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, GuardKind};
 
 const FILE: &str = "report.schema.json";
 
@@ -96,18 +96,25 @@ fn what_is_written_of_a_list_is_valid() {
 #[test]
 fn what_is_written_of_a_failure_is_valid() {
     let schema = Schema::load();
-    let missing = Error::SourceMissing { reference: "r.example/app:v1".into(), answer: "it isn't there".into() };
+    let missing = ErrorKind::SourceMissing { reference: "r.example/app:v1".into(), answer: "it isn't there".into() };
+    let missing = Error::from(missing).with_hint("name another");
     let asked = StepRequest {
         step: Some("promote".into()),
         source: Some("r.example/app:v1".into()),
         destinations: vec!["r.example/copy:v1".into()],
     };
-    let failed = serde_json::to_value(FailedStep::new(asked, &missing, &missing.to_string())).unwrap();
+    let failed = serde_json::to_value(FailedStep::new(asked, &missing)).unwrap();
     schema.check_written(&failed);
+    let refused = Error::guard(GuardKind::TagExists, "v1 already points to another image");
+    let refused = serde_json::to_value(FailedStep::new(StepRequest::default(), &refused)).unwrap();
+    schema.check_written(&refused);
+    assert_eq!((&refused["error"]["kind"], &refused["error"]["guard"]), (&json!("guard"), &json!("tagExists")));
     assert_eq!((&failed["error"]["kind"], &failed["error"]["status"]), (&json!("sourceMissing"), &json!(5)));
     let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&failed), names(&text()["$defs"]["failedStep"]["properties"]));
-    assert_eq!(names(&failed["error"]), names(&text()["$defs"]["reason"]["properties"]));
+    let mut known = names(&text()["$defs"]["reason"]["properties"]);
+    known.retain(|name| name != "guard");
+    assert_eq!(names(&failed["error"]), known);
     schema.check_written(&serde_json::to_value(FailedStep::usage(StepRequest::default(), "no such option")).unwrap());
 }
 

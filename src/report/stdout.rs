@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use anyhow::Context as _;
+
 use super::console::Console;
 use super::outcome::Outcome;
 use super::values;
-use crate::error::{Error, is_unsafe_to_print};
+use crate::error::Error;
+use crate::text::is_unsafe_to_print;
 
 /// A step that is ended from outside waits no longer for whoever reads what it has printed so far.
 const LAST_WAIT: Duration = Duration::from_millis(500);
@@ -36,14 +39,14 @@ pub enum OutputFormat {
 ///
 /// # Errors
 ///
-/// [`Error::Other`] if stdout can't be written, such as a file on a full disk: what was lost is the step's answer.
+/// `ErrorKind::System` if stdout can't be written, such as a file on a full disk: what was lost is the step's answer.
 pub fn print(text: &str) -> Result<(), Error> {
     print_on(&mut io::stdout().lock(), text)
 }
 
 /// [`print()`] on another writer.
 pub(super) fn print_on(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
-    write_to(stdout, text.as_bytes()).map_err(|error| Error::Other(format!("write to stdout: {error}")))
+    write_to(stdout, text.as_bytes()).map_err(Error::system("can't write to stdout"))
 }
 
 /// `value` as one line of JSON.
@@ -52,8 +55,7 @@ pub(super) fn print_on(stdout: &mut dyn Write, text: &str) -> Result<(), Error> 
 ///
 /// Never for our own types: all their keys are text.
 pub fn json(value: &impl serde::Serialize) -> Result<String, Error> {
-    let text = serde_json::to_string(value).map_err(|error| Error::Other(format!("render JSON: {error}")))?;
-    Ok(line(&text))
+    Ok(line(&serde_json::to_string(value).context("JSON can't be written")?))
 }
 
 /// JSON as a line in which no reader of logs finds `##[command]` or `##vso[command]`, which count anywhere. A `#` stands
@@ -149,7 +151,7 @@ impl Lines {
     /// As [`print()`].
     pub(super) fn end(mut self) -> Result<(), Error> {
         self.sender = None;
-        self.printed.recv().unwrap_or_else(|_| Err(Error::Other("write to stdout: nobody is left to".to_owned())))
+        self.printed.recv().unwrap_or_else(|_| Err(Error::bug("the thread that writes to stdout is gone")))
     }
 }
 
@@ -218,7 +220,7 @@ mod tests {
     fn a_reader_that_left_is_no_error_and_a_full_disk_is_one() {
         print_on(&mut Broken(ErrorKind::BrokenPipe), "answer").unwrap();
         let error = print_on(&mut Broken(ErrorKind::StorageFull), "answer").unwrap_err();
-        assert!(matches!(&error, Error::Other(text) if text.starts_with("write to stdout: ")), "{error}");
+        assert!(matches!(error.kind(), crate::ErrorKind::System { .. }), "{error}");
     }
 
     #[test]
@@ -241,7 +243,7 @@ mod tests {
 
     #[test]
     fn lines_that_can_not_be_printed_are_an_error_at_the_end() {
-        let lines = Lines::begin_with(|text| Err(Error::Other(format!("no {text}"))));
+        let lines = Lines::begin_with(|text| Err(Error::bug(format!("no {text}"))));
         lines.print("a".to_owned());
         lines.print("b".to_owned());
         assert_eq!(lines.end().unwrap_err().to_string(), "no a");

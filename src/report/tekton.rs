@@ -33,8 +33,14 @@ fn logins() -> Option<&'static str> {
     )
 }
 
-/// What may cure an error in a step of Tekton's, where that is known.
-pub fn hint(error: &Error) -> Option<&'static str> {
+/// The same error with what may cure it in a step of Tekton's, where that is known.
+pub fn hinted(error: Error) -> Error {
+    let Some(hint) = hint(&error) else { return error };
+    let hint = error.hint().map_or_else(|| hint.to_owned(), |own| format!("{own}; {hint}"));
+    error.with_hint(hint)
+}
+
+fn hint(error: &Error) -> Option<&'static str> {
     if error.exit_status() == ExitStatus::Credentials {
         return logins();
     }
@@ -43,7 +49,7 @@ pub fn hint(error: &Error) -> Option<&'static str> {
 
 /// What may cure that a file can't be had, said of the volumes of a step.
 fn volume(error: &Error) -> Option<&'static str> {
-    let Error::File { source, .. } = error else { return None };
+    let crate::ErrorKind::File { source, .. } = error.kind() else { return None };
     match source.kind() {
         ErrorKind::ReadOnlyFilesystem => Some(
             "in a step of Tekton's, the container and the workspace `source` can't be written: bind the workspace \
@@ -72,7 +78,7 @@ pub(super) struct Bound<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::Other`] if they are too long: it names the longest.
+/// `ErrorKind::CiOutput` if they are too long: it names the longest.
 pub(super) fn check(results: &[Bound], root: &Path) -> Result<(), Error> {
     let bound: Vec<&Bound> = results.iter().filter(|result| is_result(result.path, root)).collect();
     let Some(longest) = bound.iter().max_by_key(|result| result.value.len()) else {
@@ -90,7 +96,7 @@ pub(super) fn check(results: &[Bound], root: &Path) -> Result<(), Error> {
         0 => String::new(),
         count => format!(" (with {count} of earlier steps)"),
     };
-    Err(Error::Other(format!(
+    Err(Error::ci_output(format!(
         "the results are too long for Tekton: together{shared} they make a message of {total} bytes, and the limit is \
          {LIMIT}; the longest is `{}` with {} bytes, in {}; leave it out, or have it written to a workspace",
         longest.key,
@@ -196,7 +202,7 @@ mod tests {
         assert!(hint(ErrorKind::ReadOnlyFilesystem).unwrap().contains("workspace `layouts`"));
         assert!(hint(ErrorKind::PermissionDenied).unwrap().contains("`fsGroup: 65532`"));
         assert_eq!(hint(ErrorKind::NotFound), None);
-        assert_eq!(volume(&Error::Usage("no".into())), None);
+        assert_eq!(volume(&Error::usage("no")), None);
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::console::safe_lines;
 use super::human::{bytes, count};
 use super::inspection::{Inspection, Node, Part, Referrer};
-use crate::error::printable;
 use crate::image::digest::Digest;
 use crate::image::media_type::{self, Kind};
+use crate::text::printable;
 
 /// Annotations and types are cut here, so that a line of the tree stays one.
 const TEXT_LIMIT: usize = 160;

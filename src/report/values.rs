@@ -1,5 +1,6 @@
 //! The values that results, outputs and stdout have in common, taken from an outcome.
 
+use anyhow::Context as _;
 use serde_json::json;
 
 use super::list::ListOutcome;
@@ -91,10 +92,9 @@ pub(super) fn input(source: &SourceReport) -> String {
 ///
 /// # Errors
 ///
-/// [`Error::Other`], should the report hold what JSON can't express.
+/// `ErrorKind::Internal`, should the report hold what JSON can't express.
 pub(super) fn report(outcome: &Outcome) -> Result<String, Error> {
-    serde_json::to_string(outcome)
-        .map_err(|error| Error::Other(format!("the report can't be written as JSON: {error}")))
+    Ok(serde_json::to_string(outcome).context("the report can't be written as JSON")?)
 }
 
 #[cfg(test)]

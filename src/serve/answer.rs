@@ -12,8 +12,8 @@ use http::{Response, StatusCode};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-use crate::error::printable;
 use crate::image::digest::Digest;
+use crate::text::printable;
 
 /// The digest of the requested or written content.
 pub const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");

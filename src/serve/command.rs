@@ -8,7 +8,8 @@ use std::process::ExitStatus;
 use tokio::process::Command;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-use crate::error::{Error, Result, Signal, printable};
+use crate::error::{Error, Result, Signal};
+use crate::text::printable;
 
 /// The environment variable with the registry's `host:port` for the command.
 pub const ADDRESS_VARIABLE: &str = "IMGSTEP_REGISTRY";
@@ -25,7 +26,7 @@ impl Signals {
     /// # Errors
     /// The system refuses.
     pub fn listen() -> Result<Self> {
-        let listen = |kind| signal(kind).map_err(|error| Error::Other(format!("can't wait for signals: {error}")));
+        let listen = |kind| signal(kind).map_err(Error::system("can't wait for signals"));
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
@@ -44,7 +45,7 @@ impl Signals {
 /// The command can't be started.
 pub async fn run(command: &[OsString], address: SocketAddr, signals: &mut Signals) -> Result<u8> {
     let Some((program, arguments)) = command.split_first() else {
-        return Err(Error::Usage("there is no command to run".to_owned()));
+        return Err(Error::usage("there is no command to run"));
     };
     let name = printable(&program.to_string_lossy(), 200);
     let mut child = Command::new(program)
@@ -52,13 +53,13 @@ pub async fn run(command: &[OsString], address: SocketAddr, signals: &mut Signal
         .env(ADDRESS_VARIABLE, reachable(address).to_string())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| Error::Other(format!("can't run `{name}`: {error}")))?;
+        .map_err(Error::system(format!("can't run `{name}`")))?;
     // Empty once the command has been reaped, so that no signal can reach another process with the same PID.
     let pid = child.id();
     loop {
         tokio::select! {
             ended = child.wait() => {
-                return ended.map(exit_status).map_err(|error| Error::Other(format!("can't wait for `{name}`: {error}")));
+                return ended.map(exit_status).map_err(Error::system(format!("can't wait for `{name}`")));
             }
             signal = signals.next() => pass_on(pid, signal),
         }

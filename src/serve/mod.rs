@@ -98,11 +98,11 @@ fn first_command(address: std::net::SocketAddr) -> String {
 
 /// Prints a line on standard error. A failure to print is no reason to stop.
 fn say(line: &str) {
-    let line = crate::error::printable(line, 2000);
+    let line = crate::text::printable(line, 2000);
     let _ = writeln!(std::io::stderr(), "imgstep: {line}");
 }
 
 /// The error for an address that can't be bound.
-fn bind_error(address: &str, error: &std::io::Error) -> Error {
-    Error::Other(format!("can't listen on {}: {error}", crate::error::printable(address, 200)))
+fn bind_error(address: &str, error: std::io::Error) -> Error {
+    Error::system(format!("can't listen on {}", crate::text::printable(address, 200)))(error)
 }

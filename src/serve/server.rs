@@ -55,8 +55,8 @@ pub async fn start(options: ServeOptions) -> Result<Server> {
         Some(folder) => Storage::in_folder(folder, options.read_only)?,
     };
     let address = options.address.as_deref().unwrap_or(DEFAULT_ADDRESS_FOR_COMMAND);
-    let listener = TcpListener::bind(address).await.map_err(|error| bind_error(address, &error))?;
-    let bound = listener.local_addr().map_err(|error| bind_error(address, &error))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| bind_error(address, error))?;
+    let bound = listener.local_addr().map_err(|error| bind_error(address, error))?;
     let registry = Arc::new(Registry { storage, sessions: Sessions::default(), read_only: options.read_only });
     let stop = CancellationToken::new();
     let connections = TaskTracker::new();

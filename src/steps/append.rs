@@ -88,7 +88,7 @@ pub struct Request {
 /// the error names.
 pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let terms = Terms { if_exists: request.if_exists, dry_run: request.dry_run };
-    let first = request.destinations.first().ok_or_else(|| Error::Usage("no destination".to_owned()))?;
+    let first = request.destinations.first().ok_or_else(|| Error::usage("no destination"))?;
     // Blobs may be mounted from the base's repository; an empty base has none.
     let source = request.base.as_ref().unwrap_or(first);
     let mut goals = goals::goals(&request.destinations, &request.tags);

@@ -47,7 +47,7 @@ pub struct Request {
 /// the error names.
 pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let terms = Terms { if_exists: request.if_exists, dry_run: request.dry_run };
-    let first = request.destinations.first().ok_or_else(|| Error::Usage("no destination".to_owned()))?;
+    let first = request.destinations.first().ok_or_else(|| Error::usage("no destination"))?;
     let resources = resources::read(&request.files)?;
     let warnings = resources::warnings(&resources);
     let bundle = build::build(&resources, &request.annotations)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::context::{Context, mount_source};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, GuardKind, Result};
 use crate::image::digest::Digest;
 use crate::image::manifest::Manifest;
 use crate::image::reference::{DEFAULT_TAG, Reference};
@@ -138,26 +138,35 @@ async fn ask_one(goal: &Goal, store: &Store, expected: Option<&Digest>) -> Resul
 /// The guards of the destinations, all of them before anything is written anywhere.
 ///
 /// # Errors
-/// One says no ([`Error::Guard`]).
+/// One says no (`ErrorKind::Guard`).
 pub fn check(terms: Terms, goals: &[Goal], result: &Manifest) -> Result<()> {
     for goal in goals {
         if let Some(pinned) = goal.pinned.iter().find(|pinned| pinned.digest().is_some_and(|digest| !result.is(digest)))
         {
-            return Err(Error::Guard(format!("what would be written to {pinned} is {}", result.digest)));
+            return Err(Error::guard(
+                GuardKind::DigestMismatch,
+                format!("what would be written to {pinned} is {}", result.digest),
+            ));
         }
         for (tag, found) in goal.tags.iter().zip(&goal.found) {
             let name = || goal.named(tag.as_deref(), &result.digest);
             match found {
                 Presence::Present(other) if terms.if_exists == IfExists::Fail && !result.is(&other.digest) => {
-                    return Err(Error::Guard(format!(
-                        "{} exists and names {}, not {}; nothing was written (--if-exists fail)",
-                        name(),
-                        other.digest,
-                        result.digest
-                    )));
+                    return Err(Error::guard(
+                        GuardKind::TagExists,
+                        format!(
+                            "{} exists and names {}, not {}; nothing was written (--if-exists fail)",
+                            name(),
+                            other.digest,
+                            result.digest
+                        ),
+                    ));
                 }
                 Presence::Unknown if terms.if_exists != IfExists::Overwrite => {
-                    return Err(Error::Guard(format!("the registry would not say whether {} exists (403)", name())));
+                    return Err(Error::guard(
+                        GuardKind::TagUnknown,
+                        format!("the registry would not say whether {} exists (403)", name()),
+                    ));
                 }
                 _ => {}
             }
@@ -212,6 +221,6 @@ pub async fn write_tags(destinations: &[Destination], pending: &[Vec<Option<&str
     match failed.into_iter().next() {
         None => Ok(()),
         Some(error) if written.is_empty() => Err(error),
-        Some(error) => Err(Error::Partly { written: written.join(", "), source: Box::new(error) }),
+        Some(error) => Err(Error::from(ErrorKind::Partly { written: written.join(", "), source: Box::new(error) })),
     }
 }

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::goals::{self, Goal, IfExists, Terms};
 use super::source;
 use super::telling::{self, Work};
-use crate::error::{Error, Result};
+use crate::error::{Error, GuardKind, Result};
 use crate::image::digest::Digest;
 use crate::image::format::{self, Format};
 use crate::image::index::{self, IndexChild};
@@ -175,7 +175,7 @@ async fn read(request: &Request, places: &[SourceRepository]) -> Result<Vec<Inpu
             let root = source::read(reference, &places[place].store).await?;
             if role == Role::From && media_type::kind(&root.media_type) != Kind::Index {
                 let reason = format!("--from {reference} is no index; name it as an image");
-                return Err(Error::Guard(reason));
+                return Err(Error::guard(GuardKind::NotAnIndex, reason));
             }
             Ok(Input { reference: reference.clone(), place, role, root })
         })
@@ -194,7 +194,7 @@ async fn assemble(request: &Request, places: &[SourceRepository], inputs: &[Inpu
     let mut known: HashMap<Digest, Manifest> =
         inputs.iter().map(|input| (input.root.digest.clone(), input.root.clone())).collect();
     if children.is_empty() {
-        return Err(Error::Guard("nothing is left to be in the index".to_owned()));
+        return Err(Error::guard(GuardKind::NothingLeft, "nothing is left to be in the index"));
     }
     if let ([only], true) = (children.as_slice(), request.allow_single) {
         let manifest = manifest_of(only, &known, places).await?;
@@ -230,9 +230,11 @@ async fn manifest_of(
     if let Some(manifest) = known.get(digest) {
         return Ok(manifest.clone());
     }
-    places[child.source].store.child(&child.descriptor).await?.ok_or_else(|| Error::Malformed {
-        what: child.name.clone(),
-        reason: format!("its index names the manifest {digest}, which is not there (a sparse index)"),
+    places[child.source].store.child(&child.descriptor).await?.ok_or_else(|| {
+        Error::malformed(
+            child.name.clone(),
+            format!("its index names the manifest {digest}, which is not there (a sparse index)"),
+        )
     })
 }
 
@@ -245,7 +247,10 @@ fn check_single(request: &Request, only: &IndexChild) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::Guard(format!("{} is passed on unchanged, so {reason}; leave --allow-single out", only.name)))
+    Err(Error::guard(
+        GuardKind::UnchangedImage,
+        format!("{} is passed on unchanged, so {reason}; leave --allow-single out", only.name),
+    ))
 }
 
 /// Writes the children that are in the other vocabulary anew.
@@ -265,10 +270,13 @@ async fn convert(
         children.iter().filter_map(|child| child.descriptor.attestation_of().map(str::to_owned)).collect();
     for old in read {
         if attested.iter().any(|subject| *subject == old.digest.as_str()) {
-            return Err(Error::Guard(format!(
-                "{} can't be converted: an attestation in the index speaks of it by its digest, which would change; --remove takes the attestation out by its own digest",
-                old.digest
-            )));
+            return Err(Error::guard(
+                GuardKind::AttestedImage,
+                format!(
+                    "{} can't be converted: an attestation in the index speaks of it by its digest, which would change; --remove takes the attestation out by its own digest",
+                    old.digest
+                ),
+            ));
         }
         let new = format::converted(&old, format)?;
         for child in children.iter_mut().filter(|child| child.descriptor.digest == old.digest) {
@@ -295,7 +303,7 @@ fn warn_of_lost_annotations(inputs: &[Input], warnings: &mut Vec<String>) {
     for input in inputs.iter().filter(|input| input.role != Role::From).filter(is_index) {
         let names: Vec<String> = input.root.annotations().into_keys().collect();
         if !names.is_empty() {
-            let names = crate::error::printable(&names.join(", "), 300);
+            let names = crate::text::printable(&names.join(", "), 300);
             warnings.push(format!(
                 "the annotations of the index {} are not in the new one: {names}; --annotation sets them, --from keeps them",
                 input.reference

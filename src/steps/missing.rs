@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::error::printable;
 use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::registry::repository::Repository;
+use crate::text::printable;
 
 /// So long the registry may take to say which tags there are. The step has failed already.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::goals::{self, IfExists, Terms};
 use super::telling::{self, Work};
 use super::{platforms, source};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, GuardKind, Result};
 use crate::image::config::{Changes, Config};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
@@ -26,6 +26,7 @@ use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::registry::ConnectionKind;
 use crate::report::outcome::{Outcome, PlatformImage};
+use crate::text::printable;
 use crate::transfer::copy::Copy;
 use crate::transfer::manifest_limits::{ManifestTotals, check_nesting};
 use crate::transfer::store::Store;
@@ -215,22 +216,31 @@ async fn edit(request: &Request, store: &Store, root: &Manifest) -> Result<Edite
         (Kind::Index, _) => {
             let edited = editor.index(root.clone(), 0).await?;
             if edited.images == 0 && editor.changes.any() {
-                return Err(Error::Guard(format!(
-                    "there is no image in the index {} that could be changed; imgstep inspect shows what it holds",
-                    request.image
-                )));
+                return Err(Error::guard(
+                    GuardKind::NothingLeft,
+                    format!(
+                        "there is no image in the index {} that could be changed; imgstep inspect shows what it holds",
+                        request.image
+                    ),
+                ));
             }
             Ok(edited)
         }
         (Kind::Image, _) if request.annotate == Annotate::Index && !request.changes.all.annotations.is_empty() => {
-            Err(Error::Guard(format!("{} is a single image: there is no index to annotate", request.image)))
+            Err(Error::guard(
+                GuardKind::NotAnIndex,
+                format!("{} is a single image: there is no index to annotate", request.image),
+            ))
         }
         (Kind::Image, ImageChanges::All(changes)) => editor.image(root.clone(), changes, true).await,
-        _ => Err(Error::Guard(format!(
-            "{} is `{}`, which has no config and no annotations that could be changed",
-            request.image,
-            printable(&root.media_type, 120)
-        ))),
+        _ => Err(Error::guard(
+            GuardKind::NotAnImage,
+            format!(
+                "{} is `{}`, which has no config and no annotations that could be changed",
+                request.image,
+                printable(&root.media_type, 120)
+            ),
+        )),
     }
 }
 
@@ -318,9 +328,11 @@ impl Editor<'_> {
             return Ok(None);
         }
         self.tally.keep(child)?;
-        let manifest = self.store.child(child).await?.ok_or_else(|| Error::Malformed {
-            what: self.store.name(),
-            reason: format!("its index names the manifest {}, which is not there (a sparse index)", child.digest),
+        let manifest = self.store.child(child).await?.ok_or_else(|| {
+            Error::malformed(
+                self.store.name(),
+                format!("its index names the manifest {}, which is not there (a sparse index)", child.digest),
+            )
         })?;
         match (media_type::kind(&manifest.media_type), changes) {
             (Kind::Image, Some(changes)) => self.image(manifest, changes, false).await.map(Some),
@@ -353,7 +365,10 @@ impl Editor<'_> {
             }
             None if is_root && changes.any_in_config() => {
                 let image = &self.request.image;
-                return Err(Error::Guard(format!("{image} is an artifact: it has no image's config to change")));
+                return Err(Error::guard(
+                    GuardKind::NotAnImage,
+                    format!("{image} is an artifact: it has no image's config to change"),
+                ));
             }
             _ => {}
         }
@@ -368,10 +383,13 @@ impl Editor<'_> {
 /// The manifest with the annotations that are wanted.
 fn annotated(manifest: &Manifest, changes: &Changes) -> Result<Manifest> {
     if changes.sets_annotations() && Format::of(&manifest.media_type) == Some(Format::Docker) {
-        return Err(Error::Guard(format!(
-            "{} is of Docker's types, which have no annotations; use --label instead, or convert the image first with `imgstep index --format oci`",
-            manifest.digest
-        )));
+        return Err(Error::guard(
+            GuardKind::UnsupportedByFormat,
+            format!(
+                "{} is of Docker's types, which have no annotations; use --label instead, or convert the image first with `imgstep index --format oci`",
+                manifest.digest
+            ),
+        ));
     }
     manifest.with_annotations(&changes.annotations)
 }

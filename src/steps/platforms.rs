@@ -1,7 +1,7 @@
 //! Choosing platforms out of an image: one yields that platform's image, several an index of just these.
 
 use super::source;
-use crate::error::{Error, Result};
+use crate::error::{Error, GuardKind, Result};
 use crate::image::config::Changes;
 use crate::image::descriptor::Descriptor;
 use crate::image::manifest::{Content, Manifest};
@@ -22,7 +22,7 @@ pub struct Selection {
 /// The part of `root` that `wishes` ask for; all of it where there are none.
 ///
 /// # Errors
-/// A platform that is not there ([`Error::Guard`], with a list of those that are), or that several children answer.
+/// A platform that is not there (`ErrorKind::Guard`, with a list of those that are), or that several children answer.
 pub async fn choose(store: &Store, root: Manifest, wishes: &[Platform]) -> Result<Selection> {
     if wishes.is_empty() {
         return Ok(Selection { manifest: root, warning: None });
@@ -38,12 +38,15 @@ pub async fn choose(store: &Store, root: Manifest, wishes: &[Platform]) -> Resul
             }
             Ok(Selection { manifest: root, warning: None })
         }
-        _ => Err(Error::Guard(format!(
-            "{} holds {} ({}), which has no platforms; leave --platform out to copy it whole",
-            store.name(),
-            root.digest,
-            crate::error::printable(&root.media_type, 120)
-        ))),
+        _ => Err(Error::guard(
+            GuardKind::NotAnImage,
+            format!(
+                "{} holds {} ({}), which has no platforms; leave --platform out to copy it whole",
+                store.name(),
+                root.digest,
+                crate::text::printable(&root.media_type, 120)
+            ),
+        )),
     }
 }
 
@@ -95,7 +98,7 @@ pub async fn flatten_index(store: &Store, index: &Manifest) -> Result<Vec<(Descr
 /// The images among these children of an index that `wishes` ask for; all images where there are none.
 ///
 /// # Errors
-/// A platform that is not there ([`Error::Guard`], with a list of those that are).
+/// A platform that is not there (`ErrorKind::Guard`, with a list of those that are).
 pub fn matching(store: &Store, children: &[Descriptor], wishes: &[Platform]) -> Result<Vec<Descriptor>> {
     if wishes.is_empty() {
         return Ok(images(children).cloned().collect());
@@ -114,14 +117,17 @@ pub fn matching(store: &Store, children: &[Descriptor], wishes: &[Platform]) -> 
 /// The changes of each image, by the platform that it is for. `whose` images these are is for an error to say.
 ///
 /// # Errors
-/// Changes for a platform that none of the images is for ([`Error::Guard`]): it may be a slip of the pen.
+/// Changes for a platform that none of the images is for (`ErrorKind::Guard`): it may be a slip of the pen.
 pub fn changes_of_each(changes: &PlatformChanges, images: &[Option<&Platform>], whose: &str) -> Result<Vec<Changes>> {
     let mut meant = vec![Vec::new(); images.len()];
     for (position, PlatformOverride { platform, option, .. }) in changes.only.iter().enumerate() {
         let answers = best_of(images.iter().copied(), platform);
         if answers.is_empty() {
             let there = listed(images.iter().copied().flatten());
-            return Err(Error::Guard(format!("{option}: {whose} no image for {platform}; there are: {there}")));
+            return Err(Error::guard(
+                GuardKind::NoSuchPlatform,
+                format!("{option}: {whose} no image for {platform}; there are: {there}"),
+            ));
         }
         for answer in answers {
             meant[answer].push(position);
@@ -201,21 +207,25 @@ async fn only_child(
     let [child] = chosen.as_slice() else {
         let names: Vec<String> =
             chosen.iter().filter_map(|child| child.platform.as_ref()).map(Platform::to_string).collect();
-        return Err(Error::Guard(format!(
-            "{} has several images for {wish}: {}; name one of them in full",
-            store.name(),
-            names.join(", ")
-        )));
+        return Err(Error::guard(
+            GuardKind::AmbiguousPlatform,
+            format!("{} has several images for {wish}: {}; name one of them in full", store.name(), names.join(", ")),
+        ));
     };
-    let manifest = store.child(child).await?.ok_or_else(|| Error::Malformed {
-        what: store.name(),
-        reason: format!("its index {} names {} for {wish}, which is not there", root.digest, child.digest),
+    let manifest = store.child(child).await?.ok_or_else(|| {
+        Error::malformed(
+            store.name(),
+            format!("its index {} names {} for {wish}, which is not there", root.digest, child.digest),
+        )
     })?;
     Ok(Selection { manifest, warning: None })
 }
 
 pub(super) fn missing<'a>(store: &Store, wish: &Platform, there: impl Iterator<Item = &'a Platform>) -> Error {
-    Error::Guard(format!("{} has no image for {wish}; there are: {}", store.name(), listed(there)))
+    Error::guard(
+        GuardKind::NoSuchPlatform,
+        format!("{} has no image for {wish}; there are: {}", store.name(), listed(there)),
+    )
 }
 
 fn listed<'a>(platforms: impl Iterator<Item = &'a Platform>) -> String {

@@ -10,7 +10,7 @@ pub use super::goals::IfExists;
 use super::goals::{self, Goal, Terms};
 use super::telling::{self, Work};
 use super::{platforms, source};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, GuardKind, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
@@ -137,9 +137,11 @@ async fn read_and_ask(request: &Request, store: &Store, stores: &[Store], goals:
         let manifest = from.manifest(Some(digest.as_str())).await?;
         (
             found,
-            manifest.ok_or_else(|| Error::SourceMissing {
-                reference: request.source.to_string(),
-                answer: format!("{digest}, which its tag named a moment ago, is not there"),
+            manifest.ok_or_else(|| {
+                Error::from(ErrorKind::SourceMissing {
+                    reference: request.source.to_string(),
+                    answer: format!("{digest}, which its tag named a moment ago, is not there"),
+                })
             })?,
         )
     } else {
@@ -159,10 +161,9 @@ async fn check_source(request: &Request, store: &Store, root: &Manifest) -> Resu
     if let Some(expected) = &request.expect_digest
         && !root.is(expected)
     {
-        return Err(Error::Guard(format!(
-            "{} is {}, not {expected} as was expected; nothing was written: name the source by the digest that was approved",
-            request.source, root.digest
-        )));
+        let text = format!("{} is {}, not {expected}; nothing was written", request.source, root.digest);
+        let hint = "to copy what was approved, put that digest into SOURCE: NAME@DIGEST";
+        return Err(Error::guard(GuardKind::DigestMismatch, text).with_hint(hint));
     }
     if request.check_tag {
         source::check_tag(&request.source, store).await?;

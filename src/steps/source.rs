@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 
 use super::missing;
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, ErrorKind, GuardKind, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
@@ -14,6 +14,7 @@ use crate::registry::ConnectionKind;
 use crate::registry::manifests::{ManifestQuery, Presence};
 use crate::registry::repository::Repository;
 use crate::report::outcome::{PlatformImage, SourceReport};
+use crate::text::printable;
 use crate::transfer::store::Store;
 use crate::transfer::verified::read_whole;
 
@@ -42,7 +43,7 @@ async fn missing(reference: &Reference, store: &Store) -> Error {
             _ => "there is no such image in that layout".to_owned(),
         },
     };
-    Error::SourceMissing { reference: reference.to_string(), answer }
+    Error::from(ErrorKind::SourceMissing { reference: reference.to_string(), answer })
 }
 
 /// As [`missing()`]; of a layout that names the image, but lacks its manifest, it says that.
@@ -52,10 +53,10 @@ async fn missing_in(reference: &Reference, store: &Store) -> Error {
         Store::Registry(_) | Store::Generated(_) => None,
     };
     match named.filter(|_| reference.digest().is_none()) {
-        Some(named) => Error::SourceMissing {
+        Some(named) => Error::from(ErrorKind::SourceMissing {
             reference: reference.to_string(),
             answer: format!("its index.json names {} so, but that manifest is not in the layout", named.digest),
-        },
+        }),
         None => missing(reference, store).await,
     }
 }
@@ -99,7 +100,7 @@ pub async fn expect_first_wave(stores: impl IntoIterator<Item = &Store>, load: C
 /// The manifest that `reference` names.
 ///
 /// # Errors
-/// There is none ([`Error::SourceMissing`]), or it can't be read.
+/// There is none (`ErrorKind::SourceMissing`), or it can't be read.
 pub async fn read(reference: &Reference, store: &Store) -> Result<Manifest> {
     read_expecting(reference, store, None).await
 }
@@ -137,17 +138,19 @@ pub async fn resolve(reference: &Reference, store: &Store) -> Result<Digest> {
 /// Checks that the tag of a reference with tag and digest names that digest.
 ///
 /// # Errors
-/// It doesn't ([`Error::Guard`]).
+/// It doesn't (`ErrorKind::Guard`).
 pub async fn check_tag(reference: &Reference, store: &Store) -> Result<()> {
     let (Some(tag), Some(digest)) = (reference.tag(), reference.digest()) else { return Ok(()) };
     match store.head(tag).await? {
         Presence::Present(found) if found.digest == *digest => Ok(()),
-        Presence::Present(found) => {
-            Err(Error::Guard(format!("the tag of {reference} names {} now, not the digest beside it", found.digest)))
-        }
-        Presence::Absent | Presence::Unknown => {
-            Err(Error::Guard(format!("the tag of {reference} does not exist; its digest can't be checked against it")))
-        }
+        Presence::Present(found) => Err(Error::guard(
+            GuardKind::TagMoved,
+            format!("the tag of {reference} names {} now, not the digest beside it", found.digest),
+        )),
+        Presence::Absent | Presence::Unknown => Err(Error::guard(
+            GuardKind::TagMoved,
+            format!("the tag of {reference} does not exist; its digest can't be checked against it"),
+        )),
     }
 }
 
@@ -168,7 +171,7 @@ pub fn described(reference: &Reference, manifest: &Manifest) -> SourceReport {
 pub async fn read_config(store: &Store, config: &Descriptor) -> Result<Vec<u8>> {
     if config.size > CONFIG_LIMIT {
         let reason = format!("a config of {} bytes is larger than the limit of {CONFIG_LIMIT}", config.size);
-        return Err(Error::Malformed { what: format!("blob {} of {}", config.digest, store.name()), reason });
+        return Err(Error::malformed(format!("blob {} of {}", config.digest, store.name()), reason));
     }
     let _room = match store {
         Store::Registry(repository) => Some(repository.host().permits(1).await?),

@@ -17,7 +17,7 @@ use super::options::CopyOptions;
 use super::read_attempts::ReadAttempts;
 use super::relay::{RelayJob, RelayTarget, relay};
 use super::store::Store;
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
@@ -29,6 +29,7 @@ use crate::registry::manifests::Presence;
 use crate::registry::repository::Permit;
 use crate::report::outcome::Action;
 use crate::report::progress::Progress;
+use crate::text::printable;
 
 /// About so many blobs an image has, its config among them.
 const BLOBS_OF_AN_IMAGE: usize = 7;
@@ -293,13 +294,13 @@ impl<'a> Copy<'a> {
     }
 
     fn incomplete(&self, child: &Descriptor) -> Error {
-        Error::Malformed {
-            what: self.source.name(),
-            reason: format!(
+        Error::malformed(
+            self.source.name(),
+            format!(
                 "its index names the manifest {}, which is not there (a sparse index); --platform copies the platforms that are",
                 child.digest
             ),
-        }
+        )
     }
 
     /// Writes a manifest whose content is there.
@@ -328,9 +329,11 @@ impl<'a> Copy<'a> {
             Store::Layout(layout, _) => layout.blob_size(digest)?,
             Store::Generated(_) => None,
         };
-        let size = size.ok_or_else(|| Error::Malformed {
-            what: self.source.name(),
-            reason: format!("the layer {digest} of its schema 1 manifest is not there, or has no size"),
+        let size = size.ok_or_else(|| {
+            Error::malformed(
+                self.source.name(),
+                format!("the layer {digest} of its schema 1 manifest is not there, or has no size"),
+            )
         })?;
         Ok(Descriptor::new("application/vnd.docker.container.image.rootfs.diff+x-gtar", digest.clone(), size))
     }

@@ -51,7 +51,7 @@ impl Destination {
                 let there = self.store.has_blob(&blob.digest, Some(blob.size), repair, room).await?;
                 return Ok(if there { Prepared::Present } else { Prepared::File(layout) });
             }
-            Store::Generated(_) => return Err(Error::Other("what a step made is no destination".to_owned())),
+            Store::Generated(_) => return Err(Error::bug("what a step made is not a destination")),
         };
         if repair {
             if self.store.has_blob(&blob.digest, Some(blob.size), repair, room).await? {

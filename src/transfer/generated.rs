@@ -52,7 +52,7 @@ impl GeneratedBlobs {
                 Ok(GeneratedReader::Buffered(pieces.iter().filter_map(|piece| behind(&mut skip, piece)).collect()))
             }
             Some(GeneratedBlob::Layer(recipe)) => Ok(GeneratedReader::Layer(make(Arc::clone(recipe), offset))),
-            None => Err(Error::Other(format!("{digest} was not made by this step"))),
+            None => Err(Error::bug(format!("{digest} was not made by this step"))),
         }
     }
 }

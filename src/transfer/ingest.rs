@@ -105,6 +105,6 @@ async fn send(store: &Store, mut feed: PieceReceiver) -> Result<UncommittedBlob>
             }
             Ok(UncommittedBlob::File(layout.clone(), writer))
         }
-        Store::Generated(_) => Err(Error::Other("what a step made is no destination".to_owned())),
+        Store::Generated(_) => Err(Error::bug("what a step made is not a destination")),
     }
 }

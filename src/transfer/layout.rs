@@ -4,12 +4,13 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
@@ -76,8 +77,9 @@ impl Layout {
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes).await.map_err(fail)?;
         if bytes.len() as u64 > limit {
-            let reason = format!("it is larger than the limit of {limit} bytes; --max-manifest-size allows more");
-            return Err(Error::Malformed { what: path.display().to_string(), reason });
+            let reason = format!("it is larger than the limit of {limit} bytes");
+            let error = Error::malformed(path.display().to_string(), reason);
+            return Err(error.with_hint("--max-manifest-size allows more"));
         }
         Ok(Some(bytes.into()))
     }
@@ -94,7 +96,7 @@ impl Layout {
     }
 
     fn malformed(&self, file: &str, reason: &str) -> Error {
-        Error::Malformed { what: self.directory.join(file).display().to_string(), reason: reason.to_owned() }
+        Error::malformed(self.directory.join(file).display().to_string(), reason.to_owned())
     }
 
     /// The descriptor that `tag` names; without one, that of the only image there is, or of `latest`.
@@ -117,12 +119,12 @@ impl Layout {
             None if descriptors.is_empty() => Ok(None),
             None => {
                 let tags: Vec<&str> = descriptors.iter().filter_map(tag_of).collect();
-                Err(Error::Usage(format!(
+                Err(Error::usage(format!(
                     "oci:{} holds {} images; name one as oci:{}:TAG (there are: {})",
                     self.directory.display(),
                     descriptors.len(),
                     self.directory.display(),
-                    crate::error::printable(&tags.join(", "), 300)
+                    crate::text::printable(&tags.join(", "), 300)
                 )))
             }
         }
@@ -132,14 +134,14 @@ impl Layout {
     ///
     /// # Errors
     /// A file that can't be read, is larger than `limit` bytes or than it should be, is no manifest
-    /// ([`Error::NoManifest`]), or doesn't have its digest.
+    /// (`ErrorKind::NoManifest`), or doesn't have its digest.
     pub async fn manifest(&self, digest: &Digest, limit: u64, child: Option<&Descriptor>) -> Result<Option<Manifest>> {
         let path = self.blob_path(digest);
         if let (Some(child), Some(size)) = (child, self.blob_size(digest)?)
             && size != child.size
         {
             let reason = format!("it has {size} bytes, its index says {}", child.size);
-            return Err(Error::Malformed { what: path.display().to_string(), reason });
+            return Err(Error::malformed(path.display().to_string(), reason));
         }
         let Some(bytes) = self.read_limited(&blob_inside(digest), limit).await? else { return Ok(None) };
         let index = self.entries().await?;
@@ -147,21 +149,21 @@ impl Layout {
             index["manifests"].as_array()?.iter().find(|entry| entry["digest"] == digest.as_str())?["mediaType"]
                 .as_str()
         });
-        let mismatch =
-            |actual| Err(Error::DigestMismatch { what: path.display().to_string(), expected: digest.clone(), actual });
+        let mismatch = |actual| {
+            let what = path.display().to_string();
+            Err(ErrorKind::DigestMismatch { what, expected: digest.clone(), actual }.into())
+        };
         let said = child.map(|child| child.media_type.as_str()).or(entry).unwrap_or_default();
         let manifest = match Manifest::from_bytes(said, bytes.clone()) {
             Ok(manifest) => manifest,
             Err(_) if digest.same_algorithm_of(&bytes) != *digest => return mismatch(digest.same_algorithm_of(&bytes)),
-            Err(Error::Malformed { what, reason }) => {
+            Err(error) => {
                 if let Err(reason) = Shape::of(&bytes) {
                     let (what, answer) = (path.display().to_string(), format!("{} bytes", bytes.len()));
-                    return Err(Error::NoManifest { what, answer, reason });
+                    return Err(ErrorKind::NoManifest { what, answer, reason }.into());
                 }
-                let reason = format!("{what}: {reason}");
-                return Err(Error::Malformed { what: path.display().to_string(), reason });
+                return Err(Error::malformed(path.display().to_string(), error.to_string()));
             }
-            Err(other) => return Err(other),
         };
         if !manifest.is(digest) {
             return mismatch(manifest.digest);
@@ -309,7 +311,7 @@ impl Layout {
             }
             Ok(file)
         });
-        made.await.map_err(|error| Error::Other(error.to_string()))?.map_err(fail)
+        made.await.context("the layout can't be locked")?.map_err(fail)
     }
 }
 
@@ -341,10 +343,7 @@ impl FileReader {
 
     /// The error of a file that is shorter than it should be.
     pub(super) fn too_short(&self, size: u64) -> Error {
-        Error::Malformed {
-            what: self.path.display().to_string(),
-            reason: format!("it is shorter than its {size} bytes"),
-        }
+        Error::malformed(self.path.display().to_string(), format!("it is shorter than its {size} bytes"))
     }
 }
 

@@ -70,7 +70,7 @@ impl ManifestTotals {
             let reason = format!(
                 "with it the image names more than {DESCRIPTOR_LIMIT} manifests and blobs in all, which is the limit"
             );
-            return Err(Error::Malformed { what: format!("manifest {}", manifest.digest), reason });
+            return Err(Error::malformed(format!("manifest {}", manifest.digest), reason));
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ impl ManifestTotals {
         let size = child.size.min(KEPT_LIMIT + 1);
         if self.kept.fetch_add(size, Ordering::Relaxed).saturating_add(size) > KEPT_LIMIT {
             let reason = format!("with it the manifests of the image have more than {KEPT_LIMIT} bytes");
-            return Err(Error::Malformed { what: format!("manifest {}", child.digest), reason });
+            return Err(Error::malformed(format!("manifest {}", child.digest), reason));
         }
         Ok(())
     }
@@ -97,7 +97,7 @@ impl ManifestTotals {
         let held = HeldIndex { tally: self, size };
         if self.indexes.fetch_add(size, Ordering::Relaxed).saturating_add(size) > INDEXES_LIMIT {
             let reason = format!("with it the indexes of the image have more than {INDEXES_LIMIT} bytes");
-            return Err(Error::Malformed { what: format!("manifest {}", index.digest), reason });
+            return Err(Error::malformed(format!("manifest {}", index.digest), reason));
         }
         Ok(held)
     }
@@ -125,7 +125,7 @@ pub fn check_nesting(manifest: &Manifest, depth: usize) -> Result<()> {
         return Ok(());
     }
     let reason = format!("indexes are nested deeper than {NESTING_LIMIT}");
-    Err(Error::Malformed { what: format!("manifest {}", manifest.digest), reason })
+    Err(Error::malformed(format!("manifest {}", manifest.digest), reason))
 }
 
 #[cfg(test)]

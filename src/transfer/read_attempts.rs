@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::image::digest::Hasher;
 use crate::registry::BlobRead;
 use crate::registry::repository::Repository;
@@ -68,7 +68,7 @@ impl ReadAttempts {
     /// Whether `error` says that wrong bytes came, which are to be read once more.
     pub fn once_more(&self, error: &Error) -> bool {
         let state = self.state();
-        matches!(error, Error::WrongBytes { .. }) && state.found.len() < state.limit
+        matches!(error.kind(), ErrorKind::WrongBytes { .. }) && state.found.len() < state.limit
     }
 }
 

@@ -13,7 +13,8 @@ use super::pieces::{PieceReceiver, PieceSender, body, piece_channel};
 use super::read_attempts::ReadAttempts;
 use super::store::{Store, StoreReader};
 use super::verified::Verified;
-use crate::error::{Error, Result};
+use crate::error::registry::RegistryError;
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::descriptor::Descriptor;
 use crate::registry::UploadCounter;
 use crate::registry::repository::{Permit, Repository};
@@ -183,7 +184,7 @@ async fn write_file(cargo: &RelayJob<'_>, layout: &Layout, mut feed: PieceReceiv
         written += piece.len() as u64;
     }
     if written < cargo.blob.size {
-        return Err(Error::Other(format!("the source ended after {written} of {} bytes", cargo.blob.size)));
+        return Err(Error::bug(format!("the source ended after {written} of {} bytes", cargo.blob.size)));
     }
     writer.commit().await
 }
@@ -231,11 +232,11 @@ enum Remedy {
 }
 
 fn remedy(error: &Error, repository: &Repository, session: &UploadSession) -> Remedy {
-    match error {
-        Error::Network { .. } | Error::Silence { .. } => Remedy::Resume,
+    match error.kind() {
+        ErrorKind::Network { .. } | ErrorKind::Silence { .. } => Remedy::Resume,
         // Of the source; whether it is read once more is asked elsewhere.
-        Error::WrongBytes { .. } => Remedy::Restart,
-        Error::Registry(error) => match error.status {
+        ErrorKind::WrongBytes { .. } => Remedy::Restart,
+        ErrorKind::Registry(error) => match error.status {
             413 => {
                 // Of this very body: other blobs may have made the host's chunks smaller since it was begun.
                 if repository.host().learn_too_large(session.body, session.chunk_minimum) {
@@ -266,7 +267,7 @@ async fn send_again(
 ) -> Result<()> {
     let budget = Budget::new(cargo.retries);
     loop {
-        let too_large = matches!(&error, Error::Registry(error) if error.status == 413);
+        let too_large = error.registry().is_some_and(|error| error.status == 413);
         let remedy = remedy(&error, repository, &session);
         let wait = match remedy {
             Remedy::GiveUp => None,
@@ -298,26 +299,25 @@ async fn send_again(
 }
 
 fn failure_of(error: &Error) -> FailureKind {
-    match error {
-        Error::Registry(error) => FailureKind::Status(error.status),
-        other => FailureKind::Unanswered(other.silence()),
+    match error.registry() {
+        Some(answer) => FailureKind::Status(answer.status),
+        None => FailureKind::Unanswered(error.silence()),
     }
 }
 
 /// The last error of an upload, with what it means after so many tries.
 fn told(error: Error) -> Error {
-    match error {
-        Error::Registry(mut error) if error.status == 404 && !error.has_code("NAME_UNKNOWN") => {
-            error.may_pass = true;
-            error.advice = Some(
-                "the upload was forgotten each time, though the registry had begun it: perhaps several nodes serve it that \
-                 do not share their uploads, or a proxy does not keep to one of them"
-                    .to_owned(),
-            );
-            Error::Registry(error)
-        }
-        other => other,
+    if !error.registry().is_some_and(|error| error.status == 404 && !error.has_code("NAME_UNKNOWN")) {
+        return error;
     }
+    let may_pass = |kind| match kind {
+        ErrorKind::Registry(error) => ErrorKind::Registry(Box::new(RegistryError { may_pass: true, ..*error })),
+        other => other,
+    };
+    error.map_kind(may_pass).with_hint(
+        "the upload was forgotten each time, though the registry had begun it: perhaps several nodes serve it that do not \
+         share their uploads, or a proxy does not keep to one of them",
+    )
 }
 
 enum AttemptError {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::generated::{GeneratedBlobs, GeneratedReader};
 use super::layout::{FileReader, Layout};
 use super::read_attempts::ReadAttempts;
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
@@ -14,6 +14,7 @@ use crate::registry::BlobReader;
 use crate::registry::ConnectionKind;
 use crate::registry::manifests::{ManifestQuery, Presence};
 use crate::registry::repository::{Permit, Repository};
+use crate::text::printable;
 
 /// A source or a destination.
 pub enum Store {
@@ -111,10 +112,13 @@ impl Store {
     pub async fn child(&self, child: &Descriptor) -> Result<Option<Manifest>> {
         let kind = media_type::kind(&child.media_type);
         let asked = ManifestQuery { expected: None, child: (kind != Kind::Schema1).then_some(child) };
-        match (self, self.manifest_as(Some(child.digest.as_str()), asked).await) {
-            (Self::Layout(..), Err(Error::NoManifest { .. })) if kind == Kind::Unknown => Ok(None),
-            (_, Ok(Some(manifest))) => self.described(manifest, child).map(Some),
-            (_, other) => other,
+        let is_no_manifest = |error: &Error| matches!(error.kind(), ErrorKind::NoManifest { .. });
+        match self.manifest_as(Some(child.digest.as_str()), asked).await {
+            Ok(Some(manifest)) => self.described(manifest, child).map(Some),
+            Err(error) if matches!(self, Self::Layout(..)) && kind == Kind::Unknown && is_no_manifest(&error) => {
+                Ok(None)
+            }
+            other => other,
         }
     }
 
@@ -125,9 +129,8 @@ impl Store {
     pub(super) fn described(&self, mut manifest: Manifest, child: &Descriptor) -> Result<Manifest> {
         let (own, said) = (media_type::kind(&manifest.media_type), media_type::kind(&child.media_type));
         let is_schema1 = own == Kind::Schema1 && said == Kind::Schema1;
-        let other = |reason: String| Error::Malformed {
-            what: format!("manifest {} of {}", child.digest, self.name()),
-            reason: printable(&reason, 400),
+        let other = |reason: String| {
+            Error::malformed(format!("manifest {} of {}", child.digest, self.name()), printable(&reason, 400))
         };
         if manifest.size() != child.size && !is_schema1 {
             return Err(other(format!("it has {} bytes, its index says {}", manifest.size(), child.size)));
@@ -237,7 +240,7 @@ impl Store {
     }
 
     fn read_only(&self) -> Error {
-        Error::Other(format!("nothing can be written to {}", self.name()))
+        Error::bug(format!("nothing can be written to {}", self.name()))
     }
 }
 
@@ -260,10 +263,10 @@ impl StoreReader {
         match self {
             Self::Registry(reader) => reader.ended_early().await,
             Self::File(reader) => Err(reader.too_short(size)),
-            Self::Layer(_) => {
-                Err(Error::Other(format!("a layer came out shorter than its {size} bytes: a file of it changed")))
-            }
-            Self::Generated(_) => Err(Error::Other(format!("what was made has fewer than its {size} bytes"))),
+            Self::Layer(_) => Err(Error::layer_input(format!(
+                "a layer came out shorter than its {size} bytes: one of its files changed"
+            ))),
+            Self::Generated(_) => Err(Error::bug(format!("what was made has fewer than its {size} bytes"))),
         }
     }
 }

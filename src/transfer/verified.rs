@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::read_attempts::ReadAttempts;
 use super::store::{Store, StoreReader};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Hasher;
 
@@ -41,10 +41,10 @@ impl<'a> Verified<'a> {
         };
         let mut verified = Self { source, blob, reader, hasher: Some(hasher), read, from, readings: readings.clone() };
         if blob.size == 0 && blob.digest.same_algorithm_of(b"") != blob.digest {
-            return Err(Error::Malformed {
-                what: format!("blob {} of {}", blob.digest, source.name()),
-                reason: "its descriptor says that it has 0 bytes, but that is not the digest of nothing: the manifest gives a wrong size".to_owned(),
-            });
+            return Err(Error::malformed(
+                format!("blob {} of {}", blob.digest, source.name()),
+                "its descriptor says that it has 0 bytes, but that is not the digest of nothing: the manifest gives a wrong size",
+            ));
         }
         if blob.size == 0 {
             // It has no last bytes to keep back: who writes it would take the end for the end of the right ones.
@@ -98,9 +98,9 @@ impl<'a> Verified<'a> {
         let (what, expected) = (format!("blob of {}", self.source.name()), self.blob.digest.clone());
         if self.source.repository().is_some() {
             let found = self.readings.came_wrong([actual.to_string()]);
-            return Err(Error::WrongBytes { what, expected, found });
+            return Err(Error::from(ErrorKind::WrongBytes { what, expected, found }));
         }
-        Err(Error::DigestMismatch { what, expected, actual })
+        Err(Error::from(ErrorKind::DigestMismatch { what, expected, actual }))
     }
 
     fn too_long(&self) -> Error {
@@ -108,23 +108,23 @@ impl<'a> Verified<'a> {
         if self.source.repository().is_some() {
             let (what, expected) = (format!("blob of {}", self.source.name()), self.blob.digest.clone());
             let found = self.readings.came_wrong([format!("more than {size} bytes")]);
-            return Error::WrongBytes { what, expected, found };
+            return Error::from(ErrorKind::WrongBytes { what, expected, found });
         }
-        Error::Malformed {
-            what: format!("blob {} of {}", self.blob.digest, self.source.name()),
-            reason: format!("it is longer than the {size} bytes that its descriptor says"),
-        }
+        Error::malformed(
+            format!("blob {} of {}", self.blob.digest, self.source.name()),
+            format!("it is longer than the {size} bytes that its descriptor says"),
+        )
     }
 }
 
 /// What a registry sent too little of is wrong as well.
 fn recorded(readings: &ReadAttempts, error: Error) -> Error {
-    match error {
-        Error::WrongBytes { what, expected, found } => {
-            Error::WrongBytes { what, expected, found: readings.came_wrong(found) }
+    error.map_kind(|kind| match kind {
+        ErrorKind::WrongBytes { what, expected, found } => {
+            ErrorKind::WrongBytes { what, expected, found: readings.came_wrong(found) }
         }
         other => other,
-    }
+    })
 }
 
 /// All bytes of a blob that is small enough to be kept; read again where a registry sent wrong ones.

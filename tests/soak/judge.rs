@@ -237,5 +237,5 @@ fn is_known(status: i32, signalled: Option<Signal>) -> bool {
 }
 
 fn last_line(text: &str) -> String {
-    text.trim_end().lines().last().unwrap_or_default().to_owned()
+    text.lines().rfind(|line| !line.is_empty() && !line.starts_with("hint: ")).unwrap_or_default().to_owned()
 }

@@ -13,8 +13,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::credentials::Login;
-use crate::error::Error;
-use crate::registry::error::RegistryError;
+use crate::error::{Error, ErrorKind};
 use crate::registry::http::retry::{self, Budget, FailureKind};
 use crate::registry::http::transport::{self, HttpRequest, HttpResponse};
 use crate::registry::repository::{Repository, basic};
@@ -76,22 +75,24 @@ impl Repository {
     }
 
     async fn fetch_token(&self, key: &TokenKey) -> Result<Token, Error> {
-        let realm: Url = key.realm.parse().map_err(|_| Error::Protocol {
-            operation: self.host.authority().to_owned(),
-            reason: format!(
-                "it names a token service whose address is none: `{}`",
-                crate::error::printable(&key.realm, 200)
-            ),
+        let realm: Url = key.realm.parse().map_err(|_| {
+            Error::protocol(
+                self.host.authority().to_owned(),
+                format!(
+                    "it names a token service whose address is none: `{}`",
+                    crate::text::printable(&key.realm, 200)
+                ),
+            )
         })?;
         // A login, or a token that stands for it, is not sent in plain text because a registry said so.
         if self.origin().await?.scheme() == "https" && realm.scheme() != "https" {
-            return Err(Error::Protocol {
-                operation: self.host.authority().to_owned(),
-                reason: format!(
+            return Err(Error::protocol(
+                self.host.authority().to_owned(),
+                format!(
                     "it names a token service without TLS (`{}`), which is refused",
                     crate::registry::http::location::redacted(&realm)
                 ),
-            });
+            ));
         }
         // The service's answer counts when it can be read: a page of a proxy, with status 200, is none.
         let budget = self.budget();
@@ -101,7 +102,7 @@ impl Repository {
                 Err(error) => return Err(error),
             };
             let Err(error) = &result else { return result };
-            let passes = error.is_network() || matches!(error, Error::Protocol { .. });
+            let passes = error.is_network() || matches!(error.kind(), ErrorKind::Protocol { .. });
             match budget.fail(FailureKind::Unanswered(error.silence())).filter(|_| passes) {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return result,
@@ -132,14 +133,15 @@ impl Repository {
     async fn read_token(&self, key: &TokenKey, realm: &Url, answer: HttpResponse) -> Result<Token, Error> {
         let operation = format!("token for {}", key.scopes.join(" "));
         if !answer.status().is_success() {
-            let error: RegistryError = answer.into_error(operation, &self.token_advice()).await;
-            return Err(Error::Registry(Box::new(error)));
+            return Err(answer.into_error(operation, &self.login_hint()).await);
         }
         let asked = Instant::now();
         let body = answer.bytes(ANSWER_LIMIT, &operation).await?;
-        let bad = |reason: &str| Error::Protocol {
-            operation: format!("{operation} from {}", crate::registry::http::location::redacted(realm)),
-            reason: reason.to_owned(),
+        let bad = |reason: &str| {
+            Error::protocol(
+                format!("{operation} from {}", crate::registry::http::location::redacted(realm)),
+                reason.to_owned(),
+            )
         };
         let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| bad("the answer is not a token's JSON"))?;
         let text = answer

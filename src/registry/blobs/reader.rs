@@ -10,10 +10,9 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, RANGE
 use url::Url;
 
 use super::parallel::{Next, ParallelFetch, Throughput};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
-use crate::registry::error::advised;
 use crate::registry::http::pool::ConnectionKind;
 use crate::registry::http::retry::{Budget, FailureKind};
 use crate::registry::http::transport::{self, HttpRequest, HttpResponse};
@@ -84,7 +83,7 @@ impl Repository {
         let mut reader = BlobReader::new(self.clone(), blob.digest.clone(), offset, reading.clone());
         reader.size = blob.size;
         let Err(error) = reader.open().await else { return Ok(reader) };
-        let is_missing = matches!(&error, Error::Registry(error) if error.status == 404);
+        let is_missing = error.registry().is_some_and(|error| error.status == 404);
         // A manifest is not ours: whatever it names is asked for only where that was wished, which is of foreign layers.
         for url in blob.urls.iter().take(URLS_TRIED).filter(|_| is_missing && blob.is_foreign()) {
             reader.elsewhere = url.parse().ok().filter(may_be_asked);
@@ -95,12 +94,12 @@ impl Repository {
         if !is_missing {
             return Err(error);
         }
-        let advice = if blob.is_foreign() {
+        let hint = if blob.is_foreign() {
             "it is a foreign layer, and none of its addresses gave it: they are asked over https alone"
         } else {
             "its manifest is there and this blob is not: the source is damaged, or was copied in part"
         };
-        Err(advised(error, advice))
+        Err(error.with_hint(hint))
     }
 
     async fn ask_blob(&self, question: Question<'_>, budget: &Budget) -> Result<HttpResponse, Error> {
@@ -136,10 +135,10 @@ impl Repository {
                 result => return result,
             };
             let Some(wait) = budget.fail(failure) else {
-                return Err(Error::Network {
-                    operation: format!("GET {}", crate::registry::http::location::redacted(&outgoing.url)),
-                    reason: "the address of a foreign layer gives no answer".to_owned(),
-                });
+                return Err(Error::network(
+                    format!("GET {}", crate::registry::http::location::redacted(&outgoing.url)),
+                    "the address of a foreign layer gives no answer",
+                ));
             };
             tokio::time::sleep(wait).await;
         }
@@ -217,7 +216,7 @@ impl BlobReader {
         }
         self.answer = None;
         let operation = format!("GET blob {} of {}", self.digest.short(), self.repository.name());
-        Err(Error::Protocol { operation, reason: "it is not sent in parts".to_owned() })
+        Err(Error::protocol(operation, "it is not sent in parts"))
     }
 
     async fn open(&mut self) -> Result<(), Error> {
@@ -330,11 +329,11 @@ impl BlobReader {
     }
 
     fn too_short(&self) -> Error {
-        Error::WrongBytes {
+        Error::from(ErrorKind::WrongBytes {
             what: format!("blob of {}", self.repository.name()),
             expected: self.digest.clone(),
             found: vec![format!("no more than {} of {} bytes", self.offset, self.size)],
-        }
+        })
     }
 
     /// The server ended the body before the blob's end: asks for the rest, once. (A proxy may have cut it.)
@@ -345,10 +344,7 @@ impl BlobReader {
         if self.ended_at.replace(self.offset) == Some(self.offset) {
             return Err(self.too_short());
         }
-        let error = Error::Network {
-            operation: "its body".to_owned(),
-            reason: format!("it ended after {} bytes", self.offset),
-        };
+        let error = Error::network("its body", format!("it ended after {} bytes", self.offset));
         self.wait_to_resume(error).await
     }
 

@@ -1,56 +1,64 @@
 //! Why a host could not be spoken to, in words that say what to do, and whether another try could end otherwise.
 
+use std::error::Error as StdError;
 use std::fmt;
 
 use url::Url;
 
 use super::proxy::Unreached;
 use super::remedies::Hints;
+use super::resolver::NoAddress;
 use super::tls_error;
-use crate::error::{Error, TlsTrouble, printable};
+use crate::error::{Error, ErrorKind, TlsTrouble};
+use crate::text::{joined, printable};
 
-/// A failure that no other try changes, in its own words.
+/// A failure that no other try changes, and what to do about it.
 #[derive(Debug)]
-pub struct Refusal(String);
+pub struct Refusal {
+    text: String,
+    hint: String,
+}
 
 impl Refusal {
-    pub fn new(words: impl Into<String>) -> Self {
-        Self(words.into())
+    pub fn new(text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { text: text.into(), hint: hint.into() }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl StdError for Refusal {}
 
-/// The error of an exchange with `url` that failed, in words.
-pub fn error_of(operation: String, error: &(dyn std::error::Error + 'static), url: &Url, hints: Hints) -> Error {
-    if let Some(refusal) = causes(error).find_map(|cause| cause.downcast_ref::<Refusal>()) {
-        return Error::Protocol { operation, reason: printable(&refusal.0, 600) };
+/// The error of an exchange with `url` that failed.
+pub fn error_of(operation: String, error: &(dyn StdError + 'static), url: &Url, hints: Hints) -> Error {
+    if let Some(refusal) = find::<Refusal>(error) {
+        return Error::protocol(operation, printable(&refusal.text, 600)).with_hint(printable(&refusal.hint, 300));
     }
     let host = authority(url);
-    let text = joined(error);
+    let text = text_of(error);
     if let Some(trouble) = tls_error::trouble(error) {
-        let reason = printable(&of_tls(trouble, &text, &host, hints), 800);
-        return Error::Tls { operation, trouble, reason };
+        return of_tls(operation, trouble, &text, &host, hints);
     }
-    let reason = if text.contains("dns error") || text.contains("failed to lookup address") {
-        format!("there is no address for the name {} ({text})", url.host_str().unwrap_or_default())
+    if let Some(unreached) = find::<Unreached>(error) {
+        return Error::network(operation, printable(&text, 500)).with_hint(printable(unreached.hint(), 300));
+    }
+    let reason = if let Some(NoAddress { name, source }) = find(error) {
+        format!("there is no address for the name {name} ({source})")
     } else if is_refused(error) {
         format!("{host} refused the connection")
     } else {
         text
     };
-    Error::Network { operation, reason: printable(&reason, 500) }
+    Error::network(operation, printable(&reason, 500))
 }
 
 /// What a connection that broke says.
-pub fn reason_of(error: &(dyn std::error::Error + 'static)) -> String {
-    printable(&joined(error), 300)
+pub fn reason_of(error: &(dyn StdError + 'static)) -> String {
+    printable(&text_of(error), 300)
 }
 
 fn authority(url: &Url) -> String {
@@ -58,56 +66,48 @@ fn authority(url: &Url) -> String {
     format!("{}{port}", url.host_str().unwrap_or_default())
 }
 
-fn causes<'e>(
-    error: &'e (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
 }
 
-/// Whether the connection was refused, and not by a proxy on the way, which has words of its own.
-fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
-    let is_of_proxy = causes(error).any(|cause| cause.downcast_ref::<Unreached>().is_some());
+/// The error of type `T` among an error and its causes.
+fn find<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e T> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+fn is_refused(error: &(dyn StdError + 'static)) -> bool {
     let is_refusal = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
-    !is_of_proxy && causes(error).any(|cause| cause.downcast_ref().is_some_and(is_refusal))
+    causes(error).any(|cause| cause.downcast_ref().is_some_and(is_refusal))
 }
 
-/// What to do about a certificate, or about a host that does not speak TLS. `said` is what the library for TLS says.
-fn of_tls(trouble: TlsTrouble, said: &str, host: &str, hints: Hints) -> String {
+/// What to do about a certificate, or about a host that does not answer with TLS. `said` is the text of the TLS library.
+fn of_tls(operation: String, trouble: TlsTrouble, said: &str, host: &str, hints: Hints) -> Error {
     let anything = hints.insecure(host);
-    match trouble {
-        TlsTrouble::NoTls => format!("{host} does not speak TLS, plain HTTP most likely; {anything}"),
-        TlsTrouble::UnknownAuthority => format!(
-            "{host} shows a certificate that no trusted authority signed (UnknownIssuer); {}; {anything}",
-            hints.authority()
+    let authority = hints.authority();
+    let (text, hint) = match trouble {
+        TlsTrouble::NoTls => (format!("{host} does not speak TLS, plain HTTP most likely"), anything),
+        TlsTrouble::UnknownAuthority => (
+            format!("{host} shows a certificate that no trusted authority signed (UnknownIssuer)"),
+            format!("{authority}; {anything}"),
         ),
-        TlsTrouble::Certificate if said.contains("CaUsedAsEndEntity") => format!(
-            "{host} shows an authority's certificate as its own (CaUsedAsEndEntity); {}, with this very certificate; \
-             {anything}",
-            hints.authority()
+        TlsTrouble::AuthorityCertificate => (
+            format!("{host} shows an authority's certificate as its own (CaUsedAsEndEntity)"),
+            format!("{authority}, with this very certificate; {anything}"),
         ),
         TlsTrouble::WrongName => {
-            format!("{host} shows a certificate for another name: {said}; use its name, or {anything}")
+            (format!("{host} shows a certificate for another name: {said}"), format!("use its name, or {anything}"))
         }
-        TlsTrouble::Expired => format!("{host} shows a certificate that is not valid now: {said}; {anything}"),
-        TlsTrouble::Certificate => format!("{host} shows a certificate that does not hold: {said}; {anything}"),
-        TlsTrouble::Refused => format!("{host} refuses this TLS: {said}"),
-    }
+        TlsTrouble::Expired => (format!("{host} shows a certificate that is not valid now: {said}"), anything),
+        TlsTrouble::Certificate => (format!("{host} shows a certificate that does not hold: {said}"), anything),
+        TlsTrouble::Refused => (format!("{host} refuses this TLS: {said}"), String::new()),
+    };
+    let error = Error::from(ErrorKind::Tls { operation, trouble, reason: printable(&text, 800) });
+    if hint.is_empty() { error } else { error.with_hint(hint) }
 }
 
-/// All that an error and its causes say, once.
-fn joined(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = String::new();
-    for cause in causes(error) {
-        let words = cause.to_string();
-        // The HTTP library's outer errors say nothing that a user could act upon, and causes repeat each other.
-        let empty = words.is_empty() || words.starts_with("client error (");
-        if !empty && !text.contains(&words) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&words);
-        }
-    }
+/// The text of an error and its causes. The outermost error is the HTTP client's, and adds nothing for a user.
+fn text_of(error: &(dyn StdError + 'static)) -> String {
+    let text = joined(causes(error).filter(|cause| !cause.is::<hyper_util::client::legacy::Error>()));
     if text.is_empty() { error.to_string() } else { text }
 }
 
@@ -116,31 +116,30 @@ mod tests {
     use super::*;
     use rustls::{CertificateError, Error as TlsError, InvalidMessage};
 
-    fn said(error: impl Into<TlsError>, hints: Hints) -> String {
+    fn told(error: impl Into<TlsError>, hints: Hints) -> String {
         let error = std::io::Error::new(std::io::ErrorKind::InvalidData, error.into());
         let url = "https://reg.example:7443/v2/".parse().unwrap();
-        match error_of("HEAD x".to_owned(), &error, &url, hints) {
-            Error::Tls { reason, .. } => reason,
-            other => panic!("{other}"),
-        }
+        let error = error_of("HEAD x".to_owned(), &error, &url, hints);
+        assert!(matches!(error.kind(), ErrorKind::Tls { .. }), "{error:?}");
+        error.one_line()
     }
 
     #[test]
     fn an_unknown_authority_is_told_with_the_ways_out() {
-        let shell = said(CertificateError::UnknownIssuer, Hints::Shell);
+        let shell = told(CertificateError::UnknownIssuer, Hints::Shell);
         for word in
             ["reg.example:7443", "certificate", "--ca-file", "SSL_CERT_FILE", "--insecure-registry reg.example:7443"]
         {
             assert!(shell.contains(word), "{word}: {shell}");
         }
-        let tekton = said(CertificateError::UnknownIssuer, Hints::Tekton);
+        let tekton = told(CertificateError::UnknownIssuer, Hints::Tekton);
         assert!(tekton.contains("workspace `ca-bundle`") && tekton.contains("param `insecure-registry`"), "{tekton}");
         assert!(!tekton.contains("--"), "{tekton}");
     }
 
     #[test]
     fn plain_http_is_told_from_tls() {
-        let reason = said(InvalidMessage::InvalidContentType, Hints::Shell);
+        let reason = told(InvalidMessage::InvalidContentType, Hints::Shell);
         assert!(reason.contains("does not speak TLS"), "{reason}");
         assert!(reason.contains("--insecure-registry reg.example:7443"), "{reason}");
     }
@@ -152,7 +151,7 @@ mod tests {
         let error = error_of("HEAD x".to_owned(), &refused, &url, Hints::Shell);
         assert!(error.is_network());
         assert_eq!(error.to_string(), "HEAD x: localhost:9 refused the connection");
-        let final_one: Box<dyn std::error::Error> = Box::new(Refusal::new("no"));
+        let final_one: Box<dyn StdError> = Box::new(Refusal::new("no", "ask"));
         assert!(!error_of("HEAD x".to_owned(), &*final_one, &url, Hints::Shell).is_network());
     }
 }

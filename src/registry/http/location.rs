@@ -2,7 +2,8 @@
 
 use url::Url;
 
-use crate::error::{Error, printable};
+use crate::error::Error;
+use crate::text::printable;
 
 /// Whether two addresses are one origin: scheme, host and port. Credentials go nowhere else.
 pub fn same_origin(one: &Url, other: &Url) -> bool {
@@ -19,13 +20,15 @@ pub fn same_origin(one: &Url, other: &Url) -> bool {
 /// # Errors
 /// What is no address, is not HTTP, or leaves TLS.
 pub fn resolve(asked: &Url, location: &str) -> Result<Url, Error> {
-    let fail = |reason: &str| Error::Protocol {
-        operation: format!(
-            "{} sent us to `{}`",
-            redacted(asked),
-            printable(location.split('?').next().unwrap_or_default(), 200)
-        ),
-        reason: reason.to_owned(),
+    let fail = |reason: &str| {
+        Error::protocol(
+            format!(
+                "{} sent us to `{}`",
+                redacted(asked),
+                printable(location.split('?').next().unwrap_or_default(), 200)
+            ),
+            reason.to_owned(),
+        )
     };
     let mut url = asked.join(location).map_err(|_| fail("that is not an address"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {

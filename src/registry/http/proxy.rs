@@ -31,7 +31,15 @@ pub struct Proxy {
 #[derive(Debug)]
 pub struct Unreached {
     words: String,
+    hint: String,
     cause: Option<BoxError>,
+}
+
+impl Unreached {
+    /// What to do about it.
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
 }
 
 impl fmt::Display for Unreached {
@@ -58,10 +66,10 @@ impl Proxy {
         let name = format!("the proxy {host} ({variable})");
         if !matches!(address.scheme_str(), Some("http" | "https")) {
             let scheme = address.scheme_str().unwrap_or_default();
-            return Err(Refusal::new(format!(
-                "{name} is one of {scheme}://, which is not spoken: name a proxy of HTTP, or put {} into NO_PROXY",
-                target.host().unwrap_or_default()
-            )));
+            return Err(Refusal::new(
+                format!("{name} is one of {scheme}://, which is not spoken"),
+                format!("name a proxy of HTTP, or put {} into NO_PROXY", target.host().unwrap_or_default()),
+            ));
         }
         Ok(Self { address, login: found.basic_auth().cloned(), name })
     }
@@ -79,9 +87,9 @@ impl Proxy {
     ) -> Result<S, BoxError> {
         connecting.await.map_err(|error| {
             let host = target.host().unwrap_or_default();
-            let words =
-                format!("{} can't be reached; a registry that needs none belongs into NO_PROXY={host}", self.name);
-            Box::new(Unreached { words, cause: Some(error.into()) }) as BoxError
+            let words = format!("{} can't be reached", self.name);
+            let hint = format!("a registry that needs none belongs into NO_PROXY={host}");
+            Box::new(Unreached { words, hint, cause: Some(error.into()) }) as BoxError
         })
     }
 
@@ -129,8 +137,9 @@ impl Proxy {
     }
 
     fn refused(&self, what: &str, host: &str, is_final: bool) -> BoxError {
-        let words = format!("{} {what}; a registry that needs no proxy belongs into NO_PROXY={host}", self.name);
-        if is_final { Box::new(Refusal::new(words)) } else { Box::new(Unreached { words, cause: None }) }
+        let words = format!("{} {what}", self.name);
+        let hint = format!("a registry that needs no proxy belongs into NO_PROXY={host}");
+        if is_final { Box::new(Refusal::new(words, hint)) } else { Box::new(Unreached { words, hint, cause: None }) }
     }
 }
 

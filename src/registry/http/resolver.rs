@@ -12,6 +12,14 @@ use super::connect_error::Refusal;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// That a name has no address, or that nobody could be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no address for the name {name}")]
+pub struct NoAddress {
+    pub name: String,
+    pub source: std::io::Error,
+}
+
 /// Whom a name may lead to.
 #[derive(Clone)]
 pub struct Resolver {
@@ -40,7 +48,10 @@ impl Service<Name> for Resolver {
         let text = name.as_str().to_owned();
         let looking = self.system.call(name);
         Box::pin(async move {
-            let found: Vec<SocketAddr> = looking.await?.collect();
+            let found: Vec<SocketAddr> = match looking.await {
+                Ok(found) => found.collect(),
+                Err(source) => return Err(NoAddress { name: text, source }.into()),
+            };
             let allowed = if only_loopback { loopback_of(&text, found)? } else { found };
             Ok(allowed.into_iter())
         })
@@ -53,10 +64,10 @@ fn loopback_of(name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Re
     let first = found.first().map(SocketAddr::ip);
     let own: Vec<SocketAddr> = found.into_iter().filter(|address| address.ip().to_canonical().is_loopback()).collect();
     match first {
-        Some(address) if own.is_empty() => Err(Refusal::new(format!(
-            "{name} is {address}, which is not this machine, and plain HTTP is spoken to this machine alone; \
-             --insecure-registry permits it for a registry that has another name"
-        ))),
+        Some(address) if own.is_empty() => Err(Refusal::new(
+            format!("{name} is {address}, which is not this machine, and plain HTTP is spoken to this machine alone"),
+            "--insecure-registry permits it for a registry that has another name",
+        )),
         _ => Ok(own),
     }
 }

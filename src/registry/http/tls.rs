@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use super::tls_error::is_of_authority;
 use crate::error::Error;
 use crate::workspace;
 
@@ -41,7 +43,7 @@ impl Trust {
         }
         for file in &self.files {
             if add_file(roots, file)? == 0 {
-                return Err(Error::Usage(format!("--ca-file {}: there is no PEM certificate in it", file.display())));
+                return Err(Error::usage(format!("--ca-file {}: there is no PEM certificate in it", file.display())));
             }
         }
         Ok(())
@@ -74,7 +76,7 @@ pub fn client_config(trust: &Trust, verification: Verification) -> Result<Client
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Other(format!("TLS can't be set up: {error}")))?;
+        .context("TLS can't be set up")?;
     let config = match verification {
         Verification::Full => {
             let Roots { store, named } = roots(trust)?;
@@ -83,7 +85,7 @@ pub fn client_config(trust: &Trust, verification: Verification) -> Result<Client
             }
             let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
                 .build()
-                .map_err(|error| Error::Other(format!("TLS can't be set up: {error}")))?;
+                .context("TLS can't be set up")?;
             builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(NamedVerification { inner, named }))
@@ -103,10 +105,10 @@ pub fn client_config(trust: &Trust, verification: Verification) -> Result<Client
 /// # Errors
 /// The TLS library refuses its own defaults.
 pub fn no_trust() -> Result<ClientConfig, Error> {
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map(|builder| builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
-        .map_err(|error| Error::Other(format!("TLS can't be set up: {error}")))
+        .context("TLS can't be set up")?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 fn roots(trust: &Trust) -> Result<Roots, Error> {
@@ -121,7 +123,7 @@ fn roots(trust: &Trust) -> Result<Roots, Error> {
 }
 
 fn add_directory(roots: &mut Roots, directory: &Path) -> Result<(), Error> {
-    let fail = |error: std::io::Error| Error::Usage(format!("--ca-dir {}: {error}", directory.display()));
+    let fail = |error: std::io::Error| Error::usage(format!("--ca-dir {}: {error}", directory.display()));
     let mut found = 0;
     for entry in std::fs::read_dir(directory).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
@@ -132,7 +134,7 @@ fn add_directory(roots: &mut Roots, directory: &Path) -> Result<(), Error> {
         }
     }
     if found == 0 {
-        return Err(Error::Usage(format!(
+        return Err(Error::usage(format!(
             "--ca-dir {}: there is no PEM certificate in it (*.crt, *.pem, *.cer)",
             directory.display()
         )));
@@ -152,7 +154,7 @@ fn add_file(roots: &mut Roots, path: &Path) -> Result<usize, Error> {
                 roots.named.push(certificate);
                 Ok(())
             });
-        added.map_err(|error| Error::Usage(format!("{}: not a certificate authority: {error}", path.display())))?;
+        added.map_err(|error| Error::usage(format!("{}: not a certificate authority: {error}", path.display())))?;
         found += 1;
     }
     Ok(found)
@@ -178,9 +180,8 @@ impl ServerCertVerifier for NamedVerification {
         let result = self.inner.verify_server_cert(own, others, name, ocsp, now);
         match &result {
             // Whether it is valid now is looked at before what it is for, its name after.
-            Err(rustls::Error::InvalidCertificate(CertificateError::Other(other)))
-                if format!("{other:?}").contains("CaUsedAsEndEntity")
-                    && self.named.iter().any(|named| named.as_ref() == own.as_ref()) =>
+            Err(rustls::Error::InvalidCertificate(error))
+                if is_of_authority(error) && self.named.iter().any(|named| named.as_ref() == own.as_ref()) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(own)?, name)?;
                 Ok(ServerCertVerified::assertion())

@@ -29,6 +29,7 @@ fn of(error: &Error) -> Option<TlsTrouble> {
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. } => TlsTrouble::Expired,
+            error if is_of_authority(error) => TlsTrouble::AuthorityCertificate,
             _ => TlsTrouble::Certificate,
         },
         // The first byte is none of TLS.
@@ -37,6 +38,12 @@ fn of(error: &Error) -> Option<TlsTrouble> {
         Error::AlertReceived(alert) if is_final(*alert) => TlsTrouble::Refused,
         _ => return None,
     })
+}
+
+/// Whether a certificate was refused because it is marked as an authority's, and not as a server's.
+pub fn is_of_authority(error: &CertificateError) -> bool {
+    let CertificateError::Other(other) = error else { return false };
+    other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
 /// Whether a server that says so will say it again.

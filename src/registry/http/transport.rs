@@ -16,9 +16,10 @@ use super::location::{redacted, resolve, same_origin};
 use super::minimum_rate::Flow;
 use super::pool::{Body, ConnectionKind, empty_body, was_kept, whole_body};
 use super::retry;
-use crate::error::Error;
+use crate::error::registry::RegistryError;
+use crate::error::{Error, ErrorKind};
 use crate::registry::client::Client;
-use crate::registry::error::{RegistryError, parse_details};
+use crate::registry::error::parse_details;
 
 /// The first byte of an answer to a request without a long body comes no later.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -91,7 +92,7 @@ pub fn is_temporary(status: StatusCode) -> bool {
 /// again at once on a new one.
 ///
 /// # Errors
-/// [`Error::Network`] or [`Error::Silence`] when no answer came; [`Error::Tls`] when none can come; [`Error::Protocol`] for
+/// `ErrorKind::Network` or `ErrorKind::Silence` when no answer came; `ErrorKind::Tls` when none can come; `ErrorKind::Protocol` for
 /// a redirect that may not be followed.
 pub(crate) async fn send(
     client: &Client,
@@ -133,14 +134,9 @@ pub(crate) async fn send(
         redirects += 1;
         let operation = || format!("{} {}", outgoing.method, redacted(&outgoing.url));
         if redirects > REDIRECT_LIMIT {
-            return Err(Error::Protocol {
-                operation: operation(),
-                reason: format!("more than {REDIRECT_LIMIT} redirects"),
-            });
+            return Err(Error::protocol(operation(), format!("more than {REDIRECT_LIMIT} redirects")));
         }
-        let location = location
-            .to_str()
-            .map_err(|_| Error::Protocol { operation: operation(), reason: "a redirect to no address".to_owned() })?;
+        let location = location.to_str().map_err(|_| Error::protocol(operation(), "a redirect to no address"))?;
         url = resolve(&url, location)?;
         if !same_origin(&url, &outgoing.url) {
             headers.remove(AUTHORIZATION);
@@ -171,12 +167,16 @@ async fn exchange(
             was_kept: was_kept(&error),
             error: error_of(operation(), &error, url, client.options().hints),
         }),
-        (reason, waited) = silence => Err(Error::Silence { operation: operation(), reason, waited }.into()),
+        (reason, waited) = silence => {
+            Err(Error::from(ErrorKind::Silence { operation: operation(), reason, waited }).into())
+        }
     };
     let said = || match &result {
         Ok(response) => response.status().as_u16().to_string(),
-        Err(SendError { error: Error::Network { reason, .. } | Error::Silence { reason, .. }, .. }) => reason.clone(),
-        Err(SendError { error, .. }) => error.to_string(),
+        Err(SendError { error, .. }) => match error.kind() {
+            ErrorKind::Network { reason, .. } | ErrorKind::Silence { reason, .. } => reason.clone(),
+            kind => kind.to_string(),
+        },
     };
     client.trace(|| format!("{} → {} ({} ms)", operation(), said(), start.elapsed().as_millis()));
     result
@@ -221,9 +221,7 @@ fn is_untaken(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// An address as the HTTP library wants it.
 pub(crate) fn uri(url: &Url) -> Result<Uri, Error> {
-    url.as_str()
-        .parse()
-        .map_err(|_| Error::Protocol { operation: redacted(url), reason: "this is no address of HTTP".to_owned() })
+    url.as_str().parse().map_err(|_| Error::protocol(redacted(url), "this is no address of HTTP"))
 }
 
 /// How far a streamed request body got: shared between the body and whoever watches that it moves.
@@ -351,12 +349,12 @@ impl HttpResponse {
             match next {
                 Ok(Ok(None)) => return Ok(None),
                 Ok(Err(error)) => {
-                    return Err(Error::Network { operation: operation(), reason: reason_of(&error) });
+                    return Err(Error::network(operation(), reason_of(&error)));
                 }
                 _ => {}
             }
             if let Err((reason, waited)) = judged {
-                return Err(Error::Silence { operation: operation(), reason, waited });
+                return Err(Error::from(ErrorKind::Silence { operation: operation(), reason, waited }));
             }
             if let Ok(Ok(chunk)) = next {
                 return Ok(chunk);
@@ -366,10 +364,7 @@ impl HttpResponse {
 
     /// The whole body, if it has at most `limit` bytes.
     pub(crate) async fn bytes(mut self, limit: u64, what: &str) -> Result<Bytes, Error> {
-        let too_large = || Error::Malformed {
-            what: what.to_owned(),
-            reason: format!("it is larger than the limit of {limit} bytes"),
-        };
+        let too_large = || Error::malformed(what.to_owned(), format!("it is larger than the limit of {limit} bytes"));
         let held = self.held.as_ref().map_or(0, Bytes::len) as u64;
         if self.response.body().size_hint().exact().is_some_and(|length| length.saturating_add(held) > limit) {
             return Err(too_large());
@@ -398,7 +393,7 @@ impl HttpResponse {
     }
 
     /// The registry's error in this answer.
-    pub(crate) async fn into_error(mut self, operation: String, advice: &str) -> RegistryError {
+    pub(crate) async fn into_error(mut self, operation: String, login_hint: &str) -> Error {
         let mut body = BytesMut::new();
         let reading = async {
             while body.len() < ERROR_BODY_LIMIT
@@ -414,13 +409,18 @@ impl HttpResponse {
         };
         let status = self.response.status().as_u16();
         let pause = retry::retry_after(self.response.headers()).filter(|_| is_temporary(self.response.status()));
-        let advice = match pause {
+        let hint = match pause {
             Some(pause) if !pause.is_zero() => {
                 Some(format!("it asks to come back in {}; what was copied is kept", retry::in_words(pause)))
             }
-            _ => (status == 401 && !advice.is_empty()).then(|| advice.to_owned()),
+            _ => (status == 401 && !login_hint.is_empty()).then(|| login_hint.to_owned()),
         };
         drop(self.permit.take());
-        RegistryError { operation, host, status, details: parse_details(&body), advice, may_pass: false }
+        let details = parse_details(&body);
+        let error = Error::from(RegistryError { operation, host, status, details, may_pass: false });
+        match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
     }
 }

@@ -13,7 +13,7 @@ const ESCAPES: [(&str, &str); 4] = [(";", "%3B"), ("\r", "%0D"), ("\n", "%0A"), 
 ///
 /// # Errors
 ///
-/// [`Error::Other`] for a value that would be another one behind the agent.
+/// `ErrorKind::CiOutput` for a value that would be another one behind the agent.
 pub(super) fn commands(outputs: &[(&str, String)]) -> Result<Vec<String>, Error> {
     outputs.iter().map(|(name, value)| variable(name, value)).collect()
 }
@@ -22,7 +22,7 @@ fn variable(name: &str, value: &str) -> Result<String, Error> {
     let escaped = escape(value);
     // A percent sign has no escape that every agent undoes; and `$(x)` is replaced where the variable is used.
     if unescape(&escaped) != value || value.contains("%AZP25") || value.contains("$(") {
-        return Err(Error::Other(format!(
+        return Err(Error::ci_output(format!(
             "the output `{name}` can't be handed to Azure Pipelines, which would change {value:?}; take --result \
              KEY=FILE and no --ci"
         )));

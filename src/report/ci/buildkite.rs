@@ -3,8 +3,9 @@
 use std::io::{ErrorKind, Write as _};
 use std::process::{Command, Stdio};
 
-use crate::error::{Error, printable};
+use crate::error::Error;
 use crate::image::digest::Digest;
+use crate::text::printable;
 
 /// The most that Buildkite takes as one annotation, in bytes.
 pub(super) const SUMMARY_LIMIT: usize = 1024 * 1024;
@@ -15,7 +16,7 @@ const AGENT: &str = "buildkite-agent";
 ///
 /// # Errors
 ///
-/// [`Error::Usage`] if it is not.
+/// `ErrorKind::Usage` if it is not.
 pub(super) fn preflight() -> Result<(), Error> {
     run(&["--version"], "").map(drop)
 }
@@ -24,14 +25,14 @@ pub(super) fn preflight() -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// [`Error::Other`] with what the agent said.
+/// `ErrorKind::CiOutput` with what the agent said.
 pub(super) fn set_meta_data(outputs: &[(&str, String)]) -> Result<(), Error> {
     let set = |(name, value): &(&str, String)| {
         let key = format!("imgstep-{name}");
         let said = run(&["meta-data", "set", &key, value], "")?;
         // The agent ends well then, and another value is what a later step reads.
         if said.contains("redacted") {
-            return Err(Error::Other(format!(
+            return Err(Error::ci_output(format!(
                 "{AGENT} changed the value of {key}: it holds what a variable of the environment keeps secret; see \
                  BUILDKITE_REDACTED_VARS"
             )));
@@ -46,7 +47,7 @@ pub(super) fn set_meta_data(outputs: &[(&str, String)]) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// [`Error::Other`] with what the agent said.
+/// `ErrorKind::CiOutput` with what the agent said.
 pub(super) fn annotate(subject: &str, markdown: &str) -> Result<(), Error> {
     let digest = Digest::of(subject.as_bytes());
     let context = format!("imgstep-{}", &digest.as_str()["sha256:".len()..][..16]);
@@ -55,11 +56,12 @@ pub(super) fn annotate(subject: &str, markdown: &str) -> Result<(), Error> {
 
 /// Runs the agent's program; what it said on stderr.
 fn run(words: &[&str], input: &str) -> Result<String, Error> {
-    let fail = |reason: String| Error::Other(format!("{AGENT} {}: {reason}", words[..words.len().min(3)].join(" ")));
+    let fail =
+        |reason: String| Error::ci_output(format!("{AGENT} {}: {reason}", words[..words.len().min(3)].join(" ")));
     let mut command = Command::new(AGENT);
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Error::Usage(format!(
+        ErrorKind::NotFound => Error::usage(format!(
             "--ci buildkite: no folder of PATH holds {AGENT}; run the step where the agent runs, or take --result \
              KEY=FILE and no --ci"
         )),

@@ -9,7 +9,7 @@ use crate::report::github;
 ///
 /// # Errors
 ///
-/// [`Error::File`] if `file` can't be written.
+/// `ErrorKind::File` if `file` can't be written.
 pub(super) fn append(file: &Path, variables: &[(&str, String)]) -> Result<(), Error> {
     github::append(file, &exports(variables))
 }

@@ -15,13 +15,13 @@ const LIMIT: usize = 5 * 1024;
 ///
 /// # Errors
 ///
-/// [`Error::Other`] if it is too long, or holds a value that it has no way to write.
+/// `ErrorKind::CiOutput` if it is too long, or holds a value that it has no way to write.
 pub(super) fn check(file: &Path, variables: &[(&str, String)]) -> Result<(), Error> {
     let length = results::dotenv(variables)?.len();
     if length < LIMIT {
         return Ok(());
     }
-    Err(Error::Other(format!(
+    Err(Error::ci_output(format!(
         "{} would have {length} bytes, and GitLab takes less than {LIMIT}; the longest is {}; take --result KEY=FILE and no --ci",
         file.display(),
         variables.iter().max_by_key(|(_, value)| value.len()).map_or("none", |(name, _)| name),

@@ -22,6 +22,16 @@ pub fn marked(system: Option<System>, level: Level, text: &str) -> String {
     }
 }
 
+/// What went wrong, and what to do about it.
+pub fn failure(system: Option<System>, text: &str, hint: Option<&str>) -> String {
+    match (system, hint) {
+        // An annotation is one text.
+        (Some(System::GitHub | System::Azure), Some(hint)) => marked(system, Level::Error, &format!("{text}; {hint}")),
+        (_, Some(hint)) => format!("{}\nhint: {hint}", marked(system, Level::Error, text)),
+        (_, None) => marked(system, Level::Error, text),
+    }
+}
+
 /// The lines that begin and end the `number`th group of this process, where a log knows groups that end.
 pub fn group(system: Option<System>, number: usize) -> Option<(String, String)> {
     const TITLE: &str = "imgstep: requests";
@@ -55,6 +65,15 @@ mod tests {
         assert_eq!(error(Some(System::Buildkite)), "^^^ +++\nerror: 50% of a; b]\nc");
         assert_eq!(marked(Some(System::Buildkite), Level::Warning, "x"), "warning: x");
         assert_eq!(marked(Some(System::Azure), Level::Warning, "x"), "##vso[task.logissue type=warning]x");
+    }
+
+    #[test]
+    fn a_hint_has_a_line_of_its_own_where_there_are_lines() {
+        let failure = |system| failure(system, "no tag", Some("name one"));
+        assert_eq!(failure(None), "error: no tag\nhint: name one");
+        assert_eq!(failure(Some(System::GitLab)), failure(None));
+        assert_eq!(failure(Some(System::GitHub)), "::error title=imgstep::no tag; name one");
+        assert_eq!(failure(Some(System::Azure)), "##vso[task.logissue type=error]no tag%3B name one");
     }
 
     #[test]

@@ -29,9 +29,10 @@ use std::path::{Path, PathBuf};
 
 use super::catalog::{Catalog, Record};
 use super::writer::{FinishedBytes, TemporaryFile};
-use crate::error::{Error, printable};
+use crate::error::Error;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::reference::{is_repository, is_tag};
+use crate::text::printable;
 use crate::workspace;
 
 /// The file that says what the folder is.
@@ -80,13 +81,13 @@ impl Folder {
         let mark = open_file(&mark_path).map_err(Error::file("read", &mark_path))?;
         let text = workspace::bounded(&mark, ENTRY_LIMIT).map_err(Error::file("read", &mark_path))?;
         if text != MARK_TEXT.as_bytes() {
-            return Err(Error::Other(format!("{} is not the storage of this version of imgstep", root.display())));
+            return Err(Error::storage(format!("{} is not the storage of this version of imgstep", root.display())));
         }
         let locked = if read_only { mark.try_lock_shared() } else { mark.try_lock() };
         match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Error::Other(format!("{} is served by another process", root.display())));
+                return Err(Error::storage(format!("{} is served by another process", root.display())));
             }
             // Not every file system supports locks, and serving works without.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
@@ -278,7 +279,7 @@ impl Folder {
 fn create(root: &Path, mark: &Path) -> Result<(), Error> {
     let mut entries = fs::read_dir(root).map_err(Error::file("read", root))?;
     if entries.next().is_some() {
-        return Err(Error::Other(format!(
+        return Err(Error::storage(format!(
             "{} holds something that imgstep did not write; name an empty folder or a new one",
             root.display()
         )));

@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::{Request, layers};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, GuardKind, Result};
 use crate::image::config::{Changes, Config};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
@@ -22,6 +22,7 @@ use crate::registry::ConnectionKind;
 use crate::report::outcome::SourceReport;
 use crate::steps::context::Context;
 use crate::steps::{platforms, source};
+use crate::text::printable;
 use crate::transfer::manifest_limits::ManifestTotals;
 use crate::transfer::store::Store;
 use crate::workspace;
@@ -71,7 +72,7 @@ impl Base {
     /// Reads the base, as far as its platforms are wanted.
     ///
     /// # Errors
-    /// It does not exist, or lacks a platform ([`Error::Guard`]), or is no image.
+    /// It does not exist, or lacks a platform (`ErrorKind::Guard`), or is no image.
     pub async fn open(context: &Context, request: &Request) -> Result<Self> {
         let mut base = match &request.base {
             Some(reference) => Self::read(context, reference, request).await?,
@@ -106,7 +107,10 @@ impl Base {
             Content::Index { .. } => base.take_index(&store, root, request).await?,
             _ => {
                 let kind = printable(&root.media_type, 120);
-                return Err(Error::Guard(format!("{reference} is no image that files can be put on ({kind})")));
+                return Err(Error::guard(
+                    GuardKind::NotAnImage,
+                    format!("{reference} is no image that files can be put on ({kind})"),
+                ));
             }
         }
         base.store = Some(store);
@@ -135,9 +139,7 @@ impl Base {
         let reading = self.images.iter().map(|image| async move {
             match (&image.config, &self.store) {
                 (None, Some(store)) => read_config(store, &image.manifest).await,
-                (known, _) => {
-                    known.clone().ok_or_else(|| Error::Other("an image of an empty base has no config".to_owned()))
-                }
+                (known, _) => known.clone().ok_or_else(|| Error::bug("an image of an empty base has no config")),
             }
         });
         try_join_all(reading).await
@@ -164,7 +166,7 @@ impl Base {
             }
         }
         match reasons.pop() {
-            Some(reason) if kept.is_empty() => return Err(Error::Guard(reason)),
+            Some(reason) if kept.is_empty() => return Err(Error::guard(GuardKind::UnsupportedLayer, reason)),
             last => reasons.extend(last),
         }
         self.warnings.extend(reasons.into_iter().map(|reason| format!("{reason}: it is left out")));
@@ -193,9 +195,11 @@ impl Base {
         let reading = chosen.iter().map(|(position, layers)| {
             let (child, entry) = (&children[*position], entries[*position].clone());
             async move {
-                let missing = || Error::Malformed {
-                    what: store.name(),
-                    reason: format!("its index names the manifest {}, which is not there", child.digest),
+                let missing = || {
+                    Error::malformed(
+                        store.name(),
+                        format!("its index names the manifest {}, which is not there", child.digest),
+                    )
                 };
                 let manifest = store.child(child).await?.ok_or_else(missing)?;
                 read_image(store, manifest, child.platform.clone(), entry, layers.clone()).await
@@ -268,7 +272,10 @@ fn choose(store: &Store, children: &[Descriptor], request: &Request) -> Result<V
     let positions = (0..children.len()).filter(|position| wanted[*position]);
     let chosen: Vec<(usize, Vec<usize>)> = positions.map(|position| (position, goes_on(position))).collect();
     if chosen.is_empty() {
-        return Err(Error::Guard(format!("the index of {} names no image for a platform", store.name())));
+        return Err(Error::guard(
+            GuardKind::UnknownPlatform,
+            format!("the index of {} names no image for a platform", store.name()),
+        ));
     }
     Ok(chosen)
 }
@@ -305,23 +312,22 @@ async fn read_image(
     entry: Value,
     layers: Vec<usize>,
 ) -> Result<BaseImage> {
-    let malformed =
-        |reason: &str| Error::Malformed { what: format!("manifest {}", manifest.digest), reason: reason.to_owned() };
+    let malformed = |reason: &str| Error::malformed(format!("manifest {}", manifest.digest), reason.to_owned());
     let Content::Image { config, .. } = manifest.content()? else { return Err(malformed("it is no image")) };
     if !media_type::is_image_config(&config.media_type) {
         return Err(malformed("it is an artifact, and no image that files can be put on"));
     }
     let config = if platform.is_none() { Some(read_config(store, &manifest).await?) } else { None };
-    let platform = platform
-        .or_else(|| config.as_ref().and_then(Config::platform))
-        .ok_or_else(|| Error::Guard(format!("the config of {} names no platform", store.name())))?;
+    let platform = platform.or_else(|| config.as_ref().and_then(Config::platform)).ok_or_else(|| {
+        Error::guard(GuardKind::UnknownPlatform, format!("the config of {} names no platform", store.name()))
+    })?;
     Ok(BaseImage { platform, entry, manifest, config, layers, changes: Changes::default() })
 }
 
 async fn read_config(store: &Store, image: &Manifest) -> Result<Config> {
     match image.content()? {
         Content::Image { config, .. } => Config::parse(&source::read_config(store, &config).await?),
-        _ => Err(Error::Other(format!("{} is no image", image.digest))),
+        _ => Err(Error::bug(format!("{} is not an image", image.digest))),
     }
 }
 
@@ -339,7 +345,7 @@ fn no_platform(request: &Request) -> Error {
         }
     }
     let way = "say it of a layer (PATH=DEST,platform=linux/amd64) or with --platform";
-    Error::Usage(match program {
+    Error::usage(match program {
         Some((layer, binary)) if binary.os != "darwin" => format!(
             "scratch has no platform, and {} is a program for {binary}: add `,platform={binary}` to its layer, or write --platform {binary}",
             printable(&layer.path.to_string_lossy(), 300)

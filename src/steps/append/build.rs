@@ -1,5 +1,6 @@
 //! The images of an append, and their index: what the base has, with the layers on top and the config changed.
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -42,8 +43,8 @@ impl Built {
 pub fn build(request: &Request, base: &Base, configs: &[Config], layers: &[Layer]) -> Result<Built> {
     let format = request.format.unwrap_or(base.format);
     if format == Format::Docker && base.images.iter().any(|image| image.changes.sets_annotations()) {
-        return Err(Error::Usage(
-            "Docker's manifests have no annotations, and the result is to be Docker's; add --format oci".to_owned(),
+        return Err(Error::usage(
+            "Docker's manifests have no annotations, and the result is to be Docker's; add --format oci",
         ));
     }
     let (mut changed, mut new, mut children) = (Vec::new(), Vec::new(), Vec::new());
@@ -57,7 +58,7 @@ pub fn build(request: &Request, base: &Base, configs: &[Config], layers: &[Layer
     let platforms = platforms.map(|(image, child)| (image.platform.clone(), child.digest.clone())).collect();
     let root = match &base.index {
         Some(index) => over(request, base, index, &children, format)?,
-        None => children.pop().ok_or_else(|| Error::Other("the base has no image".to_owned()))?,
+        None => children.pop().ok_or_else(|| Error::bug("the base has no image"))?,
     };
     Ok(Built { root, children, platforms, configs: changed, layers: new })
 }
@@ -86,19 +87,16 @@ fn one(
         (None, _) => Vec::new(),
     };
     if config.diff_ids().len() != base_layers.len() {
-        return Err(Error::Malformed {
-            what: format!("the base's image {}", image.manifest.digest),
-            reason: format!("its config speaks of {} layers, it has {}", config.diff_ids().len(), base_layers.len()),
-        });
+        return Err(Error::malformed(
+            format!("the base's image {}", image.manifest.digest),
+            format!("its config speaks of {} layers, it has {}", config.diff_ids().len(), base_layers.len()),
+        ));
     }
     let created = image.changes.created.as_ref().unwrap_or(&request.created);
     for layer in layers::of(layers, image) {
         config.add_layer(&layer.made.diff_id, created, &layer.title)?;
         let media_type = format.layer_of(layer.made.packing).ok_or_else(|| {
-            Error::Usage(
-                "Docker's manifests have no word for a layer by zstd, and the result is to be Docker's; add --format oci"
-                    .to_owned(),
-            )
+            Error::usage("Docker's manifests have no word for a layer by zstd, and the result is to be Docker's; add --format oci")
         })?;
         new.push(Descriptor::new(media_type, layer.made.digest.clone(), layer.made.size));
     }
@@ -154,7 +152,7 @@ fn entry(image: &BaseImage, child: &Manifest, format: Format) -> Result<Value> {
     let mut fields: Map<String, Value> = image.entry.as_object().cloned().unwrap_or_default();
     describe(&mut fields, &child.descriptor());
     if !fields.contains_key("platform") {
-        let platform = serde_json::to_value(&image.platform).map_err(|error| Error::Other(error.to_string()))?;
+        let platform = serde_json::to_value(&image.platform).context("a platform can't be written as JSON")?;
         fields.insert("platform".to_owned(), platform);
     }
     if format == Format::Docker {

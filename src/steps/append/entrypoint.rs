@@ -9,7 +9,7 @@ use super::Request;
 use super::base::{Base, BaseImage};
 use super::build::Built;
 use super::layers::{self, Layer};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, GuardKind, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::Content;
@@ -18,6 +18,7 @@ use crate::layer::interpreter::Interpreter;
 use crate::layer::path_set::{PathBudget, PathSet, Start};
 use crate::layer::scan::LayerScan;
 use crate::layer::tar_inspector::TarInspector;
+use crate::text::printable;
 use crate::transfer::read_attempts::ReadAttempts;
 use crate::transfer::store::Store;
 use crate::transfer::verified::Verified;
@@ -65,7 +66,7 @@ enum Verdict {
 /// Refuses, before anything is sent, an image whose entrypoint is set to a file given that nobody may execute.
 ///
 /// # Errors
-/// [`Error::Guard`], as of [`check`].
+/// `ErrorKind::Guard`, as of [`check`].
 pub fn check_given(request: &Request, base: &Base, layers: &[Layer]) -> Result<()> {
     let images = base.images.iter().filter(|image| request.looks_at_names() && image.platform.os != "windows");
     for image in images {
@@ -88,7 +89,7 @@ pub fn check_given(request: &Request, base: &Base, layers: &[Layer]) -> Result<(
 /// file an image starts with is no part of what a layer is made of.
 ///
 /// # Errors
-/// [`Error::Guard`], naming the platform and where the program was looked for; a layer of the base that can't be read.
+/// `ErrorKind::Guard`, naming the platform and where the program was looked for; a layer of the base that can't be read.
 pub async fn check(request: &Request, base: &Base, built: &Built, layers: &[Layer]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     if !request.looks_at_names() {
@@ -170,11 +171,14 @@ impl<'a> Entrypoint<'a> {
             ),
             Verdict::Lacks(place, by) => lacking(place, by, looked_at),
         };
-        Error::Guard(format!(
-            "{} starts with {}, {reason}; --check-entrypoint=false lets it pass",
-            self.image.platform,
-            printable(&self.program, 200),
-        ))
+        Error::guard(
+            GuardKind::MissingEntrypoint,
+            format!(
+                "{} starts with {}, {reason}; --check-entrypoint=false lets it pass",
+                self.image.platform,
+                printable(&self.program, 200),
+            ),
+        )
     }
 
     /// Where there are more names than are kept.

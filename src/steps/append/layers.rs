@@ -9,6 +9,7 @@ use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::base::{Base, BaseImage};
 use super::build::Built;
 use super::{Request, remote_layers};
-use crate::error::{Error, Result, escaped, printable};
+use crate::error::{Error, GuardKind, Result};
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
 use crate::layer::recipe::{BuildOptions, BuiltLayer, LayerSource, Recipe, TarOrigin};
@@ -29,6 +30,7 @@ use crate::report::outcome::Action;
 use crate::report::progress::Item;
 use crate::steps::context::Context;
 use crate::steps::goals::{Goal, IfExists};
+use crate::text::{escaped, printable};
 use crate::transfer::destination::Destination;
 use crate::transfer::generated;
 use crate::transfer::ingest::{UncommittedBlob, stream};
@@ -178,7 +180,7 @@ fn plans(request: &Request, base: &Base) -> Result<Vec<LayerPlan>> {
     }
     let once = |plan: &&LayerPlan| plan.recipe.source == LayerSource::Tar(TarOrigin::Stdin);
     if plans.iter().filter(once).count() > 1 {
-        return Err(Error::Usage("--layer: `-` is named twice, and standard input can be read only once".to_owned()));
+        return Err(Error::usage("--layer: `-` is named twice, and standard input can be read only once"));
     }
     Ok(plans)
 }
@@ -187,7 +189,7 @@ fn plans(request: &Request, base: &Base) -> Result<Vec<LayerPlan>> {
 fn source_of(spec: &LayerSpec, request: &Request, windows: bool) -> Result<(LayerSource, String)> {
     let origin = TarOrigin::new(&spec.path);
     if origin == TarOrigin::Stdin && spec.dest.is_some() {
-        return Err(Error::Usage("--layer: `-` is a tar from standard input, and goes nowhere but to /".to_owned()));
+        return Err(Error::usage("--layer: `-` is a tar from standard input, and goes nowhere but to /"));
     }
     if origin == TarOrigin::Stdin || (spec.dest.is_none() && tar_inspector::is_named_tar(&spec.path)) {
         return Ok((LayerSource::Tar(origin), "tar".to_owned()));
@@ -214,7 +216,7 @@ pub fn metadata(spec: &LayerSpec) -> Result<Metadata> {
     workspace::find(&spec.path).map(|found| found.metadata).map_err(|error| {
         let text = spec.path.to_string_lossy();
         match text.split_once(":/").filter(|(from, _)| spec.dest.is_none() && !from.is_empty()) {
-            Some((from, to)) if error.kind() == ErrorKind::NotFound => Error::Usage(format!(
+            Some((from, to)) if error.kind() == ErrorKind::NotFound => Error::usage(format!(
                 "--layer: {} is not there; docker's `a:b` is `a=b` here: write `{}=/{}`",
                 printable(&text, 300),
                 printable(from, 200),
@@ -234,7 +236,7 @@ async fn make_one(route: &AppendContext<'_>, plan: LayerPlan, begun: PendingLaye
     let LayerPlan { number, windows, title, platform, .. } = plan;
     let PendingLayer { recipe, pieces, making, .. } = begun;
     let sent = send_overflow(route, &recipe, &platform, pieces).await;
-    let made = making.await.map_err(|error| broke(&error))?;
+    let made = making.await.context("a layer can't be made")?;
     // What went wrong with the files comes first: without them there was nothing to send.
     let made = made?;
     let (sent, item) = sent?;
@@ -242,10 +244,6 @@ async fn make_one(route: &AppendContext<'_>, plan: LayerPlan, begun: PendingLaye
     let name = spec.map(|spec| printable(&spec.path.to_string_lossy(), 300)).unwrap_or_default();
     made.findings.cautions.warnings(&name).iter().for_each(|warning| route.context.console.warn(warning));
     Ok(Layer { number, windows, recipe, made, title, sent, item })
-}
-
-fn broke(error: &tokio::task::JoinError) -> Error {
-    Error::Other(format!("a layer can't be made: {error}"))
 }
 
 type Sent = (Vec<(usize, UncommittedBlob)>, Option<Item>);
@@ -323,7 +321,7 @@ async fn lacking(route: &AppendContext<'_>, recipe: &Arc<Recipe>, platform: &Pla
         let recipe = Arc::clone(recipe);
         move || recipe.diff_id()
     });
-    let diff_id = reading.await.map_err(|error| broke(&error))??;
+    let diff_id = reading.await.context("a layer can't be made")??;
     let lacking = open.into_iter().zip(known).filter(|(_, known)| !known.contains(diff_id.as_str()));
     Ok(lacking.map(|(position, _)| position).collect())
 }
@@ -376,7 +374,7 @@ pub async fn commit(
 /// Refuses programs that can't run where they would go.
 ///
 /// # Errors
-/// [`Error::Guard`], naming the file, both platforms and the word that was probably meant.
+/// `ErrorKind::Guard`, naming the file, both platforms and the word that was probably meant.
 pub fn check_programs(request: &Request, base: &Base, layers: &[Layer]) -> Result<()> {
     for image in &base.images {
         for layer in of(layers, image) {
@@ -384,13 +382,16 @@ pub fn check_programs(request: &Request, base: &Base, layers: &[Layer]) -> Resul
             let Some((file, binary)) = wrong else { continue };
             let spec = layer.number.and_then(|number| request.layers.get(number));
             let path = spec.map(|spec| spec.path.display().to_string()).unwrap_or_default();
-            return Err(Error::Guard(format!(
-                "{file} is a program for {binary} ({}) and would go on {}; probably `--layer {}=…,platform={}` was meant (--allow-foreign-binaries lets it pass)",
-                binary.format,
-                image.platform,
-                printable(&path, 200),
-                binary.platform()
-            )));
+            return Err(Error::guard(
+                GuardKind::ForeignBinary,
+                format!(
+                    "{file} is a program for {binary} ({}) and would go on {}; probably `--layer {}=…,platform={}` was meant (--allow-foreign-binaries lets it pass)",
+                    binary.format,
+                    image.platform,
+                    printable(&path, 200),
+                    binary.platform()
+                ),
+            ));
         }
     }
     Ok(())

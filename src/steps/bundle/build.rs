@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
 use super::resources::Resource;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::format::Format;
@@ -116,6 +117,6 @@ struct Image<'a> {
 fn manifest(config: &Descriptor, layers: &[Descriptor], annotations: &BTreeMap<String, String>) -> Result<Manifest> {
     let media_type = Format::Oci.manifest();
     let image = Image { schema_version: 2, media_type, config, layers, annotations };
-    let bytes = serde_json::to_vec(&image).map_err(|error| Error::Other(error.to_string()))?;
+    let bytes = serde_json::to_vec(&image).context("an image can't be written as JSON")?;
     Manifest::from_bytes(media_type, bytes.into())
 }

@@ -2,7 +2,7 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
-use crate::error::printable;
+use crate::text::printable;
 
 /// What a resource is called.
 #[derive(Debug, Clone, PartialEq, Eq)]

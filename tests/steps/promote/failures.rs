@@ -38,7 +38,10 @@ fn a_failure_is_one_json_document_where_json_is_asked_for() {
             .args(["--output=json", "--expect-digest", &format!("sha256:{}", "0".repeat(64))])
             .run()
             .ended(3);
-        assert_eq!(told(&guarded.stdout)["error"]["kind"], "guard");
+        let error = &told(&guarded.stdout)["error"];
+        assert_eq!((&error["kind"], &error["guard"]), (&json!("guard"), &json!("digestMismatch")));
+        let (message, hint) = (error["message"].as_str().unwrap(), error["hint"].as_str().unwrap());
+        assert!(guarded.stderr.ends_with(&format!("error: {message}\nhint: {hint}\n")), "{}", guarded.stderr);
         let inspected = imgstep(["inspect", "--output=json", &source]).run().ended(5);
         assert_eq!(told(&inspected.stdout)["step"], "inspect");
         promote(&source, &destination).run().failed(5, &["app:no-such"]);

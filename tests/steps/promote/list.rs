@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::line;
 use crate::support::step::Step;
@@ -136,9 +136,11 @@ fn a_line_that_fails_stops_no_other_and_leaves_no_result() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|one| (one["line"].as_u64().unwrap(), one["status"].as_u64().unwrap()))
+            .map(|one| (one["line"].as_u64().unwrap(), one["error"]["status"].as_u64().unwrap()))
             .collect();
         assert_eq!(failed, [(2, 5), (4, 3)]);
+        let refused = &report["failed"][1]["error"];
+        assert_eq!((&refused["kind"], &refused["guard"]), (&json!("guard"), &json!("digestMismatch")));
     }
 }
 

@@ -196,14 +196,20 @@ impl Run {
         run
     }
 
-    /// That it failed with this status, said nothing on stdout, and that its last word holds all of `parts`.
+    /// That it failed with this status, printed nothing on stdout, and that its error, joined with its hint by a semicolon,
+    /// holds all of `parts`.
     #[track_caller]
     pub fn failed(self, status: i32, parts: &[&str]) -> Self {
         let run = self.ended(status);
         assert_eq!(run.stdout, "", "\nstderr: {}", run.stderr);
-        let last = run.stderr.trim_end().lines().last().unwrap_or_default();
+        let lines: Vec<&str> = run.stderr.trim_end().lines().collect();
+        let told = match lines.as_slice() {
+            [.., error, hint] if hint.starts_with("hint: ") => format!("{error}; {}", &hint["hint: ".len()..]),
+            [.., error] => (*error).to_owned(),
+            [] => String::new(),
+        };
         for part in parts {
-            assert!(last.contains(part), "`{part}` is not in the last line of: {}", run.stderr);
+            assert!(told.contains(part), "`{part}` is not in the error of: {}", run.stderr);
         }
         run
     }
