@@ -1,39 +1,30 @@
-//! Writes what a release's archives hold beside the program: completions for shells, and manual pages.
+//! Writes what a release's archives contain next to the binary: completions for shells, and manual pages.
 //!
 //!     cargo run --example pages -- FOLDER
 //!
-//! It is no part of the program, which users download for each job.
+//! They are what `imgstep completion` and `imgstep man` print, for packages that install them.
 
-// A tool of this repository alone: it ends at the first thing that isn't as it should be.
+// Only a tool of this repository: it stops at the first error.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::{Command, CommandFactory as _};
-use clap_complete::{Shell, generate_to};
+use clap::ValueEnum as _;
+use clap_complete::{Generator as _, Shell};
+use imgstep::cli::{completion, man};
 
 fn main() {
     let folder = PathBuf::from(std::env::args_os().nth(1).expect("pages FOLDER"));
-    let (completions, man) = (folder.join("completions"), folder.join("man"));
-    for folder in [&completions, &man] {
+    let (completions, pages) = (folder.join("completions"), folder.join("man"));
+    for folder in [&completions, &pages] {
         fs::create_dir_all(folder).unwrap();
     }
-    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        generate_to(shell, &mut imgstep::cli::Cli::command(), "imgstep", &completions).unwrap();
+    for shell in Shell::value_variants() {
+        fs::write(completions.join(shell.file_name("imgstep")), completion::script(*shell)).unwrap();
     }
-    let mut command = imgstep::cli::Cli::command().disable_help_subcommand(true);
-    command.build();
-    pages(&command, "imgstep", &man);
-}
-
-/// A page for a command, and one for each below it: imgstep.1, imgstep-promote.1, imgstep-registry-serve.1.
-fn pages(command: &Command, name: &str, folder: &Path) {
-    let named = command.clone().name(name.to_owned()).display_name(name.to_owned());
-    let mut page = Vec::new();
-    clap_mangen::Man::new(named).render(&mut page).unwrap();
-    fs::write(folder.join(format!("{name}.1")), page).unwrap();
-    for step in command.get_subcommands().filter(|step| step.get_name() != "help") {
-        pages(step, &format!("{name}-{}", step.get_name()), folder);
+    for step in man::names() {
+        let name = [&["imgstep".to_owned()], step.as_slice()].concat().join("-");
+        fs::write(pages.join(format!("{name}.1")), man::page(&step).unwrap()).unwrap();
     }
 }

@@ -1,17 +1,15 @@
-//! The words of `append`.
+//! Command-line arguments of `append`.
 
-use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::args::{self, list, parse_list};
+use super::args::{list, parse_list};
 use super::changes::{ChangeArgs, since_1970};
 use super::ci_annotations;
-use super::common::{CommonArgs, ResultArgs, WriteArgs, paths};
+use super::common::{CommonArgs, Format, ResultArgs, WriteArgs, paths};
 use super::promote::comma_separated;
 use super::references::reference;
 use crate::credentials::{Environment, Sources};
 use crate::error::{Error, Result};
-use crate::image::format;
 use crate::image::overrides::PlatformChanges;
 use crate::layer::credential_paths::CredentialPaths;
 use crate::layer::spec::destination;
@@ -19,64 +17,75 @@ use crate::report::results::{self, ResultFile, ResultKey};
 use crate::steps::append::Request;
 use crate::text::printable;
 
-/// The words of `append`.
+/// Arguments of `append`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+#[command(before_long_help = EXAMPLES)]
 pub struct AppendArgs {
-    /// The base: `registry/repository[:tag][@digest]`, `oci:DIR[:tag]`, or `scratch` for none. An index stays an index.
+    /// Base image: `registry/repository[:tag][@digest]`, `oci:DIR[:tag]` or `scratch`
+    ///
+    /// The result of an index is an index.
     #[arg(value_name = "BASE")]
     pub base: String,
-    /// Where to write the result: `registry/repository[:tag]` or `oci:DIR[:tag]`.
-    #[arg(long, short = 't', value_name = "DESTINATION", num_args = 0..)]
-    pub to: Vec<String>,
-    /// Further tags in the repository of each destination.
-    #[arg(long, value_name = "TAG", num_args = 0..)]
-    pub tags: Vec<String>,
-    /// The layers, lowest first: `PATH[=DEST][,platform=os/arch[/variant]][,mode=0755|keep][,owner=UID:GID]`. PATH is a
-    /// folder (its contents go to DEST, or /), a file (it goes to DEST, or / and its name), or, without DEST, a tar
-    /// (.tar, .tar.gz, .tgz, .tar.zst, .tzst, or `-` for one from standard input). Without platform= a layer goes on every platform. A comma
-    /// within PATH or DEST is written `\,`.
-    /// A link in PATH must not lead out of the working directory, and elsewhere not out of the folder it lies in. Of a folder
-    /// go in: contents, modes and links; not capabilities, ACLs and other extended attributes, nor, without mode=keep,
-    /// set-uid bits: of these a warning tells, and a tar keeps them.
-    #[arg(long, value_name = "LAYER", num_args = 0.., help_heading = "Layers")]
+    /// Destinations, tags and guards.
+    #[command(flatten)]
+    pub writing: WriteArgs,
+    /// Layers to add, lowest first: `PATH[=DEST]`
+    ///
+    /// PATH is a folder (its contents go to DEST, or `/`), a file (it becomes DEST, or `/` and its name) or, without
+    /// DEST, a tar (.tar, .tar.gz, .tgz, .tar.zst, .tzst, or `-` for standard input).
+    ///
+    /// Options follow with commas: `PATH=DEST,platform=os/arch[/variant],mode=0755|keep,owner=UID:GID`. Without
+    /// `platform`, a layer is added on every platform. A comma in PATH or DEST is written `\,`.
+    ///
+    /// A link in PATH must not lead out of the working directory or, for a folder elsewhere, out of that folder. Of a
+    /// folder, contents, modes and links are added. Capabilities, ACLs, other extended attributes and, without
+    /// `mode=keep`, set-uid bits are left out with a warning; a tar keeps them.
+    #[arg(long, value_name = "LAYER", num_args = 0.., help_heading = "Layer options")]
     pub layer: Vec<String>,
-    /// Paths of the base that shall disappear.
-    #[arg(long, value_name = "PATH", num_args = 0.., help_heading = "Layers")]
+    /// Paths to remove from the base
+    #[arg(long, value_name = "PATH", num_args = 0.., help_heading = "Layer options")]
     pub delete: Vec<String>,
-    /// Files of folders that stay out: patterns as in .gitignore. A folder's .imgstepignore holds more; where there is none,
-    /// its .dockerignore does, as docker build reads it.
-    #[arg(long, value_name = "PATTERN", num_args = 0.., help_heading = "Layers")]
+    /// Files to exclude from folders, as .gitignore patterns
+    ///
+    /// A folder's .imgstepignore is read too or, if there is none, its .dockerignore, with the rules of docker build.
+    #[arg(long, value_name = "PATTERN", num_args = 0.., help_heading = "Layer options")]
     pub exclude: Vec<String>,
-    /// How layers are compressed: gzip, gzip:1 (fast) to gzip:9 (small), zstd, zstd:1 to zstd:19, none. Tars that are
-    /// compressed already stay as they are. From zstd:7 on, more than 64 MB of memory are needed: up to 40 for each core.
-    #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Layers")]
+    /// Compression of layers: gzip, gzip:1 to gzip:9, zstd, zstd:1 to zstd:19, or none
+    ///
+    /// Low levels are fast, high levels small. Tars that are already compressed are kept as they are. `zstd:7` and
+    /// higher need more than 64 MB of memory: up to 40 MB per core.
+    #[arg(long, value_name = "TYPE[:LEVEL]", default_value = "gzip", help_heading = "Layer options")]
     pub compression: String,
-    /// Let programs for another architecture than that of the image pass.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Layers")]
+    /// Accept binaries for another architecture than the image's
+    #[arg(long, value_name = "BOOL", help_heading = "Layer options", hide_short_help = true)]
     pub allow_foreign_binaries: bool,
-    /// Refuse an image whose program (the entrypoint's first word, or the cmd's) is neither in a layer given nor in the
-    /// base, or can't be started: it is not executable, or what it is started by (a dynamic program's ld.so, a script's
-    /// #!) is not there. All layers of the base are read to find out. On scratch that costs nothing and is done unless
-    /// `=false` is said; so is, on any base, that a program in a layer given is executable.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Layers")]
+    /// Refuse an image whose program is missing or can't be started
+    ///
+    /// The program is the first word of the entrypoint, or of the cmd. It must be in a layer or in the base and
+    /// executable, and so must what starts it: a binary's dynamic loader, a script's `#!` interpreter. All layers of
+    /// the base are read to find out.
+    ///
+    /// Unless `false` is given, images on scratch are always checked, and a program in a new layer is always checked to
+    /// be executable.
+    #[arg(long, value_name = "BOOL", help_heading = "Layer options", hide_short_help = true)]
     pub check_entrypoint: Option<bool>,
-    /// Only these platforms of the base: one yields that image, several an index of just these. Without it, the
-    /// platforms that layers name, or else all. Of scratch: the platforms that are made.
+    /// Platforms of the base to use (`os/architecture[/variant]`)
+    ///
+    /// One platform gives you that image, several give you an index of only those. The default is the platforms that
+    /// layers name, otherwise all. On scratch, the platforms to create.
     #[arg(long, value_name = "PLATFORM", num_args = 0..)]
     pub platform: Vec<String>,
     /// Config and annotations.
     #[command(flatten)]
     pub changes: ChangeArgs,
-    /// Annotate with source, revision and version as the CI system's environment tells them; --annotation comes first.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    /// Annotate with source, revision and version from the CI system's environment
+    ///
+    /// --annotation takes precedence.
+    #[arg(long, value_name = "BOOL", hide_short_help = true)]
     pub annotate_from_ci: bool,
-    /// The vocabulary of the result; the base's if not given, OCI's on scratch.
-    #[arg(long, value_name = "FORMAT")]
+    /// Manifest format of the result [default: the base's; oci on scratch]
+    #[arg(long, value_name = "FORMAT", hide_short_help = true)]
     pub format: Option<Format>,
-    /// How to write.
-    #[command(flatten)]
-    pub writing: WriteArgs,
     /// Options of all steps.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -87,47 +96,26 @@ pub struct AppendArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  A static program for two platforms, on nothing:
+  Put a static binary for two platforms on an empty image:
     imgstep append scratch --to ghcr.io/org/app:v1 --entrypoint '[\"/app\"]' \\
       --layer out/app-amd64=/app,platform=linux/amd64 \\
       out/app-arm64=/app,platform=linux/arm64
 
-  Dependencies below sources, on every platform of a base; only what changed
-  is sent again:
+  Add dependencies and sources to every platform of a base; only changed
+  layers are sent again:
     imgstep append node:24-slim --to ghcr.io/org/site:v1 \\
       --workdir /srv/site --cmd '[\"node\",\"server.js\"]' \\
       --layer node_modules=/srv/site/node_modules src=/srv/site
 
-  Some of the config for one platform only:
+  Set parts of the config for one platform only:
     imgstep append alpine:3.20 --to ghcr.io/org/app:v1 \\
       --layer conf=/etc/app \\
       --env GOGC=100 '[linux/arm64]GOGC=50' --entrypoint '[\"/app\"]' \\
       --entrypoint '[linux/arm/v7][\"/app\",\"--small\"]'
 
-  Without any registry, into a folder:
+  Write to a folder (an OCI image layout), without a registry:
     imgstep append oci:base --to oci:build/image:v1 \\
-      --layer dist=/usr/share/nginx/html
-
-All files get owner 0:0, mode 0644 or 0755, and the time of SOURCE_DATE_EPOCH (or 1970), so that
-the same input gives the same digest anywhere.";
-
-/// A vocabulary of images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// OCI's.
-    Oci,
-    /// Docker's.
-    Docker,
-}
-
-impl From<Format> for format::Format {
-    fn from(word: Format) -> Self {
-        match word {
-            Format::Oci => Self::Oci,
-            Format::Docker => Self::Docker,
-        }
-    }
-}
+      --layer dist=/usr/share/nginx/html";
 
 impl AppendArgs {
     /// The request that these words, `SOURCE_DATE_EPOCH` and the CI system's variables mean.
@@ -136,10 +124,7 @@ impl AppendArgs {
     /// A word that makes no sense, no destination, or nothing to append (`ErrorKind::Usage`).
     pub fn request(&self) -> Result<Request> {
         let base = if self.is_on_scratch() { None } else { Some(reference("BASE", &self.base)?) };
-        let (destinations, tags) = args::destinations(&self.to, &self.tags)?;
-        if destinations.is_empty() {
-            return Err(Error::usage("no destination: write --to DESTINATION"));
-        }
+        let (destinations, tags) = self.writing.required_destinations("--to DESTINATION")?;
         let layers = parse_list("--layer", &self.layer)?;
         let delete = list(&self.delete).iter().map(|path| deletion(path)).collect::<Result<Vec<_>>>()?;
         if layers.is_empty() && delete.is_empty() {
@@ -175,7 +160,8 @@ impl AppendArgs {
         self.base.trim() == "scratch"
     }
 
-    /// The results that are wanted. Scratch is no image that could be told of: a Task that always asks for the base gets
+    /// The results that are wanted. Scratch is no image that could be told of: a Task that always asks for the base
+    /// gets
     /// no file.
     ///
     /// # Errors

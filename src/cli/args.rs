@@ -100,7 +100,8 @@ pub(super) fn is_stdin(word: &str) -> bool {
     word == "-" || word.starts_with("-,")
 }
 
-/// An option with its values; one that looks like an option itself is bound to the name, so that it is taken for a value.
+/// An option with its values; one that looks like an option itself is bound to the name, so that it is taken for a
+/// value.
 fn give(out: &mut Vec<String>, option: &str, values: Vec<String>) {
     if values.is_empty() {
         out.push(option.to_owned());
@@ -150,7 +151,8 @@ where
     list(values).iter().map(|value| value.parse().map_err(|error| Error::usage(format!("{option}: {error}")))).collect()
 }
 
-/// The words of `--to` and `--tags`: destinations, and further tags in the repository of each. A full reference among the
+/// The words of `--to` and `--tags`: destinations, and further tags in the repository of each. A full reference among
+/// the
 /// tags is a destination of its own.
 ///
 /// # Errors

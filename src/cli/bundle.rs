@@ -1,39 +1,36 @@
-//! The words of `bundle`.
+//! Command-line arguments of `bundle`.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
 
-use super::args::{annotation, destinations, list};
+use super::args::{annotation, list};
 use super::ci_annotations;
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use crate::error::Error;
 use crate::steps::bundle::Request;
 
-/// The words of `bundle`.
+/// Arguments of `bundle`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+#[command(before_long_help = EXAMPLES)]
 pub struct BundleArgs {
-    /// The resources (Task, StepAction, Pipeline …), in any order: files of YAML or JSON with one document or several,
-    /// folders (the .yaml and .yml files in them, not those below), or `-` for standard input.
+    /// Files with Tekton resources (Task, StepAction, Pipeline …)
+    ///
+    /// In any order: YAML or JSON files with one or more documents, folders (their .yaml and .yml files, without
+    /// subfolders), or `-` for standard input.
     #[arg(value_name = "FILE")]
     pub files: Vec<String>,
-    /// Where to write the bundle: `registry/repository[:tag]` or `oci:DIR[:tag]`.
-    #[arg(long, short = 't', value_name = "DESTINATION", num_args = 0..)]
-    pub to: Vec<String>,
-    /// Further tags in the repository of each destination; a full reference is a destination of its own.
-    #[arg(long, value_name = "TAG", num_args = 0..)]
-    pub tags: Vec<String>,
-    /// Annotations of the bundle.
-    #[arg(long, value_name = "KEY=VALUE", num_args = 0..)]
-    pub annotation: Vec<String>,
-    /// Annotate with source, revision and version as the CI system's environment tells them; --annotation comes first.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
-    pub annotate_from_ci: bool,
-    /// How to write.
+    /// Destinations, tags and guards.
     #[command(flatten)]
     pub writing: WriteArgs,
+    /// Annotations of the bundle
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0..)]
+    pub annotation: Vec<String>,
+    /// Annotate with source, revision and version from the CI system's environment
+    ///
+    /// --annotation takes precedence.
+    #[arg(long, value_name = "BOOL", hide_short_help = true)]
+    pub annotate_from_ci: bool,
     /// Options of all steps.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -44,26 +41,22 @@ pub struct BundleArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  Two tasks and the pipeline that uses them:
+  Bundle two Tasks and the Pipeline that uses them:
     imgstep bundle build.yaml test.yaml pipeline.yaml \\
       --to ghcr.io/org/pipelines:v1
 
-  Every resource in some folders, under a moving tag too, with its origin:
+  Bundle every resource in some folders, with a second tag and an annotation:
     imgstep bundle tasks/build tasks/test \\
       -t ghcr.io/org/tasks:v1.2.0 --tags v1 \\
       --annotation org.opencontainers.image.source=https://github.com/org/tasks
 
-  What another program writes, to a folder:
+  Bundle the output of another program, into a folder:
     kustomize build tasks | imgstep bundle - -t oci:build/tasks:v1
 
-A TaskRun refers to it by Tekton's bundle resolver:
+  Refer to it from a TaskRun with Tekton's bundle resolver:
     taskRef: {resolver: bundles, params: [
       {name: bundle, value: ghcr.io/org/tasks@sha256:…},
-      {name: kind, value: task}, {name: name, value: build}]}
-
-The same files give the same digest, in any order, on any machine, at any time.
-Refused with exit status 2, before anything is written: what is no YAML or no resource, two
-resources of one kind and name, and more than 20, which is all that Tekton reads from a bundle.";
+      {name: kind, value: task}, {name: name, value: build}]}";
 
 impl BundleArgs {
     /// The request that these words and, where they ask for it, the CI system's variables mean.
@@ -75,10 +68,7 @@ impl BundleArgs {
         if files.is_empty() {
             return Err(Error::usage("no file: write `imgstep bundle FILE... --to DESTINATION`"));
         }
-        let (destinations, tags) = destinations(&self.to, &self.tags)?;
-        if destinations.is_empty() {
-            return Err(Error::usage("no destination: write `imgstep bundle FILE... --to DESTINATION`"));
-        }
+        let (destinations, tags) = self.writing.required_destinations("`imgstep bundle FILE... --to DESTINATION`")?;
         let variable = |name: &str| std::env::var(name).ok().filter(|_| self.annotate_from_ci);
         let told = ci_annotations::from_environment(&variable);
         let given = list(&self.annotation);

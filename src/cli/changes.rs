@@ -1,7 +1,6 @@
-//! The words that change an image: its config and its annotations.
+//! Options that change an image: its config and its annotations.
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
 
 use super::args::{annotation, pair};
 use super::platform_value::{PlatformValue, scoped};
@@ -11,56 +10,63 @@ use crate::image::overrides::{PlatformChanges, PlatformOverride};
 use crate::image::platform::Platform;
 use crate::text::printable;
 
-/// The words that change an image.
+/// Options that change an image.
 #[derive(Debug, Clone, Args)]
 pub struct ChangeArgs {
-    /// The program and its first arguments, as a JSON array such as `["/app","-v"]`, or one plain word such as `/app`. The cmd,
-    /// meant for another program, goes, unless --cmd or --keep-cmd says otherwise. The value of this option and of those below may begin with platforms in
-    /// brackets, `[linux/arm64,linux/arm/v7]VALUE`: it is for their images alone, and counts more than one for all. Options
-    /// that take one value take one for all and one for each platform, each behind its own `--entrypoint`.
-    #[arg(long, value_name = "JSON", help_heading = "Changes")]
+    /// Program to run, as a JSON array (`["/app","-v"]`) or one word (`/app`)
+    ///
+    /// An existing cmd is removed unless --cmd or --keep-cmd is given.
+    ///
+    /// The value of this option and of the others in this group can start with platforms in brackets:
+    /// `[linux/arm64,linux/arm/v7]VALUE` applies only to these platforms, and overrides a value for all platforms.
+    /// Options that take one value can be repeated: once for all platforms, and once for each platform.
+    #[arg(long, value_name = "JSON", help_heading = "Image options")]
     pub entrypoint: Vec<String>,
-    /// The arguments behind the entrypoint, as a JSON array, or one plain word.
-    #[arg(long, value_name = "JSON", help_heading = "Changes")]
+    /// Arguments after the entrypoint, as a JSON array or one word
+    #[arg(long, value_name = "JSON", help_heading = "Image options")]
     pub cmd: Vec<String>,
-    /// Keep the cmd when the entrypoint is set, on every platform.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Changes")]
+    /// Keep the cmd when the entrypoint is set, on every platform
+    #[arg(long, value_name = "BOOL", help_heading = "Image options", hide_short_help = true)]
     pub keep_cmd: bool,
-    /// Variables to set: in their place where they are there, else behind the others.
-    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., help_heading = "Changes")]
+    /// Environment variables to set
+    ///
+    /// Existing variables keep their position, new ones are appended.
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., help_heading = "Image options")]
     pub env: Vec<String>,
-    /// Variables to take out.
-    #[arg(long, value_name = "KEY", num_args = 0.., help_heading = "Changes")]
+    /// Environment variables to remove
+    #[arg(long, value_name = "KEY", num_args = 0.., help_heading = "Image options", hide_short_help = true)]
     pub unset_env: Vec<String>,
-    /// Labels to set.
-    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., help_heading = "Changes")]
+    /// Labels to set
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., help_heading = "Image options")]
     pub label: Vec<String>,
-    /// Labels to take out.
-    #[arg(long, value_name = "KEY", num_args = 0.., help_heading = "Changes")]
+    /// Labels to remove
+    #[arg(long, value_name = "KEY", num_args = 0.., help_heading = "Image options", hide_short_help = true)]
     pub unset_label: Vec<String>,
-    /// Annotations to set. One for a platform stands on the manifest of its image, and not on the index.
-    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., help_heading = "Changes")]
+    /// Annotations to set
+    ///
+    /// An annotation for one platform is written to the manifest of its image, not to the index.
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., help_heading = "Image options")]
     pub annotation: Vec<String>,
-    /// Annotations to take out.
-    #[arg(long, value_name = "KEY", num_args = 0.., help_heading = "Changes")]
+    /// Annotations to remove
+    #[arg(long, value_name = "KEY", num_args = 0.., help_heading = "Image options", hide_short_help = true)]
     pub unset_annotation: Vec<String>,
-    /// The user to run as: `name[:group]` or `uid[:gid]`.
-    #[arg(long, value_name = "USER", help_heading = "Changes")]
+    /// User to run as: `name[:group]` or `uid[:gid]`
+    #[arg(long, value_name = "USER", help_heading = "Image options")]
     pub user: Vec<String>,
-    /// The folder to start in.
-    #[arg(long, value_name = "PATH", help_heading = "Changes")]
+    /// Working directory of the program
+    #[arg(long, value_name = "PATH", help_heading = "Image options")]
     pub workdir: Vec<String>,
-    /// Ports that the program listens on: 8080, 8080/tcp, 53/udp.
-    #[arg(long, value_name = "PORT", num_args = 0.., help_heading = "Changes")]
+    /// Ports that the program listens on: `8080`, `8080/tcp`, `53/udp`
+    #[arg(long, value_name = "PORT", num_args = 0.., help_heading = "Image options", hide_short_help = true)]
     pub expose: Vec<String>,
-    /// Folders that are volumes.
-    #[arg(long, value_name = "PATH", num_args = 0.., help_heading = "Changes")]
+    /// Paths that are volumes
+    #[arg(long, value_name = "PATH", num_args = 0.., help_heading = "Image options", hide_short_help = true)]
     pub volume: Vec<String>,
-    /// The signal that ends the program: SIGTERM, or a number.
-    #[arg(long, value_name = "SIGNAL", help_heading = "Changes")]
+    /// Signal that stops the program: `SIGTERM`, or a number
+    #[arg(long, value_name = "SIGNAL", help_heading = "Image options", hide_short_help = true)]
     pub stop_signal: Vec<String>,
-    /// When the image was made: 2024-05-06T07:08:09Z (RFC 3339), or seconds since 1970.
-    #[arg(long, value_name = "TIME", help_heading = "Changes")]
+    /// Creation time: `2024-05-06T07:08:09Z` (RFC 3339), or seconds since 1970
+    #[arg(long, value_name = "TIME", help_heading = "Image options", hide_short_help = true)]
     pub created: Vec<String>,
 }
 
@@ -105,7 +111,8 @@ impl ChangeArgs {
     }
 }
 
-/// Makes the change of each word, for every image or for those that it names. Values are as they are: a space at the end
+/// Makes the change of each word, for every image or for those that it names. Values are as they are: a space at the
+/// end
 /// of one may be meant.
 fn make(into: &mut PlatformChanges, option: &'static str, words: &[String], change: Change) -> Result<(), Error> {
     for word in words.iter().filter(|word| !word.trim().is_empty()) {

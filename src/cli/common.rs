@@ -1,80 +1,122 @@
-//! Options that all steps share.
+//! Options that steps share.
 
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
-use super::args::list;
+use super::args::{self, list};
+use crate::error::Error;
+use crate::image::format;
+use crate::image::reference::Reference;
 use crate::report::ci;
 
 /// Options of every step that talks to registries.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
-    /// Folders with a config.json, .dockerconfigjson, .dockercfg or auth.json to take logins from, before the usual
-    /// places ($DOCKER_AUTH_CONFIG, $DOCKER_CONFIG, $REGISTRY_AUTH_FILE, ~/.docker, $XDG_RUNTIME_DIR/containers).
-    #[arg(long, value_name = "DIR", num_args = 0.., help_heading = "Registries")]
+    /// Folders with registry logins, searched before the usual places
+    ///
+    /// A folder contains a config.json, .dockerconfigjson, .dockercfg or auth.json; the file itself works too. The
+    /// usual places are $DOCKER_AUTH_CONFIG, $DOCKER_CONFIG, $REGISTRY_AUTH_FILE, ~/.docker and
+    /// $XDG_RUNTIME_DIR/containers.
+    #[arg(long, value_name = "DIR", num_args = 0.., help_heading = "Registry options")]
     pub auth_dir: Vec<PathBuf>,
-    /// Like --auth-dir, for what is read; two accounts on one registry can be told apart so.
-    #[arg(long, value_name = "DIR", num_args = 0.., help_heading = "Registries")]
+    /// Like --auth-dir, but only for sources
+    ///
+    /// So you can use two accounts on one registry.
+    #[arg(long, value_name = "DIR", num_args = 0.., help_heading = "Registry options", hide_short_help = true)]
     pub source_auth_dir: Vec<PathBuf>,
-    /// Folders of PEM files with certificate authorities to trust beside the system's.
-    #[arg(long, value_name = "DIR", num_args = 0.., help_heading = "Registries")]
+    /// Folders of PEM files with CA certificates to trust in addition to the system's
+    #[arg(long, value_name = "DIR", num_args = 0.., help_heading = "Registry options", hide_short_help = true)]
     pub ca_dir: Vec<PathBuf>,
-    /// PEM files with certificate authorities to trust beside the system's.
-    #[arg(long, value_name = "FILE", num_args = 0.., help_heading = "Registries")]
+    /// PEM files with CA certificates to trust in addition to the system's
+    #[arg(long, value_name = "FILE", num_args = 0.., help_heading = "Registry options", hide_short_help = true)]
     pub ca_file: Vec<PathBuf>,
-    /// Hosts (`host` or `host:port`) that may speak plain HTTP or show any certificate. Loopback hosts may speak plain
-    /// HTTP anyway.
-    #[arg(long, value_name = "HOST", num_args = 0.., help_heading = "Registries")]
+    /// Hosts for which plain HTTP and unverified certificates are allowed
+    ///
+    /// Written as `host` or `host:port`. Loopback hosts may always use plain HTTP.
+    #[arg(long, value_name = "HOST", num_args = 0.., help_heading = "Registry options")]
     pub insecure_registry: Vec<String>,
-    /// Requests under way at once on one host.
-    #[arg(long, short, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Registries")]
+    /// Maximum number of concurrent requests per registry host
+    #[arg(long, short, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Registry options", hide_short_help = true)]
     pub jobs: u16,
-    /// How often a request that failed for a passing reason (no connection, 429, 5xx) is sent again.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=20), help_heading = "Registries")]
+    /// Number of retries after a transient failure (no connection, 429, 5xx)
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=20), help_heading = "Registry options", hide_short_help = true)]
     pub retries: u32,
-    /// The time that the step may take in all (`90s`, `10m`, `1h30m`): after that it ends with status 6, no tag moved
-    /// half-way and its uploads cancelled. Without it, a registry that says nothing is given up after two minutes.
-    #[arg(long, value_name = "DURATION", value_parser = super::duration::parse, help_heading = "Registries")]
+    /// Time limit for the whole step, such as `90s`, `10m` or `1h30m`
+    ///
+    /// When it is over, the step cancels its uploads and exits with status 6; every tag is either unchanged or
+    /// complete. Without a limit, imgstep gives up on a registry after two minutes of silence.
+    #[arg(long, value_name = "DURATION", value_parser = super::duration::parse, help_heading = "Registry options", hide_short_help = true)]
     pub timeout: Option<super::duration::Limit>,
-    /// The largest manifest that is read, in bytes.
-    #[arg(long, value_name = "BYTES", default_value_t = crate::registry::client::MANIFEST_LIMIT, value_parser = clap::value_parser!(u64).range(1..=1 << 30), help_heading = "Registries")]
+    /// Maximum size of a manifest, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = crate::registry::client::MANIFEST_LIMIT, value_parser = clap::value_parser!(u64).range(1..=1 << 30), help_heading = "Registry options", hide_short_help = true)]
     pub max_manifest_size: u64,
-    /// What stdout shows: a line per result, or one JSON document.
-    #[arg(long, value_name = "FORM", default_value = "text", help_heading = "Output")]
+    /// Format of stdout
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output options")]
     pub output: OutputArg,
-    /// Say nothing but errors.
-    #[arg(long, short, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    /// Print errors only
+    #[arg(long, short, value_name = "BOOL", help_heading = "Output options")]
     pub quiet: bool,
-    /// Say every request, without secrets.
-    #[arg(long, short, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    /// Log every HTTP request, with secrets redacted
+    #[arg(long, short, value_name = "BOOL", help_heading = "Output options")]
     pub verbose: bool,
 }
 
-/// How the steps that write go about it.
+/// Where a step writes, and under which conditions.
 #[derive(Debug, Clone, Args)]
 pub struct WriteArgs {
-    /// What to do if a destination's tag names another image: `fail` writes nothing and exits with 3.
-    #[arg(long, value_name = "WHAT", default_value = "overwrite")]
+    /// Where to write the result: `registry/repository[:tag]` or `oci:DIR[:tag]`
+    #[arg(long, short = 't', value_name = "DESTINATION", num_args = 0..)]
+    pub to: Vec<String>,
+    /// Further tags in the repository of each destination
+    ///
+    /// A full reference, such as `ghcr.io/org/app:v1`, is a destination of its own.
+    #[arg(long, value_name = "TAG", num_args = 0..)]
+    pub tags: Vec<String>,
+    /// What to do if a tag already points to a different image
+    #[arg(long, value_name = "ACTION", default_value = "overwrite")]
     pub if_exists: IfExistsArg,
-    /// Say what would be mounted, sent and skipped; write nothing.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    /// Print what would be mounted, sent and skipped, without writing anything
+    #[arg(long, value_name = "BOOL")]
     pub dry_run: bool,
-    /// On GitHub, declare what was written as artifacts of the job ($GITHUB_ARTIFACTS), which `actions/attest` finds by
-    /// itself. A job can declare one digest for each name: leave it to the step that writes the final image.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    /// Declare what was written as artifacts of the GitHub job, for attestations
+    ///
+    /// They are written to $GITHUB_ARTIFACTS, where `actions/attest` finds them. A job can declare only one digest for
+    /// each name, so use this only in the step that writes the final image.
+    #[arg(long, value_name = "BOOL", help_heading = "Output options", hide_short_help = true)]
     pub github_artifacts: bool,
 }
 
-/// What to do with a destination's tag that names another image.
+impl WriteArgs {
+    /// The destinations of `--to` and `--tags`, and the tags for the repository of each.
+    ///
+    /// # Errors
+    /// A value that is no reference or tag (`ErrorKind::Usage`).
+    pub fn destinations(&self) -> Result<(Vec<Reference>, Vec<String>), Error> {
+        args::destinations(&self.to, &self.tags)
+    }
+
+    /// The same where there must be a destination; `example` shows how to name one.
+    ///
+    /// # Errors
+    /// As [`WriteArgs::destinations`], and if there is none.
+    pub fn required_destinations(&self, example: &str) -> Result<(Vec<Reference>, Vec<String>), Error> {
+        let (destinations, tags) = self.destinations()?;
+        if destinations.is_empty() {
+            return Err(Error::usage(format!("no destination: write {example}")));
+        }
+        Ok((destinations, tags))
+    }
+}
+
+/// What to do if a destination tag already points to a different image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IfExistsArg {
-    /// Let it name the result.
+    /// Move the tag
     Overwrite,
-    /// Leave it alone.
+    /// Keep the tag
     Skip,
-    /// Write nothing at all.
+    /// Write nothing and exit with status 3
     Fail,
 }
 
@@ -88,37 +130,43 @@ impl From<IfExistsArg> for crate::steps::goals::IfExists {
     }
 }
 
-/// Where results go, for the steps that have some.
+/// Where results go, for the steps that have any.
 #[derive(Debug, Clone, Args)]
 pub struct ResultArgs {
-    /// Write one result, exact bytes and no newline, to a file once everything is done: KEY is digest, url, ref, images,
-    /// tags, source (append: base), json or dotenv. An empty FILE is ignored.
-    #[arg(long, value_name = "KEY=FILE", num_args = 0.., help_heading = "Output")]
+    /// Write a result to a file, for example `digest=digest.txt`
+    ///
+    /// KEY is digest, url, ref, images, tags, source (base for append), json or dotenv. Files are written when
+    /// everything is done and contain the exact value, without a newline. An empty FILE is ignored.
+    #[arg(long, value_name = "KEY=FILE", num_args = 0.., help_heading = "Output options")]
     pub result: Vec<String>,
-    /// Write the outputs of this CI system: github to $GITHUB_OUTPUT, gitlab to the dotenv file
-    /// $CI_PROJECT_DIR/imgstep.env, azure as output variables, buildkite as meta-data of the build, circleci to $BASH_ENV.
-    /// auto writes GitHub's where their file is set, and otherwise only marks errors as the log wants them.
-    #[arg(long, value_name = "SYSTEM", default_value = "auto", help_heading = "Output")]
+    /// CI system to write outputs for
+    #[arg(
+        long,
+        value_name = "SYSTEM",
+        default_value = "auto",
+        help_heading = "Output options",
+        hide_short_help = true
+    )]
     pub ci: CiArg,
 }
 
 /// The CI system that outputs are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CiArg {
-    /// What the environment tells.
+    /// GitHub's outputs if $GITHUB_OUTPUT is set; otherwise only errors are marked as the CI log expects
     Auto,
-    /// GitHub Actions, and Gitea's and Forgejo's.
+    /// GitHub Actions, Gitea and Forgejo: $GITHUB_OUTPUT
     Github,
-    /// GitLab CI/CD.
+    /// GitLab CI/CD: the dotenv file $CI_PROJECT_DIR/imgstep.env
     Gitlab,
-    /// Azure Pipelines.
+    /// Azure Pipelines: output variables
     Azure,
-    /// Buildkite.
+    /// Buildkite: meta-data of the build
     Buildkite,
-    /// CircleCI.
+    /// CircleCI: $BASH_ENV
     #[value(name = "circleci")]
     CircleCi,
-    /// No CI system, not even GitHub.
+    /// No outputs, not even GitHub's
     None,
 }
 
@@ -136,13 +184,31 @@ impl From<CiArg> for ci::Choice {
     }
 }
 
-/// What stdout shows.
+/// The format of stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputArg {
-    /// A line per result.
+    /// One line per result
     Text,
-    /// One JSON document.
+    /// One JSON document
     Json,
+}
+
+/// The format of the manifests that a step writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Formats of the Open Container Initiative
+    Oci,
+    /// Formats of Docker, manifest schema 2
+    Docker,
+}
+
+impl From<Format> for format::Format {
+    fn from(word: Format) -> Self {
+        match word {
+            Format::Oci => Self::Oci,
+            Format::Docker => Self::Docker,
+        }
+    }
 }
 
 /// A list of folders or files, without empty ones.

@@ -86,17 +86,19 @@ fn asked(step: &Step) -> StepRequest {
     };
     match step {
         Step::Promote(args) => {
-            let destinations = [list(&args.destination), list(&args.to)].concat();
+            let destinations = [list(&args.destination), list(&args.writing.to)].concat();
             of("promote", args.source.as_ref(), destinations)
         }
-        Step::Append(args) => of("append", Some(&args.base), list(&args.to)),
-        Step::Index(args) => of("index", args.from.as_ref(), list(&args.to)),
-        Step::Mutate(args) => of("mutate", Some(&args.image), list(&args.to)),
-        Step::Bundle(args) => of("bundle", None, list(&args.to)),
+        Step::Append(args) => of("append", Some(&args.base), list(&args.writing.to)),
+        Step::Index(args) => of("index", args.from.as_ref(), list(&args.writing.to)),
+        Step::Mutate(args) => of("mutate", Some(&args.image), list(&args.writing.to)),
+        Step::Bundle(args) => of("bundle", None, list(&args.writing.to)),
         Step::Tag(args) => of("tag", Some(&args.image), list(&args.tags)),
         Step::Digest(args) => of("digest", Some(&args.image), Vec::new()),
         Step::Inspect(args) => of("inspect", Some(&args.image), Vec::new()),
         Step::Registry(_) => of("registry", None, Vec::new()),
+        Step::Completion(_) => of("completion", None, Vec::new()),
+        Step::Man(_) => of("man", None, Vec::new()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! `imgstep github-action`: what the action in `action.yml` starts. Its inputs stand in the environment, and no shell has
+//! `imgstep github-action`: what the action in `action.yml` starts. Its inputs stand in the environment, and no shell
+//! has
 //! touched them; here they become the words of a step.
 
 use std::fs::OpenOptions;
@@ -53,9 +54,10 @@ pub fn is_action_invocation(words: &[impl AsRef<std::ffi::OsStr>]) -> bool {
     matches!(words, [_, word] if word.as_ref() == WORD)
 }
 
-/// The steps that the action has: what people see in the help, without what has commands of its own.
+/// The steps of the action: those that talk to registries, which all have the options of [`super::common::CommonArgs`].
 pub fn steps(command: &Command) -> impl Iterator<Item = &Command> {
-    command.get_subcommands().filter(|step| !step.has_subcommands() && !step.is_hide_set())
+    let has_common = |step: &Command| step.get_arguments().any(|argument| argument.get_id() == "auth_dir");
+    command.get_subcommands().filter(move |step| has_common(step) && !step.is_hide_set())
 }
 
 /// The names of a step's inputs: those of its options and positional words.

@@ -1,67 +1,69 @@
-//! The words of `index`.
+//! Command-line arguments of `index`.
 
 use std::collections::BTreeMap;
 
-use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::args::{annotation, destinations, list};
-use super::common::{CommonArgs, ResultArgs, WriteArgs};
+use super::args::{annotation, list};
+use super::common::{CommonArgs, Format, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
 use super::references::references;
 use super::run::RESULT_KEYS;
 use crate::error::Error;
 use crate::image::digest::Digest;
-use crate::image::format;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::report::results::ResultKey;
 use crate::steps::index::{Named, Removal, Request};
 use crate::text::printable;
 
-/// The words of `index`.
+/// Arguments of `index`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+#[command(before_long_help = EXAMPLES)]
 pub struct IndexArgs {
-    /// The images to put together, in any order: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`, from any
-    /// registries. One that is an index contributes its children, attestations with them.
+    /// Images to join: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`
+    ///
+    /// In any order, from any registries. An index contributes all of its images, with their attestations.
     #[arg(value_name = "IMAGE")]
     pub images: Vec<String>,
-    /// Where to write the index: `registry/repository[:tag]` or `oci:DIR[:tag]`.
-    #[arg(long, short = 't', value_name = "DESTINATION", num_args = 0..)]
-    pub to: Vec<String>,
-    /// Further tags in the repository of each destination; a full reference is a destination of its own.
-    #[arg(long, value_name = "TAG", num_args = 0..)]
-    pub tags: Vec<String>,
-    /// Start from this index: its children, annotations and every other field stay, unless something here changes them.
-    #[arg(long, value_name = "INDEX")]
-    pub from: Option<String>,
-    /// Images to add to --from; the same as naming them as IMAGE.
-    #[arg(long, value_name = "IMAGE", num_args = 0..)]
-    pub add: Vec<String>,
-    /// Images that take the place of those in --from for the same platforms; where there is none, they are added.
-    #[arg(long, value_name = "IMAGE", num_args = 0..)]
-    pub replace: Vec<String>,
-    /// Leave out the image for a platform or with a digest, and the attestations that speak of it: of --from where it is
-    /// given, else of the indexes named.
-    #[arg(long, value_name = "PLATFORM|DIGEST", num_args = 0..)]
-    pub remove: Vec<String>,
-    /// The platform of an image whose config says none, or a wrong one: REF is an IMAGE as it is written here, or a digest.
-    #[arg(long, value_name = "REF=PLATFORM", num_args = 0..)]
-    pub platform_of: Vec<String>,
-    /// Annotations of the index.
-    #[arg(long, value_name = "KEY=VALUE", num_args = 0..)]
-    pub annotation: Vec<String>,
-    /// The types to write. Without it, those of the images, which must not be mixed; with it, what is of the other types
-    /// is converted, or the reason said why it can't be.
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<Format>,
-    /// If there is just one image, pass it on unchanged, instead of an index of one.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
-    pub allow_single: bool,
-    /// How to write.
+    /// Destinations, tags and guards.
     #[command(flatten)]
     pub writing: WriteArgs,
+    /// Index to start from
+    ///
+    /// Its images, annotations and all other fields are kept unless another option changes them.
+    #[arg(long, value_name = "INDEX")]
+    pub from: Option<String>,
+    /// Images to add to --from; the same as IMAGE
+    #[arg(long, value_name = "IMAGE", num_args = 0..)]
+    pub add: Vec<String>,
+    /// Images that replace those in --from for the same platforms
+    ///
+    /// An image whose platform isn't in --from is added.
+    #[arg(long, value_name = "IMAGE", num_args = 0..)]
+    pub replace: Vec<String>,
+    /// Platforms or digests to remove, with their attestations
+    ///
+    /// They are removed from --from if it is given, otherwise from the indexes among the images.
+    #[arg(long, value_name = "PLATFORM|DIGEST", num_args = 0..)]
+    pub remove: Vec<String>,
+    /// Platform of an image whose config has none, or a wrong one
+    ///
+    /// REF is an IMAGE exactly as given, or a digest.
+    #[arg(long, value_name = "REF=PLATFORM", num_args = 0.., hide_short_help = true)]
+    pub platform_of: Vec<String>,
+    /// Annotations of the index
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0..)]
+    pub annotation: Vec<String>,
+    /// Format of the index and its images [default: that of the images]
+    ///
+    /// Without this option, images that mix formats are refused. With it, images in the other format are converted, or
+    /// refused with the reason why they can't be.
+    #[arg(long, value_name = "FORMAT", hide_short_help = true)]
+    pub format: Option<Format>,
+    /// Write a single image unchanged instead of an index with one image
+    #[arg(long, value_name = "BOOL", hide_short_help = true)]
+    pub allow_single: bool,
     /// Options of all steps.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -72,45 +74,24 @@ pub struct IndexArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  Join what the jobs of a matrix built; their order makes no difference:
+  Join the images that the jobs of a matrix built; their order doesn't matter:
     imgstep index ghcr.io/org/app:v1-amd64 ghcr.io/org/app:v1-arm64 \\
       --to ghcr.io/org/app:v1 --tags latest
 
-  From different registries and a folder, by digest, with an annotation:
+  Join images from different registries and a folder, with an annotation:
     imgstep index build.example/app@sha256:… oci:build/arm64 \\
       -t ghcr.io/org/app:v1 \\
       --annotation org.opencontainers.image.version=1.0.0
 
-  One platform was built again; another is no longer offered:
+  Replace the image of one platform and remove another platform:
     imgstep index --from ghcr.io/org/app:v1 \\
       --replace ghcr.io/org/app:v1-arm64-fixed --remove linux/386 \\
       -t ghcr.io/org/app:v1.0.1
 
-  An image whose config does not say what it runs on:
+  Set the platform of an image whose config has none:
     imgstep index reg.example/app:amd64 reg.example/app:riscv \\
       -t reg.example/app:v1 \\
-      --platform-of reg.example/app:riscv=linux/riscv64
-
-Refused with exit status 3: two images for one platform, an image without a platform, and
-OCI and Docker types mixed without --format.";
-
-/// The types that an index is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Those of the Open Container Initiative.
-    Oci,
-    /// Docker's, schema 2.
-    Docker,
-}
-
-impl From<Format> for format::Format {
-    fn from(word: Format) -> Self {
-        match word {
-            Format::Oci => Self::Oci,
-            Format::Docker => Self::Docker,
-        }
-    }
-}
+      --platform-of reg.example/app:riscv=linux/riscv64";
 
 /// The results of a step that reads no one image, such as an index that is put together out of many.
 pub(super) const KEYS: [ResultKey; 7] = [
@@ -146,10 +127,7 @@ impl IndexArgs {
         if from.is_none() && images.is_empty() {
             return Err(Error::usage("no image: write `imgstep index IMAGE... --to DESTINATION`"));
         }
-        let (destinations, tags) = destinations(&self.to, &self.tags)?;
-        if destinations.is_empty() {
-            return Err(Error::usage("no destination: write `imgstep index IMAGE... --to DESTINATION`"));
-        }
+        let (destinations, tags) = self.writing.required_destinations("`imgstep index IMAGE... --to DESTINATION`")?;
         let annotations: Vec<(String, String)> =
             list(&self.annotation).iter().map(|word| annotation(word)).collect::<Result<_, Error>>()?;
         Ok(Request {

@@ -1,4 +1,4 @@
-//! The command line: words and environment become a plain request. It knows nothing of HTTP.
+//! The command line: arguments and environment become a plain request. It knows nothing of HTTP.
 
 pub mod append;
 pub mod args;
@@ -6,10 +6,15 @@ pub mod bundle;
 pub mod changes;
 pub mod ci_annotations;
 pub mod common;
+pub mod completion;
+pub mod digest;
 pub mod duration;
 mod failure;
 pub mod github_action;
+pub mod help;
 pub mod index;
+pub mod inspect;
+pub mod man;
 pub mod mutate;
 pub mod operands;
 pub mod parse;
@@ -19,49 +24,78 @@ pub mod promote_list;
 pub mod references;
 pub mod registry;
 pub mod run;
-pub mod small_steps;
 pub mod strict;
 pub mod suggestions;
+pub mod tag;
 
 use clap::{Parser, Subcommand};
 
-/// Container image steps for CI, as pure registry operations: no daemon, no root, no disk.
+/// Container image steps for CI as pure registry operations: no daemon, no root, no disk
+///
+/// Each step prints `registry/repository@sha256:…` on stdout and everything else on stderr.
+///
+/// Every option can be set in the environment: --if-exists as IMGSTEP_IF_EXISTS, lists with one value per line. The
+/// command line takes precedence. Options with an empty value are ignored.
 #[derive(Debug, Parser)]
-#[command(name = "imgstep", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "imgstep", version, max_term_width = 100, mut_subcommands(help::finish))]
+#[command(help_template = help::TEMPLATE, before_long_help = EXAMPLES, after_help = help::EXIT_STATUS)]
 pub struct Cli {
     /// The step.
     #[command(subcommand)]
     pub step: Step,
 }
 
-const AFTER_HELP: &str = "\
-Each step prints `registry/repository@sha256:…` on stdout and everything else on stderr.
-Every option can also be given as an environment variable: --if-exists as IMGSTEP_IF_EXISTS, lists one value per line.
-
-Exit status: 0 done, 1 failed, 2 the command line is wrong, 3 a guard said no and nothing was written,
-4 credentials were refused, 5 the source does not exist, 6 the registry or network failed for a passing reason.";
+const EXAMPLES: &str = "\
+Examples:
+  imgstep promote ghcr.io/org/app@sha256:… ghcr.io/org/app:v1.2.3 --tags v1
+  imgstep append alpine:3.20 --layer dist=/srv --to ghcr.io/org/site:v1
+  imgstep index ghcr.io/org/app:v1-amd64 ghcr.io/org/app:v1-arm64 \\
+    --to ghcr.io/org/app:v1
+  imgstep inspect ghcr.io/org/app:v1";
 
 /// The steps.
 #[derive(Debug, Subcommand)]
 pub enum Step {
-    /// Copy an image, whole and byte for byte, to one or more destinations.
+    /// Copy an image byte for byte to one or more destinations
+    ///
+    /// All platforms and attestations are copied, with the same digest. Layers are mounted across repositories where
+    /// the registry supports it, streamed otherwise, and skipped if already present. Tags are written last, after
+    /// everything they point to.
     #[command(visible_aliases = ["copy", "cp"])]
     Promote(promote::PromoteArgs),
-    /// Assemble one multi-platform index out of images in registries.
+    /// Join images from registries into one multi-platform index
+    ///
+    /// The platforms come from the images' configs. Refused with exit status 3: two images for one platform, an image
+    /// without a platform, and a mix of OCI and Docker formats without --format.
     Index(index::IndexArgs),
-    /// Change the config and the annotations of an image, on every platform.
+    /// Change the config and annotations of an image, on every platform
+    ///
+    /// If nothing changes, the digest stays the same. Attestations of a changed image are removed.
     Mutate(Box<mutate::MutateArgs>),
-    /// Put files on top of a base image as reproducible layers, and set its config, for every platform at once.
+    /// Add files to a base image as reproducible layers, and set its config
+    ///
+    /// Works on every platform of the base at once. Files get owner 0:0, mode 0644 or 0755 and the time of
+    /// SOURCE_DATE_EPOCH (or 1970), so that the same input gives the same digest everywhere.
     Append(Box<append::AppendArgs>),
-    /// Write Tekton resources (Task, StepAction, Pipeline) as a Tekton bundle.
+    /// Write Tekton resources (Task, StepAction, Pipeline) as a Tekton bundle
+    ///
+    /// The same files give the same digest, in any order and on any machine. Refused with exit status 2, before
+    /// anything is written: invalid YAML, documents that aren't resources, two resources of the same kind and name, and
+    /// more than 20 resources, the most that Tekton reads from a bundle.
     Bundle(bundle::BundleArgs),
-    /// Let more tags name an image in its own repository.
-    Tag(small_steps::TagArgs),
-    /// Print the digest that a reference names.
-    Digest(small_steps::DigestArgs),
-    /// Show what an image is made of: platforms, sizes, layers, annotations, referrers.
-    Inspect(small_steps::InspectArgs),
-    /// A registry, for trials and tests.
+    /// Add tags to an image
+    ///
+    /// The tags are written to the image's own repository; nothing is copied.
+    Tag(tag::TagArgs),
+    /// Print the digest of an image
+    Digest(digest::DigestArgs),
+    /// Show an image's platforms, sizes, layers, annotations and referrers
+    Inspect(inspect::InspectArgs),
+    /// Run a local registry for experiments and tests
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
+    /// Print a completion script for a shell
+    Completion(completion::CompletionArgs),
+    /// Print the manual page of imgstep or of a step
+    Man(man::ManArgs),
 }

@@ -1,8 +1,8 @@
-//! The words of `mutate`.
+//! Command-line arguments of `mutate`.
 
 use clap::{Args, ValueEnum};
 
-use super::args::{destinations, parse_list};
+use super::args::parse_list;
 use super::changes::ChangeArgs;
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
@@ -10,32 +10,29 @@ use super::references::reference;
 use crate::error::Error;
 use crate::steps::mutate::{self, Request};
 
-/// The words of `mutate`.
+/// Arguments of `mutate`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+#[command(before_long_help = EXAMPLES)]
 pub struct MutateArgs {
-    /// The image or index to change: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`.
+    /// Image or index to change: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`
     #[arg(value_name = "IMAGE")]
     pub image: String,
-    /// Where to write the result: `registry/repository[:tag]` or `oci:DIR[:tag]`.
-    #[arg(long, short = 't', value_name = "DESTINATION", num_args = 0..)]
-    pub to: Vec<String>,
-    /// Further tags in the repository of each destination; a full reference is a destination of its own.
-    #[arg(long, value_name = "TAG", num_args = 0..)]
-    pub tags: Vec<String>,
-    /// Change only these platforms (os/architecture[/variant]) of an index; the others stay as they are.
+    /// Destinations, tags and guards.
+    #[command(flatten)]
+    pub writing: WriteArgs,
+    /// Change only these platforms of an index (`os/architecture[/variant]`)
+    ///
+    /// The other platforms are kept as they are.
     #[arg(long, value_name = "PLATFORM", num_args = 0..)]
     pub platform: Vec<String>,
     /// The changes.
     #[command(flatten)]
     pub changes: ChangeArgs,
-    /// Where annotations stand: on the index, on the manifests of the images that are changed, or on both. Those for one
-    /// platform stand on its manifest anyway.
-    #[arg(long, value_name = "WHERE", default_value = "both", help_heading = "Changes")]
+    /// Where to write annotations
+    ///
+    /// An annotation for one platform is always written to the manifest of its image.
+    #[arg(long, value_name = "WHERE", default_value = "both", help_heading = "Image options", hide_short_help = true)]
     pub annotate: AnnotateArg,
-    /// How to write.
-    #[command(flatten)]
-    pub writing: WriteArgs,
     /// Options of all steps.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -46,37 +43,35 @@ pub struct MutateArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  Say where an image comes from, on every platform:
+  Set a label and an annotation on every platform:
     imgstep mutate ghcr.io/org/app:v1 -t ghcr.io/org/app:v1 \\
       --label org.opencontainers.image.source=https://github.com/org/app \\
       --annotation org.opencontainers.image.version=1.0.0
 
-  Another program, user and environment:
+  Change the program, its user and its environment:
     imgstep mutate alpine:3.20 -t registry.example/tools:v1 \\
       --entrypoint '[\"/bin/sh\",\"-c\"]' --user 65532:65532 \\
       --env PORT=8080 --unset-env DEBUG --expose 8080
 
-  One value for all platforms, another one for some:
+  Set one value for all platforms and another one for some:
     imgstep mutate app:v1 -t reg.example/app:v2 \\
       --user 65532 --user '[windows/amd64]ContainerUser' \\
       --env A=1 '[linux/arm64,linux/arm/v7]A=2'
 
-  Only one platform; annotations on the index alone:
+  Change one platform only, or annotate the index only:
     imgstep mutate app:v1 -t reg.example/app:v2 \\
       --platform linux/arm64 --env GOGC=50
     imgstep mutate app:v1 -t reg.example/app:v2 \\
-      --annotate index --annotation com.example.team=a
+      --annotate index --annotation com.example.team=a";
 
-With nothing to change, the digest stays. An attestation of an image that changed is left out.";
-
-/// Where annotations stand.
+/// Where to write annotations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AnnotateArg {
-    /// On the index.
+    /// On the index only
     Index,
-    /// On the manifests of the images that are changed.
+    /// On the manifests of the changed images only
     Manifests,
-    /// On both.
+    /// On the index and the manifests of the changed images
     Both,
 }
 
@@ -86,11 +81,8 @@ impl MutateArgs {
     /// # Errors
     /// A word that is no reference, tag, platform, pair, port or time; no destination (`ErrorKind::Usage`).
     pub fn request(&self) -> Result<Request, Error> {
-        let (destinations, tags) = destinations(&self.to, &self.tags)?;
         let image = reference("IMAGE", &self.image)?;
-        if destinations.is_empty() {
-            return Err(Error::usage("no destination: write `imgstep mutate IMAGE --to DESTINATION`"));
-        }
+        let (destinations, tags) = self.writing.required_destinations("`imgstep mutate IMAGE --to DESTINATION`")?;
         Ok(Request {
             image,
             platforms: parse_list("--platform", &comma_separated(&self.platform))?,

@@ -1,4 +1,5 @@
-//! Operands behind a list: `-t DESTINATION SOURCE` is read as `docker build`, `crane` and `skopeo` taught people to write it,
+//! Operands behind a list: `-t DESTINATION SOURCE` is read as `docker build`, `crane` and `skopeo` taught people to
+//! write it,
 //! although `-t` takes any number of words. What can be read in two ways is refused.
 
 use std::path::Path;

@@ -53,7 +53,8 @@ pub fn matches(words: Vec<String>, variable: &dyn Fn(&str) -> Option<String>) ->
     command.try_get_matches_from(words).map_err(|error| Wrong::Clap(Box::new(error)))
 }
 
-/// Help and version go to stdout with status 0, errors to stderr with status 2: like every other error, so that what they
+/// Help and version go to stdout with status 0, errors to stderr with status 2: like every other error, so that what
+/// they
 /// quote speaks no commands to a CI system.
 pub(super) fn wrong(console: &Console, failing: &FailureReporter, error: &clap::Error) -> ExitCode {
     let text = suggestions::text(error);

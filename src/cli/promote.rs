@@ -1,9 +1,8 @@
-//! The words of `promote`.
+//! Command-line arguments of `promote`.
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
 
-use super::args::{self, list, parse_list};
+use super::args::{list, parse_list};
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::references::{reference, references};
 use super::run::RESULT_KEYS;
@@ -12,48 +11,47 @@ use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::report::results::{self, ResultFile, ResultKey};
 use crate::steps::promote::Request;
 
-/// The words of `promote`.
+/// Arguments of `promote`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = EXAMPLES, after_long_help = EXAMPLES, override_usage = USAGE)]
+#[command(before_long_help = EXAMPLES, override_usage = USAGE)]
 pub struct PromoteArgs {
-    /// The image to copy: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`.
+    /// Image to copy: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`
     #[arg(value_name = "SOURCE")]
     pub source: Option<String>,
-    /// Where to copy it: `registry/repository[:tag]` or `oci:DIR[:tag]`. Without a tag it is `latest`, whatever the source's
-    /// tag is.
+    /// Where to copy it: `registry/repository[:tag]` or `oci:DIR[:tag]`
+    ///
+    /// Without a tag it is written as `latest`, even if the source has another tag.
     #[arg(value_name = "DESTINATION")]
     pub destination: Vec<String>,
-    /// Promote many images: each line of FILE (`-`: of standard input) is `SOURCE DESTINATION...` with blanks between;
-    /// empty lines, and lines that begin with `#`, say nothing. All other options hold for every line.
-    #[arg(long, value_name = "FILE")]
-    pub list: Option<String>,
-    /// Lines of a list, each of them one word, `SOURCE DESTINATION...`: the same as --list without a file.
-    #[arg(long, value_name = "LINE", num_args = 0..)]
-    pub line: Vec<String>,
-    /// Further destinations.
-    #[arg(long, short = 't', value_name = "DESTINATION", num_args = 0..)]
-    pub to: Vec<String>,
-    /// Further tags in the repository of each destination; a full reference is a destination of its own.
-    #[arg(long, value_name = "TAG", num_args = 0..)]
-    pub tags: Vec<String>,
-    /// Copy only these platforms (os/architecture[/variant]): one yields that image, several a new index of just these.
-    #[arg(long, value_name = "PLATFORM", num_args = 0..)]
-    pub platform: Vec<String>,
-    /// Go on only if the source has this digest; otherwise exit with 3.
-    #[arg(long, value_name = "DIGEST")]
-    pub expect_digest: Option<String>,
-    /// Of a source with tag and digest, check that the tag names the digest.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
-    pub check_tag: bool,
-    /// Look through all content under a tag that is there already, and send what is missing.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
-    pub repair: bool,
-    /// Move foreign (non-distributable) layers too.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
-    pub include_foreign: bool,
-    /// How to write.
+    /// Destinations, tags and guards.
     #[command(flatten)]
     pub writing: WriteArgs,
+    /// Copy only these platforms (`os/architecture[/variant]`)
+    ///
+    /// One platform gives you that image, several give you a new index of only those.
+    #[arg(long, value_name = "PLATFORM", num_args = 0..)]
+    pub platform: Vec<String>,
+    /// Promote many images: each line of FILE is `SOURCE DESTINATION...`
+    ///
+    /// `-` reads standard input. References are separated by spaces; blank lines and lines that start with `#` are
+    /// ignored. All other options apply to every line.
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<String>,
+    /// Lines as in the file of --list, each as one argument
+    #[arg(long, value_name = "LINE", num_args = 0.., hide_short_help = true)]
+    pub line: Vec<String>,
+    /// Exit with status 3 unless the source has this digest
+    #[arg(long, value_name = "DIGEST")]
+    pub expect_digest: Option<String>,
+    /// If the source has a tag and a digest, check that the tag points to the digest
+    #[arg(long, value_name = "BOOL", hide_short_help = true)]
+    pub check_tag: bool,
+    /// Check all content of tags that already exist, and send what is missing
+    #[arg(long, value_name = "BOOL", hide_short_help = true)]
+    pub repair: bool,
+    /// Copy foreign (non-distributable) layers too
+    #[arg(long, value_name = "BOOL", hide_short_help = true)]
+    pub include_foreign: bool,
     /// Options of all steps.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -68,22 +66,22 @@ imgstep promote [OPTIONS] SOURCE DESTINATION...
 
 const EXAMPLES: &str = "\
 Examples:
-  Release what was tested, under three tags:
+  Release a tested image under three tags:
     imgstep promote ghcr.io/org/app@sha256:… ghcr.io/org/app:v1.2.3 \\
       --tags v1.2 v1
 
-  Copy to two registries with one read of the source, and keep the digest:
+  Copy to two registries, reading the source once, and keep the digest:
     imgstep promote alpine:3.20 -t registry.example/base/alpine:3.20 \\
       -t mirror.example/alpine:3.20 --result digest=digest.txt
 
-  See what it would cost first:
+  Print what would be transferred:
     imgstep promote alpine:3.20 registry.example/base/alpine:3.20 --dry-run
 
-  Without any registry, through a folder:
+  Push a folder (an OCI image layout):
     imgstep promote oci:build/image ghcr.io/org/app:v1
 
-  Many images at once; one that fails does not stop the others, and stdout
-  keeps the order of the list:
+  Copy many images. A failing line doesn't stop the others, and stdout keeps
+  the order of the list:
     imgstep promote --list images.txt
     sed 's,.*,staging.example/& prod.example/&,' names.txt |
       imgstep promote --list - --if-exists fail";
@@ -99,7 +97,7 @@ impl PromoteArgs {
         };
         let source = reference("SOURCE", source)?;
         let mut destinations: Vec<Reference> = references("DESTINATION", &self.destination)?;
-        let (further, tags) = args::destinations(&self.to, &self.tags)?;
+        let (further, tags) = self.writing.destinations()?;
         destinations.extend(further);
         if destinations.is_empty() {
             return Err(Error::usage(
@@ -107,8 +105,12 @@ impl PromoteArgs {
             ));
         }
         let mut request = self.request_for(source, destinations, tags)?;
-        request.remarks =
-            self.destination.iter().chain(&self.to).filter_map(|word| untagged(&request.source, word)).collect();
+        request.remarks = self
+            .destination
+            .iter()
+            .chain(&self.writing.to)
+            .filter_map(|word| untagged(&request.source, word))
+            .collect();
         Ok(request)
     }
 
@@ -136,7 +138,8 @@ impl PromoteArgs {
     }
 }
 
-/// That a destination which was written without a tag is `latest`, where the source's tag is another: many expect that one.
+/// That a destination which was written without a tag is `latest`, where the source's tag is another: many expect that
+/// one.
 pub(super) fn untagged(source: &Reference, word: &str) -> Option<String> {
     let word = word.trim();
     let has_tag = word.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));

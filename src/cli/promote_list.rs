@@ -46,14 +46,14 @@ fn check_words(args: &PromoteArgs) -> Result<Vec<String>> {
     for (word, is_given) in [
         ("SOURCE", given(args.source.as_slice())),
         ("DESTINATION", given(&args.destination)),
-        ("--to", given(&args.to)),
+        ("--to", given(&args.writing.to)),
         ("--expect-digest", given(args.expect_digest.as_slice())),
     ] {
         if is_given {
             return Err(Error::usage(format!("{word} speaks of one image, and --list of many: give one of the two")));
         }
     }
-    let (destinations, tags) = args::destinations(&[], &args.tags)?;
+    let (destinations, tags) = args::destinations(&[], &args.writing.tags)?;
     match destinations.first() {
         Some(one) => {
             Err(Error::usage(format!("--tags: {one} is a destination; with --list only plain tags have a meaning")))

@@ -1,55 +1,48 @@
-//! `imgstep registry serve`: its words.
+//! Command-line arguments of `registry serve`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
-
 use crate::serve::ServeOptions;
 
-/// A registry, for trials and tests.
+/// Commands of `imgstep registry`.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum RegistryCommand {
-    /// Serves an OCI registry, in memory or from a folder.
+    /// Serve an OCI registry from memory or from a folder
+    ///
+    /// With a COMMAND, the registry runs as long as the command, which finds it in $IMGSTEP_REGISTRY; the exit status
+    /// is the command's. Without one, it runs until SIGINT or SIGTERM.
+    ///
+    /// It has no authentication: use it for experiments and tests.
     Serve(ServeArgs),
 }
 
-/// Serves an OCI registry, in memory or from a folder.
-///
-/// With a COMMAND it is served while the command runs, which finds it as `$IMGSTEP_REGISTRY`; the exit status is the
-/// command's. Without one it is served until `SIGINT` or `SIGTERM`.
+/// Arguments of `registry serve`.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "\
+#[command(before_long_help = EXAMPLES)]
+pub struct ServeArgs {
+    /// Address to listen on: `host:port`, or a port; port 0 picks a free one
+    ///
+    /// [default: 127.0.0.1:5000, or 127.0.0.1:0 with a COMMAND]
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<String>,
+    /// Folder to store everything in, created if missing [default: memory]
+    #[arg(long, value_name = "DIR")]
+    pub storage: Option<OsString>,
+    /// Refuse all writes
+    #[arg(long, value_name = "BOOL")]
+    pub read_only: bool,
+    /// Command to run while the registry is up, with its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+const EXAMPLES: &str = "\
 Examples:
   imgstep registry serve
   imgstep registry serve --address 0.0.0.0:5000 --storage ./images
   imgstep registry serve -- \\
-    sh -c 'imgstep promote alpine $IMGSTEP_REGISTRY/alpine'")]
-pub struct ServeArgs {
-    /// Where to listen, `host:port`, or a port alone; port 0 takes one that is free [default: 127.0.0.1:5000, or 127.0.0.1:0 with a
-    /// COMMAND].
-    #[arg(long, value_name = "ADDRESS")]
-    pub address: Option<String>,
-    /// The folder that keeps everything, made if there is none; without it, everything is kept in memory.
-    #[arg(long, value_name = "DIR")]
-    pub storage: Option<OsString>,
-    /// Refuse every write.
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = false,
-        default_missing_value = "true",
-        hide_default_value = true,
-        hide_possible_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
-    pub read_only: bool,
-    /// A command to run beside the registry, with its arguments.
-    #[arg(last = true, value_name = "COMMAND")]
-    pub command: Vec<OsString>,
-}
+    sh -c 'imgstep promote alpine $IMGSTEP_REGISTRY/alpine'";
 
 impl ServeArgs {
     /// What is to be served. An option with an empty value is one not given.
@@ -74,16 +67,14 @@ fn with_host(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        serve: ServeArgs,
-    }
+    use crate::cli::{Cli, Step};
+    use clap::Parser as _;
 
     fn parse(words: &[&str]) -> ServeArgs {
-        Cli::try_parse_from([&["x"], words].concat()).unwrap().serve
+        match Cli::try_parse_from([&["imgstep", "registry", "serve"], words].concat()).unwrap().step {
+            Step::Registry(RegistryCommand::Serve(args)) => args,
+            step => panic!("{step:?}"),
+        }
     }
 
     #[test]
@@ -104,7 +95,7 @@ mod tests {
         assert!(parse(&["--read-only"]).read_only);
         assert!(parse(&["--read-only=true"]).read_only);
         assert!(!parse(&["--read-only=false"]).read_only);
-        assert!(Cli::try_parse_from(["x", "--read-only=maybe"]).is_err());
+        assert!(Cli::try_parse_from(["imgstep", "registry", "serve", "--read-only=maybe"]).is_err());
     }
 
     #[test]

@@ -8,22 +8,19 @@ use std::time::{Duration, Instant};
 
 use clap::CommandFactory as _;
 
-use super::args::{list, parse_list};
+use super::args::list;
 use super::common::{CommonArgs, OutputArg, ResultArgs, WriteArgs, paths};
 use super::duration::Limit;
 use super::failure::FailureReporter;
 use super::github_action::{self, ActionCommand};
 use super::parse::{Wrong, parse, wrong};
-use super::promote::comma_separated;
 use super::promote_list;
 use super::references::reference;
 use super::registry::RegistryCommand;
 use super::suggestions;
-use super::{Cli, Step};
+use super::{Cli, Step, completion, man};
 use crate::credentials::{Credentials, Environment, Sources};
 use crate::error::{Error, ErrorKind, ExitStatus, Result, Signal};
-use crate::image::platform::Platform;
-use crate::image::reference::{Reference, is_tag};
 use crate::registry::client::{Client, Options};
 use crate::registry::remedies::Hints;
 use crate::registry::tls::Trust;
@@ -130,7 +127,7 @@ impl Step {
             Self::Tag(args) => Some(&args.common),
             Self::Digest(args) => Some(&args.common),
             Self::Inspect(args) => Some(&args.common),
-            Self::Registry(_) => None,
+            Self::Registry(_) | Self::Completion(_) | Self::Man(_) => None,
         }
     }
 
@@ -152,7 +149,7 @@ impl Step {
             Self::Bundle(args) => Some(&args.results),
             Self::Tag(args) => Some(&args.results),
             Self::Digest(args) => Some(&args.results),
-            Self::Inspect(_) | Self::Registry(_) => None,
+            Self::Inspect(_) | Self::Registry(_) | Self::Completion(_) | Self::Man(_) => None,
         }
     }
 
@@ -163,7 +160,12 @@ impl Step {
             Self::Index(args) => Some(&args.writing),
             Self::Mutate(args) => Some(&args.writing),
             Self::Bundle(args) => Some(&args.writing),
-            Self::Tag(_) | Self::Digest(_) | Self::Inspect(_) | Self::Registry(_) => None,
+            Self::Tag(_)
+            | Self::Digest(_)
+            | Self::Inspect(_)
+            | Self::Registry(_)
+            | Self::Completion(_)
+            | Self::Man(_) => None,
         }
     }
 
@@ -180,6 +182,15 @@ impl Step {
 }
 
 fn run(cli: &Cli, console: &Console, ci: &Ci) -> Result<ExitCode> {
+    let text = match &cli.step {
+        Step::Completion(args) => Some(completion::script(args.shell)),
+        Step::Man(args) => Some(man::page(&args.step)?),
+        _ => None,
+    };
+    if let Some(text) = text {
+        report::stdout::print(&text)?;
+        return Ok(ExitCode::from(ExitStatus::Done as u8));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -322,49 +333,25 @@ async fn work(
             bundle::run(context, &request).await.map(|outcome| StepOutput::Outcome(Box::new(outcome)))
         }
         Step::Tag(args) => {
-            let image = reference("IMAGE", &args.image)?;
-            let tags = comma_separated(&list(&args.tags));
-            let tags = list(&tags);
-            if tags.is_empty() {
-                return Err(Error::usage("no tag: write `imgstep tag IMAGE TAG...`"));
-            }
-            if let Some(bad) = tags.iter().find(|tag| !is_tag(tag)) {
-                return Err(no_tag(&image, bad));
-            }
+            let (image, tags) = args.request()?;
             results::preflight(files)?;
             tag::run(context, &image, &tags, args.if_exists.into())
                 .await
                 .map(|outcome| StepOutput::Outcome(Box::new(outcome)))
         }
         Step::Digest(args) => {
-            let image = reference("IMAGE", &args.image)?;
-            let wished: Vec<String> = args.platform.iter().cloned().collect();
-            let platforms: Vec<Platform> = parse_list("--platform", &comma_separated(&wished))?;
-            if platforms.len() > 1 {
-                return Err(Error::usage("--platform: one platform has one digest; name just one"));
-            }
+            let (image, platform) = args.request()?;
             results::preflight(files)?;
-            digest::run(context, &image, platforms.first()).await.map(|outcome| StepOutput::Answer(Box::new(outcome)))
+            digest::run(context, &image, platform.as_ref()).await.map(|outcome| StepOutput::Answer(Box::new(outcome)))
         }
         Step::Inspect(args) => {
             let image = reference("IMAGE", &args.image)?;
             inspect::run(context, &image).await.map(|inspection| StepOutput::Inspection(Box::new(inspection)))
         }
-        Step::Registry(_) => Err(Error::bug("this step talks to no registry")),
-    }
-}
-
-/// That a word is no tag. A full reference is what other programs want in its place.
-fn no_tag(image: &Reference, word: &str) -> Error {
-    let shown = crate::text::printable(word, 300);
-    let advice = match word.parse::<Reference>().ok().filter(|_| word.contains(['/', ':'])) {
-        Some(full) if full.name() == image.name() => {
-            full.tag().map(|tag| format!("; write `{tag}`: it is a tag in the image's own repository"))
+        Step::Registry(_) | Step::Completion(_) | Step::Man(_) => {
+            Err(Error::bug("this step doesn't talk to registries"))
         }
-        Some(_) => Some(format!("; for another repository write `imgstep promote {image} {shown}`")),
-        None => None,
-    };
-    Error::usage(format!("`{shown}` is not a tag{}", advice.unwrap_or_default()))
+    }
 }
 
 fn context(common: &CommonArgs, console: &Console) -> Result<Context> {

@@ -1,9 +1,13 @@
-//! `--strict=NAME,…`: the word by which a Tekton Task says which options it writes, so that no element of an array param
+//! `--strict=NAME,…`: the word by which a Tekton Task says which options it writes, so that no element of an array
+//! param
 //! becomes one.
 //!
-//! Tekton puts each element of an array into the arguments as a word of its own, and one that begins with `-` would be read
-//! as an option. The Task's own words are literals that no param can take away. So it is enough to count: if the words that
-//! begin with `-` are exactly as many as the Task writes, then they are the Task's, and every other word is a value. A mark
+//! Tekton puts each element of an array into the arguments as a word of its own, and one that begins with `-` would be
+//! read
+//! as an option. The Task's own words are literals that no param can take away. So it is enough to count: if the words
+//! that
+//! begin with `-` are exactly as many as the Task writes, then they are the Task's, and every other word is a value. A
+//! mark
 //! for the end of a list would not do: Tekton and the kubelet expand `$(…)` in what params brought in, even the uid of
 //! the TaskRun.
 
@@ -22,7 +26,8 @@ pub fn is_action_invocation(words: &[String]) -> bool {
     words.get(2).is_some_and(|word| word.starts_with(STRICT))
 }
 
-/// Takes `--strict=NAME,…` off, if it is the first word behind the step, and sees that the words which begin with `-` are the
+/// Takes `--strict=NAME,…` off, if it is the first word behind the step, and sees that the words which begin with `-`
+/// are the
 /// options that it names, in their order, and then one `--`.
 ///
 /// # Errors
@@ -59,7 +64,8 @@ fn is_option(word: &str, name: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || (!name.is_empty() && rest.starts_with('=')))
 }
 
-/// Names the list that the word stands in. One that is written like the Task's own option was taken for that, and what is
+/// Names the list that the word stands in. One that is written like the Task's own option was taken for that, and what
+/// is
 /// refused is the Task's.
 fn refused(word: &str, seen: &[&str]) -> Error {
     let word = printable(word, 60);

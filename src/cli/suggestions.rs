@@ -45,7 +45,7 @@ const COMMANDS: [(&[&str], &str); 18] = [
         &["image", "images", "index-create"],
         "the steps stand alone: `imgstep inspect IMAGE`, `imgstep promote SOURCE DESTINATION`",
     ),
-    (&["completion", "completions", "man"], "completions and man pages are in the archives of the releases"),
+    (&["completions", "complete"], "write `imgstep completion SHELL`"),
 ];
 
 /// Options of other tools, and what is written here.

@@ -1,9 +1,9 @@
-//! Writes the Tasks and StepActions of this folder, and their pages, out of the command line itself: an option that the
-//! binary gains is a param with the next `make tasks`, and a test fails until then.
+//! Generates the Tasks and StepActions of this folder, and their pages, from the definition of the command line: a new
+//! option becomes a param with the next `make tasks`, and a test fails until then.
 //!
 //! `cargo run --example tasks` writes; with `-- --check` it only compares. The image is the line of `tasks/IMAGE`.
 
-#![allow(clippy::print_stderr, clippy::unwrap_used, reason = "a program for developers, that says what it did")]
+#![allow(clippy::print_stderr, clippy::unwrap_used, reason = "a tool for developers that reports what it did")]
 
 mod names;
 mod page;
@@ -64,7 +64,7 @@ fn generated(image: &str) -> BTreeMap<PathBuf, String> {
     files
 }
 
-/// What is written by hand and runs the image too: its samples, tests and pipelines.
+/// Handwritten files that run the image too: samples, tests and pipelines.
 fn pinned(folder: &Path, image: &str) -> BTreeMap<PathBuf, String> {
     let repository = image.split_once(':').map_or(image, |(repository, _)| repository);
     let mut files = BTreeMap::new();
@@ -96,7 +96,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Where all of it is.
+/// The folder of the Tasks.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tasks")
 }

@@ -17,12 +17,15 @@ pub fn page(kind: Kind, step: &Step, params: &[Param]) -> String {
         step.description.split_whitespace().collect::<Vec<_>>().join(" ")
     );
     example(&mut text, kind, step);
-    let own =
-        if kind == Kind::StepAction { "; a StepAction has no workspaces, so their paths are params too" } else { "" };
+    let own = if kind == Kind::StepAction {
+        "; a StepAction has no workspaces, so their paths are params as well"
+    } else {
+        ""
+    };
     let _ = writeln!(
         text,
-        "\n## Params\n\nThey have the names of `imgstep {name}`'s options, and mean the same{own}. No element of an array \
-         can begin with `-`.\n"
+        "\n## Params\n\nThey have the names and meanings of the options of `imgstep {name}`{own}. An element of an array \
+         can't start with `-`.\n"
     );
     text.push_str("| param | type | default | |\n|---|---|---|---|\n");
     for param in params {
@@ -53,10 +56,10 @@ pub fn page(kind: Kind, step: &Step, params: &[Param]) -> String {
     }
     let _ = write!(
         text,
-        "\nAll of them are written once the registry has confirmed everything, and none if the step fails. Tekton Chains \
-         signs what `IMAGE_URL` with `IMAGE_DIGEST`{} name. What all Tasks have in common - logins, resources, security, \
-         and how to run many at once - is on [the page of the folder](../../README.md).\n",
-        if step.results.contains(&"IMAGES") { ", and `IMAGES`," } else { "" }
+        "\nResults are written when the registry has confirmed everything, and not at all if the step fails. Tekton \
+         Chains signs the images in `IMAGE_URL` with `IMAGE_DIGEST`{}. Logins, resources, security and running many at \
+         once are the same for all Tasks: see [this folder's page](../../README.md).\n",
+        if step.results.contains(&"IMAGES") { " and in `IMAGES`" } else { "" }
     );
     text
 }
@@ -87,7 +90,7 @@ fn example(text: &mut String, kind: Kind, step: &Step) {
             let _ = write!(
                 text,
                 "```yaml\napiVersion: tekton.dev/v1\nkind: TaskRun\nmetadata:\n  generateName: {name}-\nspec:\n  taskRef:\n    \
-                 {reference}\n{workspaces}  params:\n{params}\n```\n\nInstalled in the namespace, it is called by its name: \
+                 {reference}\n{workspaces}  params:\n{params}\n```\n\nInstalled in the namespace, refer to it by name: \
                  `taskRef: {{name: imgstep-{name}}}`. "
             );
         }
@@ -101,10 +104,10 @@ fn example(text: &mut String, kind: Kind, step: &Step) {
                 format!("{path}{params}").lines().fold(String::new(), |all, line| all + "  " + line + "\n");
             let _ = write!(
                 text,
-                "```yaml\n# A step of a Task of yours.\nsteps:\n  - name: {name}\n    ref:\n      {}\n    params:\n{indented}```\n\n\
-                 Installed in the namespace, it is called by its name: `ref: {{name: imgstep-{name}}}`. Results are read \
-                 as `$(steps.{name}.results.IMAGE_DIGEST)`. With \
-                 `workspaces: [{{name: credentials}}]` beside `ref`, no other step of the Task sees the logins in that workspace. ",
+                "```yaml\n# A step in one of your Tasks.\nsteps:\n  - name: {name}\n    ref:\n      {}\n    params:\n{indented}```\n\n\
+                 Installed in the namespace, refer to it by name: `ref: {{name: imgstep-{name}}}`. Read results as \
+                 `$(steps.{name}.results.IMAGE_DIGEST)`. With \
+                 `workspaces: [{{name: credentials}}]` next to `ref`, no other step of the Task sees the logins in that workspace. ",
                 reference.replace('\n', "\n  ")
             );
         }
@@ -112,7 +115,7 @@ fn example(text: &mut String, kind: Kind, step: &Step) {
     let path = format!("tasks/{kind_of}/imgstep-{name}/imgstep-{name}.yaml");
     let _ = writeln!(
         text,
-        "Other ways to name it: the `git` resolver (`url: {REPOSITORY}`, `revision: v{version}`, `pathInRepo: {path}`), the \
+        "Other ways to refer to it: the `git` resolver (`url: {REPOSITORY}`, `revision: v{version}`, `pathInRepo: {path}`), the \
          `hub` resolver (`type: artifact`, `catalog: imgstep-{kind_of}s`, `kind: {kind_of}`, `name: imgstep-{name}`, \
          `version: {version}`), and the `http` resolver (`url` of the file at the tag, with its `digest`)."
     );

@@ -2,14 +2,14 @@
 
 use clap::builder::ValueRange;
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
-use imgstep::cli::Cli;
+use imgstep::cli::{Cli, help};
 
 use crate::steps::{EXCEPTIONS, Step};
 
 /// One param.
 pub struct Param {
     pub name: String,
-    /// The option, which has the same name but where one word says it better to people at a terminal.
+    /// The option, which has the same name except where a terminal needs another one.
     pub option: String,
     pub description: String,
     pub default: Default,
@@ -17,11 +17,11 @@ pub struct Param {
     pub way: Way,
 }
 
-/// A param's type, and its value where none is given.
+/// A param's type and its default value.
 pub enum Default {
     /// A string.
     Text(String),
-    /// An array: of none.
+    /// An array, empty by default.
     List,
     /// A string that must be given.
     RequiredText,
@@ -29,7 +29,7 @@ pub enum Default {
     RequiredList,
 }
 
-/// How a value reaches the binary, so that it is a value whatever is in it.
+/// How a value reaches the binary, so that it can never become an option.
 #[derive(PartialEq, Eq)]
 pub enum Way {
     /// `--name=VALUE`; nothing if empty.
@@ -38,7 +38,7 @@ pub enum Way {
     ListOption,
     /// `IMGSTEP_NAME=VALUE`: several lines are several values, as for options that take one for each platform.
     Environment,
-    /// Behind `--`.
+    /// After `--`.
     Word,
 }
 
@@ -54,7 +54,7 @@ pub fn command(step: &Step) -> Command {
     command.find_subcommand(step.name).unwrap_or_else(|| panic!("there is no step `{}`", step.name)).clone()
 }
 
-/// The name of an option, or of a word on the command line.
+/// The name of an option or argument.
 pub fn name(arg: &Arg) -> String {
     arg.get_long().map_or_else(|| arg.get_id().as_str().replace('_', "-"), str::to_owned)
 }
@@ -81,7 +81,6 @@ fn param(arg: &Arg, step: &Step) -> Param {
     let name = imgstep::cli::strict::param_of(&option).to_owned();
     let many = arg.get_num_args().is_some_and(|range: ValueRange| range.max_values() > 1)
         || (arg.is_positional() && matches!(arg.get_action(), ArgAction::Append));
-    let is_bool = arg.is_require_equals_set() && !many;
     let is_required = step.required.contains(&name.as_str());
     let default = arg.get_default_values().iter().map(|value| value.to_string_lossy().into_owned()).next();
     let default = match (many, is_required) {
@@ -97,26 +96,16 @@ fn param(arg: &Arg, step: &Step) -> Param {
         _ => Way::Option,
     };
     let own = step.descriptions.iter().find(|(of, _)| *of == name).map(|(_, text)| (*text).to_owned());
-    Param { description: own.unwrap_or_else(|| description(arg, is_bool, &way)), name, option, default, way }
+    Param { description: own.unwrap_or_else(|| description(arg, &way)), name, option, default, way }
 }
 
-fn description(arg: &Arg, is_bool: bool, way: &Way) -> String {
-    let mut text = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    // The command line speaks of options; here they are params.
-    text = text.replace("each behind its own `--entrypoint`", "each on a line of its own").replace('\n', " ");
-    if !text.ends_with('.') {
-        text.push('.');
-    }
-    let possible: Vec<String> = if is_bool {
-        vec!["true".to_owned(), "false".to_owned()]
-    } else {
-        arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect()
-    };
-    if !possible.is_empty() {
-        text = format!("{text} One of: {}.", possible.join(", "));
-    }
+fn description(arg: &Arg, way: &Way) -> String {
+    // Here an option that can be repeated is a param with several lines.
+    const REPEATED: &str =
+        " Options that take one value can be repeated: once for all platforms, and once for each platform.";
+    let text = help::description(arg).replace(REPEATED, "");
     if *way == Way::Environment {
-        text.push_str(" One value for all platforms; further lines, `[os/arch]VALUE`, for some.");
+        return text + " One value for all platforms, and one `[os/arch]VALUE` per line for single platforms.";
     }
     text
 }

@@ -1,5 +1,5 @@
-//! What the command line doesn't say: what each step is for in a pipeline, its workspaces, its results, and the options
-//! that its Task has for no one.
+//! What the command line doesn't define: the purpose of each step in a pipeline, its workspaces and results, and the
+//! options that no Task exposes.
 
 /// One step as a Task.
 pub struct Step {
@@ -9,35 +9,35 @@ pub struct Step {
     pub description: &'static str,
     /// Words to find it by.
     pub tags: &'static str,
-    /// Params without which it makes no sense, in the order of the page.
+    /// Required params, in the order of the page.
     pub required: &'static [&'static str],
     /// What its working directory is.
     pub folder: Workspace,
-    /// The results that it gives.
+    /// The results that it writes.
     pub results: &'static [&'static str],
     /// Options that are no params, and why.
     pub exceptions: &'static [(&'static str, &'static str)],
-    /// Params whose option is described by what else is on the command line.
+    /// Descriptions of params that differ from their option's help.
     pub descriptions: &'static [(&'static str, &'static str)],
     /// The params of the example in its page.
     pub example: &'static str,
 }
 
-/// A workspace of a Task; a StepAction has a param `NAME-path` in its place.
+/// A workspace of a Task; a StepAction has a param `NAME-path` instead.
 pub struct Workspace {
     pub name: &'static str,
     pub description: &'static str,
     pub optional: bool,
     pub read_only: bool,
-    /// Which option is given its path; the working directory has none.
+    /// The option that gets its path; none for the working directory.
     pub option: Option<&'static str>,
 }
 
-/// A result: its name, the key of `--result`, and what it holds.
+/// A result: its name, its key in `--result`, and its content.
 pub struct ResultOf {
     pub name: &'static str,
     pub key: &'static str,
-    /// An object `{uri, digest}` as Tekton Chains takes inputs, else a string.
+    /// An object `{uri, digest}`, as Tekton Chains expects inputs; otherwise a string.
     pub is_input: bool,
     pub description: &'static str,
 }
@@ -46,22 +46,23 @@ pub struct ResultOf {
 pub const COMMON: [Workspace; 3] = [
     Workspace {
         name: "credentials",
-        description: "Logins: a Secret or another volume with a config.json, .dockerconfigjson, .dockercfg or auth.json. \
-                      They come before those that Tekton collects from the secrets of the ServiceAccount.",
+        description: "Registry logins: a Secret or another volume with a config.json, .dockerconfigjson, .dockercfg or \
+                      auth.json. They take precedence over the logins that Tekton collects from the secrets of the \
+                      ServiceAccount.",
         optional: true,
         read_only: true,
         option: Some("auth-dir"),
     },
     Workspace {
         name: "source-credentials",
-        description: "Logins for what is read, where they differ from those for what is written.",
+        description: "Registry logins for sources, if they differ from those for destinations.",
         optional: true,
         read_only: true,
         option: Some("source-auth-dir"),
     },
     Workspace {
         name: "ca-bundle",
-        description: "PEM files with certificate authorities to trust: a ConfigMap or another volume.",
+        description: "CA certificates to trust: a ConfigMap or another volume with PEM files.",
         optional: true,
         read_only: true,
         option: Some("ca-dir"),
@@ -70,7 +71,7 @@ pub const COMMON: [Workspace; 3] = [
 
 const LAYOUTS: Workspace = Workspace {
     name: "layouts",
-    description: "The folder that references of the form oci:DIR[:tag] start from.",
+    description: "Folder that references of the form oci:DIR[:tag] are relative to.",
     optional: true,
     read_only: false,
     option: None,
@@ -78,7 +79,7 @@ const LAYOUTS: Workspace = Workspace {
 
 const SOURCE: Workspace = Workspace {
     name: "source",
-    description: "The folder that the paths of layers, and references of the form oci:DIR[:tag], start from.",
+    description: "Folder that the paths of layers, and references of the form oci:DIR[:tag], are relative to.",
     optional: false,
     read_only: true,
     option: None,
@@ -90,76 +91,72 @@ pub const RESULTS: [ResultOf; 6] = [
         name: "IMAGE_URL",
         key: "url",
         is_input: false,
-        description: "Name of the image: registry/repository:tag of the first destination, without a digest.",
+        description: "Name of the image at the first destination: registry/repository:tag, without a digest.",
     },
     ResultOf {
         name: "IMAGE_DIGEST",
         key: "digest",
         is_input: false,
-        description: "Digest of the image: sha256:… of the manifest or index that was written.",
+        description: "Digest of the manifest or index that was written: sha256:…",
     },
     ResultOf {
         name: "IMAGE_REF",
         key: "ref",
         is_input: false,
-        description: "The image by digest: registry/repository@sha256:… of the first destination.",
+        description: "Image by digest at the first destination: registry/repository@sha256:…",
     },
     ResultOf {
         name: "IMAGES",
         key: "images",
         is_input: false,
-        description: "The images that the index holds, or the image itself where it is none: \
-                      registry/repository@sha256:…, with commas between.",
+        description: "Images of an index by digest, separated by commas: registry/repository@sha256:… Otherwise the \
+                      image itself.",
     },
     ResultOf {
         name: "SOURCE_ARTIFACT_INPUTS",
         key: "source",
         is_input: true,
-        description: "The image that was read, for Tekton Chains: its repository as uri, and its digest.",
+        description: "Source image, for Tekton Chains: its repository as uri, and its digest.",
     },
     ResultOf {
         name: "BASE_ARTIFACT_INPUTS",
         key: "base",
         is_input: true,
-        description: "The base, for Tekton Chains: its repository as uri, and its digest.",
+        description: "Base image, for Tekton Chains: its repository as uri, and its digest.",
     },
 ];
 
-/// Options that no Task has.
+/// Options that no Task exposes, and why.
 pub const EXCEPTIONS: [(&str, &str); 8] = [
-    ("auth-dir", "the workspace `credentials`, and `$(credentials.path)` behind it"),
+    ("auth-dir", "the workspace `credentials`, then `$(credentials.path)`"),
     ("source-auth-dir", "the workspace `source-credentials`"),
     ("ca-dir", "the workspace `ca-bundle`"),
-    ("ca-file", "the workspace `ca-bundle`: a folder does the same"),
+    ("ca-file", "the workspace `ca-bundle`, which is a folder"),
     ("result", "the Task's results"),
-    ("github-artifacts", "for GitHub's attestations: Tekton Chains reads the results"),
-    ("ci", "another CI system's way to hand on what the results hand on"),
-    ("output", "stdout is the step's log; what it says is in the results"),
+    ("github-artifacts", "for attestations on GitHub; Tekton Chains reads the results"),
+    ("ci", "outputs of other CI systems; a Task has results"),
+    ("output", "stdout is the step's log; a Task has results"),
 ];
 
-/// Every step that is a Task.
+/// The steps that are Tasks.
 pub const STEPS: [Step; 5] = [
     Step {
         name: "promote",
-        description: "Copies an image whole and byte for byte, all platforms and attestations, to one or more \
-                      destinations, with the same digest or not at all. Layers are mounted or streamed; no daemon, no \
-                      root, no shell, no disk.",
+        description: "Copies an image byte for byte to one or more destinations, with all platforms and attestations \
+                      and the same digest. Layers are mounted or streamed. No daemon, no root, no shell, no disk.",
         tags: "promote,copy,image,registry,oci",
         required: &[],
         folder: LAYOUTS,
         results: &["IMAGE_URL", "IMAGE_DIGEST", "IMAGE_REF", "SOURCE_ARTIFACT_INPUTS"],
         exceptions: &[
             ("destination", "the same as `to`"),
-            ("list", "its lines are the param `list`, which is the option `line`"),
+            ("list", "the param `list` has the lines themselves, for the option `line`"),
         ],
-        descriptions: &[
-            ("to", "Where to copy it: `registry/repository[:tag]` or `oci:DIR[:tag]`, one or more."),
-            (
-                "list",
-                "Many images, in place of `source` and `to`: each element is `SOURCE DESTINATION...`. They share connections \
-                 and tokens, one that fails stops no other, and there are no results.",
-            ),
-        ],
+        descriptions: &[(
+            "list",
+            "Many images, instead of `source` and `to`: each element is `SOURCE DESTINATION...`. They share connections \
+                 and tokens. A failing line doesn't stop the others. There are no results.",
+        )],
         example: r#"    - name: source
       value: ghcr.io/org/app@sha256:…
     - name: to
@@ -169,7 +166,7 @@ pub const STEPS: [Step; 5] = [
     },
     Step {
         name: "append",
-        description: "Puts files on top of a base image, or of nothing, as reproducible layers, and sets the config, for \
+        description: "Adds files to a base image, or to an empty one, as reproducible layers and sets its config, on \
                       every platform at once. No Dockerfile, no daemon, no root, no shell, no disk.",
         tags: "append,build,image,registry,oci",
         required: &["base", "to", "layer"],
@@ -177,7 +174,7 @@ pub const STEPS: [Step; 5] = [
         results: &["IMAGE_URL", "IMAGE_DIGEST", "IMAGE_REF", "IMAGES", "BASE_ARTIFACT_INPUTS"],
         exceptions: &[(
             "annotate-from-ci",
-            "a step's environment says nothing of the source: pass `annotation` what the pipeline knows",
+            "a step's environment doesn't contain the source: use `annotation` in the pipeline",
         )],
         descriptions: &[],
         example: r#"    - name: base
@@ -193,8 +190,8 @@ pub const STEPS: [Step; 5] = [
     },
     Step {
         name: "index",
-        description: "Assembles one multi-platform index out of images in registries, whose platforms are read from \
-                      their configs. No daemon, no root, no shell, no disk.",
+        description: "Joins images from registries into one multi-platform index. The platforms are read from the \
+                      images' configs. No daemon, no root, no shell, no disk.",
         tags: "index,manifest-list,multi-arch,image,registry,oci",
         required: &["to"],
         folder: LAYOUTS,
@@ -208,8 +205,8 @@ pub const STEPS: [Step; 5] = [
     },
     Step {
         name: "mutate",
-        description: "Changes config, labels and annotations of an image on every platform, and leaves the rest as it \
-                      is. No daemon, no root, no shell, no disk.",
+        description: "Changes the config, labels and annotations of an image on every platform, and nothing else. No \
+                      daemon, no root, no shell, no disk.",
         tags: "mutate,label,annotate,image,registry,oci",
         required: &["image", "to"],
         folder: LAYOUTS,
@@ -225,7 +222,7 @@ pub const STEPS: [Step; 5] = [
     },
     Step {
         name: "tag",
-        description: "Lets more tags name an image in its own repository. No daemon, no root, no shell, no disk.",
+        description: "Adds tags to an image in its own repository. No daemon, no root, no shell, no disk.",
         tags: "tag,image,registry,oci",
         required: &["image", "tags"],
         folder: LAYOUTS,

@@ -15,10 +15,17 @@ fn steps() -> Vec<(String, Command)> {
         .collect()
 }
 
+/// What stands below `Examples:`, up to the next heading.
+fn block(help: &str) -> String {
+    let Some((_, examples)) = help.split_once("Examples:\n") else { return String::new() };
+    let is_example = |line: &&str| line.is_empty() || line.starts_with(' ');
+    examples.lines().take_while(is_example).fold(String::new(), |text, line| text + line + "\n")
+}
+
 /// The lines of the examples as a shell would take them, on a terminal of this width.
 fn examples(step: &Command, width: usize) -> Vec<String> {
     let help = step.clone().term_width(width).max_term_width(width).render_long_help().to_string();
-    let Some((_, examples)) = help.split_once("Examples:\n") else { return Vec::new() };
+    let examples = block(&help);
     let mut lines: Vec<String> = Vec::new();
     let mut goes_on = false;
     for line in examples.lines() {
@@ -63,7 +70,7 @@ fn examples_keep_their_lines_on_narrow_and_on_wide_terminals() {
             assert_eq!(examples(&step, width), whole, "{name} at {width} columns");
         }
         let help = step.clone().term_width(1000).max_term_width(1000).render_long_help().to_string();
-        for line in help.split("Examples:\n").skip(1).flat_map(str::lines).filter(|line| line.starts_with("  ")) {
+        for line in block(&help).lines() {
             assert!(line.chars().count() < 80, "{name}: {line}");
         }
         seen += whole.len();
@@ -79,6 +86,7 @@ fn every_example_means_something() {
         for line in lines {
             let command =
                 line.split(" | ").find(|part| part.trim().starts_with("imgstep ")).unwrap_or_else(|| panic!("{line}"));
+            let command = command.split(" >").next().unwrap_or_default();
             let words = words(&command.replace("sha256:…", DIGEST));
             let matches = parse::matches(words, &|_| None);
             let matches = matches.unwrap_or_else(|wrong| panic!("{line}: {wrong:?}"));

@@ -79,7 +79,7 @@ fn params_are_the_options_of_the_binary() {
         ("        - \"--repair=$(params.repair)\"\n", "", "the param repair is not used"),
         ("name: repair\n", "name: repairs\n", "the option --repair is no param, and no exception"),
         ("$(params.tags[*])", "$(params.to[*])", "the param to is given to --tags"),
-        ("--strict=line,to,tags,", "--strict=line,to,", "the first word behind the step is --strict=line,to,platform"),
+        ("--strict=to,tags,", "--strict=to,", "the first word behind the step is --strict=to,platform"),
     ] {
         let folder = Folder::new();
         let file = changed(&folder, task, old, new);

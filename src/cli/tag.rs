@@ -1,0 +1,68 @@
+//! Command-line arguments of `tag`.
+
+use clap::Args;
+
+use super::args::list;
+use super::common::{CommonArgs, IfExistsArg, ResultArgs};
+use super::promote::comma_separated;
+use super::references::reference;
+use crate::error::{Error, Result};
+use crate::image::reference::{Reference, is_tag};
+use crate::text::printable;
+
+/// Arguments of `tag`.
+#[derive(Debug, Clone, Args)]
+#[command(before_long_help = EXAMPLES)]
+pub struct TagArgs {
+    /// Image to tag: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Tags to add
+    #[arg(value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// What to do if a tag already points to a different image
+    #[arg(long, value_name = "ACTION", default_value = "overwrite")]
+    pub if_exists: IfExistsArg,
+    /// Options of all steps.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Results.
+    #[command(flatten)]
+    pub results: ResultArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  imgstep tag ghcr.io/org/app:v1.2.3 v1.2 v1 latest
+  imgstep tag ghcr.io/org/app@sha256:… stable --if-exists fail";
+
+impl TagArgs {
+    /// The image, and the tags to add.
+    ///
+    /// # Errors
+    /// An invalid reference or tag; no tag (`ErrorKind::Usage`).
+    pub fn request(&self) -> Result<(Reference, Vec<String>)> {
+        let image = reference("IMAGE", &self.image)?;
+        let tags = list(&comma_separated(&list(&self.tags)));
+        if tags.is_empty() {
+            return Err(Error::usage("no tag: write `imgstep tag IMAGE TAG...`"));
+        }
+        match tags.iter().find(|tag| !is_tag(tag)) {
+            Some(bad) => Err(no_tag(&image, bad)),
+            None => Ok((image, tags)),
+        }
+    }
+}
+
+/// The error for a value that isn't a tag. Other tools take a full reference here.
+fn no_tag(image: &Reference, word: &str) -> Error {
+    let shown = printable(word, 300);
+    let advice = match word.parse::<Reference>().ok().filter(|_| word.contains(['/', ':'])) {
+        Some(full) if full.name() == image.name() => {
+            full.tag().map(|tag| format!("; write `{tag}`: it is a tag in the image's own repository"))
+        }
+        Some(_) => Some(format!("; for another repository write `imgstep promote {image} {shown}`")),
+        None => None,
+    };
+    Error::usage(format!("`{shown}` is not a tag{}", advice.unwrap_or_default()))
+}
