@@ -263,9 +263,8 @@ fn a_java_program_as_jib_layers_it() {
     world.stand_in(
         "mvn",
         "#!/bin/sh\n[ \"$*\" = '-q package dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=target/libs' ]\n\
-         mkdir -p target/libs target/classes/com/example src/main/resources\n\
-         echo jar >target/libs/dependency.jar; echo class >target/classes/com/example/Main.class\n\
-         echo hello >src/main/resources/greeting.txt\n",
+         mkdir -p target/libs target/classes/com/example\n\
+         echo jar >target/libs/dependency.jar; echo class >target/classes/com/example/Main.class\n",
     );
     world.run(("from-jib", "imgstep", "build"), None);
     let hello = "ghcr.io/org/hello:v1";

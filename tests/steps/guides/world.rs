@@ -171,7 +171,9 @@ impl World {
     /// The image for amd64: the tag itself, or a child of its index.
     fn image(&self, reference: &str) -> (&Registry, String, Value) {
         let (registry, repository, tag) = self.split(reference);
-        let child = self.children(reference).into_iter().find(|(platform, _)| platform == "amd64");
+        let children = self.children(reference);
+        // Of what an engine on another machine has built, its own platform.
+        let child = children.iter().find(|(platform, _)| platform == "amd64").or(children.first()).cloned();
         let wanted = child.map_or(tag, |(_, digest)| digest);
         let manifest = serde_json::from_slice(&registry.manifest_bytes(&repository, &wanted)).unwrap();
         (registry, repository, manifest)
