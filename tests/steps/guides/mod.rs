@@ -65,11 +65,12 @@ fn options(step: Option<&str>) -> Vec<String> {
         steps.chain(command.get_arguments()).filter_map(|option| Some(format!("--{}", option.get_long()?))).collect()
     };
     let command = Cli::command();
-    let Some(name) = step else { return command.get_subcommands().flat_map(of).collect() };
+    let everywhere = ["--help", "--version"].map(str::to_owned);
+    let Some(name) = step else { return command.get_subcommands().flat_map(of).chain(everywhere).collect() };
     let found =
         command.get_subcommands().find(|one| one.get_name() == name || one.get_all_aliases().any(|two| two == name));
     let mut options = of(found.unwrap_or_else(|| panic!("there is no step `{name}`")));
-    options.extend(["--help", "--version"].map(str::to_owned));
+    options.extend(everywhere);
     options
 }
 
@@ -84,6 +85,7 @@ fn unknown(command: &str) -> Vec<String> {
             continue;
         };
         let known = options(Some(step));
+        let words = words.take_while(|word| *word != "--");
         let name = |word: &str| word.split('=').next().unwrap_or(word).to_owned();
         unknown.extend(words.filter(|word| word.starts_with("--")).map(name).filter(|option| !known.contains(option)));
     }
@@ -95,37 +97,54 @@ fn code(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
 
-#[test]
-fn every_option_of_the_guides_exists() {
+/// README and all pages of `docs/`.
+fn documents() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let pages = files.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let pages = pages.map(|path| format!("docs/{}", path.file_name().unwrap().display()));
+    pages.chain(["README.md", "SECURITY.md"].map(str::to_owned)).collect()
+}
+
+/// The options in a page that imgstep doesn't have.
+fn wrong_options(page: &str) -> Vec<String> {
     let any = options(None);
     let mut wrong = Vec::new();
-    for page in PAGES {
-        for block in blocks(page).into_iter().filter(|block| block.tool == "imgstep") {
-            wrong.extend(
-                unknown(&block.script.replace("\\\n", " ")).into_iter().map(|option| format!("{page}: {option}")),
-            );
+    let mut is_ours = true;
+    let mut fenced = false;
+    for line in read(page).replace("\\\n", " ").lines() {
+        if let Some(info) = line.strip_prefix("```") {
+            fenced = !fenced;
+            // `sh crane copy` is another tool's.
+            is_ours = info.split(' ').count() < 3 || info.starts_with("sh imgstep ");
+            continue;
         }
-        let mut fenced = false;
-        for line in read(page).lines() {
-            fenced ^= line.starts_with("```");
-            if fenced {
-                continue;
-            }
-            wrong.extend(code(line).flat_map(unknown).map(|option| format!("{page}: {option}")));
-            // Other columns of a table have the options of other tools.
-            let is_table = line.starts_with('|');
-            let own = match line.split('|').collect::<Vec<_>>()[..] {
-                ["", _, own, _, ""] if page.contains("from-") => own,
-                _ if is_table => "",
-                _ => line,
-            };
-            for option in code(own).filter_map(|code| code.split(' ').next()).filter(|word| word.starts_with("--")) {
-                let name = option.split('=').next().unwrap_or(option);
-                if name != "--" && !any.iter().any(|known| known == name) {
-                    wrong.push(format!("{page}: {option}"));
-                }
-            }
+        if fenced || line.starts_with("    ") {
+            wrong.extend(unknown(line).into_iter().filter(|_| is_ours));
+            continue;
         }
+        wrong.extend(code(line).flat_map(unknown));
+        // Other columns of a table have the options of other tools.
+        let own = match line.split('|').collect::<Vec<_>>()[..] {
+            ["", _, own, _, ""] if page.contains("from-") => own,
+            _ if line.starts_with('|') => "",
+            _ => line,
+        };
+        let names = code(own).filter_map(|code| code.split([' ', '=']).next()).filter(|word| word.starts_with("--"));
+        wrong.extend(
+            names
+                .filter(|name| !name.trim_matches('-').is_empty() && !any.iter().any(|known| known == name))
+                .map(str::to_owned),
+        );
+    }
+    wrong
+}
+
+#[test]
+fn every_option_of_the_documents_exists() {
+    let mut wrong = Vec::new();
+    for page in documents() {
+        wrong.extend(wrong_options(&page).into_iter().map(|option| format!("{page}: {option}")));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert_eq!(
