@@ -1,9 +1,8 @@
 //! Lists: tags and referrers (distribution specification, "Listing Tags", "Listing Referrers").
 
-use std::fmt::Write as _;
-
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LINK};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Registry;
 use super::answer::{Code, Refusal, Reply, answer};
@@ -16,6 +15,8 @@ use crate::image::media_type::OCI_INDEX;
 
 /// The filters that were applied.
 const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
+/// What is escaped in a media type that is the value of a query parameter.
+const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'/');
 /// Approximate page size of a referrers list, in bytes: it is a manifest, and those have a size limit.
 const PAGE_LIMIT: usize = 4 * 1024 * 1024 - 64 * 1024;
 
@@ -63,7 +64,8 @@ pub fn referrers(registry: &Registry, name: &str, digest: &str, query: &Query) -
         found = found.header(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
     if let Some(next) = next {
-        let filter = wanted.map(|wanted| format!("artifactType={}&", encode(wanted))).unwrap_or_default();
+        let filter = wanted.map(|wanted| format!("artifactType={}&", utf8_percent_encode(wanted, IN_QUERY)));
+        let filter = filter.unwrap_or_default();
         found = found.header(LINK, format!("</v2/{name}/referrers/{subject}?{filter}last={next}>; rel=\"next\""));
     }
     Ok(found.finish())
@@ -100,20 +102,6 @@ fn page_of_referrers(
 fn size_of(record: &Record) -> usize {
     let annotations: usize = record.annotations.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
     annotations + record.media_type.len() + record.artifact_type.as_ref().map_or(0, String::len) + 200
-}
-
-/// Encodes a media type as a query parameter.
-fn encode(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'/') {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a `String` can't fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -170,6 +158,7 @@ mod tests {
 
     #[test]
     fn media_types_in_a_link() {
-        assert_eq!(encode("application/x+json; a>"), "application/x%2Bjson%3B%20a%3E");
+        let encoded = utf8_percent_encode("application/x+json; a>", IN_QUERY).to_string();
+        assert_eq!(encoded, "application/x%2Bjson%3B%20a%3E");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Pure: nothing here touches the storage. Distribution specification, "Endpoints".
 
+use percent_encoding::percent_decode_str;
+
 use crate::image::reference::is_repository;
 
 /// The route of a path.
@@ -121,21 +123,12 @@ impl Query {
 
 /// `%41` as `A`. `None` where a percent sign is followed by something else, or the result is not UTF-8.
 fn percent_decode(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_owned());
+    let is_escape = |rest: &str| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    // The library leaves what is no escape as it is.
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
     }
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let high = char::from(bytes.next()?).to_digit(16)?;
-            let low = char::from(bytes.next()?).to_digit(16)?;
-            out.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
-            out.push(byte);
-        }
-    }
-    String::from_utf8(out).ok()
+    percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
 #[cfg(test)]
