@@ -9,6 +9,7 @@
 //!                     └──▶ report ──▶ stdout, result files, CI
 //! ```
 
+mod atomic_file;
 pub mod cli;
 pub mod credentials;
 pub mod error;

@@ -1,10 +1,13 @@
 //! Writes several files or none: each is complete in a temporary file before the first takes its place.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use super::stdout;
+use crate::atomic_file;
 use crate::error::Error;
 use crate::workspace;
 
@@ -32,7 +35,7 @@ struct Staged<'a> {
     content: &'a FileContent,
     route: Route,
     /// The temporary file, while it exists.
-    temporary: Option<PathBuf>,
+    temporary: Option<NamedTempFile>,
     /// Whether the path was touched.
     touched: bool,
 }
@@ -46,7 +49,7 @@ pub(super) fn preflight(path: &Path) -> Result<(), Error> {
     let probe = || match route(path)? {
         Route::Stdout | Route::Stderr => Ok(()),
         Route::Replace(target) => match create_temporary(&target) {
-            Ok((_, temporary)) => fs::remove_file(temporary),
+            Ok(temporary) => temporary.close(),
             Err(error) if is_refusal(&error) && target.exists() => {
                 OpenOptions::new().write(true).open(&target).map(drop)
             }
@@ -116,7 +119,7 @@ impl Staged<'_> {
         let Route::Replace(target) = &self.route else {
             return Ok(());
         };
-        let (mut file, temporary) = match create_temporary(target) {
+        let temporary = match create_temporary(target) {
             Ok(created) => created,
             // The folder takes no new file, but the file that is there may be written.
             Err(error) if is_refusal(&error) && target.exists() => {
@@ -125,7 +128,8 @@ impl Staged<'_> {
             }
             Err(error) => return Err(error),
         };
-        self.temporary = Some(temporary);
+        // Kept here, so that it stays until its turn comes.
+        let mut file = self.temporary.insert(temporary).as_file();
         file.write_all(&self.content.bytes)?;
         if let Ok(existing) = fs::metadata(target) {
             file.set_permissions(existing.permissions())?;
@@ -145,22 +149,20 @@ impl Staged<'_> {
                 write_in_place(path, bytes)
             }
             Route::Replace(target) => {
-                let Some(temporary) = &self.temporary else {
+                let Some(temporary) = self.temporary.take() else {
                     return Ok(());
                 };
-                match fs::rename(temporary, target) {
-                    Ok(()) => {
-                        self.temporary = None;
+                match temporary.persist(target) {
+                    Ok(_) => {
                         self.touched = true;
                         Ok(())
                     }
                     // A file that is itself a mount can't be replaced.
-                    Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                    Err(failed) if failed.error.kind() == ErrorKind::ResourceBusy => {
                         self.touched = true;
-                        write_in_place(target, bytes)?;
-                        self.temporary.take().map_or(Ok(()), fs::remove_file)
+                        write_in_place(target, bytes)
                     }
-                    Err(error) => Err(error),
+                    Err(failed) => Err(failed.error),
                 }
             }
         }
@@ -168,10 +170,7 @@ impl Staged<'_> {
 }
 
 fn undo(staged: &mut Staged) {
-    if let Some(temporary) = staged.temporary.take() {
-        // There is a greater error to tell.
-        let _ = fs::remove_file(temporary);
-    }
+    staged.temporary = None;
     if staged.touched {
         withdraw(&staged.content.path);
     }
@@ -212,10 +211,8 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn create_temporary(target: &Path) -> io::Result<(File, PathBuf)> {
-    let path = folder(target).join(format!(".imgstep-{:016x}.tmp", fastrand::u64(..)));
-    let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-    Ok((file, path))
+fn create_temporary(target: &Path) -> io::Result<NamedTempFile> {
+    atomic_file::create_in(folder(target), ".imgstep-")
 }
 
 /// Whether a folder takes no new file, though a file in it may be written.
@@ -367,7 +364,7 @@ pub(super) mod tests {
         fs::write(&path, "much longer before").unwrap();
         fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o555)).unwrap();
         preflight(&path).unwrap();
-        let unwritable = create_temporary(&path).map(|(_, temporary)| fs::remove_file(temporary)).is_err();
+        let unwritable = create_temporary(&path).is_err();
         write_all(&[content(&path, "after")]).unwrap();
         let refused = preflight(&folder.path("other"));
         fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).unwrap();

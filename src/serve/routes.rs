@@ -123,7 +123,8 @@ impl Query {
 
 /// `%41` as `A`. `None` where a percent sign is followed by something else, or the result is not UTF-8.
 fn percent_decode(text: &str) -> Option<String> {
-    let is_escape = |rest: &str| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    let is_escape =
+        |rest: &str| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
     // The library leaves what is no escape as it is.
     if !text.split('%').skip(1).all(is_escape) {
         return None;

@@ -44,7 +44,7 @@ pub async fn post(
     }
     if let Some(digest) = query.get("digest") {
         let digest = parse_digest(digest)?;
-        let mut writer = registry.storage.writer(&new_id(), digest.algorithm());
+        let mut writer = registry.storage.writer(digest.algorithm());
         receive(headers, body, &mut writer, &format!("/v2/{name}/blobs/uploads/")).await?;
         return finish(registry, name, writer, digest).await;
     }
@@ -64,7 +64,7 @@ fn algorithm(query: &Query) -> Result<Algorithm, Refusal> {
 
 fn begin(registry: &Registry, name: &str, algorithm: Algorithm) -> Result<Reply, Refusal> {
     let id = new_id();
-    let writer = registry.storage.writer(&id, algorithm);
+    let writer = registry.storage.writer(algorithm);
     registry.sessions.begin(id.clone(), name, writer)?;
     Ok(progress(StatusCode::ACCEPTED, &upload_location(name, &id), &id, 0))
 }

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
-use tokio::fs::{self, File};
+use tempfile::TempPath;
+use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
+use crate::atomic_file;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
@@ -217,8 +219,7 @@ impl Layout {
     /// # Errors
     /// The file can't be made.
     pub async fn create_blob(&self, digest: &Digest) -> Result<FileWriter> {
-        let writer = self.create_temporary(digest.algorithm(), &digest.hex()[..16]).await?;
-        Ok(FileWriter { path: self.blob_path(digest), ..writer })
+        self.create_temporary(digest.algorithm(), &digest.hex()[..16], self.blob_path(digest)).await
     }
 
     /// Begins to write a blob that is still being made.
@@ -226,7 +227,7 @@ impl Layout {
     /// # Errors
     /// The file can't be made.
     pub async fn create_unnamed_blob(&self) -> Result<FileWriter> {
-        self.create_temporary(Algorithm::Sha256, "layer").await
+        self.create_temporary(Algorithm::Sha256, "layer", self.directory.clone()).await
     }
 
     /// Gives a blob that was made its name.
@@ -237,12 +238,10 @@ impl Layout {
         FileWriter { path: self.blob_path(digest), ..writer }.commit().await
     }
 
-    async fn create_temporary(&self, algorithm: Algorithm, name: &str) -> Result<FileWriter> {
+    async fn create_temporary(&self, algorithm: Algorithm, name: &str, path: PathBuf) -> Result<FileWriter> {
         let folder = self.directory.join("blobs").join(algorithm.name());
         let folder = self.blobs_folder(algorithm).map_err(Error::file("make the folder", &folder))?;
-        let temporary = folder.join(format!(".{name}.{:016x}", fastrand::u64(..)));
-        let file = File::create_new(&temporary).await.map_err(Error::file("write", &temporary))?;
-        Ok(FileWriter { file, path: temporary.clone(), temporary: Temporary(Some(temporary)) })
+        FileWriter::create(folder, format!(".{name}."), path).await
     }
 
     /// Writes a manifest's bytes as a blob.
@@ -286,9 +285,7 @@ impl Layout {
         }
         let bytes = serde_json::to_vec(&index).map_err(|error| self.malformed("index.json", &error.to_string()))?;
         let path = self.directory.join("index.json");
-        let temporary = self.directory.join(format!(".index.json.{:016x}", fastrand::u64(..)));
-        let file = File::create_new(&temporary).await.map_err(Error::file("write", &temporary))?;
-        let mut writer = FileWriter { file, temporary: Temporary(Some(temporary)), path };
+        let mut writer = FileWriter::create(self.directory.clone(), ".index.json.".to_owned(), path).await?;
         writer.write(&bytes).await?;
         writer.commit().await
     }
@@ -303,7 +300,7 @@ impl Layout {
         let mut options = std::fs::File::options();
         options.read(true).append(true).create(true).custom_flags(workspace::no_follow());
         let file = options.open(&path).map_err(fail)?;
-        let made = tokio::task::spawn_blocking(move || {
+        let made = blocking(move || {
             // A file system without locks (some network ones) is no reason to refuse.
             let _ = file.lock();
             if file.metadata()?.len() == 0 {
@@ -311,7 +308,7 @@ impl Layout {
             }
             Ok(file)
         });
-        made.await.context("the layout can't be locked")?.map_err(fail)
+        made.await?.map_err(fail)
     }
 }
 
@@ -350,26 +347,23 @@ impl FileReader {
 /// A file being written, which gets its name when it is complete.
 pub struct FileWriter {
     file: File,
-    temporary: Temporary,
+    temporary: TempPath,
     path: PathBuf,
 }
 
-/// A temporary file, removed unless it got its name.
-struct Temporary(Option<PathBuf>);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if let Some(path) = self.0.take() {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
 impl FileWriter {
+    /// Begins a file in `folder` that is to become `path`; until then its name begins with `prefix`.
+    async fn create(folder: PathBuf, prefix: String, path: PathBuf) -> Result<Self> {
+        let fail = Error::file("write", &path);
+        let created = blocking(move || atomic_file::create_in(&folder, &prefix)).await?.map_err(fail)?;
+        let (file, temporary) = created.into_parts();
+        Ok(Self { file: File::from_std(file), temporary, path })
+    }
+
     /// Writes more bytes.
     ///
     /// # Errors
-    /// The disk is full, or worse.
+    /// The write fails.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).await.map_err(Error::file("write", &self.path))
     }
@@ -379,12 +373,14 @@ impl FileWriter {
     /// # Errors
     /// What was written did not reach the file, or it can't be renamed.
     pub async fn commit(mut self) -> Result<()> {
-        let fail = |error| Error::file("write", &self.path)(error);
-        self.file.flush().await.map_err(fail)?;
-        if let Some(temporary) = &self.temporary.0 {
-            fs::rename(temporary, &self.path).await.map_err(fail)?;
-        }
-        self.temporary.0 = None;
-        Ok(())
+        self.file.flush().await.map_err(Error::file("write", &self.path))?;
+        let (temporary, path) = (self.temporary, self.path.clone());
+        let named = blocking(move || temporary.persist(path)).await?;
+        named.map_err(|failed| Error::file("write", self.path)(failed.error))
     }
+}
+
+/// Work that waits for the file system, on a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    Ok(tokio::task::spawn_blocking(work).await.context("a thread for the file system failed")?)
 }

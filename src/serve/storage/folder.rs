@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use super::catalog::{Catalog, Record};
 use super::writer::{FinishedBytes, TemporaryFile};
+use crate::atomic_file;
 use crate::error::Error;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::reference::{is_repository, is_tag};
@@ -46,7 +47,6 @@ const ENTRY_LIMIT: u64 = 32 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
-    next_temporary: u64,
     /// Locked while it is open.
     _mark: File,
 }
@@ -93,7 +93,7 @@ impl Folder {
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(Error::file("lock", &mark_path)(error)),
         }
-        let folder = Self { root: root.to_owned(), next_temporary: 0, _mark: mark };
+        let folder = Self { root: root.to_owned(), _mark: mark };
         if !read_only {
             for part in ["blobs/sha256", "blobs/sha512", "repositories", "uploads"] {
                 let part = root.join(part);
@@ -113,9 +113,9 @@ impl Folder {
         Ok(())
     }
 
-    /// The path of an unfinished upload.
-    pub fn upload(&self, id: &str) -> TemporaryFile {
-        TemporaryFile::new(self.root.join("uploads").join(id))
+    /// A file for an unfinished upload.
+    pub fn upload(&self) -> TemporaryFile {
+        TemporaryFile::new(self.root.join("uploads"))
     }
 
     /// The path of content.
@@ -124,7 +124,7 @@ impl Folder {
     }
 
     /// Stores content under its digest.
-    pub fn keep(&mut self, digest: &Digest, bytes: FinishedBytes) -> io::Result<()> {
+    pub fn keep(&self, digest: &Digest, bytes: FinishedBytes) -> io::Result<()> {
         let path = self.content(digest);
         match bytes {
             FinishedBytes::File(file) => file.keep_as(&path),
@@ -149,7 +149,7 @@ impl Folder {
     }
 
     /// Records a blob of a repository.
-    pub fn add_blob(&mut self, name: &str, digest: &Digest, size: u64) -> io::Result<()> {
+    pub fn add_blob(&self, name: &str, digest: &Digest, size: u64) -> io::Result<()> {
         self.write(&self.entry(name, "_blobs", digest), format!("{size}\n").as_bytes())
     }
 
@@ -159,7 +159,7 @@ impl Folder {
     }
 
     /// Records a manifest of a repository.
-    pub fn add_manifest(&mut self, name: &str, digest: &Digest, record: &Record) -> io::Result<()> {
+    pub fn add_manifest(&self, name: &str, digest: &Digest, record: &Record) -> io::Result<()> {
         let mut text = serde_json::to_vec_pretty(record)?;
         text.push(b'\n');
         self.write(&self.entry(name, "_manifests", digest), &text)
@@ -171,7 +171,7 @@ impl Folder {
     }
 
     /// Writes a tag.
-    pub fn add_tag(&mut self, name: &str, tag: &str, digest: &Digest) -> io::Result<()> {
+    pub fn add_tag(&self, name: &str, tag: &str, digest: &Digest) -> io::Result<()> {
         self.write(&self.repository(name).join("_tags").join(tag), format!("{digest}\n").as_bytes())
     }
 
@@ -189,11 +189,8 @@ impl Folder {
     }
 
     /// Writes a file whole or not at all.
-    fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.next_temporary += 1;
-        let temporary = self.root.join("uploads").join(format!("entry-{}", self.next_temporary));
-        fs::write(&temporary, bytes)?;
-        fs::rename(&temporary, path)
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        atomic_file::write(path, &self.root.join("uploads"), bytes)
     }
 
     /// Reads every entry into the catalog. Returns how many were skipped.

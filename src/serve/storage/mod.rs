@@ -133,11 +133,11 @@ impl Storage {
         look(&self.state().catalog)
     }
 
-    /// Starts receiving a blob. `id` identifies the upload and must be usable as a file name.
-    pub fn writer(&self, id: &str, algorithm: Algorithm) -> BlobWriter {
+    /// Starts receiving a blob.
+    pub fn writer(&self, algorithm: Algorithm) -> BlobWriter {
         let file = match &self.state().place {
             Backend::Memory(_) => None,
-            Backend::Folder(folder) => Some(folder.upload(id)),
+            Backend::Folder(folder) => Some(folder.upload()),
         };
         BlobWriter::new(algorithm, file)
     }

@@ -5,12 +5,14 @@
 //! stores.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Read as _, Write as _};
+use std::io::{self, IoSlice, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
+use tempfile::NamedTempFile;
 use tokio::task::JoinHandle;
 
+use crate::atomic_file;
 use crate::image::digest::{Algorithm, Digest, Hasher};
 
 /// Batch size for another thread, in bytes.
@@ -81,21 +83,21 @@ impl From<io::Error> for FinishError {
 
 /// A file that is deleted unless it is given its final name.
 pub struct TemporaryFile {
-    path: PathBuf,
-    file: Option<File>,
-    kept: bool,
+    folder: PathBuf,
+    /// Created by the first write.
+    file: Option<NamedTempFile>,
 }
 
 impl TemporaryFile {
-    /// A file that is created at `path` on the first write.
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, file: None, kept: false }
+    /// A file in `folder` that is created on the first write.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, file: None }
     }
 
-    fn open(&mut self) -> io::Result<&mut File> {
+    fn open(&mut self) -> io::Result<&mut NamedTempFile> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => File::options().read(true).write(true).create_new(true).open(&self.path)?,
+            None => atomic_file::create_in(&self.folder, "upload-")?,
         };
         Ok(self.file.insert(file))
     }
@@ -103,18 +105,7 @@ impl TemporaryFile {
     /// Gives the file its final name. Whoever opens that name finds the whole content or nothing.
     pub fn keep_as(mut self, path: &Path) -> io::Result<()> {
         self.open()?;
-        std::fs::rename(&self.path, path)?;
-        self.kept = true;
-        Ok(())
-    }
-}
-
-impl Drop for TemporaryFile {
-    fn drop(&mut self) {
-        if self.file.is_some() && !self.kept {
-            // Nothing is lost if this fails: the uploads folder is emptied at the next start.
-            let _ = std::fs::remove_file(&self.path);
-        }
+        self.file.map_or(Ok(()), |file| Ok(file.persist(path).map(drop)?))
     }
 }
 
@@ -124,7 +115,7 @@ impl WriterSink {
             self.hasher.update(bytes);
         }
         if let Some(file) = &mut self.file {
-            write_all(file.open()?, batch)?;
+            write_all(file.open()?.as_file_mut(), batch)?;
         }
         Ok(())
     }
@@ -136,8 +127,8 @@ impl WriterSink {
             self.hasher.update(bytes);
         }
         if let Some(file) = &mut self.file {
-            file.open()?;
-            let mut file = File::open(&file.path)?;
+            let file = file.open()?.as_file_mut();
+            file.rewind()?;
             let mut block = vec![0; BLOCK];
             loop {
                 let length = file.read(&mut block)?;
