@@ -25,6 +25,7 @@ pub mod report;
 pub mod serve;
 pub mod steps;
 mod text;
+mod time;
 pub mod transfer;
 pub mod workspace;
 

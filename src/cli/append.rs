@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::args::{list, parse_list};
-use super::changes::{ChangeArgs, since_1970};
+use super::changes::ChangeArgs;
 use super::ci_annotations;
 use super::common::{CommonArgs, Format, ResultArgs, WriteArgs, paths};
 use super::promote::comma_separated;
@@ -16,6 +16,7 @@ use crate::layer::spec::destination;
 use crate::report::results::{self, ResultFile, ResultKey};
 use crate::steps::append::Request;
 use crate::text::printable;
+use crate::time::rfc3339;
 
 /// Arguments of `append`.
 #[derive(Debug, Clone, Args)]
@@ -206,7 +207,7 @@ const RESULT_KEYS: [ResultKey; 8] = [
 fn source_date_epoch() -> Result<(u64, String)> {
     let text = std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default();
     let text = if text.trim().is_empty() { "0" } else { text.trim() };
-    let seconds = text.parse::<u64>().ok().and_then(|seconds| Some((seconds, since_1970(seconds)?)));
+    let seconds = text.parse::<u64>().ok().and_then(|seconds| Some((seconds, rfc3339(seconds)?)));
     seconds.ok_or_else(|| {
         Error::usage(format!("SOURCE_DATE_EPOCH: `{}` is not a number of seconds since 1970", printable(text, 60)))
     })

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::args::{self, list};
 use crate::error::Error;
 use crate::image::format;
+use crate::image::manifest::MANIFEST_LIMIT;
 use crate::image::reference::Reference;
 use crate::report::ci;
 
@@ -49,7 +50,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "DURATION", value_parser = super::duration::parse, help_heading = "Registry options", hide_short_help = true)]
     pub timeout: Option<super::duration::Limit>,
     /// Maximum size of a manifest, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = crate::registry::client::MANIFEST_LIMIT, value_parser = clap::value_parser!(u64).range(1..=1 << 30), help_heading = "Registry options", hide_short_help = true)]
+    #[arg(long, value_name = "BYTES", default_value_t = MANIFEST_LIMIT as u64, value_parser = clap::value_parser!(u64).range(1..=1 << 30), help_heading = "Registry options", hide_short_help = true)]
     pub max_manifest_size: u64,
     /// Format of stdout
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output options")]

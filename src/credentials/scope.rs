@@ -1,11 +1,10 @@
 //! What a key of a credentials file is for: a registry's host, or the part of it below a path.
 
+use crate::image::reference::{DOCKER_HUB, normal_registry};
 use crate::text::printable;
 
 /// The name under which credential helpers and most files keep a login for Docker Hub.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
-/// The name that all of Docker Hub's names become here.
-const DOCKER_HUB: &str = "docker.io";
 
 /// A key of `auths` or `credHelpers`, taken apart: `host`, `host:port`, `host/path` or a URL
 /// (containers-auth.json(5); for URLs, what `docker login` has written since its first versions).
@@ -44,7 +43,7 @@ impl Scope {
         // A URL may carry a login of its own in front of the host. It is not used, and must not be printed.
         let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         let (host, port) = split_port(authority);
-        let host = canonical_host(host);
+        let host = normal_registry(host);
         let port = port.filter(|port| *port != if plain { 80 } else { 443 });
         let mut path: Vec<String> = path_text.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         // `https://host/v2/` is where the API is, not a namespace called v2; a bare `host/v2` is a namespace.
@@ -100,14 +99,6 @@ fn split_port(authority: &str) -> (&str, Option<u16>) {
             Err(_) => (authority, None),
         },
         _ => (authority, None),
-    }
-}
-
-fn canonical_host(host: &str) -> String {
-    let host = host.to_ascii_lowercase();
-    match host.as_str() {
-        "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => DOCKER_HUB.to_owned(),
-        _ => host,
     }
 }
 

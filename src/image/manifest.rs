@@ -13,6 +13,10 @@ use super::media_type::{self, Kind};
 use super::schema1;
 use crate::error::Error;
 
+/// The bytes that a manifest may have everywhere: each registry takes as many (distribution specification, "Pushing
+/// Manifests"). Larger ones are read only where a user allows it.
+pub const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
+
 /// A manifest of any kind: its bytes, what they are and what they are called.
 #[derive(Debug, Clone)]
 pub struct Manifest {

@@ -12,7 +12,7 @@ use super::reference_mistakes;
 /// The tag that a reference without tag and digest means.
 pub const DEFAULT_TAG: &str = "latest";
 /// The registry of short names.
-const DOCKER_HUB: &str = "docker.io";
+pub const DOCKER_HUB: &str = "docker.io";
 /// The host that serves [`DOCKER_HUB`].
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
 /// A repository's name may have this many bytes.
@@ -185,7 +185,8 @@ fn check_reads_back(text: &str, host: &str) -> Result<(), ReferenceError> {
     Ok(())
 }
 
-fn normal_registry(host: &str) -> String {
+/// A registry's host as it is written here: in lower case, and Docker Hub, which has several names, as `docker.io`.
+pub fn normal_registry(host: &str) -> String {
     let host = host.to_ascii_lowercase();
     match host.as_str() {
         "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => DOCKER_HUB.to_owned(),

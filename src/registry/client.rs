@@ -19,9 +19,6 @@ use super::http::transport::STALL_TIMEOUT;
 use super::repository::Repository;
 use crate::error::Error;
 
-/// The largest manifest that is read unless the user says otherwise (distribution specification, "Pushing Manifests").
-pub const MANIFEST_LIMIT: u64 = 4 * 1024 * 1024;
-
 /// Told of every request, redacted, when it has been answered.
 pub type Trace = Arc<dyn Fn(&str) + Send + Sync>;
 

@@ -17,12 +17,10 @@ use super::storage::catalog::{Record, Repository};
 use super::storage::{Deleted, Named};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
-use crate::image::manifest::{Content, Manifest};
+use crate::image::manifest::{Content, MANIFEST_LIMIT, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::reference::is_tag;
 
-/// Maximum size of a manifest, in bytes: the minimum that the specification asks registries to accept.
-pub const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
 /// How many missing parts to list in one response.
 const MISSING_LIMIT: usize = 20;
 /// Maximum length of a media type (RFC 6838, section 4.2: 127, a slash, and 127).

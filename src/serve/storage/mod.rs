@@ -24,8 +24,8 @@ use crate::error::Error;
 use crate::image::digest::{Algorithm, Digest};
 use crate::workspace;
 
-/// Maximum size of content that is read whole, in bytes: that of a manifest.
-const MANIFEST_LIMIT: u64 = 32 * 1024 * 1024;
+/// Maximum size of content that is read whole, in bytes: manifests are smaller, whoever wrote them to the storage.
+const WHOLE_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// Everything that is stored.
 pub struct Storage {
@@ -60,7 +60,7 @@ impl StoredContent {
             })),
             Self::File(path) => match open_at(&path, 0)? {
                 None => Ok(None),
-                Some(file) => workspace::bounded(file, MANIFEST_LIMIT).map(|bytes| Some(bytes.into())),
+                Some(file) => workspace::bounded(file, WHOLE_LIMIT).map(|bytes| Some(bytes.into())),
             },
         }
     }
