@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tar::EntryType;
+
 use super::binary;
 use super::scan::LayerScan;
 use super::tar_writer::BLOCK;
@@ -45,7 +47,7 @@ pub struct TarInspector<'a> {
 enum State {
     Header,
     /// In an entry's bytes: how many are to come, how many zeros after them, and what kind of entry it is.
-    Data(u64, u64, u8),
+    Data(u64, u64, EntryType),
     /// In the map of a sparse file, which goes on behind its header: the bytes that follow are so many.
     Map(u64),
     /// Behind one block of zeros: another makes the end.
@@ -82,7 +84,7 @@ impl<'a> TarInspector<'a> {
                     }
                     rest
                 }
-                State::Data(left, zeros, flag) => self.data(bytes, left, zeros, flag)?,
+                State::Data(left, zeros, kind) => self.data(bytes, left, zeros, kind)?,
             };
         }
         Ok(())
@@ -106,7 +108,7 @@ impl<'a> TarInspector<'a> {
         let is_zero = block.iter().all(|byte| *byte == 0);
         match self.state {
             State::Map(size) => {
-                self.state = if block[MAP_GOES_ON] == 0 { data(size, b'S') } else { State::Map(size) };
+                self.state = if block[MAP_GOES_ON] == 0 { data(size, EntryType::GNUSparse) } else { State::Map(size) };
                 Ok(())
             }
             State::Zeros if !is_zero => {
@@ -126,10 +128,10 @@ impl<'a> TarInspector<'a> {
     }
 
     fn header(&mut self, block: &[u8]) -> Result<()> {
-        let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum::<u64>()
-            - block[148..156].iter().map(|byte| u64::from(*byte)).sum::<u64>()
-            + 8 * u64::from(b' ');
-        if number(&block[148..156]) != Some(sum) {
+        let header = tar::Header::from_byte_slice(block);
+        let fields = header.as_old();
+        let sum = |bytes: &[u8]| bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        if number(&fields.cksum) != Some(sum(block) - sum(&fields.cksum) + 8 * u64::from(b' ')) {
             let reason = if self.entry.is_empty() {
                 "it is not a tar".to_owned()
             } else {
@@ -137,9 +139,12 @@ impl<'a> TarInspector<'a> {
             };
             return Err(self.malformed(&reason));
         }
-        let flag = block[156];
-        let is_records = matches!(flag, b'x' | b'g' | b'L' | b'K');
-        let said = number(&block[124..136]).ok_or_else(|| self.malformed("a size in it is no number"))?;
+        let kind = header.entry_type();
+        let is_records = matches!(
+            kind,
+            EntryType::XHeader | EntryType::XGlobalHeader | EntryType::GNULongName | EntryType::GNULongLink
+        );
+        let said = number(&fields.size).ok_or_else(|| self.malformed("a size in it is no number"))?;
         let size = if is_records { said } else { self.size.take().unwrap_or(said) };
         if size > SIZE_LIMIT {
             return Err(self.malformed("a size in it is no number"));
@@ -149,66 +154,73 @@ impl<'a> TarInspector<'a> {
         }
         if !is_records {
             let name = self.name.take().unwrap_or_else(|| name_of(block));
-            let target = self.target.take().unwrap_or_else(|| text(&block[157..257]).to_vec());
+            let target = self.target.take().unwrap_or_else(|| text(&fields.linkname).to_vec());
             self.entry = printable(&String::from_utf8_lossy(&name), 300);
             // Symbolic links may lead anywhere: they are followed within the image. A hard link names a path in it.
-            if leads_upward(&name) || (flag == b'1' && leads_upward(&target)) {
+            if leads_upward(&name) || (kind == EntryType::Link && leads_upward(&target)) {
                 let what = if leads_upward(&name) { "has" } else { "is a link to a path with" };
                 let reason = format!("{} {what} a `..` in it, and could lead out of the image", self.entry);
                 return Err(self.malformed(&reason));
             }
-            let runs = number(&block[100..108]).is_some_and(|mode| mode & 0o111 != 0);
-            self.note(flag, &name, &target, runs);
-            self.program = (matches!(flag, b'0' | 0 | b'7') && runs).then(|| (self.entry.clone(), name));
+            let runs = number(&fields.mode).is_some_and(|mode| mode & 0o111 != 0);
+            self.note(kind, &name, &target, runs);
+            let is_file = matches!(kind, EntryType::Regular | EntryType::Continuous);
+            self.program = (is_file && runs).then(|| (self.entry.clone(), name));
         }
         // Links and devices may say a size, but have no bytes.
-        let size = if matches!(flag, b'1'..=b'6') { 0 } else { size };
-        self.state = if flag == b'S' && block[MAP_FOLLOWS] != 0 { State::Map(size) } else { data(size, flag) };
+        let size = if matches!(kind.as_byte(), b'1'..=b'6') { 0 } else { size };
+        let map_follows = kind == EntryType::GNUSparse && block[MAP_FOLLOWS] != 0;
+        self.state = if map_follows { State::Map(size) } else { data(size, kind) };
         Ok(())
     }
 
     /// Notes a file or a link by its name.
-    fn note(&mut self, flag: u8, name: &[u8], target: &[u8], runs: bool) {
+    fn note(&mut self, kind: EntryType, name: &[u8], target: &[u8], runs: bool) {
         self.findings.links.extend(walk::through_link(name));
-        if matches!(flag, b'0' | 0) {
+        if kind == EntryType::Regular {
             self.findings.marks.note(name);
         }
         let Some(names) = &mut self.findings.names else { return };
-        match flag {
-            b'0' | 0 | b'1' | b'7' | b'S' => names.file(name),
-            b'2' => names.link(name, target),
-            _ => {}
-        }
-        match flag {
-            b'1' => names.same_as(name, target),
-            b'0' | 0 | b'7' | b'S' if runs => names.executable(name, None),
+        match kind {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                names.file(name);
+                if runs {
+                    names.executable(name, None);
+                }
+            }
+            EntryType::Link => {
+                names.file(name);
+                names.same_as(name, target);
+            }
+            EntryType::Symlink => names.link(name, target),
             _ => {}
         }
     }
 
-    fn data<'b>(&mut self, bytes: &'b [u8], left: u64, zeros: u64, flag: u8) -> Result<&'b [u8]> {
+    fn data<'b>(&mut self, bytes: &'b [u8], left: u64, zeros: u64, kind: EntryType) -> Result<&'b [u8]> {
         let fit = |wanted: u64| usize::try_from(wanted).unwrap_or(usize::MAX).min(bytes.len());
         if left == 0 {
             let taken = fit(zeros);
             let zeros = zeros - taken as u64;
-            self.state = if zeros == 0 { State::Header } else { State::Data(0, zeros, flag) };
+            self.state = if zeros == 0 { State::Header } else { State::Data(0, zeros, kind) };
             return Ok(&bytes[taken..]);
         }
         let (taken, rest) = bytes.split_at(fit(left));
-        let is_records = matches!(flag, b'x' | b'L' | b'K');
+        let is_records = matches!(kind, EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink);
         if is_records {
             self.kept.extend_from_slice(taken);
         } else if self.program.is_some() && self.kept.len() < binary::HEADER {
             self.kept.extend_from_slice(&taken[..taken.len().min(binary::HEADER - self.kept.len())]);
         }
         let left = left - taken.len() as u64;
-        self.state = if left + zeros == 0 { State::Header } else { State::Data(left, zeros, flag) };
+        self.state = if left + zeros == 0 { State::Header } else { State::Data(left, zeros, kind) };
         if left == 0 {
             let kept = std::mem::take(&mut self.kept);
-            match flag {
-                b'L' => self.name = Some(kept.strip_suffix(b"\0").unwrap_or(&kept).to_vec()),
-                b'K' => self.target = Some(kept.strip_suffix(b"\0").unwrap_or(&kept).to_vec()),
-                b'x' => self.records(&kept)?,
+            let text = || kept.strip_suffix(b"\0").unwrap_or(&kept).to_vec();
+            match kind {
+                EntryType::GNULongName => self.name = Some(text()),
+                EntryType::GNULongLink => self.target = Some(text()),
+                EntryType::XHeader => self.records(&kept)?,
                 _ => {
                     if let Some((name, path)) = self.program.take() {
                         self.findings.look_at(&name, &path, &kept, None);
@@ -220,6 +232,9 @@ impl<'a> TarInspector<'a> {
     }
 
     /// PAX records: of all keys, only these say where the next header is and what it speaks of.
+    ///
+    /// Not by the library's reader, which ends a record at the first newline and all of them at an empty line: it would
+    /// see other names than those who go by a record's length.
     fn records(&mut self, mut records: &[u8]) -> Result<()> {
         let what = self.what;
         let fail = || Error::malformed(what.to_owned(), "a PAX record in it is not well formed");
@@ -250,9 +265,9 @@ impl<'a> TarInspector<'a> {
 }
 
 /// An entry's bytes, and the zeros that fill their last block.
-fn data(size: u64, flag: u8) -> State {
+fn data(size: u64, kind: EntryType) -> State {
     let zeros = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
-    if size == 0 { State::Header } else { State::Data(size, zeros, flag) }
+    if size == 0 { State::Header } else { State::Data(size, zeros, kind) }
 }
 
 fn leads_upward(path: &[u8]) -> bool {
@@ -264,12 +279,13 @@ fn text(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
+/// The path in a header. The library reads a prefix only where the version is `00`; most readers look at the magic alone.
 fn name_of(block: &[u8]) -> Vec<u8> {
     let (name, prefix) = (text(&block[..100]), text(&block[345..500]));
     if &block[257..263] == b"ustar\0" && !prefix.is_empty() { [prefix, b"/", name].concat() } else { name.to_vec() }
 }
 
-/// A number in octal digits, or as GNU writes large ones: in base 256, marked by the first bit.
+/// A number in octal digits, none meaning 0, or as GNU writes large ones: in base 256, marked by the first bit.
 fn number(field: &[u8]) -> Option<u64> {
     if field[0] & 0x80 != 0 {
         // The first byte is the mark itself, however short the field.

@@ -1,4 +1,9 @@
 //! Tar archives as we write them: ustar headers, and PAX records only where a header has no room (POSIX.1-2017, pax).
+//!
+//! The library encodes both. What stands in them, and in which order, is decided here: it decides a layer's digest.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 
 /// Tar's unit, in bytes.
 pub const BLOCK: usize = 512;
@@ -56,104 +61,100 @@ pub fn header(entry: &Header<'_>) -> Vec<u8> {
     if entry.kind == EntryType::Folder {
         path.push(b'/');
     }
-    let (target, flag) = match entry.kind {
-        EntryType::File => (&b""[..], b'0'),
-        EntryType::Hardlink(target) => (target, b'1'),
-        EntryType::Symlink(target) => (target, b'2'),
-        EntryType::Folder => (&b""[..], b'5'),
+    let (target, kind) = match entry.kind {
+        EntryType::File => (&b""[..], tar::EntryType::Regular),
+        EntryType::Hardlink(target) => (target, tar::EntryType::Link),
+        EntryType::Symlink(target) => (target, tar::EntryType::Symlink),
+        EntryType::Folder => (&b""[..], tar::EntryType::Directory),
     };
-    let mut records = Vec::new();
+    let mut own = block(entry, kind, entry.size);
+    let mut records: Vec<(&str, &[u8])> = Vec::new();
+    let (owner, group) = (entry.owner.0.to_string(), entry.owner.1.to_string());
+    let (mtime, size) = (entry.mtime.to_string(), entry.size.to_string());
     if entry.windows {
-        record(&mut records, "MSWINDOWS.rawsd", WINDOWS_DESCRIPTOR);
+        records.push(("MSWINDOWS.rawsd", WINDOWS_DESCRIPTOR));
     }
     if entry.owner.1 > OWNER_LIMIT {
-        record(&mut records, "gid", entry.owner.1.to_string().as_bytes());
+        records.push(("gid", group.as_bytes()));
     }
-    if target.len() > 100 {
-        record(&mut records, "linkpath", target);
+    if own.set_link_name_literal(target).is_err() {
+        own.as_old_mut().linkname = beginning(target);
+        records.push(("linkpath", target));
     }
     if entry.mtime > SIZE_LIMIT {
-        record(&mut records, "mtime", entry.mtime.to_string().as_bytes());
+        records.push(("mtime", mtime.as_bytes()));
     }
-    let split = split(&path);
-    if split.is_none() {
-        record(&mut records, "path", &path);
+    if own.set_path(OsStr::from_bytes(&path)).is_err() {
+        name(&mut own, &path);
+        records.push(("path", &path));
     }
     if entry.size > SIZE_LIMIT {
-        record(&mut records, "size", entry.size.to_string().as_bytes());
+        records.push(("size", size.as_bytes()));
     }
     if entry.owner.0 > OWNER_LIMIT {
-        record(&mut records, "uid", entry.owner.0.to_string().as_bytes());
+        records.push(("uid", owner.as_bytes()));
     }
-    let mut out = Vec::with_capacity(BLOCK);
-    if !records.is_empty() {
-        let size = records.len() as u64;
-        let fields = Fields { prefix: b"", name: b"PaxHeaders/entry", target: b"", flag: b'x', size };
-        out.extend(block(&Header { mode: 0o644, owner: (0, 0), ..*entry }, &fields));
-        out.extend(&records);
-        out.extend(padding(size));
-    }
-    // What a record says better is cut off here.
-    let (prefix, name) = split.unwrap_or((b"", &path[..path.len().min(100)]));
-    let target = &target[..target.len().min(100)];
-    out.extend(block(entry, &Fields { prefix, name, target, flag, size: entry.size }));
+    seal(&mut own);
+    let mut out = extended(entry, records);
+    out.extend(own.as_bytes());
     out
 }
 
-/// A path as prefix and name, where it fits: at most 155 and 100 bytes, with a slash between that is left out.
-fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    if path.len() <= 100 {
-        return Some((b"", path));
+/// The header of these records, and the records; nothing if there are none.
+fn extended(entry: &Header<'_>, records: Vec<(&str, &[u8])>) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    // A vector takes all that is written to it.
+    let _ = archive.append_pax_extensions(records);
+    let mut out = std::mem::take(archive.get_mut());
+    // The library's own header has neither a name nor a mode.
+    if let Some(written) = out.get_mut(..BLOCK) {
+        let size = tar::Header::from_byte_slice(written).entry_size().unwrap_or_default();
+        let mut header = block(&Header { mode: 0o644, owner: (0, 0), ..*entry }, tar::EntryType::XHeader, size);
+        name(&mut header, b"PaxHeaders/entry");
+        seal(&mut header);
+        written.copy_from_slice(header.as_bytes());
     }
-    // The name may itself end with a slash: the cut is before that.
-    let cut = (0..path.len() - 1).rev().find(|at| path[*at] == b'/' && *at <= 155)?;
-    let (prefix, name) = (&path[..cut], &path[cut + 1..]);
-    (name.len() <= 100 && !prefix.is_empty()).then_some((prefix, name))
+    out
 }
 
-/// A PAX record: its own length in decimal digits, a space, `key=value`, a line's end.
-fn record(out: &mut Vec<u8>, key: &str, value: &[u8]) {
-    let rest = key.len() + value.len() + 3;
-    let mut length = rest;
-    while length != rest + length.to_string().len() {
-        length = rest + length.to_string().len();
+/// A header without name, link and checksum. A number that has no room, which a record holds, is 0.
+fn block(entry: &Header<'_>, kind: tar::EntryType, size: u64) -> tar::Header {
+    let within = |value: u64, limit: u64| if value > limit { 0 } else { value };
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(entry.mode & 0o7777);
+    header.set_uid(within(entry.owner.0, OWNER_LIMIT));
+    header.set_gid(within(entry.owner.1, OWNER_LIMIT));
+    header.set_size(within(size, SIZE_LIMIT));
+    header.set_mtime(within(entry.mtime, SIZE_LIMIT));
+    // These fail only in headers of another format.
+    let _ = header.set_device_major(0);
+    let _ = header.set_device_minor(0);
+    header
+}
+
+/// Gives a header as much of a path as its name has room for.
+fn name(header: &mut tar::Header, path: &[u8]) {
+    header.as_old_mut().name = beginning(path);
+    // An attempt to divide the path may have left its beginning here.
+    if let Some(header) = header.as_ustar_mut() {
+        header.prefix = [0; 155];
     }
-    out.extend(format!("{length} {key}=").as_bytes());
-    out.extend(value);
-    out.push(b'\n');
 }
 
-struct Fields<'a> {
-    prefix: &'a [u8],
-    name: &'a [u8],
-    target: &'a [u8],
-    flag: u8,
-    size: u64,
+/// The first bytes, and zeros where there are no more.
+fn beginning<const SIZE: usize>(bytes: &[u8]) -> [u8; SIZE] {
+    let mut field = [0; SIZE];
+    let length = bytes.len().min(SIZE);
+    field[..length].copy_from_slice(&bytes[..length]);
+    field
 }
 
-fn block(entry: &Header<'_>, fields: &Fields<'_>) -> [u8; BLOCK] {
-    let mut block = [0; BLOCK];
-    let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
-    let octal = |value: u64, digits: usize, limit: u64| {
-        let value = if value > limit { 0 } else { value };
-        format!("{value:0digits$o}").into_bytes()
-    };
-    put(0, fields.name);
-    put(100, &octal(u64::from(entry.mode & 0o7777), 7, OWNER_LIMIT));
-    put(108, &octal(entry.owner.0, 7, OWNER_LIMIT));
-    put(116, &octal(entry.owner.1, 7, OWNER_LIMIT));
-    put(124, &octal(fields.size, 11, SIZE_LIMIT));
-    put(136, &octal(entry.mtime, 11, SIZE_LIMIT));
-    put(148, b"        ");
-    put(156, &[fields.flag]);
-    put(157, fields.target);
-    put(257, b"ustar\x0000");
-    put(329, b"0000000");
-    put(337, b"0000000");
-    put(345, fields.prefix);
-    let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
-    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    block
+/// Sets the checksum as most writers do: six digits, a NUL and a space. The library writes seven digits.
+fn seal(header: &mut tar::Header) {
+    header.set_cksum();
+    let sum = header.cksum().unwrap_or_default();
+    header.as_old_mut().cksum.copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }
 
 #[cfg(test)]
@@ -194,6 +195,41 @@ mod tests {
         assert!(folder.starts_with(b"a\xff/\0"));
         assert_eq!(folder[156], b'5');
         assert_eq!(&folder[100..107], b"0000755");
+    }
+
+    /// A path, the target of a link, the owner, a size and a mode.
+    type Read = (Vec<u8>, Option<Vec<u8>>, (u64, u64), u64, u32);
+
+    /// What the library's own reader makes of an entry.
+    fn read(entry: &Header<'_>) -> Read {
+        let blocks = header(entry);
+        let mut archive = tar::Archive::new(&blocks[..]);
+        let read = archive.entries().unwrap().next().unwrap().unwrap();
+        let link = read.link_name_bytes().map(std::borrow::Cow::into_owned);
+        let own = read.header();
+        (
+            read.path_bytes().into_owned(),
+            link,
+            (own.uid().unwrap(), own.gid().unwrap()),
+            read.size(),
+            own.mode().unwrap(),
+        )
+    }
+
+    #[test]
+    fn others_read_what_is_written() {
+        let (name, long) = (vec![b'n'; 100], [&[b'd'; 155][..], b"/", &[b'n'; 100]].concat());
+        let longer = [&[b'd'; 156][..], b"/n"].concat();
+        for path in [&b"a"[..], b"a\xff\n", &name, &long, &longer] {
+            assert_eq!(read(&file(path)), (path.to_vec(), None, (0, 0), 0, 0o644));
+        }
+        let link = Header { kind: EntryType::Symlink(&longer), mode: 0o777, ..file(&longer) };
+        assert_eq!(read(&link), (longer.clone(), Some(longer.clone()), (0, 0), 0, 0o777));
+        let large = Header { size: 9 << 30, owner: (1 << 30, 7), mtime: 1 << 34, mode: 0o4755, ..file(b"x") };
+        assert_eq!(read(&large), (b"x".to_vec(), None, (1 << 30, 7), 9 << 30, 0o4755));
+        // Only a name with a line's end in it, and too long for a header, is beyond this reader.
+        let two_lines = [&[b'd'; 156][..], b"\n"].concat();
+        assert_ne!(read(&file(&two_lines)).0, two_lines);
     }
 
     #[test]

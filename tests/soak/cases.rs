@@ -100,28 +100,13 @@ fn image(on: &str, layers: Vec<Layer>) -> Image {
 
 /// A layer that holds one file, `data/<seed>`, of bytes that do not shrink.
 fn layer(seed: u64, size: usize) -> Layer {
-    let mut tar = header(&format!("data/{seed}"), size);
-    tar.extend(noise(seed, size));
-    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(0o644);
+    header.set_size(size as u64);
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_data(&mut header, format!("data/{seed}"), &noise(seed, size)[..]).unwrap();
+    let tar = tar.into_inner().unwrap();
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&tar).unwrap();
     (Content::new(OCI_LAYER, gzip.finish().unwrap()), sha256(&tar))
-}
-
-/// The header of a file in a tar (POSIX.1-1988, ustar).
-fn header(name: &str, size: usize) -> Vec<u8> {
-    let mut header = vec![0; 512];
-    let mut field = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
-    field(0, name);
-    field(100, "0000644");
-    field(108, "0000000");
-    field(116, "0000000");
-    field(124, &format!("{size:011o}"));
-    field(136, "00000000000");
-    field(148, "        ");
-    field(156, "0");
-    field(257, "ustar\u{0}00");
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    header
 }
