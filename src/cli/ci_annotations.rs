@@ -1,11 +1,6 @@
 //! What a CI system's environment tells of the source: annotations for `--annotate-from-ci`.
 
-/// The annotation of the source's address (image specification, annotations.md).
-const SOURCE: &str = "org.opencontainers.image.source";
-/// The annotation of the commit.
-const REVISION: &str = "org.opencontainers.image.revision";
-/// The annotation of the version.
-const VERSION: &str = "org.opencontainers.image.version";
+use oci_spec::image::{ANNOTATION_REVISION, ANNOTATION_SOURCE, ANNOTATION_VERSION};
 
 /// The variables of each system: the source's address, the commit, and the tag that is built, if one is.
 const SYSTEMS: [[&str; 3]; 8] = [
@@ -32,7 +27,11 @@ pub fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> Vec<(Strin
             None => [None, None, None],
         },
     };
-    let found = [(SOURCE, source.map(|source| without_login(&source))), (REVISION, revision), (VERSION, version)];
+    let found = [
+        (ANNOTATION_SOURCE, source.map(|source| without_login(&source))),
+        (ANNOTATION_REVISION, revision),
+        (ANNOTATION_VERSION, version),
+    ];
     found.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
@@ -66,10 +65,14 @@ mod tests {
             ("GITHUB_REF_TYPE", "branch"),
             ("GITHUB_REF_NAME", "main"),
         ];
-        let expected = [(SOURCE, "https://github.com/org/app"), (REVISION, "abc")];
+        let expected = [(ANNOTATION_SOURCE, "https://github.com/org/app"), (ANNOTATION_REVISION, "abc")];
         assert_eq!(told(&github), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let jenkins = [("GIT_URL", "https://user:secret@git.example/x.git"), ("GIT_COMMIT", "def"), ("TAG_NAME", "v1")];
-        let expected = [(SOURCE, "https://git.example/x.git"), (REVISION, "def"), (VERSION, "v1")];
+        let expected = [
+            (ANNOTATION_SOURCE, "https://git.example/x.git"),
+            (ANNOTATION_REVISION, "def"),
+            (ANNOTATION_VERSION, "v1"),
+        ];
         assert_eq!(told(&jenkins), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert!(told(&[("HOME", "/root")]).is_empty());
     }

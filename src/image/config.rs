@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::digest::Digest;
 use super::manifest_json;
 use super::platform::Platform;
+use super::spec;
 use crate::error::{Error, Result};
 use crate::text::printable;
 
@@ -81,20 +82,9 @@ impl Config {
         Ok(Self { original: bytes.to_vec(), before: fields.clone(), fields })
     }
 
-    /// The config of an image without layers.
-    pub fn scratch(platform: &Platform) -> Self {
-        let mut fields = Map::new();
-        fields.insert("architecture".to_owned(), json!(platform.architecture));
-        fields.insert("os".to_owned(), json!(platform.os));
-        if let Some(variant) = &platform.variant {
-            fields.insert("variant".to_owned(), json!(variant));
-        }
-        if let Some(version) = &platform.os_version {
-            fields.insert("os.version".to_owned(), json!(version));
-        }
-        fields.insert("config".to_owned(), json!({}));
-        fields.insert("rootfs".to_owned(), json!({"type": "layers", "diff_ids": []}));
-        Self { original: Vec::new(), before: Map::new(), fields }
+    /// The config of an image of these layers, which sets nothing of how it runs.
+    pub fn new(platform: &Platform, diff_ids: &[Digest]) -> Result<Self> {
+        Ok(Self { original: Vec::new(), before: Map::new(), fields: spec::config(platform, diff_ids)? })
     }
 
     /// The platform that it says; `None` where it says none.
@@ -291,9 +281,9 @@ impl Config {
         // A history speaks of every layer or of none: readers count its entries against the layers.
         let told = history.iter().filter(|entry| entry.get("empty_layer") != Some(&Value::Bool(true))).count();
         for _ in told..below {
-            history.push(json!({"comment": "a layer of the base"}));
+            history.push(spec::history(None, None, Some("a layer of the base"))?);
         }
-        history.push(json!({"created": created, "created_by": created_by}));
+        history.push(spec::history(Some(created), Some(created_by), None)?);
         Ok(())
     }
 
@@ -452,7 +442,7 @@ mod tests {
     #[test]
     fn a_layer_and_its_history() {
         let digest = Digest::of(b"");
-        let mut config = Config::scratch(&"linux/arm/v7".parse().unwrap());
+        let mut config = Config::new(&"linux/arm/v7".parse().unwrap(), &[]).unwrap();
         config.add_layer(&digest, "1970-01-01T00:00:00Z", "imgstep append").unwrap();
         assert_eq!(
             text(&config),

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use super::manifest::Manifest;
 use super::media_type::{
-    DOCKER_CONFIG, DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST,
+    DOCKER_CONFIG, DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, OCI_CONFIG, OCI_FOREIGN_LAYER, OCI_FOREIGN_LAYER_GZIP,
+    OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST,
 };
 use crate::error::{Error, GuardKind, Result};
 use crate::text::printable;
@@ -31,19 +32,13 @@ pub enum LayerCompression {
     Zstd,
 }
 
-/// The type of a layer by zstd, which Docker's vocabulary lacks.
-const OCI_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
-
 /// Layers by their types in both vocabularies. Docker has no type for a layer in zstd, and nobody reads one.
 const LAYERS: [(&str, &str); 5] = [
-    ("application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.docker.image.rootfs.diff.tar.gzip"),
-    ("application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"),
-    ("application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.layer.v1.tar"),
-    (
-        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-    ),
-    ("application/vnd.oci.image.layer.nondistributable.v1.tar", "application/vnd.docker.image.rootfs.foreign.diff.tar"),
+    (OCI_LAYER_GZIP, "application/vnd.docker.image.rootfs.diff.tar.gzip"),
+    (OCI_LAYER, "application/vnd.docker.image.rootfs.diff.tar"),
+    (OCI_LAYER, "application/vnd.docker.image.rootfs.layer.v1.tar"),
+    (OCI_FOREIGN_LAYER_GZIP, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"),
+    (OCI_FOREIGN_LAYER, "application/vnd.docker.image.rootfs.foreign.diff.tar"),
 ];
 
 impl Format {
@@ -93,7 +88,7 @@ impl Format {
         let (oci, docker) = match packing {
             LayerCompression::Gzip => LAYERS[0],
             LayerCompression::Plain => LAYERS[1],
-            LayerCompression::Zstd => return (self == Self::Oci).then_some(OCI_ZSTD),
+            LayerCompression::Zstd => return (self == Self::Oci).then_some(OCI_LAYER_ZSTD),
         };
         Some(match self {
             Self::Oci => oci,

@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::descriptor::Descriptor;
 use super::digest::Digest;
 use super::format::{Format, lost};
 use super::manifest::Manifest;
 use super::platform::Platform;
+use super::spec;
 use crate::error::{Error, GuardKind, Result};
 use crate::text::printable;
 
@@ -33,12 +34,9 @@ impl IndexChild {
     /// # Errors
     /// None that is known.
     pub fn of(manifest: &Manifest, platform: Option<&Platform>, name: String, source: usize) -> Result<Self> {
-        let (media_type, digest, size) = (&manifest.media_type, &manifest.digest, manifest.size());
-        let mut raw = json!({"mediaType": media_type, "digest": digest, "size": size});
-        if let Some(platform) = platform {
-            raw["platform"] = platform_json(platform);
-        }
-        Self::from_raw(raw, name, source)
+        let mut descriptor = Descriptor::new(manifest.media_type.clone(), manifest.digest.clone(), manifest.size());
+        descriptor.platform = platform.cloned();
+        Self::from_raw(spec::descriptor(&descriptor)?, name, source)
     }
 
     /// A child whose descriptor somebody wrote.
@@ -56,7 +54,7 @@ impl IndexChild {
     /// # Errors
     /// None that is known.
     pub fn with_platform(mut self, platform: &Platform) -> Result<Self> {
-        self.raw["platform"] = platform_json(platform);
+        self.raw["platform"] = spec::platform(platform)?;
         Self::from_raw(self.raw, self.name, self.source)
     }
 
@@ -73,21 +71,6 @@ impl IndexChild {
     pub fn platform(&self) -> Option<&Platform> {
         self.descriptor.platform.as_ref().filter(|platform| !self.descriptor.is_attestation() && platform.is_known())
     }
-}
-
-/// A platform in the order of fields that everybody writes; what is empty is left out.
-fn platform_json(platform: &Platform) -> Value {
-    let mut value = json!({"architecture": platform.architecture, "os": platform.os});
-    if let Some(version) = platform.os_version.as_deref().filter(|version| !version.is_empty()) {
-        value["os.version"] = json!(version);
-    }
-    if !platform.os_features.is_empty() {
-        value["os.features"] = json!(platform.os_features);
-    }
-    if let Some(variant) = platform.variant.as_deref().filter(|variant| !variant.is_empty()) {
-        value["variant"] = json!(variant);
-    }
-    value
 }
 
 /// The children in the order in which they stand in an index, each digest once: images by platform, then attestations in
@@ -236,8 +219,8 @@ pub fn assembled(
         }
         Some(from) => retyped(&from.with_children(raw)?, format)?.with_annotations(&annotations),
         None => {
-            let value = json!({"schemaVersion": 2, "mediaType": format.index(), "manifests": raw});
-            Manifest::from_bytes(format.index(), value.to_string().into_bytes().into())?.with_annotations(&annotations)
+            let empty = Manifest::from_bytes(format.index(), spec::index(format.index(), &[])?.into())?;
+            empty.with_children(raw)?.with_annotations(&annotations)
         }
     }
 }

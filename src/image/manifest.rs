@@ -10,7 +10,7 @@ use super::descriptor::{Descriptor, null_is_default};
 use super::digest::Digest;
 use super::manifest_json::{self, Look, Shape};
 use super::media_type::{self, Kind};
-use super::schema1;
+use super::{schema1, spec};
 use crate::error::Error;
 
 /// The bytes that a manifest may have everywhere: each registry takes as many (distribution specification, "Pushing
@@ -200,7 +200,7 @@ impl Manifest {
             }
             let list = list.as_array_mut().ok_or_else(|| self.malformed("`layers` is not a list"))?;
             for layer in layers {
-                list.push(serde_json::to_value(layer).map_err(|error| self.broken(&error))?);
+                list.push(spec::descriptor(layer)?);
             }
             Ok(())
         })

@@ -1,4 +1,6 @@
 //! Media types of manifests, configs and layers, and what each kind of content is.
+//!
+//! OCI's are those of oci-spec, whose enum can stand neither in a constant nor in a pattern: a test in `spec.rs` compares.
 
 /// An OCI image manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -18,6 +20,16 @@ pub const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// A Docker image config.
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// An OCI layer: a tar.
+pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// An OCI layer, compressed by gzip.
+pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// An OCI layer, compressed by zstd, for which Docker has no type.
+pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+/// An OCI layer that is left where its URLs point.
+pub const OCI_FOREIGN_LAYER: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+/// The same, compressed by gzip.
+pub const OCI_FOREIGN_LAYER_GZIP: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
 
 /// What `Accept` says when a manifest is asked for: every kind that exists, and any other as it is.
 pub const ACCEPT_MANIFEST: &str = "application/vnd.oci.image.index.v1+json, \

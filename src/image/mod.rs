@@ -13,3 +13,4 @@ pub mod platform;
 pub mod reference;
 pub mod reference_mistakes;
 pub mod schema1;
+pub mod spec;

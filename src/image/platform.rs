@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A platform (image specification, image-index.md, "platform"), also as a wish on the command line:
 /// `os/architecture[/variant][:os.version]`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Platform {
     /// The operating system, as in Go's `GOOS`.
     #[serde(default)]

@@ -1,5 +1,8 @@
 //! Lists: tags and referrers (distribution specification, "Listing Tags", "Listing Referrers").
 
+use std::io;
+
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LINK};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -12,6 +15,7 @@ use super::storage::catalog::{Record, Repository};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::media_type::OCI_INDEX;
+use crate::image::spec;
 
 /// The filters that were applied.
 const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
@@ -58,7 +62,7 @@ pub fn referrers(registry: &Registry, name: &str, digest: &str, query: &Query) -
         Some(repository) => page_of_referrers(repository, &subject, wanted, last),
         None => (Vec::new(), None),
     });
-    let body = serde_json::json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": page }).to_string();
+    let body = Bytes::from(spec::index(OCI_INDEX, &page).map_err(io::Error::other)?);
     let mut found = answer(StatusCode::OK, body).header(CONTENT_TYPE, HeaderValue::from_static(OCI_INDEX));
     if wanted.is_some() {
         found = found.header(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
-use serde_json::{Value, json};
+use oci_spec::image::ANNOTATION_REF_NAME;
+use serde_json::Value;
 use tempfile::TempPath;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
@@ -19,10 +20,9 @@ use crate::image::manifest::Manifest;
 use crate::image::manifest_json::Shape;
 use crate::image::media_type::OCI_INDEX;
 use crate::image::reference::DEFAULT_TAG;
+use crate::image::spec;
 use crate::workspace::{self, Found};
 
-/// The annotation that holds a tag.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Files are read in pieces of this many bytes.
 const PIECE: usize = 256 * 1024;
 /// What `oci-layout` holds.
@@ -262,19 +262,19 @@ impl Layout {
     pub async fn tag(&self, tag: Option<&str>, manifest: &Manifest) -> Result<()> {
         workspace::make_folder(&self.directory).map_err(Error::file("make the folder", &self.directory))?;
         let _turn = self.turn().await?;
-        let mut index = self
-            .entries()
-            .await?
-            .unwrap_or_else(|| json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}));
-        let mut entry = json!({
-            "mediaType": manifest.media_type, "digest": manifest.digest.as_str(), "size": manifest.size(),
-        });
+        let mut index = match self.entries().await? {
+            Some(index) => index,
+            None => serde_json::from_slice(&spec::index(OCI_INDEX, &[])?)
+                .map_err(|error| self.malformed("index.json", &error.to_string()))?,
+        };
+        let mut descriptor = manifest.descriptor();
         if let Some(tag) = tag {
-            entry["annotations"] = json!({ REF_NAME: tag });
+            descriptor.annotations.insert(ANNOTATION_REF_NAME.to_owned(), tag.to_owned());
         }
+        let entry = spec::descriptor(&descriptor)?;
         if let Some(entries) = index["manifests"].as_array_mut() {
             let same = |old: &Value| match tag {
-                Some(tag) => old["annotations"][REF_NAME] == tag,
+                Some(tag) => old["annotations"][ANNOTATION_REF_NAME] == tag,
                 None => old["digest"] == manifest.digest.as_str(),
             };
             match entries.iter_mut().find(|old| same(old)) {
@@ -313,7 +313,7 @@ impl Layout {
 }
 
 fn tag_of(entry: &Descriptor) -> Option<&str> {
-    entry.annotations.get(REF_NAME).map(String::as_str)
+    entry.annotations.get(ANNOTATION_REF_NAME).map(String::as_str)
 }
 
 /// Where a blob is, from the layout's folder on.

@@ -16,6 +16,7 @@ mod index;
 mod inspect;
 mod mutate;
 mod promote;
+mod specified;
 mod support;
 mod tag;
 mod taught;

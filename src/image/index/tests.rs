@@ -1,5 +1,7 @@
 //! Children in and out of order.
 
+use serde_json::json;
+
 use super::super::media_type::{DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use super::*;
 

@@ -1,13 +1,14 @@
 //! The base of an append: the images that layers go on, one for each platform, and what else is known of it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read as _;
 use std::path::Path;
 
 use futures_util::future::try_join_all;
+use oci_spec::image::{ANNOTATION_BASE_IMAGE_DIGEST, ANNOTATION_BASE_IMAGE_NAME};
 use serde_json::{Value, json};
 
-use super::{Request, layers};
+use super::{Request, descriptor_of, layers};
 use crate::error::{Error, GuardKind, Result};
 use crate::image::config::{Changes, Config};
 use crate::image::descriptor::Descriptor;
@@ -17,6 +18,7 @@ use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::platform::{Match, Platform};
 use crate::image::reference::Reference;
+use crate::image::spec;
 use crate::layer::binary::{self, Binary};
 use crate::registry::ConnectionKind;
 use crate::report::outcome::SourceReport;
@@ -151,7 +153,10 @@ impl Base {
         let name = (!described.reference.starts_with("oci:"))
             .then(|| described.reference.split('@').next().unwrap_or_default().to_owned());
         let digest = digest.unwrap_or(&described.digest);
-        vec![(BASE_NAME.to_owned(), name), (BASE_DIGEST.to_owned(), Some(digest.to_string()))]
+        vec![
+            (ANNOTATION_BASE_IMAGE_NAME.to_owned(), name),
+            (ANNOTATION_BASE_IMAGE_DIGEST.to_owned(), Some(digest.to_string())),
+        ]
     }
 
     /// The images whose layers are all tars. Others, such as those for Nydus, are mounted by means of an index of their
@@ -214,11 +219,6 @@ impl Base {
         Ok(())
     }
 }
-
-/// The annotation that names the base (image specification, annotations.md).
-pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
-/// The annotation that holds the base's digest.
-pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
 /// A child of an index with its platform, if it is an image for one.
 async fn with_platform(
@@ -379,15 +379,16 @@ fn scratch(request: &Request) -> Result<Base> {
         return Err(no_platform(request));
     }
     let format = request.format.unwrap_or(Format::Oci);
-    let index = json!({"schemaVersion": 2, "mediaType": format.index(), "manifests": []});
-    let index = Manifest::from_bytes("", index.to_string().into_bytes().into())?;
+    let index = Manifest::from_bytes("", spec::index(format.index(), &[])?.into())?;
     let images = wanted.into_iter().map(|platform| {
         let goes_on = |layer: &Option<Platform>| layer.as_ref().is_none_or(|layer| same(layer, &platform));
         let layers = request.layers.iter().enumerate();
         let layers = layers.filter(|(_, layer)| goes_on(&layer.platform)).map(|(number, _)| number).collect();
-        let empty = json!({"schemaVersion": 2, "mediaType": format.manifest(), "config": {}, "layers": []});
-        let manifest = Manifest::from_bytes("", empty.to_string().into_bytes().into())?;
-        let config = Some(Config::scratch(&platform));
+        let config = Config::new(&platform, &[])?;
+        let descriptor = descriptor_of(format.config(), &config.to_bytes()?);
+        let empty = spec::manifest(format.manifest(), &descriptor, &[], &BTreeMap::new())?;
+        let manifest = Manifest::from_bytes("", empty.into())?;
+        let config = Some(config);
         Ok(BaseImage { entry: json!({}), manifest, config, layers, platform, changes: Changes::default() })
     });
     let images: Vec<BaseImage> = images.collect::<Result<_>>()?;

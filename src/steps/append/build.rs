@@ -2,9 +2,10 @@
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use oci_spec::image::{ANNOTATION_BASE_IMAGE_DIGEST, ANNOTATION_BASE_IMAGE_NAME};
 use serde_json::{Map, Value};
 
-use super::base::{BASE_DIGEST, BASE_NAME, Base, BaseImage};
+use super::base::{Base, BaseImage};
 use super::layers::{self, Layer};
 use super::{Request, descriptor_of};
 use crate::error::{Error, Result};
@@ -159,8 +160,8 @@ fn entry(image: &BaseImage, child: &Manifest, format: Format) -> Result<Value> {
         fields.shift_remove("annotations");
     } else if let Some(annotations) = fields.get_mut("annotations").and_then(Value::as_object_mut) {
         // These speak of what the base was built on.
-        annotations.shift_remove(BASE_NAME);
-        annotations.shift_remove(BASE_DIGEST);
+        annotations.shift_remove(ANNOTATION_BASE_IMAGE_NAME);
+        annotations.shift_remove(ANNOTATION_BASE_IMAGE_DIGEST);
     }
     Ok(Value::Object(fields))
 }

@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use bytes::Bytes;
-use serde::Serialize;
-use serde_json::json;
 
 use super::resources::Resource;
 use crate::error::Result;
+use crate::image::config::Config;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::format::Format;
 use crate::image::manifest::Manifest;
+use crate::image::platform::Platform;
+use crate::image::spec;
 use crate::layer::compress::Compression;
 use crate::layer::recipe::{self as layer, BuildOptions, LayerSource, Recipe};
 use crate::layer::walk::{self, LayerEntry};
@@ -63,16 +63,12 @@ pub fn build(resources: &[Resource], annotations: &BTreeMap<String, String>) -> 
         layers.push(layer);
     }
     // It runs nowhere, and says so. There are registries that take no other config than that of an image.
-    let config = json!({
-        "architecture": "unknown",
-        "os": "unknown",
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": diff_ids},
-    });
-    let bytes = Bytes::from(config.to_string());
+    let nowhere = Platform { os: "unknown".to_owned(), architecture: "unknown".to_owned(), ..Platform::default() };
+    let bytes = Bytes::from(Config::new(&nowhere, &diff_ids)?.to_bytes()?);
     let config = Descriptor::new(Format::Oci.config(), Digest::of(&bytes), bytes.len() as u64);
     blobs.add(config.digest.clone(), GeneratedBlob::Buffered(vec![bytes]));
-    let manifest = manifest(&config, &layers, annotations)?;
+    let media_type = Format::Oci.manifest();
+    let manifest = Manifest::from_bytes(media_type, spec::manifest(media_type, &config, &layers, annotations)?.into())?;
     layers.push(config);
     Ok(Bundle { manifest, descriptors: layers, blobs, resources: told })
 }
@@ -100,23 +96,4 @@ fn described(resource: &Resource, made: &layer::BuiltLayer) -> Descriptor {
         (API_VERSION.to_owned(), identity.api_version.clone()),
     ]);
     layer
-}
-
-/// An image manifest, in the order of its specification.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Image<'a> {
-    schema_version: u32,
-    media_type: &'static str,
-    config: &'a Descriptor,
-    layers: &'a [Descriptor],
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: &'a BTreeMap<String, String>,
-}
-
-fn manifest(config: &Descriptor, layers: &[Descriptor], annotations: &BTreeMap<String, String>) -> Result<Manifest> {
-    let media_type = Format::Oci.manifest();
-    let image = Image { schema_version: 2, media_type, config, layers, annotations };
-    let bytes = serde_json::to_vec(&image).context("an image can't be written as JSON")?;
-    Manifest::from_bytes(media_type, bytes.into())
 }
