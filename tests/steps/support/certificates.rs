@@ -1,4 +1,4 @@
-//! Keys and certificates, made new for each test.
+//! Keys and certificates, generated for each test.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use ring::rand::SystemRandom;
@@ -10,18 +10,18 @@ pub struct Certificate {
     pub pem: String,
     pub der: Vec<u8>,
     pub key_pem: String,
-    /// The authority's certificate: what a client is to trust.
+    /// The authority's certificate, which clients must trust.
     pub authority_pem: String,
     key_der: Vec<u8>,
 }
 
 impl Certificate {
-    /// For a server at `127.0.0.1` or `localhost`, and for signing.
+    /// A certificate for servers at `127.0.0.1` or `localhost`, and for signing.
     pub fn new() -> Self {
         Self::for_names(&["127.0.0.1", "localhost"])
     }
 
-    /// For servers with these names.
+    /// A certificate for servers with these names.
     pub fn for_names(names: &[&str]) -> Self {
         let mut authority = CertificateParams::default();
         authority.distinguished_name.push(DnType::CommonName, "authority of the tests");
@@ -42,7 +42,7 @@ impl Certificate {
         }
     }
 
-    /// For the same names, its own authority, and marked as one: what `openssl req -x509` makes.
+    /// A self-signed certificate for the same names, marked as an authority, as `openssl req -x509` makes it.
     pub fn self_signed(names: &[&str], is_valid: bool) -> Self {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -63,15 +63,15 @@ impl Certificate {
         }
     }
 
-    /// The signature of `message` by ES256: 64 bytes, as JSON Web Signatures have it.
+    /// An ES256 signature of `message`: 64 bytes, as in JSON Web Signatures.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.key_pair().sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
     }
 
-    /// The public key's coordinates, 32 bytes each.
+    /// The coordinates of the public key, 32 bytes each.
     pub fn point(&self) -> (Vec<u8>, Vec<u8>) {
         let key = self.key_pair();
-        // 4 (not compressed), then x, then y.
+        // 0x04 (uncompressed), then x, then y.
         let point = key.public_key().as_ref();
         (point[1..33].to_vec(), point[33..65].to_vec())
     }

@@ -1,11 +1,11 @@
-//! Raw requests to a registry, for fixtures and for looking behind a step's back.
+//! Raw HTTP requests to a registry, for fixtures and for checks independent of the binary under test.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::wire::header;
 
-/// An answer, whatever its status.
+/// A response with any status.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -30,7 +30,7 @@ fn agent() -> &'static ureq::Agent {
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_global(Some(Duration::from_secs(60)))
-            // Registries come and go on the same ports: a connection kept from the last one would break.
+            // Registries come and go on the same ports: a connection kept from an earlier one would break.
             .max_idle_connections(0)
             .proxy(None)
             .build()
@@ -38,7 +38,7 @@ fn agent() -> &'static ureq::Agent {
     })
 }
 
-/// One request. No status is an error; no answer is a panic.
+/// Sends one request. Any status is accepted; panics if there is no response.
 pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut builder = ureq::http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
@@ -61,7 +61,7 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -
     }
 }
 
-/// One request that must be answered with `status`.
+/// Sends one request that must get `status`.
 pub fn expect(status: u16, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let answer = request(method, url, headers, body);
     assert_eq!(answer.status, status, "{method} {url}: {}", answer.text());

@@ -1,4 +1,4 @@
-//! Proof that an image is whole somewhere: everything is fetched by plain requests and every byte is hashed.
+//! Verifies that an image is complete: fetches everything with plain requests and hashes every byte.
 
 use std::collections::BTreeSet;
 
@@ -9,21 +9,21 @@ use super::images::{Content, Image, SCHEMA1, sha256};
 use super::registry::Registry;
 use super::schema1;
 
-/// What a walk has found.
+/// What a walk found.
 #[derive(Debug, Default)]
 pub struct Found {
     pub manifests: BTreeSet<String>,
     pub blobs: BTreeSet<String>,
 }
 
-/// Walks everything below a manifest at a registry. Foreign layers are left out.
+/// Walks everything below a manifest in a registry, except foreign layers.
 pub fn assert_complete(registry: &Registry, repository: &str, digest: &str) -> Found {
     let mut found = Found::default();
     walk(registry, repository, digest, &mut found);
     found
 }
 
-/// That `reference` names this very image, byte for byte, with all its parts.
+/// Asserts that `reference` points to exactly this image, byte for byte, with all its parts.
 pub fn assert_image(registry: &Registry, repository: &str, reference: &str, image: &Image) {
     let answer = registry.manifest(repository, reference);
     let place = format!("{}/{repository} {reference}", registry.host);
@@ -41,7 +41,7 @@ pub fn assert_image(registry: &Registry, repository: &str, reference: &str, imag
     }
 }
 
-/// distribution throws the signature of a schema 1 manifest away and signs anew: there, the signed bytes count.
+/// distribution drops the signature of a schema 1 manifest and signs again, so only the signed bytes are compared.
 fn same_manifest(bytes: &[u8], manifest: &Content) -> bool {
     if manifest.media_type == SCHEMA1 {
         manifest_digest(bytes, true) == manifest.digest

@@ -1,4 +1,4 @@
-//! Docker's engine, to run the images that a step has made: the one that answers here, or else one of our own.
+//! A Docker engine to run the images that a step built: the running one if there is one, otherwise our own.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use super::tools::{is_here, left_out};
 
-/// An engine that answers.
+/// A running engine.
 #[derive(Debug)]
 pub struct Docker {
-    /// Its address, where it is our own.
+    /// The address of our own engine; `None` for the system's.
     host: Option<String>,
 }
 
-/// The engine, which all tests share; `None`, and a word on stderr, where there is none.
+/// The engine shared by all tests; `None`, with a note on stderr, if there is none.
 pub fn docker() -> Option<&'static Docker> {
     static DOCKER: OnceLock<Option<Docker>> = OnceLock::new();
     let engine = DOCKER.get_or_init(find).as_ref();
@@ -29,7 +29,8 @@ pub fn docker() -> Option<&'static Docker> {
     engine
 }
 
-/// An engine of our own that unpacks a layer onto a copy of those below, as some of its drivers do, and not beside them.
+/// An engine of our own whose storage driver unpacks each layer onto a copy of the layers below it, instead of stacking
+/// them.
 pub fn copying_docker() -> Option<&'static Docker> {
     static DOCKER: OnceLock<Option<Docker>> = OnceLock::new();
     let begin = || is_here("docker").then(|| start("vfs")).flatten();
@@ -47,7 +48,7 @@ fn find() -> Option<Docker> {
     start("")
 }
 
-/// Runs an engine until its stdin ends, and takes everything away that it has made.
+/// Runs an engine until its stdin ends, and removes everything it created.
 const ENGINE: &str = r#"
     group=$1 driver=$2 sockets=$3 data=$4
     exec 3<&0
@@ -61,11 +62,11 @@ const ENGINE: &str = r#"
     rm -rf "$sockets" "$data"
 "#;
 
-/// An engine that touches nothing outside its folders: no bridge, no firewall rules, the user's settings not read.
-/// Its storage driver is the usual one where none is named.
+/// An engine that touches nothing outside its folders: no bridge, no firewall rules, and the user's settings aren't
+/// read. An empty storage driver means the default one.
 fn start(driver: &str) -> Option<Docker> {
     let mut words = as_root()?;
-    // Sockets have short paths.
+    // Socket paths must be short.
     let sockets = std::env::temp_dir().join(format!("imgstep-docker-{}{driver}", std::process::id()));
     let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("docker-{}{driver}", std::process::id()));
     fs::create_dir_all(&sockets).unwrap();
@@ -79,17 +80,17 @@ fn start(driver: &str) -> Option<Docker> {
         .args([&sockets, &data])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
-        // Ctrl-C is for the tests; the engine has to end in its own way.
+        // Ctrl-C is for the tests; the engine must shut down on its own.
         .process_group(0)
         .spawn()
         .unwrap();
-    // The pipe is open for as long as this process lives: however that ends, the engine ends with it.
+    // The pipe stays open as long as this process lives: however the process ends, the engine ends too.
     std::mem::forget(engine.stdin.take());
     let docker = Docker { host: Some(format!("unix://{}", sockets.join("docker.sock").display())) };
     docker.begins(&mut engine).then_some(docker)
 }
 
-/// The words that make a command root's.
+/// The prefix that runs a command as root.
 fn as_root() -> Option<Vec<String>> {
     let said = |words: &[&str]| Command::new(words[0]).args(&words[1..]).stderr(Stdio::null()).output().ok();
     if said(&["id", "-u"])?.stdout == b"0\n" {
@@ -99,7 +100,7 @@ fn as_root() -> Option<Vec<String>> {
 }
 
 impl Docker {
-    /// The address of an engine of our own.
+    /// The address of our own engine.
     pub fn host(&self) -> Option<&str> {
         self.host.as_deref()
     }
@@ -114,7 +115,7 @@ impl Docker {
         command
     }
 
-    /// Waits until it answers; whether it does.
+    /// Waits until the engine responds; returns whether it did.
     fn begins(&self, engine: &mut Child) -> bool {
         let limit = Instant::now() + Duration::from_secs(60);
         while engine.try_wait().unwrap().is_none() && Instant::now() < limit {
@@ -128,12 +129,12 @@ impl Docker {
 
     fn answers(&self) -> bool {
         self.command(&["info"]).output().is_ok_and(|output| {
-            // The client alone may end with 0 where no server answers.
+            // The client may exit with 0 even if no server responds.
             output.status.success() && String::from_utf8_lossy(&output.stdout).contains("Server Version:")
         })
     }
 
-    /// A command of its client, which must succeed; its stdout.
+    /// Runs a command of the engine's client, which must succeed; returns its stdout.
     pub fn said(&self, words: &[&str]) -> Vec<u8> {
         let output = self.command(words).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -145,25 +146,25 @@ impl Docker {
         String::from_utf8(self.said(words)).unwrap().trim_end().to_owned()
     }
 
-    /// Pulls a platform of an image and gives it to `look`; it is gone afterwards.
+    /// Pulls one platform of an image, passes it to `look`, and removes it afterwards.
     pub fn with_image(&self, reference: &str, platform: &str, look: impl FnOnce()) {
         self.said(&["pull", "--quiet", "--platform", platform, reference]);
         look();
         self.said(&["image", "rm", "--force", reference]);
     }
 
-    /// What a container of the image prints. It has no network, and nothing that it could write to.
+    /// What a container of the image prints. The container has no network and nothing it can write to.
     pub fn run(&self, reference: &str) -> String {
         self.line(&["run", "--rm", "--network", "none", "--read-only", reference])
     }
 
-    /// What the engine knows of an image.
+    /// The engine's metadata of the image.
     pub fn inspect(&self, reference: &str) -> Value {
         let told: Value = serde_json::from_slice(&self.said(&["image", "inspect", reference])).unwrap();
         told[0].clone()
     }
 
-    /// A path of the image as a tar. Nothing of the image runs: it may be for another processor.
+    /// A path of the image as a tar. Nothing in the image runs, so it may be for a foreign platform.
     pub fn tar(&self, reference: &str, platform: &str, path: &str) -> Vec<u8> {
         let id = self.line(&["create", "--network", "none", "--platform", platform, reference]);
         let tar = self.said(&["cp", &format!("{id}:{path}"), "-"]);

@@ -1,4 +1,4 @@
-//! The scripts of `examples/`, run as a user would run them.
+//! Runs the scripts of `examples/` as a user would.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,24 +10,25 @@ use super::folder::Folder;
 use super::step::Run;
 use super::tools::{is_here, left_out};
 
-/// The folder of the examples.
+/// The folder with the examples.
 pub fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
 }
 
-/// What `make test` has installed apart from packages.
+/// Tools that `make test` installs outside the system's packages.
 fn tools() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools")
 }
 
-/// A script with the tools, the caches and the settings of whoever runs the tests, and with the binary under test. It has
-/// ten minutes: it may download.
+/// A script with the tools, caches and settings of the user who runs the tests, and with the binary under test. It has
+/// ten minutes, because it may download.
 fn script(path: &Path, words: &[&str]) -> Command {
     let mut command = Command::new("timeout");
     command.args(["600", "sh"]).arg(path).args(words).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        // What would change what is built, or be an answer to the CI system that runs the tests.
+        // Variables that would change the build, or that would make the step write outputs for the CI system that runs
+        // the tests.
         if ["GITHUB_", "IMGSTEP_", "CARGO_BUILD_"].iter().any(|start| name.starts_with(start)) {
             command.env_remove(name);
         }
@@ -38,7 +39,7 @@ fn script(path: &Path, words: &[&str]) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:{}", tools().join("bin").display()));
     command.env("IMGSTEP", env!("CARGO_BIN_EXE_imgstep"));
-    // Deno trusts authorities of its own; whoever runs the tests may have another for the way to npm.
+    // Deno has its own list of trusted authorities; the user who runs the tests may need another one to reach npm.
     command.env("DENO_TLS_CA_STORE", "mozilla,system");
     command
 }
@@ -52,13 +53,13 @@ fn run(mut command: Command) -> Run {
     }
 }
 
-/// Makes an example's image by its script, in a fresh copy of its folder.
+/// Builds an example's image with its script, in a fresh copy of its folder.
 pub fn make(example: &str, base: &str, to: &str) -> Run {
     let folder = Folder::new();
     let copied = Command::new("cp").arg("-R").arg(examples().join(example)).arg(folder.path()).status();
     assert!(copied.unwrap().success());
     let copy = folder.join(example);
-    // What a user has built in place doesn't count.
+    // Leave out what a user has built in place.
     for built in ["out", "target", "node_modules", "src/node_modules"] {
         let _ = fs::remove_dir_all(copy.join(built));
     }
@@ -69,8 +70,8 @@ pub fn make(example: &str, base: &str, to: &str) -> Run {
     run(command).ended(0)
 }
 
-/// The base of an example as `oci:DIR:NAME`, made by `examples/base/image.sh` where that hasn't been done before;
-/// `None`, and a word on stderr, where it can't be made.
+/// The base image of an example as `oci:DIR:NAME`, built by `examples/base/image.sh` if it doesn't exist yet; `None`,
+/// with a note on stderr, if it can't be built.
 pub fn base(name: &str) -> Option<String> {
     static MADE: Mutex<Option<HashMap<String, bool>>> = Mutex::new(None);
     let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("examples");
@@ -102,7 +103,7 @@ fn make_base(name: &str, work: &Path, layout: &str) -> bool {
     true
 }
 
-/// Whether this machine has what an example is built with; what is missing is said.
+/// Whether this machine has the tools that an example is built with; prints what is missing.
 pub fn can_build(example: &str, programs: &[&str]) -> bool {
     let on_path = |program: &&str| is_here(program) || tools().join("bin").join(program).exists();
     if let Some(program) = programs.iter().find(|program| !on_path(program)) {
@@ -122,18 +123,18 @@ pub fn can_build(example: &str, programs: &[&str]) -> bool {
     true
 }
 
-/// Whether the installed Rust compiles for both processors of the examples.
+/// Whether the installed Rust can compile for both platforms of the examples.
 fn has_other_std() -> bool {
     let other = if cfg!(target_arch = "x86_64") { "aarch64" } else { "x86_64" };
     let asked = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", &format!("{other}-unknown-linux-gnu")])
         .output()
         .unwrap();
-    // The path alone proves nothing: it is printed for targets that are not installed, too.
+    // The path alone proves nothing: it is printed for targets that aren't installed, too.
     fs::read_dir(String::from_utf8_lossy(&asked.stdout).trim()).is_ok_and(|mut files| files.next().is_some())
 }
 
-/// A compiler that does, where `tests/setup.sh` had to take Debian's.
+/// A cross compiler, for machines where `tests/setup.sh` had to install Debian's Rust.
 fn other_rustc() -> Option<PathBuf> {
     Some(tools().join("rust/rustc")).filter(|path| path.exists())
 }

@@ -1,4 +1,4 @@
-//! Folders that live as long as a test.
+//! Temporary folders that live as long as a test.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ impl Folder {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("imgstep-test-{}-{number}", std::process::id()));
-        // A run that was killed may have left one behind.
+        // A killed run may have left one behind.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -26,7 +26,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// Writes a file of the folder; its path.
+    /// Writes a file into the folder; returns its path.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -34,14 +34,14 @@ impl Folder {
         path
     }
 
-    /// Writes a file that everybody may execute; its path.
+    /// Writes an executable file; returns its path.
     pub fn write_program(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.write(name, content);
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         path
     }
 
-    /// The text of a file of the folder; `None` where there is no such file.
+    /// The text of a file in the folder; `None` if there is no such file.
     pub fn read(&self, name: &str) -> Option<String> {
         std::fs::read_to_string(self.0.join(name)).ok()
     }

@@ -1,5 +1,5 @@
-//! A door that speaks HTTP/2 over TLS before a registry, and does not take every request at once: what servers and
-//! gateways do when they have had enough of a connection, or of requests.
+//! An HTTP/2 frontend over TLS in front of a registry. It doesn't process every request the first time, like servers
+//! and gateways that limit connections or requests.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,16 +20,16 @@ use super::certificates::Certificate;
 use super::client;
 use super::registry::Registry;
 
-/// What it does not take.
+/// Which requests it doesn't process.
 #[derive(Debug, Clone, Copy)]
 pub enum Manner {
-    /// Each request the first time that it is sent.
+    /// Every request the first time it is sent.
     RefusesFirst,
-    /// More than so many requests on one connection.
+    /// Requests beyond this number on one connection.
     Leaves(usize),
 }
 
-/// The door. Its address is a registry's host to every client.
+/// The frontend. To clients, its address is a registry's host.
 pub struct Door {
     pub host: String,
     shared: Arc<Shared>,
@@ -73,12 +73,12 @@ impl Door {
         format!("{}/{name}", self.host)
     }
 
-    /// How many requests it did not take.
+    /// The number of requests it didn't process.
     pub fn refused(&self) -> usize {
         self.shared.refused.load(Ordering::SeqCst)
     }
 
-    /// How many connections it had.
+    /// The number of connections it accepted.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
@@ -95,7 +95,7 @@ fn acceptor(certificate: &Certificate) -> TlsAcceptor {
 }
 
 async fn serve(client: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {
-    // A question in plain text, and a client that offers no HTTP/2, fail here.
+    // Plain-text requests and clients that don't offer HTTP/2 fail here.
     let Ok(stream) = acceptor.accept(client).await else { return };
     let Ok(mut connection): Result<Connection<TlsStream<TcpStream>, Bytes>, _> = h2::server::handshake(stream).await
     else {
@@ -118,7 +118,7 @@ async fn serve(client: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {
     }
 }
 
-/// Passes one request on, and its answer back.
+/// Forwards one request, and the response back.
 async fn answer(request: http::Request<h2::RecvStream>, mut respond: SendResponse<Bytes>, upstream: String) {
     let (head, mut incoming) = request.into_parts();
     let mut body = BytesMut::new();
@@ -137,7 +137,7 @@ async fn answer(request: http::Request<h2::RecvStream>, mut respond: SendRespons
     let passed = passed.await.unwrap();
     let mut response = http::Response::builder().status(passed.status);
     for name in ["content-type", "docker-content-digest", "location"] {
-        // A relative address comes back to this door.
+        // A relative location comes back to this frontend.
         let value = passed.header(name).map(|value| value.replace(&format!("http://{upstream}"), ""));
         if let Some(value) = value {
             response = response.header(name, value);

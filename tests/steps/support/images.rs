@@ -1,4 +1,4 @@
-//! Images made of seeded bytes: the same on every run, and none of them needs a network.
+//! Images made of seeded bytes: the same on every run, without a network.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -17,12 +17,12 @@ pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json"
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 pub const SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 
-/// What is said when a manifest is looked at behind a step's back.
+/// The Accept header for checks that read a manifest directly.
 pub const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json,application/vnd.oci.image.index.v1+json,\
 application/vnd.docker.distribution.manifest.v2+json,application/vnd.docker.distribution.manifest.list.v2+json,\
 application/vnd.oci.artifact.manifest.v1+json,application/vnd.docker.distribution.manifest.v1+prettyjws,*/*";
 
-/// The platforms of an index, in this order.
+/// The platforms of an index, in order.
 pub const PLATFORMS: [&str; 8] = [
     "linux/amd64",
     "linux/arm64",
@@ -47,7 +47,7 @@ impl Content {
         Self { media_type: media_type.to_owned(), digest: sha256(&bytes), bytes }
     }
 
-    /// Manifests are indented, with a line's end behind them: no reader may write them anew and get the same digest.
+    /// Manifests are indented and end with a newline, so that a reader which reserializes them gets another digest.
     pub fn json(media_type: &str, value: &Value) -> Self {
         Self::new(media_type, format!("{value:#}\n").into_bytes())
     }
@@ -57,14 +57,14 @@ impl Content {
     }
 }
 
-/// All that belongs to an image or index.
+/// Everything that belongs to an image or index.
 #[derive(Debug, Clone, Default)]
 pub struct Image {
     /// Configs and layers, each once.
     pub blobs: Vec<Content>,
-    /// Layers that registries leave where their URLs point.
+    /// Layers that registries don't hold and that clients fetch from their URLs.
     pub foreign: Vec<Content>,
-    /// Manifests, children before parents: the last is the image's own.
+    /// Manifests, children before parents; the last one is the image's own.
     pub manifests: Vec<Content>,
 }
 
@@ -77,12 +77,12 @@ impl Image {
         &self.root().digest
     }
 
-    /// The bytes of all blobs and manifests.
+    /// The total size of all blobs and manifests.
     pub fn size(&self) -> usize {
         self.blobs.iter().chain(&self.manifests).map(|content| content.bytes.len()).sum()
     }
 
-    /// Adds blobs and manifests that are not there yet.
+    /// Adds blobs and manifests that aren't in the image yet.
     pub fn take_in(&mut self, other: Self) {
         let add = |own: &mut Vec<Content>, theirs: Vec<Content>| {
             for content in theirs {
@@ -96,7 +96,7 @@ impl Image {
         add(&mut self.manifests, other.manifests);
     }
 
-    /// Writes everything to a registry, under a tag.
+    /// Pushes everything to a registry, under a tag.
     pub fn push(&self, registry: &Registry, repository: &str, tag: &str) {
         self.push_blobs(registry, repository);
         let (root, children) = self.manifests.split_last().unwrap();
@@ -122,7 +122,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     text
 }
 
-/// Bytes that a seed decides.
+/// Pseudorandom bytes for a seed.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut bytes = vec![0; length];
@@ -130,7 +130,7 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The vocabulary that an image is written in.
+/// The format of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     Oci,
@@ -146,7 +146,7 @@ impl Style {
     }
 }
 
-/// `os/architecture[/variant]` as the JSON of an index.
+/// `os/architecture[/variant]` as JSON for an index.
 pub fn platform(text: &str) -> Value {
     let parts: Vec<&str> = text.split('/').collect();
     let mut value = json!({"architecture": parts[1], "os": parts[0]});
@@ -171,23 +171,23 @@ fn config_of(style: Style, mut value: Value, layers: &[Content]) -> Content {
     Content::new(style.types()[2], value.to_string().into_bytes())
 }
 
-/// An image of these layers for one platform.
+/// An image with these layers for one platform.
 pub fn image_of(style: Style, on: &str, layers: Vec<Content>) -> Image {
     image_with(style, platform(on), layers)
 }
 
-/// An image that tools which look into layers find nothing wrong with: its layer is a tar, without files.
+/// An image that satisfies tools which inspect layers: its layer is an empty tar.
 pub fn well_formed(mut fields: Value) -> Image {
     let tar = vec![0; 1024];
     fields["rootfs"] = json!({"type": "layers", "diff_ids": [sha256(&tar)]});
-    // gzip (RFC 1952) with one stored block, and the CRC-32 of so many zeros.
+    // gzip (RFC 1952) with one stored block, and the CRC-32 of that many zeros.
     let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1, 0x00, 0x04, 0xff, 0xfb];
     let tail = [0x2e, 0xaf, 0xb5, 0xef, 0x00, 0x04, 0, 0];
     let gzip = [&head[..], &tar, &tail].concat();
     image_with(Style::Oci, fields, vec![Content::new(OCI_LAYER, gzip)])
 }
 
-/// An image of these layers whose config begins with these fields.
+/// An image with these layers, whose config starts with these fields.
 pub fn image_with(style: Style, fields: Value, layers: Vec<Content>) -> Image {
     let config = config_of(style, fields, &layers);
     let descriptors: Vec<Value> = layers.iter().map(Content::descriptor).collect();
@@ -209,7 +209,7 @@ pub fn image(seed: u64, count: usize, size: usize) -> Image {
     image_of(Style::Oci, PLATFORMS[0], layers(Style::Oci, seed, count, size))
 }
 
-/// An index of these images, each with what its descriptor says beside type, digest and size.
+/// An index of these images, with extra descriptor fields for each besides type, digest and size.
 pub fn index_of(style: Style, images: Vec<(Image, Value)>) -> Image {
     let mut whole = Image::default();
     let mut children = Vec::new();
@@ -226,7 +226,7 @@ pub fn index_of(style: Style, images: Vec<(Image, Value)>) -> Image {
     whole
 }
 
-/// An index of the first platforms of [`PLATFORMS`], each with layers of its own.
+/// An index of the first platforms of [`PLATFORMS`], each with its own layers.
 pub fn index(style: Style, seed: u64, platforms: usize, count: usize, size: usize) -> Image {
     let one = |(number, on): (usize, &&str)| {
         let layers = layers(style, seed * 100 + number as u64, count, size);
@@ -235,7 +235,7 @@ pub fn index(style: Style, seed: u64, platforms: usize, count: usize, size: usiz
     index_of(style, PLATFORMS.iter().take(platforms).enumerate().map(one).collect())
 }
 
-/// An index whose platforms share all layers but one each.
+/// An index whose platforms share all layers except one each.
 pub fn index_with_shared_layers(seed: u64, platforms: usize, shared: usize, size: usize) -> Image {
     let common = layers(Style::Oci, seed * 100 + 99, shared, size);
     let one = |(number, on): (usize, &&str)| {
@@ -246,8 +246,8 @@ pub fn index_with_shared_layers(seed: u64, platforms: usize, shared: usize, size
     index_of(Style::Oci, PLATFORMS.iter().take(platforms).enumerate().map(one).collect())
 }
 
-/// What `BuildKit` writes: two platforms, each with an attestation manifest, as a child of an outer index beside another
-/// image.
+/// What `BuildKit` writes: two platforms, each with an attestation manifest, as a child of an outer index that also has
+/// another image.
 pub fn nested(seed: u64) -> Image {
     let inner = attested(seed);
     let other = image_of(Style::Oci, PLATFORMS[2], layers(Style::Oci, seed * 100 + 50, 1, 700));
@@ -255,7 +255,7 @@ pub fn nested(seed: u64) -> Image {
     index_of(Style::Oci, vec![(inner, about_inner), (other, json!({"platform": platform(PLATFORMS[2])}))])
 }
 
-/// An index of two platforms, each with an attestation manifest of `BuildKit`.
+/// An index of two platforms, each with a `BuildKit` attestation manifest.
 pub fn attested(seed: u64) -> Image {
     let mut children = Vec::new();
     for (number, on) in PLATFORMS.iter().take(2).enumerate() {
@@ -283,12 +283,12 @@ fn attestation(seed: u64) -> Image {
     image_of(Style::Oci, "unknown/unknown", vec![layer])
 }
 
-/// An image with one layer of its own and one foreign layer, which nobody serves.
+/// An image with one layer of its own and one foreign layer that nobody serves.
 pub fn with_foreign_layer(seed: u64) -> Image {
     with_foreign_layer_at(seed, |digest| format!("https://layers.invalid/{digest}"))
 }
 
-/// An image with one layer of its own and one foreign layer, at the address that `url` makes of its digest.
+/// An image with one layer of its own and one foreign layer, at the URL that `url` makes from its digest.
 pub fn with_foreign_layer_at(seed: u64, url: impl Fn(&str) -> String) -> Image {
     let own = layers(Style::Oci, seed, 1, 800);
     let foreign = Content::new(OCI_FOREIGN, noise(seed * 1000 + 900, 600));
@@ -304,7 +304,7 @@ pub fn with_foreign_layer_at(seed: u64, url: impl Fn(&str) -> String) -> Image {
     Image { blobs, foreign: vec![foreign], manifests: vec![Content::json(OCI_MANIFEST, &manifest)] }
 }
 
-/// An OCI artifact manifest of two blobs.
+/// An OCI artifact manifest with two blobs.
 pub fn artifact(seed: u64) -> Image {
     let blobs: Vec<Content> =
         (0..2).map(|number| Content::new("application/vnd.example.data", noise(seed * 10 + number, 500))).collect();
@@ -315,13 +315,13 @@ pub fn artifact(seed: u64) -> Image {
     Image { blobs, manifests: vec![Content::json(OCI_ARTIFACT, &manifest)], ..Image::default() }
 }
 
-/// A manifest of a kind that nobody knows.
+/// A manifest of an unknown kind.
 pub fn unknown_manifest(seed: u64) -> Image {
     let text = format!("{{ \"schemaVersion\": 7, \"number\": {seed} }}\n");
     Image { manifests: vec![Content::new("application/vnd.example.strange", text.into_bytes())], ..Image::default() }
 }
 
-/// An index of an image and of a manifest of a kind that nobody knows.
+/// An index of an image and a manifest of an unknown kind.
 pub fn index_with_unknown_manifest(seed: u64) -> Image {
     let known = image(seed, 1, 400);
     index_of(
@@ -330,7 +330,7 @@ pub fn index_with_unknown_manifest(seed: u64) -> Image {
     )
 }
 
-/// What is left of an index when only the children at these positions are kept.
+/// What is left of an index if only the children at these positions are kept.
 pub fn index_with_only(index: &Image, kept: &[usize]) -> Value {
     let mut value: Value = serde_json::from_slice(&index.root().bytes).unwrap();
     let children = value["manifests"].as_array().unwrap();

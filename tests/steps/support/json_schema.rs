@@ -1,9 +1,9 @@
-//! Just enough of JSON Schema to hold reports against their schema. A keyword that is not known here is a failure: what
-//! isn't checked must not seem so.
+//! The part of JSON Schema needed to validate reports. An unsupported keyword is a failure, so that nothing passes
+//! unchecked.
 
 use serde_json::Value;
 
-/// That `value` is what the schema in this file of the repository says.
+/// Asserts that `value` matches the schema in this file of the repository.
 pub fn assert_valid(schema_file: &str, value: &Value) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(schema_file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -101,7 +101,7 @@ fn is_type(value: &Value, name: &str) -> bool {
     }
 }
 
-/// The patterns that the schema uses; another one has to be taught here.
+/// The patterns that the schema uses; add new ones here.
 fn matches_pattern(pattern: &str, text: &str) -> bool {
     match pattern {
         "^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$" => {

@@ -24,7 +24,7 @@ pub fn write(directory: &Path, images: &[(&str, &Image)]) {
     std::fs::write(directory.join("index.json"), index.to_string()).unwrap();
 }
 
-/// That the layout is well formed, that `tag` names this image in it, and that every file of the image is there.
+/// Asserts that the layout is well formed, that `tag` points to this image, and that every file of the image exists.
 pub fn assert_image(directory: &Path, tag: &str, image: &Image) {
     let read = |name: &str| {
         let path = directory.join(name);

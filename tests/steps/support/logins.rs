@@ -1,4 +1,4 @@
-//! Login files, as `docker login` leaves them.
+//! Login files as `docker login` writes them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::folder::Folder;
 
-/// `user:password` as the `auth` field has it.
+/// The `auth` field for `user:password`.
 pub fn basic(user: &str, password: &str) -> String {
     STANDARD.encode(format!("{user}:{password}"))
 }

@@ -1,4 +1,4 @@
-//! What the stories are told with: registries, images, a proxy that injects faults, a token service, the binary.
+//! Support for the tests: registries, images, a proxy that injects faults, a token service, the binary.
 
 pub mod certificates;
 pub mod client;

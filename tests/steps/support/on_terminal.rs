@@ -1,4 +1,4 @@
-//! Runs the binary on a terminal of its own, as a person sees it.
+//! Runs the binary in a terminal of its own, as a person sees it.
 
 use std::process::{Command, Stdio};
 
@@ -6,16 +6,16 @@ use super::folder::Folder;
 use super::terminal::Terminal;
 use super::tools::{is_here, left_out, told};
 
-/// The terminal's columns and rows.
+/// The terminal's size in columns and rows.
 pub const SIZE: (usize, usize) = (80, 24);
 
-/// What came of it: all that was written, and what is to be seen at the end.
+/// The result: everything that was written, and what is visible at the end.
 pub struct Seen {
     pub written: String,
     pub rows: Vec<String>,
 }
 
-/// Runs it on a terminal by `script`; `None`, and a word, where that isn't here.
+/// Runs it in a terminal with `script`; `None`, with a note, if that isn't installed.
 pub fn on_terminal(words: &[&str]) -> Option<Seen> {
     if !cfg!(target_os = "linux") {
         told("Linux's `script`", "nothing is shown on a terminal");

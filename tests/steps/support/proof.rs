@@ -1,4 +1,4 @@
-//! The support itself is tested first: a fixture that no registry takes, or a fault that is none, would prove nothing.
+//! Tests of the support itself: a fixture that no registry accepts, or a fault that doesn't occur, would prove nothing.
 
 use super::images::{self, Image};
 use super::registry::Auth;
@@ -155,7 +155,7 @@ fn distribution_with_basic_auth_with_tls_and_read_only() {
         client::expect(200, "GET", &url, &[("Authorization", &login)], b"");
     }
     let tls = distribution(&Options { tls: Some(certificate), ..Options::default() }).unwrap();
-    // Plain HTTP to a TLS port is a bad request in Go.
+    // Go answers plain HTTP on a TLS port with 400.
     client::expect(400, "GET", &format!("http://{}/v2/", tls.host), &[], b"");
     let read_only = distribution(&Options { read_only: true, ..Options::default() }).unwrap();
     images::image(1, 1, 10).push(&read_only, "app", "v1");

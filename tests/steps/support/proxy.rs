@@ -1,4 +1,4 @@
-//! A reverse proxy before a registry: it records every request and injects faults by rule.
+//! A reverse proxy in front of a registry: it records every request and injects faults by rule.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,24 +11,24 @@ use super::registry::Registry;
 use super::rules::{Action, Rule, holds};
 use super::wire::{Body, Head, Tap, answer_head, copy_body, drain_body, header};
 
-/// One request and its answer.
+/// One request and its response.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     pub method: String,
-    /// The path with its query; colons and slashes are written as such, however the client wrote them.
+    /// The path with its query; colons and slashes are decoded, however the client wrote them.
     pub target: String,
     pub headers: Vec<(String, String)>,
-    /// The status that the client saw; 0 where none came, or none yet.
+    /// The status that the client saw; 0 if there was none, or none yet.
     pub status: u16,
-    /// The bytes of the request's body.
+    /// Bytes of the request's body.
     pub sent: u64,
-    /// The bytes of the answer's body.
+    /// Bytes of the response's body.
     pub received: u64,
-    /// The connection that it came by, by number.
+    /// The number of the connection it arrived on.
     pub connection: usize,
-    /// Whether a rule met it.
+    /// Whether a rule matched it.
     pub met: bool,
-    /// Whether it is still under way.
+    /// Whether it is still in progress.
     open: bool,
 }
 
@@ -37,18 +37,18 @@ impl Exchange {
         header(&self.headers, name)
     }
 
-    /// Whether this is a request by `method` (empty for any) whose target holds `path` (see [`Rule::path`]).
+    /// Whether the method is `method` (any if empty) and the target matches `path` (see [`Rule::path`]).
     pub fn is(&self, method: &str, path: &str) -> bool {
         (method.is_empty() || self.method == method) && holds(&self.target, path)
     }
 
-    /// Whether it asks the registry to change something.
+    /// Whether the request changes something in the registry.
     pub fn writes(&self) -> bool {
         !matches!(self.method.as_str(), "GET" | "HEAD")
     }
 }
 
-/// The proxy. Its address is a registry's host to every client.
+/// The proxy. To clients, its address is a registry's host.
 pub struct Proxy {
     pub host: String,
     shared: Arc<Shared>,
@@ -66,10 +66,10 @@ type Decide = Box<dyn FnMut(&str, &str) -> Vec<Action> + Send>;
 #[derive(Default)]
 struct State {
     rules: Vec<Rule>,
-    /// What else is done to a request by this method for this target.
+    /// Decides what else is done to a request, by method and target.
     decide: Option<Decide>,
     log: Vec<Exchange>,
-    /// The requests that are under way, and the most that were at once.
+    /// The requests in progress, and the highest number at once.
     now: usize,
     most: usize,
 }
@@ -79,7 +79,7 @@ impl Proxy {
         Self::to(&registry.host)
     }
 
-    /// A proxy before whatever listens at `upstream`.
+    /// A proxy in front of whatever listens at `upstream`.
     pub fn to(upstream: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -102,7 +102,7 @@ impl Proxy {
         Self { host, shared }
     }
 
-    /// `host/name`, a reference by way of the proxy.
+    /// `host/name`, a reference through the proxy.
     pub fn at(&self, name: &str) -> String {
         format!("{}/{name}", self.host)
     }
@@ -120,14 +120,14 @@ impl Proxy {
         self.shared.state().rules.extend_from_slice(rules);
     }
 
-    /// What is done to each request is decided when it comes: for the soak.
+    /// Decides what is done to each request when it arrives: for the soak test.
     #[allow(dead_code)]
     pub fn decide_by(&self, decide: impl FnMut(&str, &str) -> Vec<Action> + Send + 'static) {
         self.shared.state().decide = Some(Box::new(decide));
     }
 
-    /// Everything that was asked so far, in the order of arrival. A client may have its answer a moment before the
-    /// proxy has written down how long it was: requests that are about to end are waited for.
+    /// Every request so far, in order of arrival. A client may have its response a moment before the proxy has recorded
+    /// its length, so requests that are about to end are waited for.
     pub fn log(&self) -> Vec<Exchange> {
         for _ in 0..100 {
             if self.shared.state().log.iter().all(|exchange| !exchange.open) {
@@ -138,12 +138,12 @@ impl Proxy {
         self.shared.state().log.clone()
     }
 
-    /// Forgets rules and requests.
+    /// Removes all rules and recorded requests.
     pub fn reset(&self) {
         *self.shared.state() = State::default();
     }
 
-    /// The requests by `method` whose target holds `path`.
+    /// The requests whose method is `method` and whose target matches `path`.
     pub fn matching(&self, method: &str, path: &str) -> Vec<Exchange> {
         self.log().into_iter().filter(|exchange| exchange.is(method, path)).collect()
     }
@@ -152,7 +152,7 @@ impl Proxy {
         self.matching(method, path).len()
     }
 
-    /// The digests whose upload was completed, in their order.
+    /// The digests whose upload was completed, in order.
     pub fn uploaded(&self) -> Vec<String> {
         let done = |seen: &Exchange| seen.is("PUT", "/blobs/uploads/*digest=") && seen.status == 201;
         let digest = |seen: &Exchange| {
@@ -162,12 +162,12 @@ impl Proxy {
         self.log().iter().filter(|seen| done(seen)).map(digest).collect()
     }
 
-    /// The bytes of blobs that were sent to the registry, those of broken tries too.
+    /// The blob bytes that were sent to the registry, including interrupted attempts.
     pub fn uploaded_bytes(&self) -> u64 {
         self.log().iter().filter(|seen| seen.writes() && seen.is("", "/blobs/uploads/")).map(|seen| seen.sent).sum()
     }
 
-    /// The digests of blobs that were asked for with their bytes, in their order.
+    /// The digests of blobs that were downloaded, in order.
     pub fn downloaded(&self) -> Vec<String> {
         let digest = |seen: &Exchange| seen.target.rsplit('/').next().unwrap().to_owned();
         self.log().iter().filter(|seen| seen.is("GET", "/blobs/sha256:")).map(digest).collect()
@@ -178,17 +178,17 @@ impl Proxy {
         self.log().into_iter().filter(Exchange::writes).collect()
     }
 
-    /// The requests that a rule met.
+    /// The requests that a rule matched.
     pub fn met(&self) -> Vec<Exchange> {
         self.log().into_iter().filter(|exchange| exchange.met).collect()
     }
 
-    /// The most requests that were under way at once.
+    /// The highest number of requests in progress at once.
     pub fn most_at_once(&self) -> usize {
         self.shared.state().most
     }
 
-    /// Waits until a rule has met a request; a test that waits in vain fails.
+    /// Waits until a rule has matched a request; the test fails after a timeout.
     pub fn wait_until_met(&self) {
         let limit = Instant::now() + Duration::from_secs(30);
         while !self.shared.state().log.iter().any(|exchange| exchange.met) {
@@ -197,7 +197,7 @@ impl Proxy {
         }
     }
 
-    /// The log for a message: `GET /v2/… 200`.
+    /// The log for an assertion message: `GET /v2/… 200`.
     pub fn lines(&self) -> Vec<String> {
         self.log().iter().map(|seen| format!("{} {} {}", seen.method, seen.target, seen.status)).collect()
     }
@@ -206,7 +206,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Relaxed);
-        // The accepting thread sits in accept: a last caller wakes it.
+        // The accepting thread blocks in accept: a last connection wakes it.
         drop(TcpStream::connect(&self.host));
     }
 }
@@ -216,7 +216,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a request; its number and what is to be done to it.
+    /// Records a request; returns its number and what to do to it.
     fn record(&self, head: &Head, connection: usize) -> (usize, Vec<Action>) {
         let mut state = self.state();
         let method = head.word(0);
@@ -239,7 +239,7 @@ impl Shared {
         (state.log.len() - 1, actions)
     }
 
-    /// A request is over. One from before a reset is not counted.
+    /// Ends a request. One from before a reset isn't counted.
     fn end(&self, number: usize) {
         let mut state = self.state();
         state.now = state.now.saturating_sub(1);
@@ -249,14 +249,14 @@ impl Shared {
     }
 
     fn note(&self, number: usize, change: impl FnOnce(&mut Exchange)) {
-        // A reset may have come between a request and its answer.
+        // There may have been a reset between a request and its response.
         if let Some(exchange) = self.state().log.get_mut(number) {
             change(exchange);
         }
     }
 }
 
-/// Serves one connection until either side ends it.
+/// Serves one connection until either side closes it.
 fn serve(client: &TcpStream, shared: &Shared) {
     let _ = client.set_nodelay(true);
     let connection = shared.connections.fetch_add(1, Ordering::Relaxed);
@@ -266,7 +266,7 @@ fn serve(client: &TcpStream, shared: &Shared) {
             Ok(Some(head)) => head,
             Ok(None) => break,
             Err(_) => {
-                // A client that begins with TLS hears what a plain server says to that.
+                // A client that starts with TLS gets what a plain-text server answers.
                 let _ = answer_head(400, &[], 0).write(&mut &*client);
                 break;
             }
@@ -285,7 +285,7 @@ fn serve(client: &TcpStream, shared: &Shared) {
     let _ = client.shutdown(Shutdown::Both);
 }
 
-/// Carries one request and its answer; whether the connection may serve another.
+/// Handles one request and its response; returns whether the connection may serve another.
 fn exchange(
     client: &TcpStream,
     reader: &mut BufReader<&TcpStream>,
@@ -309,7 +309,7 @@ fn exchange(
             Action::RefuseBody(status) => return refuse_body(client, reader, body, number, (*status, shared)),
             Action::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
             Action::Silence => {
-                // Until the client has enough of it.
+                // Until the client gives up.
                 while reader.read(&mut [0; 16 * 1024])? > 0 {}
                 return Ok(false);
             }
@@ -332,7 +332,7 @@ fn without_query(first: &str) -> String {
     words.join(" ")
 }
 
-/// Answers in the registry's place, after the whole request was read.
+/// Responds instead of the registry, after reading the whole request.
 fn answer(
     client: &TcpStream,
     reader: &mut BufReader<&TcpStream>,
@@ -353,7 +353,7 @@ fn answer(
     Ok(true)
 }
 
-/// Answers while the body is still being sent, then reads on for the client's sake, and closes.
+/// Responds while the body is still being sent, then reads the rest so that the client isn't blocked, and closes.
 fn refuse_body(
     client: &TcpStream,
     reader: &mut BufReader<&TcpStream>,
@@ -369,7 +369,7 @@ fn refuse_body(
     Ok(false)
 }
 
-/// Carries a request to the registry and its answer back, both ways at once.
+/// Forwards a request to the registry and its response back, both ways at once.
 fn relay(
     client: &TcpStream,
     reader: &mut BufReader<&TcpStream>,
@@ -409,8 +409,8 @@ fn tap_of_request(actions: &[Action]) -> Tap {
     tap
 }
 
-/// Passes a request's body on; whether all of it came. A registry that answered early and closed gets no more, but
-/// the client is read to the end all the same.
+/// Forwards a request's body; returns whether all of it arrived. If the registry responded early and closed, it gets no
+/// more, but the client's body is still read to its end.
 fn pump_request(
     client: &TcpStream,
     reader: &mut BufReader<&TcpStream>,
@@ -437,7 +437,7 @@ fn pump_request(
     }
 }
 
-/// Reads the registry's answer and passes it on; whether the client's connection may serve another request.
+/// Reads the registry's response and forwards it; returns whether the client's connection may serve another request.
 fn return_answer(
     client: &TcpStream,
     method: &str,
@@ -463,7 +463,7 @@ fn return_answer(
     result.map(|()| body != Body::UntilClose)
 }
 
-/// Does to an answer what the rules say.
+/// Applies the rules to a response.
 fn tamper(head: &mut Head, body: &mut Body, actions: &[Action]) -> io::Result<Tap> {
     let mut tap = Tap::default();
     for action in actions {
@@ -471,7 +471,7 @@ fn tamper(head: &mut Head, body: &mut Body, actions: &[Action]) -> io::Result<Ta
             Action::LoseAnswer => return Err(io::ErrorKind::ConnectionAborted.into()),
             Action::AnswerStatus(status) => {
                 head.first = format!("HTTP/1.1 {status} Answer");
-                // A 204 says no length, but what it becomes would go on until the connection is closed.
+                // A 204 has no length, and whatever replaces it would last until the connection is closed.
                 if *body == Body::None && head.header("content-length").is_none() {
                     head.set("Content-Length", "0");
                 }
@@ -504,7 +504,7 @@ fn tamper(head: &mut Head, body: &mut Body, actions: &[Action]) -> io::Result<Ta
     Ok(tap)
 }
 
-/// A location as a path alone, or with a host before it.
+/// A location as a path only, or with a host before it.
 fn relocate(location: &str, host: Option<&str>) -> String {
     let path = match location.split_once("://") {
         Some((_, rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),

@@ -1,4 +1,4 @@
-//! Registries on loopback that live as long as a test: Debian's `docker-registry` and the one inside the binary.
+//! Registries on loopback that live as long as a test: Debian's `docker-registry`, and the one in the binary.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -14,37 +14,37 @@ use super::folder::Folder;
 use super::images::{ACCEPT, Content};
 use super::left_out::told;
 
-/// Who serves.
+/// The implementation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// distribution 2.8, as Debian has it.
+    /// distribution 2.8, as packaged by Debian.
     Distribution,
     /// `imgstep registry serve`.
     Inside,
 }
 
-/// What a registry asks of its clients.
+/// How a registry authenticates its clients.
 #[derive(Debug, Clone, Default)]
 pub enum Auth {
     #[default]
     None,
-    /// Basic, with the logins of [`BASIC_LOGINS`].
+    /// Basic, with the logins in [`BASIC_LOGINS`].
     Basic,
-    /// Bearer tokens of a service at `realm`, signed under `certificate`.
+    /// Bearer tokens from a service at `realm`, signed by `certificate`.
     Token { realm: String, certificate: Certificate },
 }
 
-/// How a registry is to be.
+/// A registry's configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub read_only: bool,
     pub auth: Auth,
     pub tls: Option<Certificate>,
-    /// With TLS: it does not speak HTTP/2.
+    /// With TLS: HTTP/2 is off.
     pub only_http_1: bool,
 }
 
-/// A line of a registry's access log.
+/// One line of a registry's access log.
 #[derive(Debug, Clone)]
 pub struct Logged {
     pub method: String,
@@ -53,28 +53,28 @@ pub struct Logged {
     pub protocol: String,
 }
 
-/// User, password, and the line of a htpasswd file (bcrypt with a cost of 4: this is a test).
+/// User, password, and the htpasswd line (bcrypt with a cost of 4, which is enough for a test).
 pub const BASIC_LOGINS: [(&str, &str, &str); 2] = [
     ("alice", "s3cret-of-alice", "alice:$2b$04$abcdefghijklmnopqrstuu.nAnwVQSlYbksAEpmghvBEUhZkyFlcy"),
     ("bob", "s3cret-of-bob", "bob:$2b$04$abcdefghijklmnopqrstuu/2sUG55x2qt2ZORDSqaxI8DX2g4Zlju"),
 ];
-/// The `service` that token registries call themselves, and the issuer they trust.
+/// The `service` name of token registries, and the issuer that they trust.
 pub const SERVICE: &str = "registry.test";
 pub const ISSUER: &str = "token-service.test";
 
-/// A running registry; ended on drop.
+/// A running registry; stopped on drop.
 pub struct Registry {
     pub kind: Kind,
-    /// `127.0.0.1:PORT`, what a reference begins with.
+    /// `127.0.0.1:PORT`, the first part of a reference.
     pub host: String,
-    /// A host that serves the same storage and asks for nothing: for fixtures and checks.
+    /// A host that serves the same storage without authentication: for fixtures and checks.
     pub back: String,
     processes: Vec<Child>,
-    /// Its storage, and what it wrote to its log.
+    /// Its storage and its log.
     folder: Folder,
 }
 
-/// The kinds that can be had on this machine. What is missing is said by each test; under `CI=true` it is a failure.
+/// The kinds available on this machine. Each test prints what is missing; under `CI=true` that is a failure.
 pub fn kinds() -> Vec<Kind> {
     static KINDS: OnceLock<Vec<Kind>> = OnceLock::new();
     let kinds = KINDS.get_or_init(found);
@@ -103,30 +103,30 @@ pub fn registries() -> Vec<Registry> {
     kinds().into_iter().map(Registry::start).collect()
 }
 
-/// A source and a destination of every kind.
+/// One source and one destination of every kind.
 pub fn pairs() -> Vec<(Registry, Registry)> {
     kinds().into_iter().map(|kind| (Registry::start(kind), Registry::start(kind))).collect()
 }
 
-/// distribution with options; `None`, and a word on stderr, where it isn't installed.
+/// distribution with options; `None`, with a note on stderr, if it isn't installed.
 pub fn distribution(options: &Options) -> Option<Registry> {
     kinds().contains(&Kind::Distribution).then(|| Registry::guarded(Kind::Distribution, options))
 }
 
 impl Registry {
-    /// An open registry that anybody may write.
+    /// An open registry that anyone may write to.
     pub fn start(kind: Kind) -> Self {
         let folder = Folder::new();
         let (process, host) = start(kind, &folder, "open", &Options::default());
         Self { kind, back: host.clone(), host, processes: vec![process], folder }
     }
 
-    /// The registry inside: it takes manifests of any kind.
+    /// The registry in the binary: it accepts manifests of any kind.
     pub fn inside() -> Self {
         Self::start(Kind::Inside)
     }
 
-    /// A registry that asks for something, and a back door to its storage.
+    /// A registry with authentication, and a back door to its storage.
     fn guarded(kind: Kind, options: &Options) -> Self {
         let folder = Folder::new();
         let (open, back) = start(kind, &folder, "open", &Options::default());
@@ -134,7 +134,7 @@ impl Registry {
         Self { kind, host, back, processes: vec![open, process], folder }
     }
 
-    /// A registry that may only be read, with what `fill` has put into it.
+    /// A read-only registry with the content that `fill` pushed into it.
     pub fn read_only(kind: Kind, fill: impl FnOnce(&Self)) -> Self {
         let options = Options { read_only: true, ..Options::default() };
         if kind == Kind::Distribution {
@@ -142,7 +142,7 @@ impl Registry {
             fill(&registry);
             return registry;
         }
-        // The registry inside keeps its folder to itself: there is no second door, but reading needs none.
+        // The registry in the binary locks its folder, so there is no back door; but reading doesn't need one.
         let mut open = Self::start(kind);
         fill(&open);
         open.end();
@@ -153,17 +153,17 @@ impl Registry {
         open
     }
 
-    /// The URL of something under `/v2/`, by the back door.
+    /// The URL of something under `/v2/`, through the back door.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}/v2/{path}", self.back)
     }
 
-    /// The answer to a request for a manifest by tag or digest.
+    /// The response to a request for a manifest by tag or digest.
     pub fn manifest(&self, repository: &str, reference: &str) -> Answer {
         client::request("GET", &self.url(&format!("{repository}/manifests/{reference}")), &[("Accept", ACCEPT)], b"")
     }
 
-    /// The bytes of a manifest that must be there.
+    /// The bytes of a manifest that must exist.
     pub fn manifest_bytes(&self, repository: &str, reference: &str) -> Vec<u8> {
         let answer = self.manifest(repository, reference);
         assert_eq!(answer.status, 200, "{}/{repository} {reference}: {}", self.host, answer.text());
@@ -195,19 +195,19 @@ impl Registry {
         client::expect(201, "PUT", &url, &[("Content-Type", &manifest.media_type)], &manifest.bytes);
     }
 
-    /// Makes a blob disappear from a repository.
+    /// Removes a blob from a repository.
     pub fn delete_blob(&self, repository: &str, digest: &str) {
         client::expect(202, "DELETE", &self.url(&format!("{repository}/blobs/{digest}")), &[], b"");
         assert!(!self.has_blob(repository, digest));
     }
 
-    /// Makes a manifest disappear from a repository.
+    /// Removes a manifest from a repository.
     pub fn delete_manifest(&self, repository: &str, digest: &str) {
         client::expect(202, "DELETE", &self.url(&format!("{repository}/manifests/{digest}")), &[], b"");
         assert!(!self.has_manifest(repository, digest));
     }
 
-    /// The folder that it keeps everything in: for the soak.
+    /// The folder with all its files: for the soak test.
     #[allow(dead_code)]
     pub fn storage(&self) -> PathBuf {
         self.folder.join("data")
@@ -220,8 +220,7 @@ impl Registry {
         }
     }
 
-    /// `host/name`, to print and to compare.
-    /// What a registry of distribution's with TLS was asked at its front door, in the order of the answers.
+    /// The access log of a distribution registry with TLS (not its back door), in the order of responses.
     pub fn access_log(&self) -> Vec<Logged> {
         let text = std::fs::read_to_string(self.folder.join("guarded.log")).unwrap_or_default();
         let requests = text.lines().filter(|line| line.starts_with("127.0.0.1 - ")).filter_map(|line| {
@@ -242,7 +241,7 @@ impl Drop for Registry {
     }
 }
 
-/// Starts a registry on `folder/data`; the process and its address.
+/// Starts a registry on `folder/data`; returns the process and its address.
 fn start(kind: Kind, folder: &Folder, name: &str, options: &Options) -> (Child, String) {
     let log = folder.join(&format!("{name}.log"));
     let mut command = match kind {
@@ -267,7 +266,7 @@ fn start(kind: Kind, folder: &Folder, name: &str, options: &Options) -> (Child, 
     }
 }
 
-/// The address in a line such as `listening on 127.0.0.1:5000`, once the line is whole.
+/// The address in a line such as `listening on 127.0.0.1:5000`, once the line is complete.
 fn address_in(log: &str) -> Option<String> {
     let from = log.find("127.0.0.1:")?;
     let rest = &log[from..];
@@ -287,7 +286,7 @@ fn inside_command(folder: &Folder, options: &Options) -> Command {
 fn distribution_command(folder: &Folder, name: &str, options: &Options) -> Command {
     let config = folder.write(&format!("{name}.yml"), distribution_config(folder, name, options));
     let mut command = Command::new("docker-registry");
-    // REGISTRY_* in the environment would change the configuration.
+    // REGISTRY_* variables would change the configuration.
     command.arg("serve").arg(config).env_clear();
     command
 }

@@ -1,5 +1,5 @@
-//! Bytes passed on between a client and a registry, whatever they mean: it counts connections that speak TLS, and may
-//! break one off.
+//! Forwards bytes between a client and a registry, whatever they contain. It counts TLS connections, and can cut one
+//! off.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,10 +9,10 @@ use std::thread;
 
 use super::registry::Registry;
 
-/// The first byte of TLS: a record of a handshake (RFC 8446, section 5.1).
+/// The first byte of TLS: a handshake record (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// A relay before a registry. Its address is a registry's host to every client.
+/// A relay in front of a registry. To clients, its address is a registry's host.
 pub struct Relay {
     pub host: String,
     shared: Arc<Shared>,
@@ -21,18 +21,18 @@ pub struct Relay {
 struct Shared {
     upstream: String,
     connections: AtomicUsize,
-    /// So many bytes from the registry pass on the first connection that speaks TLS; then it is broken off.
+    /// Bytes from the registry after which the first TLS connection is cut off.
     limit: usize,
     broken: AtomicUsize,
 }
 
 impl Relay {
-    /// Passes all on.
+    /// Forwards everything.
     pub fn before(registry: &Registry) -> Self {
         Self::breaking(registry, usize::MAX)
     }
 
-    /// Breaks the first connection off when `limit` bytes of the registry have passed.
+    /// Cuts off the first TLS connection after `limit` bytes from the registry.
     pub fn breaking(registry: &Registry, limit: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -52,12 +52,12 @@ impl Relay {
         format!("{}/{name}", self.host)
     }
 
-    /// The connections that spoke TLS.
+    /// The number of TLS connections.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Whether a connection was broken off.
+    /// Whether a connection was cut off.
     pub fn broke(&self) -> bool {
         self.shared.broken.load(Ordering::SeqCst) > 0
     }
@@ -81,7 +81,7 @@ impl Shared {
     }
 }
 
-/// Until one side ends, or `limit` bytes have passed; whether it was the limit.
+/// Forwards until one side ends or `limit` bytes have passed; returns whether it was the limit.
 fn carry(mut from: TcpStream, mut to: TcpStream, limit: usize) -> bool {
     let mut left = limit;
     let mut piece = vec![0; 16 * 1024];

@@ -1,67 +1,67 @@
-//! Faults as plain data: which requests of a proxy they meet, and what is done to them.
+//! Faults as plain data: which requests of a proxy they match, and what happens to those.
 
 use std::time::Duration;
 
 /// One fault: `rule("PUT", "/blobs/uploads/", Action::answer(503)).times(2)`.
 #[derive(Debug, Clone)]
 pub struct Rule {
-    /// The method; empty for any.
+    /// The method; empty matches any.
     pub method: &'static str,
-    /// What the path with its query holds; a `*` stands for anything, so that `/app/*mount=` needs both in this order.
+    /// What the path with its query contains; a `*` matches anything, so `/app/*mount=` needs both parts in this order.
     pub path: String,
-    /// So many matching requests pass first.
+    /// Matching requests that pass before the fault applies.
     pub skip: usize,
-    /// So many matching requests are met by the fault.
+    /// Matching requests that the fault applies to.
     pub times: usize,
     pub action: Action,
 }
 
-/// What is done to a request or to its answer.
+/// What is done to a request or to its response.
 #[derive(Debug, Clone)]
 pub enum Action {
-    /// The proxy answers itself; the registry sees nothing.
+    /// The proxy responds itself; the registry sees nothing.
     Answer { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
-    /// Bodies larger than this are answered with 413 before they are read, as a proxy with a limit does.
+    /// Bodies larger than this get a 413 before they are read, as from a proxy with a limit.
     LimitBody(u64),
-    /// The answer is this status, while the body is still being sent: a token that died, a lock, a full disk.
+    /// Responds with this status while the body is still being sent: an expired token, a lock, a full disk.
     RefuseBody(u16),
-    /// The line breaks before the registry hears of the request.
+    /// The connection breaks before the registry receives the request.
     Reset,
-    /// The request is heard, and no answer ever comes.
+    /// The request is read, and never answered.
     Silence,
-    /// The line breaks after so many bytes of the request's body; the registry gets no more either.
+    /// The connection breaks after this many bytes of the request's body; the registry gets no more either.
     CutRequest(u64),
-    /// The byte at this offset of the request's body is changed.
+    /// Changes the byte at this offset of the request's body.
     CorruptRequest(u64),
-    /// The line breaks after so many bytes of the answer's body.
+    /// The connection breaks after this many bytes of the response's body.
     CutAnswer(u64),
-    /// The registry does what it is asked, but the line breaks before its answer.
+    /// The registry handles the request, but the connection breaks before its response.
     LoseAnswer,
-    /// The registry does what it is asked, but the answer is this status.
+    /// The registry handles the request, but the client gets this status.
     AnswerStatus(u16),
-    /// The connection seems to be kept after the answer; it is closed when the next request comes on it.
+    /// The connection seems to be kept alive after the response, but is closed when the next request arrives.
     CloseKept,
-    /// The byte at this offset of the answer's body is changed.
+    /// Changes the byte at this offset of the response's body.
     Corrupt(u64),
-    /// The answer's body ends after so many bytes, in good order: its Content-Length says so too.
+    /// The response's body ends cleanly after this many bytes: its Content-Length matches.
     Shorten(u64),
-    /// The request waits this long.
+    /// The request is delayed by this long.
     Stall(Duration),
-    /// The answer's body waits this long before its byte at the offset.
+    /// The response's body pauses this long before the byte at this offset.
     StallAnswer(u64, Duration),
-    /// The answer's body comes no faster than so many bytes a second.
+    /// The response's body is limited to this many bytes per second.
     HoldAnswer(u64),
-    /// The answer's body comes a byte at a time, each after a wait.
+    /// The response's body arrives one byte at a time, with this pause before each.
     Trickle(Duration),
-    /// The request goes on with another field, or without it where there is no value.
+    /// The request is forwarded with this field changed, or removed if there is no value.
     RequestHeader(&'static str, Option<String>),
-    /// The answer comes with another field, or without it where there is no value.
+    /// The response is returned with this field changed, or removed if there is no value.
     AnswerHeader(&'static str, Option<String>),
-    /// The request goes on without its query: a mount becomes the beginning of an upload.
+    /// The request is forwarded without its query: a mount becomes the start of an upload.
     DropQuery,
-    /// The answer's `Location` becomes a path, or a URL where a host is given.
+    /// The response's `Location` becomes a path, or a URL if a host is given.
     Location { host: Option<String> },
-    /// The client is sent to the same path at another host.
+    /// The client is redirected to the same path on another host.
     RedirectTo(String),
 }
 
@@ -78,7 +78,7 @@ impl Rule {
         Self { times, ..self }
     }
 
-    /// The action if the rule meets this request; counts it.
+    /// The action, if the rule matches this request; counts the match.
     pub fn meet(&mut self, method: &str, target: &str) -> Option<Action> {
         if !(self.method.is_empty() || self.method == method) || !holds(target, &self.path) {
             return None;
@@ -98,7 +98,7 @@ impl Action {
         Self::error(status, "FAULT", "injected by the test")
     }
 
-    /// A status with a registry's error body.
+    /// A status with a registry error body.
     pub fn error(status: u16, code: &str, message: &str) -> Self {
         let body = serde_json::json!({"errors": [{"code": code, "message": message}]});
         Self::Answer {
@@ -108,7 +108,7 @@ impl Action {
         }
     }
 
-    /// 200 with a page for people: a portal that wants a login, an ingress without a backend.
+    /// 200 with an HTML page: a login portal, or an ingress without a backend.
     pub fn html() -> Self {
         Self::Answer {
             status: 200,
@@ -127,10 +127,10 @@ impl Action {
     }
 }
 
-/// What servers write into `Retry-After` that is to be borne: no wait, a short one, a moment that is past, nonsense.
+/// Values of `Retry-After` that must not do harm: no wait, a short one, a time in the past, nonsense.
 pub const RETRY_AFTERS: [&str; 8] = ["0", "1", " 1 ", "Sun, 06 Nov 1994 08:49:37 GMT", "-1", "1.5", "soon", ""];
 
-/// Whether `text` holds the parts of `pattern` between its `*`, in their order.
+/// Whether `text` contains the parts of `pattern` between its `*`, in order.
 pub fn holds(text: &str, pattern: &str) -> bool {
     let mut rest = text;
     pattern.split('*').all(|part| match rest.find(part) {

@@ -1,4 +1,4 @@
-//! A signed Docker schema 1 manifest, as Docker 1.9 pushed it: distribution verifies the signature.
+//! A signed Docker schema 1 manifest as Docker 1.9 pushed it; distribution verifies the signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::certificates::Certificate;
 use super::images::{Content, DOCKER_LAYER, Image, SCHEMA1, noise, sha256};
 
-/// An image of three layers, two of them the same. Name and tag are part of the signed bytes.
+/// An image with three layers, two of them identical. Name and tag are part of the signed bytes.
 pub fn image(seed: u64, repository: &str, tag: &str) -> Image {
     let first = Content::new(DOCKER_LAYER, noise(seed, 700));
     let second = Content::new(DOCKER_LAYER, noise(seed + 1, 900));
@@ -26,15 +26,15 @@ pub fn image(seed: u64, repository: &str, tag: &str) -> Image {
     let payload = format!("{payload:#}");
     let manifest = Content {
         media_type: SCHEMA1.to_owned(),
-        // The digest of a signed manifest speaks of the bytes that were signed.
+        // The digest of a signed manifest is computed from the signed bytes.
         digest: sha256(payload.as_bytes()),
         bytes: sign(&payload).into_bytes(),
     };
     Image { blobs: vec![first, second], manifests: vec![manifest], ..Image::default() }
 }
 
-/// Puts a JSON Web Signature into a JSON object, as libtrust's "pretty" form has it: the protected header says where
-/// the signed bytes were cut open.
+/// Adds a JSON Web Signature to a JSON object in libtrust's "pretty" form: the protected header records where the
+/// signed bytes were split.
 fn sign(payload: &str) -> String {
     let key = Certificate::new();
     let (x, y) = key.point();
@@ -54,7 +54,7 @@ fn sign(payload: &str) -> String {
     format!("{},\n   \"signatures\": {signatures}\n}}", &payload[..length])
 }
 
-/// The bytes that were signed, out of a signed manifest.
+/// Extracts the signed bytes from a signed manifest.
 pub fn payload(signed: &[u8]) -> Vec<u8> {
     let manifest: Value = serde_json::from_slice(signed).unwrap();
     let decode = |value: &Value| URL_SAFE_NO_PAD.decode(value.as_str().unwrap()).unwrap();
@@ -64,7 +64,7 @@ pub fn payload(signed: &[u8]) -> Vec<u8> {
     payload
 }
 
-/// The name that libtrust gives a key: the first 30 bytes of the SHA-256 of its DER form, in base32, in groups of four.
+/// libtrust's key ID: the first 30 bytes of the SHA-256 of the key's DER form, in base32, in groups of four.
 fn fingerprint(x: &[u8], y: &[u8]) -> String {
     use sha2::Digest as _;
     // SubjectPublicKeyInfo of a P-256 key: everything before the point is constant.

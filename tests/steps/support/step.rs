@@ -1,4 +1,4 @@
-//! Runs the binary under test as a CI system would: a clean environment, a time limit, all output kept.
+//! Runs the binary under test as a CI system would: with a clean environment and a time limit, capturing all output.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -13,22 +13,22 @@ use serde_json::Value;
 
 use super::folder::Folder;
 
-/// No step of a test takes longer, unless it hangs.
+/// Time limit of a step; a longer one hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A command line to be run.
+/// A command line to run.
 pub struct Step {
     command: Command,
-    /// `HOME`, and whatever else the step needs of its own.
+    /// `HOME`, and other files that the step needs.
     folder: Folder,
     words: Vec<OsString>,
     input: Option<Stdio>,
 }
 
-/// What came of it.
+/// The result of a step.
 #[derive(Debug)]
 pub struct Run {
-    /// The exit status; 128 and the signal's number where one ended it.
+    /// The exit status, or 128 plus the signal's number.
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
@@ -43,17 +43,17 @@ pub struct Running {
     _folder: Folder,
 }
 
-/// A run of the binary with these words.
+/// A run of the binary with these arguments.
 pub fn imgstep<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Step {
     imgstep_under(&[], words)
 }
 
-/// A run of the binary by a command that runs another, such as `["nice", "-n", "5"]`.
+/// A run of the binary through another command, such as `["nice", "-n", "5"]`.
 pub fn imgstep_under<W: AsRef<OsStr>>(runner: &[&str], words: impl IntoIterator<Item = W>) -> Step {
     let folder = Folder::new();
     let mut binary = PathBuf::from(env!("CARGO_BIN_EXE_imgstep"));
     if !runner.is_empty() {
-        // Whom the runner turns into may have no way to where this repository lies.
+        // A runner that changes the user may have no access to the repository's folder.
         let copy = folder.join("imgstep");
         fs::copy(&binary, &copy).unwrap();
         binary = copy;
@@ -85,19 +85,19 @@ impl Step {
         self
     }
 
-    /// The folder that it runs in.
+    /// The working directory.
     pub fn in_folder(mut self, path: &Path) -> Self {
         self.command.current_dir(path);
         self
     }
 
-    /// The login file that this step finds in its home.
+    /// Writes the Docker config file in the step's home.
     pub fn docker_config(self, config: &Value) -> Self {
         self.folder.write(".docker/config.json", config.to_string());
         self
     }
 
-    /// What the step finds on its standard input: a file, or the end of a pipe.
+    /// The step's standard input: a file, or the reading end of a pipe.
     pub fn stdin(mut self, from: impl Into<Stdio>) -> Self {
         self.input = Some(from.into());
         self
@@ -130,18 +130,18 @@ fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
 }
 
 impl Running {
-    /// Sends a signal by its name: `TERM`, `INT`.
+    /// Sends a signal by name: `TERM`, `INT`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
         assert!(sent.unwrap().success());
     }
 
-    /// The most memory that it takes until it ends, in bytes, as Linux counts it; 0 elsewhere.
+    /// Peak memory in bytes until it exits, as counted by Linux; 0 elsewhere.
     pub fn peak_memory(&self) -> JoinHandle<u64> {
         let status = format!("/proc/{}/status", self.child.id());
         thread::spawn(move || {
             let mut peak = 0;
-            // What has ended has no such line any more.
+            // A process that has exited no longer has this line.
             while let Some(now) = fs::read_to_string(&status).ok().and_then(|text| high_water_mark(&text)) {
                 peak = now;
                 thread::sleep(Duration::from_millis(10));
@@ -179,14 +179,14 @@ fn high_water_mark(status: &str) -> Option<u64> {
 }
 
 impl Run {
-    /// That the step ended with this status; everything it said is in the message if not.
+    /// Asserts the exit status; the failure message has all output.
     #[track_caller]
     pub fn ended(self, status: i32) -> Self {
         assert_eq!(self.status, status, "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
 
-    /// That it did its work, and that stdout is exactly these lines.
+    /// Asserts that it succeeded, and that stdout is exactly these lines.
     #[track_caller]
     pub fn printed(self, lines: &[String]) -> Self {
         let run = self.ended(0);
@@ -196,8 +196,8 @@ impl Run {
         run
     }
 
-    /// That it failed with this status, printed nothing on stdout, and that its error, joined with its hint by a semicolon,
-    /// holds all of `parts`.
+    /// Asserts that it failed with this status and printed nothing on stdout, and that its error, joined with its hint
+    /// by a semicolon, contains all of `parts`.
     #[track_caller]
     pub fn failed(self, status: i32, parts: &[&str]) -> Self {
         let run = self.ended(status);

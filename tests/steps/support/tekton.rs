@@ -1,4 +1,4 @@
-//! Tekton without a cluster: its admission, its controller's Pods, its entrypoint. `tests/tekton` says how.
+//! Tekton without a cluster: its admission, its controller's Pods, its entrypoint. See `tests/tekton`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::folder::Folder;
 use super::tools::{left_out, told};
 
-/// The host of the registry in `tests/run.yaml` of each Task.
+/// The registry host in each Task's `tests/run.yaml`.
 pub const REGISTRY: &str = "imgstep-registry:5000";
 
-/// Where `tests/setup.sh` builds the Go programs; `None`, and a word, where they can't be built.
+/// Where `tests/setup.sh` builds the Go programs; `None`, with a note, if they can't be built.
 fn tools() -> Option<PathBuf> {
     let tools = root().join("target/tools/tekton");
     if tools.join("tektoncheck").is_file() {
@@ -28,7 +28,7 @@ fn tools() -> Option<PathBuf> {
     None
 }
 
-/// Whether the Go of this machine is new enough; a Debian's may not be, which is no failure.
+/// Whether this machine's Go is new enough. Debian's may not be, which isn't a failure.
 fn builds_tekton() -> bool {
     let asked = Command::new("go").arg("version").output();
     let said = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
@@ -36,7 +36,7 @@ fn builds_tekton() -> bool {
     minor.and_then(|minor| minor.parse::<u32>().ok()).is_some_and(|minor| minor >= 24)
 }
 
-/// The repository.
+/// The repository's folder.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -57,26 +57,26 @@ pub fn manifests() -> Vec<PathBuf> {
     found
 }
 
-/// Runs `tektoncheck`; `None` where it isn't here.
+/// Runs `tektoncheck`; `None` if it isn't built.
 pub fn tektoncheck(words: &[&str], paths: &[PathBuf]) -> Option<Output> {
     Some(tektoncheck_command(words, paths)?.output().unwrap())
 }
 
-/// `tektoncheck`, to be run; `None` where it isn't here.
+/// A `tektoncheck` command; `None` if it isn't built.
 pub fn tektoncheck_command(words: &[&str], paths: &[PathBuf]) -> Option<Command> {
     let mut command = Command::new(tools()?.join("tektoncheck"));
     command.args(words).args(paths);
     Some(command)
 }
 
-/// A run of `tektoncheck run`: what became of each TaskRun and PipelineRun in `files` and `objects`.
+/// A run of `tektoncheck run`: the result of each TaskRun and PipelineRun in `files` and `objects`.
 pub struct Run {
     words: Vec<String>,
     files: Vec<PathBuf>,
     objects: Vec<Value>,
 }
 
-/// Nothing to run yet, but with every Task and StepAction installed.
+/// A run without objects, with every Task and StepAction installed.
 pub fn cluster() -> Run {
     Run { words: Vec::new(), files: manifests(), objects: Vec::new() }
 }
@@ -97,19 +97,19 @@ impl Run {
         self
     }
 
-    /// As a cluster's feature flag has it.
+    /// Sets a feature flag of the cluster.
     pub fn results_from(mut self, way: &str) -> Self {
         self.words.extend(["-results-from".to_owned(), way.to_owned()]);
         self
     }
 
-    /// A folder that stands for a PersistentVolumeClaim.
+    /// A folder that acts as a PersistentVolumeClaim.
     pub fn claim(mut self, name: &str, folder: &Path) -> Self {
         self.words.extend(["-claim".to_owned(), format!("{name}={}", folder.display())]);
         self
     }
 
-    /// Runs it; `None`, and a word, where the programs are missing or the machine allows no container.
+    /// Runs it; `None`, with a note, if the programs are missing or the machine can't run containers.
     pub fn run(self) -> Option<Vec<Value>> {
         let tools = tools()?;
         let folder = Folder::new();
@@ -132,7 +132,7 @@ impl Run {
         Some(serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}")))
     }
 
-    /// The same, for what is just one run.
+    /// The same, for exactly one run.
     pub fn run_one(self) -> Option<Value> {
         let mut reports = self.run()?;
         assert_eq!(reports.len(), 1, "{reports:?}");
@@ -150,7 +150,7 @@ pub fn task_run(step: &str, params: &Value, workspaces: &Value) -> Value {
     })
 }
 
-/// Asserts that it succeeded, and gives its results.
+/// Asserts that it succeeded, and returns its results.
 pub fn results(report: &Value) -> &Value {
     assert_eq!(report["succeeded"], true, "{report:#}");
     &report["results"]

@@ -1,4 +1,4 @@
-//! A token service: real JSON Web Tokens that distribution verifies, by GET and by POST.
+//! A token service that issues real JSON Web Tokens, which distribution verifies, by GET and by POST.
 
 use std::io::{BufReader, BufWriter, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,15 +14,15 @@ use super::certificates::Certificate;
 use super::registry::{Auth, ISSUER, SERVICE};
 use super::wire::{Head, Tap, answer_head, copy_body};
 
-/// Who may log in, and what they may do.
+/// A user and what they may do.
 #[derive(Debug, Clone, Default)]
 pub struct User {
-    /// Empty for whoever brings no login.
+    /// Empty for anonymous access.
     pub name: &'static str,
     pub password: &'static str,
-    /// What `docker login` keeps instead of a password; it is traded by POST.
+    /// What `docker login` stores instead of a password; it is exchanged by POST.
     pub identity_token: &'static str,
-    /// Prefixes of repositories, and the actions allowed there.
+    /// Repository prefixes, and the actions allowed below each.
     pub may: Vec<(&'static str, &'static [&'static str])>,
 }
 
@@ -30,21 +30,21 @@ pub struct User {
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
     pub method: String,
-    /// The scopes as they were asked for, sorted.
+    /// The requested scopes, sorted.
     pub scopes: Vec<String>,
-    /// The user by Basic, or the `grant_type` of a POST.
+    /// The user of Basic authentication, or the `grant_type` of a POST.
     pub login: String,
     pub status: u16,
 }
 
-/// How the service is to be.
+/// The service's configuration.
 #[derive(Debug, Clone)]
 pub struct Lifetime {
-    /// The seconds that the answer speaks of (`expires_in`).
+    /// The lifetime in seconds that the response states (`expires_in`).
     pub said: i64,
-    /// The seconds that the token really lives. distribution allows 60 more, so -58 is 2.
+    /// The real lifetime in seconds. distribution allows 60 more, so -58 means 2.
     pub real: i64,
-    /// So many tokens have this lifetime; later ones live for 300 seconds.
+    /// Tokens that get this lifetime; later ones live for 300 seconds.
     pub times: usize,
 }
 
@@ -57,7 +57,7 @@ pub struct TokenService {
 struct State {
     users: Vec<User>,
     lifetime: Lifetime,
-    /// Whether POST is answered with 404, as some services do.
+    /// Whether POST gets a 404, as from some services.
     get_only: bool,
     log: Vec<TokenRequest>,
 }
@@ -82,7 +82,7 @@ impl TokenService {
         Self { realm, certificate, shared }
     }
 
-    /// What makes a registry trust this service.
+    /// The options that make a registry trust this service.
     pub fn auth(&self) -> Auth {
         Auth::Token { realm: self.realm.clone(), certificate: self.certificate.clone() }
     }
@@ -95,7 +95,7 @@ impl TokenService {
         lock(&self.shared).log.clone()
     }
 
-    /// A token that ended long ago.
+    /// A token that expired long ago.
     pub fn expired_token(&self) -> String {
         sign(&self.certificate, "nobody", &json!([]), -3600)
     }
@@ -125,13 +125,13 @@ fn serve(client: &TcpStream, state: &Mutex<State>, signer: &Certificate) {
     }
 }
 
-/// The answer to one request: a token, or 401.
+/// The response to one request: a token, or 401.
 fn decide(head: &Head, body: &str, state: &Mutex<State>, signer: &Certificate) -> (u16, String) {
     let method = head.word(0).to_owned();
     let query = head.word(1).split_once('?').map_or("", |(_, query)| query);
     let form = parse(if method == "POST" { body } else { query });
     let value = |name: &str| form.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
-    // A scope may be repeated, and may hold several divided by spaces.
+    // A scope may be repeated, and may contain several separated by spaces.
     let mut scopes: Vec<String> = form
         .iter()
         .filter(|(name, _)| name == "scope")
@@ -186,7 +186,7 @@ fn user_of_form<'a>(users: &[User], value: &impl Fn(&str) -> Option<&'a str>) ->
 
 fn user_of_basic(users: &[User], authorization: Option<&str>) -> (String, Option<User>) {
     let Some(authorization) = authorization else {
-        // Anybody may ask for a token; what it permits is another matter.
+        // Anyone may request a token; what it permits is checked separately.
         let anonymous = users.iter().find(|user| user.name.is_empty()).cloned().unwrap_or_default();
         return (String::new(), Some(anonymous));
     };
@@ -200,12 +200,12 @@ fn user_of_basic(users: &[User], authorization: Option<&str>) -> (String, Option
 fn issue(user: &User, scopes: &[String], lifetime: &Lifetime, method: &str, signer: &Certificate) -> String {
     let access: Vec<_> = scopes.iter().filter_map(|scope| granted(user, scope)).collect();
     let token = sign(signer, user.name, &json!(access), lifetime.real);
-    // The OAuth2 answer calls it by another name.
+    // The OAuth2 response uses another field name.
     let name = if method == "POST" { "access_token" } else { "token" };
     json!({name: token, "expires_in": lifetime.said, "issued_at": httpdate_rfc3339()}).to_string()
 }
 
-/// The part of a scope that the user may have: `repository:NAME:pull,push`.
+/// The part of a scope that the user is allowed: `repository:NAME:pull,push`.
 fn granted(user: &User, scope: &str) -> Option<serde_json::Value> {
     let (kind, rest) = scope.split_once(':')?;
     let (name, actions) = rest.rsplit_once(':')?;
@@ -234,7 +234,7 @@ fn seconds_now() -> i64 {
     i64::try_from(elapsed.as_secs()).unwrap()
 }
 
-/// The time as token services write it, to the second.
+/// The time in the format of token services, to the second.
 fn httpdate_rfc3339() -> String {
     let days_and_time = httpdate::HttpDate::from(SystemTime::now()).to_string();
     let words: Vec<&str> = days_and_time.split([' ', ',']).filter(|word| !word.is_empty()).collect();
@@ -243,7 +243,7 @@ fn httpdate_rfc3339() -> String {
     format!("{}-{month:02}-{}T{}Z", words[3], words[1], words[4])
 }
 
-/// The pairs of a query or form.
+/// The key-value pairs of a query or form.
 fn parse(text: &str) -> Vec<(String, String)> {
     url::form_urlencoded::parse(text.as_bytes()).into_owned().collect()
 }

@@ -1,10 +1,10 @@
-//! Tools of other people, who have to agree with us.
+//! Third-party tools whose results must agree with ours.
 
 use std::process::Command;
 
 pub use super::left_out::{left_out, told};
 
-/// Runs a tool of somebody else's, if it is on this machine.
+/// Runs a third-party tool, if it is installed.
 pub fn other_tool(words: &[&str]) -> Option<String> {
     let output = Command::new("timeout").arg("60").args(words).output().ok()?;
     if output.status.code() == Some(127) {
@@ -21,7 +21,7 @@ pub fn is_here(program: &str) -> bool {
     looked.is_ok_and(|status| status.success())
 }
 
-/// Whether a tool that every Debian has or can install is here. Where CI=true, it must be.
+/// Whether a tool that Debian has or can install is here. Under `CI=true` it must be.
 pub fn debian_tool(program: &str) -> bool {
     let is_here = Command::new(program).arg("--version").output().is_ok();
     if !is_here {
@@ -30,7 +30,7 @@ pub fn debian_tool(program: &str) -> bool {
     is_here
 }
 
-/// Whether the tests run as root, who may read everything.
+/// Whether the tests run as root, who can read everything.
 pub fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().unwrap();
     output.stdout == b"0\n"

@@ -1,4 +1,4 @@
-//! A tree on disk as data, to compare what was put into a layer with what came out of it.
+//! A file tree as data, to compare what was packed into a layer with what came out of it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -6,19 +6,19 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Paths from the tree's root on, and what is there.
+/// Paths relative to the tree's root, and what is there.
 pub type Tree = BTreeMap<Vec<u8>, Node>;
 
 /// A folder, a file or a symbolic link.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Node {
     pub content: Content,
-    /// The permission bits; 0777 of a link, where they mean nothing.
+    /// The permission bits; 0777 for a link, where they have no meaning.
     pub mode: u32,
     pub owner: (u32, u32),
     /// Seconds since 1970.
     pub mtime: i64,
-    /// The first of all names of the same file.
+    /// The first of all names of the same file (hard links).
     pub same_as: Vec<u8>,
 }
 
@@ -29,13 +29,13 @@ pub enum Content {
     Symlink(Vec<u8>),
 }
 
-/// All that is below `root`.
+/// Everything below `root`.
 pub fn read(root: &Path) -> Tree {
     let mut tree = Tree::new();
     collect(root, b"", &mut tree);
     let mut first: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
     for (path, node) in &mut tree {
-        // Until here it held what tells files apart.
+        // Until here the field held the inode, which identifies hard links.
         let name = first.entry(node.same_as.clone()).or_insert_with(|| path.clone());
         node.same_as.clone_from(name);
     }
@@ -63,7 +63,7 @@ fn collect(folder: &Path, inside: &[u8], tree: &mut Tree) {
     }
 }
 
-/// What `append` promises to make of a tree: these owners and times, and modes as on disk or normal ones.
+/// The tree that `append` promises: these owners and times, and modes as on disk or normalized.
 pub fn as_promised(mut tree: Tree, keep_modes: bool, owner: (u32, u32), mtime: i64) -> Tree {
     for node in tree.values_mut() {
         (node.owner, node.mtime) = (owner, mtime);
@@ -79,7 +79,7 @@ pub fn as_promised(mut tree: Tree, keep_modes: bool, owner: (u32, u32), mtime: i
     tree
 }
 
-/// Where two trees differ, a line for each path; no lines where they are the same.
+/// The differences between two trees, one line per path; empty if they are equal.
 pub fn differences(expected: &Tree, found: &Tree) -> Vec<String> {
     let mut paths: Vec<_> = expected.keys().chain(found.keys()).collect();
     paths.sort();

@@ -1,18 +1,18 @@
-//! HTTP/1.1 on a socket: just enough for a proxy and a token service that tests can read through.
+//! HTTP/1.1 on a socket: only what a proxy and a token service for tests need.
 
 use std::io::{self, BufRead, Read, Write};
 use std::time::Duration;
 
-/// The head of a request or of an answer.
+/// The head of a request or response.
 #[derive(Debug, Clone, Default)]
 pub struct Head {
     /// The first line: `GET /v2/ HTTP/1.1` or `HTTP/1.1 200 OK`.
     pub first: String,
-    /// The header fields in the order they came.
+    /// The header fields in order of arrival.
     pub headers: Vec<(String, String)>,
 }
 
-/// How the end of a body is known.
+/// How the end of a body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
     None,
@@ -22,7 +22,7 @@ pub enum Body {
 }
 
 impl Head {
-    /// The next head on a connection; `None` where the other side closed it between messages.
+    /// Reads the next head on a connection; `None` if the other side closed it between messages.
     pub fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut first = String::new();
         if reader.read_line(&mut first)? == 0 {
@@ -55,7 +55,7 @@ impl Head {
         writer.write_all(text.as_bytes())
     }
 
-    /// The word of the first line at `position`: method and target of a request, status of an answer.
+    /// The word at `position` of the first line: method and target of a request, status of a response.
     pub fn word(&self, position: usize) -> &str {
         self.first.split(' ').nth(position).unwrap_or_default()
     }
@@ -82,7 +82,7 @@ impl Head {
         if self.is_chunked() { Body::Chunked } else { self.length().map_or(Body::None, Body::Length) }
     }
 
-    /// The body that follows an answer to a request by `method`.
+    /// The body that follows the response to a request with this method.
     pub fn answer_body(&self, method: &str) -> Body {
         if method == "HEAD" || matches!(self.status(), 100..=199 | 204 | 304) {
             Body::None
@@ -102,30 +102,31 @@ impl Head {
     }
 }
 
-/// The value of the first field called `name`.
+/// The value of the first field with this name.
 pub fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// What happens to a body on its way.
+/// What happens to a body in transit.
 #[derive(Debug, Clone, Default)]
 pub struct Tap {
     /// The connection breaks after this many bytes.
     pub cut_after: Option<u64>,
     /// The byte at this offset is changed.
     pub corrupt_at: Option<u64>,
-    /// Before the byte at this offset is passed on, this much time goes by.
+    /// Waits this long before the byte at this offset.
     pub stall_at: Option<(u64, Duration)>,
-    /// No more bytes than this pass in a second.
+    /// At most this many bytes per second.
     pub rate: Option<u64>,
-    /// Bytes pass one at a time, each after this much time.
+    /// Bytes pass one at a time, each after this delay.
     pub trickle: Option<Duration>,
-    /// Bytes that came so far.
+    /// Bytes seen so far.
     pub seen: u64,
 }
 
 impl Tap {
-    /// Works on the next piece of the body; the number of bytes to pass on, fewer than there are if the line is cut.
+    /// Handles the next piece of the body; returns the number of bytes to forward, fewer than its length if the
+    /// connection is cut.
     fn pass(&mut self, piece: &mut [u8]) -> usize {
         let start = self.seen;
         let end = start + piece.len() as u64;
@@ -152,7 +153,7 @@ impl Tap {
     }
 }
 
-/// Passes a body on, keeping its framing. The error is `ConnectionAborted` where the tap cut the line.
+/// Forwards a body, keeping its framing. The error is `ConnectionAborted` if the tap cut the connection.
 pub fn copy_body(body: Body, from: &mut impl BufRead, to: &mut impl Write, tap: &mut Tap) -> io::Result<()> {
     match body {
         Body::None => {}
@@ -211,7 +212,7 @@ fn copy_pieces(from: &mut impl Read, to: &mut impl Write, tap: &mut Tap, chunked
     }
 }
 
-/// Reads what is left of a body and forgets it.
+/// Reads the rest of a body and discards it.
 pub fn drain_body(body: Body, from: &mut impl BufRead, tap: &mut Tap) -> io::Result<()> {
     copy_body(body, from, &mut io::sink(), tap)
 }
@@ -220,7 +221,7 @@ fn usize_of(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// A whole answer with a body of its own.
+/// A complete response with its own body.
 pub fn answer_head(status: u16, headers: &[(String, String)], length: usize) -> Head {
     let mut head = Head { first: format!("HTTP/1.1 {status} Answer"), headers: headers.to_vec() };
     head.set("Content-Length", length.to_string());
