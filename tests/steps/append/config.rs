@@ -1,4 +1,4 @@
-//! The flags of the config.
+//! The options for the image config.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn children(registry: &Registry, repository: &str, tag: &str) -> Vec<(Value, Val
     images.map(|image| (image.clone(), config(registry, repository, &image))).collect()
 }
 
-/// A file, and the word that puts it on an image.
+/// A file, and the `--layer` value that adds it to an image.
 fn some_file() -> (Folder, String) {
     let folder = Folder::new();
     let path = folder.write("f", "x");
@@ -94,7 +94,7 @@ fn every_flag_may_be_for_one_platform_only_and_counts_more_than_one_for_all() {
             .ended(0);
         let run = append(&registry.at("one:v1"), &registry.at("two:v1"))
             .args(["--layer", &layer])
-            // For one platform first: the order makes no difference.
+            // The one for a single platform comes first: the order makes no difference.
             .args(["--entrypoint", r#"[linux/arm64]["/app-arm64"]"#, "--entrypoint", r#"["/app"]"#])
             .args(["--cmd", r#"["-v"]"#, "--cmd", r#"[linux/arm64] ["-q"]"#])
             .args(["--env", "[linux/arm64]A=arm", "A=all", "[linux/arm64]C=c", "--unset-env", "[linux/arm64]B"])
@@ -143,7 +143,7 @@ fn every_flag_may_be_for_one_platform_only_and_counts_more_than_one_for_all() {
             assert_eq!(config["created"], created);
             assert_eq!(config["history"][2]["created"], created);
         }
-        // What is for one platform stands on its manifest and not on the index, nor in its entry there.
+        // A platform's value is set on its manifest only, not on the index or the descriptor in it.
         let annotated = |value: &Value| [value["annotations"]["p"].clone(), value["annotations"]["q"].clone()];
         let index = manifest(&registry, "two", "v1");
         assert_eq!(annotated(&index), ["all", "2"]);
@@ -166,7 +166,7 @@ fn several_platforms_in_one_pair_of_brackets_and_the_more_exact_one_counts() {
         let found = children(&registry, "app", "v1");
         let each = |name: &str| found.iter().map(|(_, config)| config["config"][name].clone()).collect::<Vec<_>>();
         assert_eq!(each("User"), [Value::Null, json!("1"), Value::Null, json!("1")]);
-        // As with --platform, the usual variant is meant where none is said.
+        // As with --platform, the usual variant is assumed if none is given.
         assert_eq!(each("Env"), [Value::Null, Value::Null, json!(["A=v7"]), Value::Null]);
     }
 }
@@ -220,7 +220,7 @@ fn a_platform_that_the_result_does_not_have_ends_with_3() {
             let word = format!("{option}=[linux/amd64,linux/amd46]{value}");
             step().args([word]).run().failed(3, &[&format!("{option}: {there}")]);
         }
-        // The base has it, but it was not chosen.
+        // The base has it, but it wasn't selected.
         step()
             .args(["--platform", "linux/amd64,linux/arm/v7", "--user", "[linux/arm64]1"])
             .run()
@@ -252,7 +252,7 @@ fn two_values_for_one_platform_end_with_2() {
         step(&[&one("[linux/arm64/v8,linux/arm64]")]).failed(2, &[option, "twice for linux/arm64"]);
         step(&[&one(""), &arm, "--dry-run"]).ended(0);
     }
-    // A space too many: the second word would be for every platform.
+    // An extra space: the second part would apply to every platform.
     step(&["--env", "[linux/arm64]", "A=1"]).failed(2, &["--env: `[linux/arm64]` has no value", "one word"]);
     step(&["--entrypoint", "[linux/arm64]/app -v"]).failed(2, &["--entrypoint: `/app -v` is not a JSON array"]);
     step(&["--env", "[linux/arm64]A"]).failed(2, &["--env: `A` is not KEY=VALUE"]);

@@ -1,4 +1,4 @@
-//! Whether the program that an image starts with is in it.
+//! Whether the program that an image starts is in the image.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::support::{Folder, Proxy, images, registries};
 
 const ON: [&str; 2] = ["--platform", "linux/amd64"];
 
-/// A program for a processor that is linked dynamically: one program header, which names this interpreter.
+/// A dynamically linked program for a machine type: one program header, which names this interpreter.
 fn dynamic(machine: u8, interpreter: &str) -> Vec<u8> {
     let mut bytes = program(machine, "");
     bytes.resize(64 + 56, 0);
@@ -22,7 +22,7 @@ fn dynamic(machine: u8, interpreter: &str) -> Vec<u8> {
     bytes
 }
 
-/// A folder with a program, and links that lead to it.
+/// A folder with a program and links to it.
 fn tree() -> Folder {
     let folder = Folder::new();
     folder.write_program("tree/usr/bin/app-1.2", program(AMD64, "x"));
@@ -83,13 +83,13 @@ fn the_base_is_looked_at_on_request() {
                 .args(["--check-entrypoint", "--delete", "/usr/bin/app"])
                 .run()
                 .failed(3, &["starts with /bin/app"]);
-            // Nobody asked: the base may hold it.
+            // Nothing asked for a check: the base may contain it.
             step("/bin/other").run().ended(0);
         }
     }
 }
 
-/// A tar of symbolic links whose names and targets are as long as they can be.
+/// A tar of symbolic links whose names and targets have the maximum length.
 fn links(count: usize) -> Vec<u8> {
     let mut tar = Vec::new();
     for number in 0..count {
@@ -150,15 +150,15 @@ fn a_program_that_needs_what_is_not_there_is_refused_and_the_ways_out_are_named(
         assert!(!registry.has_manifest("app", "v1"));
         scratch("/greet", std::slice::from_ref(&greet)).arg("--check-entrypoint=false").run().ended(0);
         scratch("/greet", &[greet.clone(), format!("{loader}={LOADER}")]).run().ended(0);
-        // What nobody may execute is none.
+        // A file that nobody can execute isn't a program.
         scratch("/greet", &[greet.clone(), format!("{loader}={LOADER},mode=0644")]).run().failed(3, &[LOADER]);
-        // A tar tells the same.
+        // A tar gives the same result.
         let tar = folder.join("greet.tar");
         let status = Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(folder.path()).arg("greet").status();
         assert!(status.unwrap().success());
         scratch("/greet", &[tar.display().to_string()]).run().failed(3, &dynamically);
 
-        // On a base, on request: it is followed through the base's links.
+        // On a base, on request: the base's links are followed.
         let base = |name: &str, layers: &[String]| {
             append("scratch", &registry.at(name)).arg("--layer").args(layers).args(ON).run().ended(0);
         };
@@ -171,7 +171,7 @@ fn a_program_that_needs_what_is_not_there_is_refused_and_the_ways_out_are_named(
         on("without:v1").run().ended(0);
         on("without:v1").arg("--check-entrypoint").run().failed(3, &["and not in the base", LOADER]);
         on("with:v1").arg("--check-entrypoint").run().ended(0);
-        // The base's own program may lack it too.
+        // The base's own program may lack its interpreter too.
         base("dynamic:v1", &[format!("{app}=/greet"), format!("{loader}={LOADER}")]);
         append(&registry.at("dynamic:v1"), &registry.at("app:v2"))
             .args(["--delete", LOADER, "--cmd", r#"["/greet"]"#, "--check-entrypoint"])

@@ -1,4 +1,4 @@
-//! The programs of `examples/`: built for real, made images of by their scripts, and run in Docker's engine.
+//! The programs of `examples/`: really built, packed into images by their scripts, and run in Docker.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::support::examples::{base, can_build, examples, make};
 use crate::support::registry::Registry;
 use crate::support::{assert_complete, imgstep, kinds};
 
-/// A processor's names: Go's, the kernel's, Node's, Java's.
+/// An architecture's names: Go's, the kernel's, Node's, Java's.
 const NAMES: [&str; 4] = if cfg!(target_arch = "x86_64") {
     ["amd64", "x86_64", "x64", "amd64"]
 } else {
@@ -23,11 +23,11 @@ struct Example {
     built_with: &'static [&'static str],
     prints: String,
     entrypoint: Value,
-    /// Where it runs.
+    /// The working directory.
     folder: &'static str,
-    /// What is there, without what comes from others.
+    /// The files in it, without third-party content.
     files: &'static [&'static str],
-    /// What each layer above the base holds: files below this path, and nothing else.
+    /// What each layer above the base contains: files below this path, and nothing else.
     layers: &'static [&'static str],
 }
 
@@ -132,7 +132,7 @@ fn a_java_program_runs_in_docker() {
 const SHIPPED: &str = "file: Shipped with the program.";
 const MS: &str = "dependency: ms makes 2 hours of 7200000";
 
-/// The story of each example.
+/// The expectations for each example.
 fn tell(example: &Example) {
     if !can_build(example.name, example.built_with) {
         return;
@@ -169,12 +169,12 @@ fn tell(example: &Example) {
     if let Some(docker) = docker {
         let reference = registry.at("hello:v1");
         let platform = format!("linux/{}", NAMES[0]);
-        // By its tag, as a user would: the engine takes its own platform out of the index.
+        // By its tag, as a user would: the engine selects its own platform from the index.
         docker.with_image(&reference, &platform, || assert_eq!(docker.run(&reference), example.prints));
     }
 }
 
-/// The images of an index with their platforms; an image alone, where a base could be made for one platform only.
+/// The images of an index with their platforms; a single image if a base could be built for one platform only.
 fn children(registry: &Registry, repository: &str) -> Vec<(String, Value)> {
     let root = registry.manifest(repository, "v1");
     let digest = root.header("docker-content-digest").unwrap().to_owned();
@@ -186,7 +186,7 @@ fn children(registry: &Registry, repository: &str) -> Vec<(String, Value)> {
     children.iter().map(|child| (child["digest"].as_str().unwrap().to_owned(), child["platform"].clone())).collect()
 }
 
-/// Each layer of an image above those of its base has its own part of the files.
+/// Each layer above the base's has its own part of the files.
 fn assert_layers(registry: &Registry, reference: &str, example: &Example) {
     let image = manifest(registry, "hello", reference);
     let layers = image["layers"].as_array().unwrap();
@@ -204,7 +204,7 @@ fn assert_layers(registry: &Registry, reference: &str, example: &Example) {
     assert_eq!(found["created"], "1970-01-01T00:00:00Z");
 }
 
-/// What the engine takes the image of one platform for.
+/// The image config as the engine reports it, for one platform.
 fn assert_in_docker(docker: &Docker, reference: &str, architecture: &str, example: &Example) {
     let platform = format!("linux/{architecture}");
     docker.with_image(reference, &platform, || {
@@ -214,7 +214,7 @@ fn assert_in_docker(docker: &Docker, reference: &str, architecture: &str, exampl
         assert_eq!(config["User"], "65532:65532");
         assert_eq!(config["WorkingDir"], example.folder);
         assert_eq!(config["Entrypoint"], example.entrypoint);
-        // What is the base's stays.
+        // The base's settings are kept.
         assert!(config["Env"].to_string().contains("\"SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\""), "{config}");
         let found = listed(&docker.tar(reference, &platform, example.folder));
         for line in &found {
@@ -228,14 +228,14 @@ fn assert_in_docker(docker: &Docker, reference: &str, architecture: &str, exampl
         if let Some(program) = example.entrypoint[0].as_str().filter(|program| program.starts_with('/')) {
             let tar = docker.tar(reference, &platform, program);
             assert!(listed(&tar)[0].starts_with("-rwxr-xr-x 0/0 "));
-            // The file begins after the header of its entry. ELF has the processor at byte 18.
+            // The file starts after its entry's header. In ELF, the machine type is at byte 18.
             let machine = if architecture == "amd64" { super::AMD64 } else { super::ARM64 };
             assert_eq!((&tar[512..516], tar[512 + 18]), (b"\x7fELF".as_slice(), machine));
         }
     });
 }
 
-/// The name in a line of GNU tar's.
+/// The name in a line of GNU tar's listing.
 fn name(line: &str) -> &str {
     let line = line.split(" -> ").next().unwrap();
     line.rsplit(' ').next().unwrap()

@@ -1,4 +1,4 @@
-//! What is pushed comes back as it was: content, modes, links, by the tools of others.
+//! What is pushed comes back as it was: content, modes and links, as read by third-party tools.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,10 +11,10 @@ use super::{append, blob, manifest};
 use crate::support::tree::{self, Tree};
 use crate::support::{Folder, Registry, debian_tool, images, is_root, other_tool, registries};
 
-/// The time that everything gets.
+/// The time of every file.
 const EPOCH: i64 = 1_700_000_000;
 
-/// A folder with everything that a layer can hold.
+/// A folder with everything that a layer can contain.
 fn everything() -> Folder {
     let folder = Folder::new();
     let root = folder.join("tree");
@@ -31,7 +31,7 @@ fn everything() -> Folder {
     write(b"bin/run", b"#!/bin/sh\n", 0o755);
     write(b"bin/as-root", b"\x7f", 0o4755);
     write(b"bin/as-group", b"\x7f", 0o2711);
-    // Names: as long as a system lets them be, around what a header has room for, and no text.
+    // Names: the longest that a system allows, lengths around what a header has room for, and invalid UTF-8.
     write(&[b'n'; 255], b"long", 0o644);
     write(&[b'h'; 100], b"a hundred", 0o644);
     write(&[b'i'; 101], b"one more", 0o644);
@@ -44,12 +44,12 @@ fn everything() -> Folder {
     write("\u{fc}ml\u{e4}ut/\u{65e5}\u{672c}".as_bytes(), b"text", 0o644);
     write(b"a\nline\tand \\ \"quotes\" '=,%", b"odd", 0o644);
     write(b"-dash", b"odd", 0o644);
-    // Folders: nothing in them, and modes of their own.
+    // Folders: empty, and with various modes.
     for (name, mode) in [(&b"empty"[..], 0o755), (b"private", 0o700), (b"sticky", 0o1777), (b"read-only", 0o555)] {
         fs::create_dir(at(name)).unwrap();
         fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
     }
-    // Links: within, out of it, to nowhere, longer than a header has room for.
+    // Links: inside, to the outside, to nowhere, and longer than a header has room for.
     symlink("bin", at(b"link-to-folder")).unwrap();
     symlink("../plain", at(b"bin/link")).unwrap();
     symlink("/etc/hostname", at(b"absolute")).unwrap();
@@ -79,7 +79,7 @@ fn by_tar(registry: &Registry, name: &str, folder: &Folder) -> PathBuf {
     into
 }
 
-/// An image, fetched by skopeo and unpacked by umoci, where they are installed.
+/// An image, fetched by skopeo and unpacked by umoci, if they are installed.
 fn by_umoci(registry: &Registry, name: &str, folder: &Folder) -> Option<PathBuf> {
     if !debian_tool("skopeo") || !debian_tool("umoci") {
         return None;
@@ -87,7 +87,7 @@ fn by_umoci(registry: &Registry, name: &str, folder: &Folder) -> Option<PathBuf>
     let source = format!("docker://{}", registry.at(&format!("{name}:v1")));
     let layout = format!("{}:v1", folder.join(&format!("{name}.oci")).display());
     let policy = folder.write("policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#);
-    // umoci knows no zstd: to what is packed so, skopeo gives the other form.
+    // umoci doesn't support zstd, so skopeo converts those layers.
     other_tool(&[
         "skopeo",
         "--policy",
@@ -107,7 +107,7 @@ fn by_umoci(registry: &Registry, name: &str, folder: &Folder) -> Option<PathBuf>
     Some(into)
 }
 
-/// Puts `tree` into `registry` with these words, and looks at what others make of it.
+/// Appends `tree` with these arguments, pushes to `registry`, and compares what other tools unpack.
 fn check(registry: &Registry, name: &str, tree: &Path, options: &str, words: &[&str]) {
     let folder = Folder::new();
     let before = tree::read(tree);
@@ -118,7 +118,7 @@ fn check(registry: &Registry, name: &str, tree: &Path, options: &str, words: &[&
         .run()
         .ended(0);
     assert!(tree::differences(&before, &tree::read(tree)).is_empty(), "what is appended is only read");
-    // Files can be given to somebody else by root alone; then they are the tests' own.
+    // Only root can change a file's owner; without root, the files belong to the user who runs the tests.
     let own = std::os::unix::fs::MetadataExt::uid(&fs::metadata(folder.path()).unwrap());
     let own_group = std::os::unix::fs::MetadataExt::gid(&fs::metadata(folder.path()).unwrap());
     let owner = match (is_root(), options.contains("owner=")) {
@@ -189,7 +189,7 @@ fn what_is_excluded_is_not_there_and_all_else_is() {
         folder.write(&format!("tree/{name}"), name);
     }
     folder.write("tree/.imgstepignore", "# as git has it\n*.log\n!keep.log\nnode_modules/\n");
-    // Below the root it is a file like any other.
+    // Below the root it is an ordinary file.
     folder.write("tree/b/.imgstepignore", "*\n");
     let layer = folder.join("tree").display().to_string();
     for registry in registries() {

@@ -1,4 +1,4 @@
-//! Folders on the way to what a layer holds: what they are in a container, whether the base has them or not.
+//! Parent folders of a layer's files: what they are in a container, whether or not the base has them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,7 +7,7 @@ use super::append;
 use crate::support::docker::{copying_docker, docker};
 use crate::support::{Folder, images, registries};
 
-/// Says its user, the mode of a folder, and which of the files it can't read.
+/// Prints its user, a folder's mode, and which of the files it can't read.
 const PROGRAM: &str = r#"
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ int main(int count, char **words) {
 }
 "#;
 
-/// The program, which needs nothing of a base; `None` where it can't be built.
+/// The program, which needs nothing from a base; `None` if it can't be built.
 fn program(folder: &Folder) -> Option<PathBuf> {
     let (source, program) = (folder.write("program.c", PROGRAM), folder.join("program"));
     let built = Command::new("cc").args(["-static", "-o"]).args([&program, &source]).output();
@@ -44,7 +44,7 @@ fn another_user_than_root_gets_to_all_files_whatever_folders_the_base_has() {
     let Some(program) = program(&folder) else { return };
     let data = folder.write("data", "x").display().to_string();
     let registry = &registries()[0];
-    // One base has nothing, the other all folders that the files go through.
+    // One base is empty, the other has all parent folders of the files.
     let few = format!("{data}=/data");
     let many = ["usr/local/bin", "opt", "srv", "etc", "home/other", "tmp/other"];
     let many: Vec<String> = many.iter().map(|at| format!("{data}=/{at}/x-of-base")).collect();

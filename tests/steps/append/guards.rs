@@ -18,7 +18,7 @@ fn a_program_for_another_architecture_ends_with_3() {
         );
         assert!(!registry.has_manifest("app", "v1"));
         step().args(["--layer", &layer, "--allow-foreign-binaries"]).run().ended(0);
-        // What can't be run is no program.
+        // What can't be run isn't a program.
         step().args(["--layer", &format!("{path}=/data,mode=0644")]).run().ended(0);
     }
 }
@@ -49,12 +49,12 @@ fn a_base_that_turns_out_broken_leaves_no_tag_and_nothing_is_sent_while_a_guard_
         for config in &configs {
             source.delete_blob("base", &config.digest);
         }
-        // Long enough for the layers to be sent while the configs are awaited.
+        // Long enough for the layers to be sent while the configs are still awaited.
         let stalls = configs.iter().map(|config| rule("GET", &config.digest, Action::Stall(Duration::from_secs(3))));
         let (reading, writing) = (Proxy::before(&source), Proxy::before(&destination));
         reading.add_all(&stalls.collect::<Vec<_>>());
         let step = || append(&reading.at("base:v1"), &writing.at("app:v1")).args(&layers);
-        // What a guard may still say no to moves nothing before it is asked.
+        // Nothing is moved that a guard could still refuse.
         step().arg("--check-entrypoint").run().failed(1, &["404 Not Found"]);
         assert!(writing.writes().is_empty(), "{:#?}", writing.lines());
         step().run().failed(1, &["404 Not Found"]);
@@ -111,7 +111,7 @@ fn a_file_that_nobody_lets_us_read_is_named_and_nothing_is_tagged() {
     let path = folder.write("tree/secret", "x");
     folder.write("tree/open", "x");
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
-    // Root may read everything: somebody else runs the step then.
+    // Root can read everything, so another user runs the step.
     let runner: &[&str] =
         if is_root() { &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] } else { &[] };
     for registry in registries() {

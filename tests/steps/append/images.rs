@@ -1,4 +1,4 @@
-//! What an append makes of scratch, of an image and of an index.
+//! The images that append builds from scratch, from an image and from an index.
 
 use serde_json::json;
 
@@ -67,7 +67,7 @@ fn layers_on_an_index_of_eight_platforms_keep_it_an_index() {
             assert_eq!(image["annotations"]["org.opencontainers.image.base.digest"], old["digest"]);
             assert_eq!(image["layers"].as_array().unwrap().len(), 3);
             let config = config(&destination, "app", &image);
-            // What nobody spoke of stays.
+            // Everything that no option changes is kept.
             assert_eq!(config["config"]["Healthcheck"], json!({"Test": ["CMD", "true"]}));
             assert_eq!(config["config"]["Labels"], json!({"a": "b"}));
             assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 3);
@@ -92,7 +92,7 @@ fn layers_that_name_platforms_restrict_the_result_to_those() {
         assert!(!text.contains("vnd.oci."), "{text}");
         let image = manifest(&registry, "app", index["manifests"][1]["digest"].as_str().unwrap());
         assert!(!image.to_string().contains("vnd.oci."), "{image}");
-        // One platform that is asked for is one image.
+        // One requested platform gives a single image.
         append(&registry.at("base:v1"), &registry.at("app:one"))
             .args(&layers)
             .args(["--platform", "linux/arm64"])
@@ -183,7 +183,7 @@ fn a_second_run_sends_nothing() {
         proxy.reset();
         assert_eq!(run(&proxy.at("app:v1")).stdout, first.stdout);
         assert!(proxy.writes().is_empty(), "{:#?}", proxy.lines());
-        // Another tag is one more manifest, no blob.
+        // Another tag takes one more manifest, and no blob.
         assert_eq!(run(&proxy.at("app:v2")).stdout, first.stdout);
         assert_eq!(proxy.uploaded_bytes(), 0, "{:#?}", proxy.lines());
     }

@@ -1,9 +1,9 @@
-//! Layers that are too large to be kept in memory: sent while they are made, or not sent at all.
+//! Layers too large to keep in memory: sent while they are built, or not sent at all.
 
 use super::{AMD64, append, digest, program};
 use crate::support::{Action, Folder, Proxy, Registry, assert_complete, images, registries, rule, rules::Rule};
 
-/// A folder whose layer has 40 MB when it is compressed, and the words that append it.
+/// A folder whose compressed layer has 40 MB, and the command that appends it.
 fn large(seed: u64) -> (Folder, [String; 6]) {
     let folder = Folder::new();
     let path = folder.write("large", images::noise(seed, 40_000_000));
@@ -119,7 +119,7 @@ fn a_guard_that_says_no_leaves_no_upload_open() {
         step().args(["--platform", "linux/arm64"]).run().failed(3, &["linux/amd64"]);
         assert!(proxy.uploaded().is_empty(), "{:#?}", proxy.lines());
         assert_eq!(proxy.count("POST", ""), proxy.count("DELETE", "/blobs/uploads/"), "{:#?}", proxy.lines());
-        // Where a tag is taken and must be left alone, nothing is begun at all.
+        // If a tag exists and must be kept, nothing is started at all.
         images::image(1, 1, 300).push(&registry, "app", "v1");
         proxy.reset();
         step().args(["--platform", "linux/amd64", "--if-exists", "fail"]).run().failed(3, &["exists and names"]);

@@ -1,4 +1,4 @@
-//! What is in the layers, and that nothing but the input decides their bytes.
+//! What the layers contain, and that only the input determines their bytes.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 

@@ -1,4 +1,4 @@
-//! What somebody wrote who meant something else: it is refused, or warned of, with what was probably meant.
+//! Probable mistakes are refused or get a warning, with what was probably meant.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ fn an_attribute_that_there_is_not_is_never_part_of_a_path() {
     wrong(";mode=0755", "write `,mode=…`");
     wrong(",x.js", r"a comma that belongs to a path is written `\,`");
     assert!(!folder.join("out").exists());
-    // Blanks behind a comma mean nothing, and a comma that is meant is written.
+    // Spaces after a comma are ignored, and a literal comma can be escaped.
     for registry in registries() {
         append("scratch", &registry.at("app:v1"))
             .args(["--layer", &format!(r"{path}=/srv/a\,b.js, mode=0755 , platform=linux/amd64")])
@@ -52,7 +52,7 @@ fn words_as_docker_and_promote_take_them_are_answered_with_ours() {
     missing.failed(1, &["nofile is not there"]);
     let run = imgstep(["append", "scratch", &to, "--layer", &path]).run().ended(2);
     assert!(run.stderr.contains("where the result goes is said by `--to"), "{}", run.stderr);
-    // Of scratch's platform, programs tell.
+    // Without a given platform, scratch takes it from the programs.
     let app = folder.write("app", program(AMD64, "x")).display().to_string();
     append("scratch", &to)
         .args(["--layer", &format!("{app}=/app")])
@@ -110,7 +110,7 @@ fn a_saved_image_is_no_layer() {
         step("-").stdin(File::open(&layout).unwrap()).run().failed(3, &["from standard input is a saved image"]);
         assert!(!registry.has_manifest("app", "v1"));
         step(&path(&site)).run().ended(0);
-        // As a file it may lie anywhere.
+        // As a file it can be anywhere.
         step(&format!("{}=/images/save.tar", path(&docker))).run().ended(0);
     }
 }
@@ -133,7 +133,7 @@ fn a_result_that_takes_the_name_of_its_base_is_warned_of() {
     }
 }
 
-/// An image as Nydus has it: its layers are no tars.
+/// An image as Nydus builds it: its layers aren't tars.
 fn of_nydus(on: &str) -> images::Image {
     let blob = Content::new("application/vnd.oci.image.layer.nydus.blob.v1", images::noise(8, 300));
     images::image_of(Style::Oci, on, vec![blob])

@@ -1,4 +1,4 @@
-//! `imgstep append`: one file for each chapter of its story.
+//! `imgstep append`: one file for each topic.
 
 mod config;
 mod entrypoint;
@@ -29,7 +29,7 @@ fn append(base: &str, to: &str) -> Step {
     imgstep(["append", base, "--to", to])
 }
 
-/// An executable's header for an architecture, by the number that ELF gives it, and something to tell it by.
+/// An ELF header with this machine type, and some bytes that make it unique.
 fn program(machine: u8, text: &str) -> Vec<u8> {
     let mut bytes = b"\x7fELF\x02\x01\x01\x00".to_vec();
     bytes.resize(64, 0);
@@ -41,7 +41,7 @@ fn program(machine: u8, text: &str) -> Vec<u8> {
 const AMD64: u8 = 62;
 const ARM64: u8 = 183;
 
-/// A folder with a program for each of two processors, and the words that put them on a base.
+/// A folder with one program for each of two platforms, and the arguments that add them to a base.
 fn programs() -> (Folder, Vec<String>) {
     let folder = Folder::new();
     let mut words = vec!["--layer".to_owned()];
@@ -70,7 +70,7 @@ fn config(registry: &Registry, repository: &str, image: &Value) -> Value {
     serde_json::from_slice(&blob(registry, repository, &image["config"]["digest"])).unwrap()
 }
 
-/// What GNU tar lists of a layer, one entry a line.
+/// GNU tar's listing of a layer, one entry per line.
 fn listed(bytes: &[u8]) -> Vec<String> {
     let folder = Folder::new();
     let path = folder.write("layer", bytes);
@@ -81,7 +81,7 @@ fn listed(bytes: &[u8]) -> Vec<String> {
     text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// That clients of others take an image for whole, where they are installed.
+/// Asserts that other clients accept an image as complete, if they are installed.
 fn accepted_by_others(registry: &Registry, name: &str) {
     let reference = registry.at(name);
     let docker = format!("docker://{reference}");
@@ -91,7 +91,7 @@ fn accepted_by_others(registry: &Registry, name: &str) {
     ];
     for (program, words) in tries {
         match Command::new("timeout").args(["60", program]).args(&words).output() {
-            // `timeout` says 127 of a program that isn't there.
+            // `timeout` exits with 127 if the program doesn't exist.
             Ok(output) if output.status.code() != Some(127) => {
                 assert!(output.status.success(), "{program} {reference}: {}", String::from_utf8_lossy(&output.stderr));
             }

@@ -1,4 +1,4 @@
-//! Nothing but the input decides the bytes, and no size decides the memory.
+//! Only the input determines the bytes, and memory doesn't grow with any size.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::{append, digest, programs};
 use crate::support::{Folder, images, imgstep_under, registries};
 
-/// The same tree, made in this order, with these times.
+/// The same tree, created in this order, with these times.
 fn tree(reversed: bool, seconds: u64) -> Folder {
     let folder = Folder::new();
     let mut names = ["a/z", "a-b", "a.c", "b/deep/er", "large"];
@@ -24,7 +24,7 @@ fn tree(reversed: bool, seconds: u64) -> Folder {
     folder
 }
 
-/// A digest, by a shell with these settings before the step.
+/// The digest from a shell that runs these settings before the step.
 fn made(tree: &Folder, settings: &str, zone: &str, home: &Path) -> String {
     let to = format!("oci:{}", tree.join("out").display());
     let layer = format!("{}=/opt/app", tree.join("tree").display());
@@ -43,7 +43,7 @@ fn made(tree: &Folder, settings: &str, zone: &str, home: &Path) -> String {
 #[test]
 fn neither_umask_nor_zone_nor_cores_nor_order_nor_times_decide() {
     let (one, other) = (tree(false, 1_000_000_000), tree(true, 1_700_000_000));
-    // Modes as another umask would have made them: what is executable is what counts.
+    // Modes as another umask would have made them: only the executable bit counts.
     fs::set_permissions(other.join("tree/a-b"), fs::Permissions::from_mode(0o600)).unwrap();
     fs::set_permissions(other.join("tree/b"), fs::Permissions::from_mode(0o700)).unwrap();
     let first = made(&one, "umask 022", "C", one.path());
@@ -56,7 +56,7 @@ fn neither_umask_nor_zone_nor_cores_nor_order_nor_times_decide() {
     assert_eq!(first, second);
 }
 
-/// If this fails, images get other digests than they had: that is a breaking change, to be told in CHANGELOG.md.
+/// If this fails, images get new digests: that is a breaking change, to be listed in CHANGELOG.md.
 #[test]
 fn golden_images() {
     let (folder, layers) = programs();
@@ -74,7 +74,7 @@ fn golden_images() {
 
 #[test]
 fn a_layer_of_any_size_is_made_in_64_megabytes() {
-    // What is not optimized has that much more of itself in memory.
+    // A debug build takes more memory for itself.
     let limit = if cfg!(debug_assertions) { 76_000_000 } else { 64_000_000 };
     let folder = Folder::new();
     let mut tar = Vec::new();

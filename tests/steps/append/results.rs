@@ -1,4 +1,4 @@
-//! What an append gives back.
+//! The outputs of an append.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Tars that somebody else made: from files and from pipes, plain and packed, and broken in many ways.
+//! Tars made by other tools: from files and pipes, plain and compressed, and broken in many ways.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -7,20 +7,20 @@ use std::process::{Command, Stdio};
 use super::{append, blob, config, digest, listed, manifest};
 use crate::support::{Folder, Proxy, Registry, assert_complete, images, registries};
 
-/// A tar of a small tree, packed as `tar` does it with this flag.
+/// A tar of a small tree, compressed by `tar` with this option.
 fn tar(folder: &Folder, flag: &str, name: &str) -> PathBuf {
     folder.write("tree/a", "a");
     folder.write("tree/b/c", vec![b'c'; 100_000]);
     let path = folder.join(name);
     let mut command = Command::new("tar");
-    // Made twice, it is the same tar, whenever the second came to be.
+    // Built twice, it is the same tar, whatever the time.
     command.args(["--sort=name", "--mtime=@0", flag, "-cf"]).arg(&path).arg("-C").arg(folder.join("tree")).arg(".");
     let status = command.status();
     assert!(status.unwrap().success());
     path
 }
 
-/// A tar that is larger than what is kept in memory, as a file.
+/// A tar larger than what is kept in memory, as a file.
 fn large_tar(folder: &Folder) -> PathBuf {
     folder.write("tree/large", images::noise(9, 40_000_000));
     tar(folder, "--no-acls", "large.tar")
@@ -72,7 +72,7 @@ fn layers_keep_their_order_and_say_how_they_are_packed() {
         let config = config(&registry, "app", &image);
         let diff_ids = config["rootfs"]["diff_ids"].as_array().unwrap();
         assert!(diff_ids.iter().all(|diff_id| *diff_id == diff_ids[0]), "the same tar: {diff_ids:?}");
-        // By zstd on request, and refused where the result's words have none for it.
+        // With zstd on request, and refused if the result's format doesn't support it.
         append("scratch", &registry.at("app:v2"))
             .args(["--layer", &paths[0], "--compression", "zstd:6"])
             .args(ON)
@@ -106,7 +106,7 @@ fn a_large_tar_from_a_pipe_is_sent_as_it_comes() {
             .run()
             .ended(0);
         assert_eq!(digest(&from_file), digest(&run));
-        // It can't be asked for again: what fails is told, with a way out.
+        // A pipe can't be read twice: a failure is reported, with a way to avoid it.
         proxy.add(crate::support::rule("PATCH", "", crate::support::Action::answer(403)));
         let mut cat = pipe();
         let refused = step(&proxy.at("app:v2")).stdin(cat.stdout.take().unwrap()).run();
@@ -130,7 +130,7 @@ fn a_step_that_waits_for_a_pipe_ends_when_it_is_told_to() {
     sleep.wait().unwrap();
 }
 
-/// That an image with this tar is refused in these words, and leaves nothing behind.
+/// Asserts that an image with this tar is refused with this message, and that nothing is written.
 fn refused(registry: &Registry, folder: &Folder, bytes: &[u8], part: &str) {
     let path = folder.write("broken.tar.gz", bytes);
     let proxy = Proxy::before(registry);
@@ -142,7 +142,7 @@ fn refused(registry: &Registry, folder: &Folder, bytes: &[u8], part: &str) {
     assert!(!registry.has_manifest("app", "v1"));
 }
 
-/// The tar with another size in the header of the entry of this name, and a checksum that fits.
+/// The tar with another size in this entry's header, and a matching checksum.
 fn with_size(mut tar: Vec<u8>, name: &str, octal: &str) -> Vec<u8> {
     let name = [name.as_bytes(), b"\0"].concat();
     let header = tar.chunks_exact_mut(512).find(|block| block.starts_with(&name)).unwrap();
@@ -190,7 +190,7 @@ fn broken_tars_are_refused_and_nothing_is_tagged() {
         flipped[gzip.len() / 2] ^= 0xff;
         refused(&registry, &folder, &flipped, "");
         refused(&registry, &folder, &zstd[..zstd.len() - 20], "zstd: ");
-        // One that is being sent when it turns out to be broken.
+        // One that is found to be broken while it is being sent.
         refused(&registry, &folder, &large[..39_000_000], "ends in the middle of");
     }
 }

@@ -1,4 +1,5 @@
-//! Bases for Windows as Microsoft publishes them: foreign layers, several versions of one platform, a layout of their own.
+//! Windows bases as Microsoft publishes them: foreign layers, several versions of one platform, and their own file
+//! layout.
 
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ const DOCKER_FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.t
 /// The two versions of the base.
 const VERSIONS: [&str; 2] = ["10.0.17763.6189", "10.0.20348.2655"];
 
-/// A base of two versions of Windows. Its lowest layers are foreign: whoever asks for them goes `elsewhere`.
+/// A base for two versions of Windows. Its lowest layers are foreign: requests for them go `elsewhere`.
 fn base(style: Style, elsewhere: &Proxy) -> Image {
     let one = |number: usize| {
         let mut platform = json!({"architecture": "amd64", "os": "windows", "os.version": VERSIONS[number]});
@@ -28,7 +29,7 @@ fn version(style: Style, number: usize, mut fields: Value, elsewhere: &Proxy) ->
         Style::Docker => (DOCKER_FOREIGN, images::DOCKER_LAYER),
     };
     let foreign = Content::new(foreign_type, images::noise(number as u64, 600));
-    // A layer that tools which look into it find nothing wrong with.
+    // A layer that tools which inspect it accept.
     let packed = images::well_formed(images::platform("windows/amd64")).blobs[0].bytes.clone();
     let unpacked = images::sha256(&[0; 1024]);
     fields["rootfs"] = json!({"type": "layers", "diff_ids": [images::sha256(b"unpacked"), unpacked]});
@@ -44,7 +45,7 @@ fn version(style: Style, number: usize, mut fields: Value, elsewhere: &Proxy) ->
     image
 }
 
-/// The header of a program of Windows for a processor, by the number that Microsoft gives it.
+/// The header of a Windows program, with Microsoft's number for the machine type.
 fn exe(machine: u16) -> Vec<u8> {
     let mut bytes = vec![0; 512];
     bytes[..2].copy_from_slice(b"MZ");
@@ -58,7 +59,7 @@ fn exe(machine: u16) -> Vec<u8> {
 const EXE_AMD64: u16 = 0x8664;
 const EXE_ARM64: u16 = 0xaa64;
 
-/// A folder with a program and its settings, and the words that put it on an image.
+/// A folder with a program and its settings, and the arguments that add it to an image.
 fn program_folder() -> (Folder, String) {
     let folder = Folder::new();
     folder.write("out/app.exe", exe(EXE_AMD64));
@@ -80,7 +81,7 @@ fn names(bytes: &[u8]) -> Vec<String> {
     listed(bytes).iter().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect()
 }
 
-/// That the layers of the base are in `image` as they were, the foreign one by its addresses.
+/// Asserts that `image` has the base's layers unchanged, the foreign one with its URLs.
 fn assert_inherits(image: &Value, base: &Image, number: usize) {
     let before: Value = serde_json::from_slice(&base.manifests[number].bytes).unwrap();
     for layer in 0..2 {
@@ -193,12 +194,12 @@ fn one_version_is_named_by_the_beginning_of_its_number() {
             assert_eq!(config["config"]["Env"], json!([env]));
             assert_eq!(config["history"].as_array().unwrap().len(), 3);
         }
-        // The layer of one version restricts the result to it, as any platform would.
+        // A layer for one version restricts the result to that version, as with any platform.
         step("app:old").args(["--layer", &on_old]).run().ended(0);
         let index = manifest(&registry, "app", "old");
         assert_eq!(index["manifests"].as_array().unwrap().len(), 1);
         assert_eq!(index["manifests"][0]["platform"]["os.version"], VERSIONS[0]);
-        // One version that is asked for is one image; the platform alone means all of its versions.
+        // One requested version gives a single image; the platform without a version means all of its versions.
         step("app:one").args(["--layer", &new, "--platform", "windows/amd64:10.0.20348"]).run().ended(0);
         let image = manifest(&registry, "app", "one");
         assert_eq!(config(&registry, "app", &image)["os.features"], json!(["win32k"]));
@@ -340,7 +341,7 @@ fn the_result_is_promoted_with_its_foreign_layers_by_reference_and_others_can_re
     }
 }
 
-/// That clients of others find the image in order, and copy it without its foreign layers.
+/// Asserts that other clients accept the image, and copy it without its foreign layers.
 fn read_by_others(reference: &str, digest: &str) {
     let docker = format!("docker://{reference}");
     if let Some(raw) = other_tool(&["skopeo", "inspect", "--tls-verify=false", "--raw", &docker]) {
@@ -356,7 +357,7 @@ fn read_by_others(reference: &str, digest: &str) {
         let config: Value = serde_json::from_str(&config).unwrap();
         assert_eq!(config["os.version"], VERSIONS[0]);
     }
-    // Whoever copies it has to find all that is not foreign. `crane validate` asks the registry for the rest, too.
+    // Copying needs everything that isn't foreign. `crane validate` asks the registry for the foreign layers, too.
     let (host, _) = reference.split_once('/').unwrap();
     let copies = [format!("{host}/by-crane:v1"), format!("{host}/by-skopeo:v1")];
     let (to_crane, to_skopeo) = (&copies[0], format!("docker://{}", copies[1]));

@@ -1,4 +1,4 @@
-//! A second run, a half-done first one, and content that a registry lost.
+//! A second run, an interrupted first one, and content that a registry lost.
 
 use super::{line, promote};
 use crate::support::{Proxy, Style, assert_image, images, pairs};
@@ -47,7 +47,7 @@ fn what_an_earlier_run_left_half_done_is_finished_with_what_is_missing() {
     let image = images::index(Style::Oci, 1, 3, 4, 2000);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
-        // The first platform is there with its manifest, and one layer of the second.
+        // The first platform exists with its manifest, and so does one layer of the second.
         let child = &image.manifests[0];
         for blob in &image.blobs[..6] {
             destination.put_blob("copy", blob);

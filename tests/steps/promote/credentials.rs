@@ -1,4 +1,4 @@
-//! Logins: where they are found, whom they are shown to, and that they are never told.
+//! Credentials: where they are found, to whom they are sent, and that they are never printed.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::support::{
 const ALICE: (&str, &str) = (BASIC_LOGINS[0].0, BASIC_LOGINS[0].1);
 const BOB: (&str, &str) = (BASIC_LOGINS[1].0, BASIC_LOGINS[1].1);
 
-/// A registry that wants a login, with an image in it.
+/// A registry that requires a login, with an image in it.
 fn locked(image: &images::Image) -> Option<Registry> {
     let registry = distribution(&Options { auth: Auth::Basic, ..Options::default() })?;
     image.push(&registry, "app", "v1");
@@ -164,7 +164,7 @@ fn a_redirect_never_sees_the_login() {
     let image = images::image(1, 2, 50_000);
     let Some(source) = locked(&image) else { return };
     let destination = Registry::start(crate::support::Kind::Distribution);
-    // The storage behind the registry asks for nothing: it is the back door.
+    // The storage behind the registry needs no login: it is the back door.
     let storage = Proxy::to(&source.back);
     let reading = Proxy::before(&source).with(rule("GET", "/blobs/", Action::RedirectTo(storage.host.clone())));
     promote(&reading.at("app:v1"), &destination.at("copy:v1"))
@@ -203,7 +203,7 @@ fn credentials_are_never_told() {
             .args(["-v", "--output", "json"])
             .run()
             .ended(status);
-        // Of two requests that are refused at once, the first refusal ends the step.
+        // If two requests are refused at once, the first refusal ends the step.
         assert!(run.stderr.contains("/manifests/v1 → "), "-v shows requests: {}", run.stderr);
         let said = format!("{}{}", run.stdout, run.stderr);
         for secret in [password, &basic(ALICE.0, password)] {

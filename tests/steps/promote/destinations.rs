@@ -1,4 +1,4 @@
-//! Several destinations and tags are served by one reading of the source.
+//! Several destinations and tags, while the source is read once.
 
 use super::{line, promote};
 use crate::support::{Proxy, Registry, Style, assert_image, images, imgstep, kinds, pairs};
@@ -47,7 +47,7 @@ fn tags_are_given_in_every_destination() {
     }
 }
 
-/// The second repository of a registry may mount from the first, or get the bytes at the same time.
+/// The second repository in a registry may mount from the first, or receive the bytes at the same time.
 fn uploaded_once_or_mounted(writing: &Proxy, image: &images::Image) -> u64 {
     let bytes: usize = image.blobs.iter().map(|blob| blob.bytes.len()).sum();
     let bytes = bytes as u64;
@@ -108,7 +108,7 @@ fn a_failing_destination_does_not_spoil_the_others() {
             .run()
             .failed(4, &["403", "DENIED"]);
         assert!(!destination.has_manifest("b", "v1"));
-        // Whatever became of the other one, its tag names nothing or the whole image.
+        // Whatever happened to the other one, its tag either doesn't exist or points to the complete image.
         if destination.has_manifest("a", "v1") {
             assert_image(&destination, "a", "v1", &image);
         }

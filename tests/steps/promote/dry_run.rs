@@ -1,4 +1,4 @@
-//! `--dry-run` says what would be done, and does nothing.
+//! `--dry-run` prints what would be done, and writes nothing.
 
 use super::{line, promote};
 use crate::support::{Proxy, Style, images, pairs, registries};

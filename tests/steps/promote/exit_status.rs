@@ -1,4 +1,4 @@
-//! Every exit status, each by its plainest cause, and what the last line says.
+//! Every exit status with its simplest cause, and what the last line of output says.
 
 use super::{line, promote};
 use crate::support::{Action, Kind, Proxy, Registry, images, kinds, pairs, registries, rule};
@@ -107,7 +107,7 @@ fn a_missing_repository_at_the_destination_is_not_a_missing_source() {
     for kind in kinds() {
         let (source, destination) = (Registry::start(kind), Registry::start(Kind::Inside));
         image.push(&source, "app", "v1");
-        // Some registries want a repository to be created first.
+        // Some registries require the repository to be created first.
         let unknown = Action::error(404, "NAME_UNKNOWN", "create it first");
         let writing = Proxy::before(&destination).with(rule("", "/copy/", unknown));
         promote(&source.at("app:v1"), &writing.at("copy:v1")).run().failed(1, &["404", "create it first"]);

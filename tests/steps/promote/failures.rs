@@ -1,11 +1,11 @@
-//! What programs and CI systems are told of a step that failed.
+//! What programs and CI systems get from a failed step.
 
 use serde_json::{Value, json};
 
 use super::promote;
 use crate::support::{Folder, images, imgstep, json_schema, registries};
 
-/// That stdout is one valid document, and what it says went wrong.
+/// Asserts that stdout is one valid document, and returns it.
 fn told(stdout: &str) -> Value {
     let document: Value = serde_json::from_str(stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"));
     json_schema::assert_valid("docs/report.schema.json", &document);

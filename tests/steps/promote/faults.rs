@@ -1,4 +1,4 @@
-//! Registries that stumble: what can be repeated is repeated, and the rest ends with the right status.
+//! Unreliable registries: what can be retried is retried, and everything else ends with the right status.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use crate::support::{
     rules::{RETRY_AFTERS, Rule},
 };
 
-/// Copies through both proxies, one of which breaks something, and proves that it was got over.
+/// Copies through both proxies, one of which injects a fault, and asserts that the copy succeeds.
 fn is_got_over(image: &Image, reading_rules: &[Rule], writing_rules: &[Rule]) -> Vec<(Proxy, Proxy)> {
     let copy = |(source, destination): (Registry, Registry)| {
         image.push(&source, "app", "v1");
@@ -211,7 +211,7 @@ fn a_pause_holds_for_requests_that_waited_for_their_turn() {
         let proxy = Proxy::before(&registry).with(rule("POST", "mount=", Action::too_many("1")).times(3));
         let start = std::time::Instant::now();
         promote(&proxy.at("team/app:v1"), &proxy.at("prod/app:v1")).args(["--jobs", "1"]).run().ended(0);
-        // Three refusals, and after each of them a pause of a second for all.
+        // Three refusals, each followed by a pause of one second for all requests.
         assert!(start.elapsed() >= std::time::Duration::from_millis(2900), "{:?}", start.elapsed());
     }
 }
@@ -282,7 +282,7 @@ fn kept_connections_that_the_server_has_closed_are_no_failures() {
         let kept = |method| rule(method, "/v2/", Action::CloseKept);
         let reading = Proxy::before(&source).with(kept("GET"));
         let writing = Proxy::before(&destination).with(kept("HEAD")).with(kept("POST")).with(kept("PUT"));
-        // What is streamed can't be sent again at once: it is taken up, which is a retry.
+        // A streamed upload can't be resent at once: it is resumed, which counts as a retry.
         promote(&reading.at("app:v1"), &writing.at("copy:v1")).args(["--retries", "1"]).run().ended(0);
         assert_image(&destination, "copy", "v1", &image);
         writing.reset();
@@ -332,7 +332,7 @@ fn one_budget_is_for_all_that_is_asked_for_a_blob() {
             writing.add(rule(method, "/blobs/uploads/", Action::answer(503)));
         }
         promote(&source.at("app:v1"), &writing.at("copy:v1")).args(["--retries", "2"]).run().failed(6, &["503"]);
-        // A blob and a config: of each the first try, and two more of whatever.
+        // A blob and a config: the first attempt of each, and two more of either.
         let tries = writing.count("PUT", "/blobs/uploads/") + writing.count("GET", "/blobs/uploads/");
         assert!(tries <= 8, "{tries}: {:#?}", writing.lines());
     }

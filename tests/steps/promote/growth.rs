@@ -1,5 +1,5 @@
-//! How the cost of a promotion grows: with the images of a list, the children of an index, the layers of an image, the
-//! tags of a repository.
+//! How the cost of a promotion grows: with the images in a list, the children of an index, the layers of an image, and
+//! the tags in a repository.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use crate::support::{
     images, imgstep, login, pairs, registries, rule,
 };
 
-/// The list file that copies `images` of them within one registry.
+/// A list file that copies `images` images within one registry.
 fn list(folder: &Folder, host: &str, images: usize, to: &str) -> String {
     let lines = (0..images).fold(String::new(), |mut text, number| {
         let _ = writeln!(text, "{host}/app{number}:v1 {host}/{to}{number}:v1");
@@ -45,7 +45,7 @@ fn two_hundred_images_take_eight_requests_each_and_two_the_second_time() {
         assert!(requests <= 20 * 8, "{requests} requests for 20 images");
         let (requests, large) = run(200, "many");
         assert!(requests <= 200 * 8, "{requests} requests for 200 images");
-        // What is reported of each image is kept, and that is all: some kilobytes.
+        // Only what is reported of each image is kept: a few kilobytes.
         assert!(large < small + 4_000_000, "{small} bytes for 20 images, {large} for 200");
         let (requests, _) = run(200, "many");
         assert!(requests <= 200 * 2, "{requests} requests for 200 images that are there");
@@ -117,13 +117,13 @@ fn a_registry_that_says_429_is_asked_later_and_nothing_is_lost() {
     }
 }
 
-/// The requests that a blob takes: it is read, begun and sent. Not every registry says by the second whether it has it,
-/// and is asked for that.
+/// The requests that a blob takes: it is read, and its upload is started and sent. Not every registry reports which
+/// blobs exist in the same second; others are asked for it.
 fn requests_of_a_blob(registry: &Registry) -> usize {
     if registry.kind == Kind::Distribution { 3 } else { 4 }
 }
 
-/// The requests that a promotion takes, for images of two sizes, and those of a blob.
+/// The requests of a promotion, for images of two sizes, and the requests for each blob.
 fn requests(image_of: impl Fn(usize) -> Image, sizes: [usize; 2]) -> Vec<([usize; 2], usize)> {
     pairs()
         .into_iter()
@@ -132,7 +132,7 @@ fn requests(image_of: impl Fn(usize) -> Image, sizes: [usize; 2]) -> Vec<([usize
             let counts = sizes.map(|size| {
                 let image = image_of(size);
                 let tag = format!("v{size}");
-                // A repository for each, since what is there needs no request.
+                // One repository each, because existing content needs no requests.
                 let name = format!("app{size}");
                 image.push(&source, &name, &tag);
                 reading.reset();
@@ -161,7 +161,7 @@ fn an_index_of_sixty_children_costs_what_sixty_images_cost() {
         };
         images::index_of(Style::Oci, (0..size).map(child).collect())
     };
-    // A child: its manifest read, asked for and written, and three blobs. And the index, likewise.
+    // A child: its manifest is read, checked and written, plus three blobs. The same for the index.
     for (counts, blob) in requests(index, [6, 60]) {
         assert_eq!(counts, [6, 60].map(|children| children * (3 + 3 * blob) + 3));
     }
@@ -185,7 +185,8 @@ fn a_repository_of_five_thousand_tags_is_as_quick_as_any() {
     let other = images::image(2, 2, 300);
     other.push(&registry, "other", "v1");
     let proxy = Proxy::before(&registry);
-    // To a tag of it, from a tag of it, and a layer on top of it. (The config, mounted, is read for its platform.)
+    // To a tag of the repository, from a tag of it, and a layer on top of it. (The config is mounted, but read for its
+    // platform.)
     promote(&proxy.at("other:v1"), &proxy.at("app:new")).run().printed(&[line(&proxy.at("app"), &other)]);
     assert_eq!(proxy.log().len(), 2 + 3 + 2, "{:#?}", proxy.lines());
     proxy.reset();

@@ -1,9 +1,9 @@
-//! Guards: what a user forbids is not done, and nothing at all is written.
+//! Guards: what the user rules out isn't done, and nothing at all is written.
 
 use super::{line, promote};
 use crate::support::{Action, Image, Proxy, Registry, assert_image, images, pairs, registries, rule};
 
-/// A new image at the source, an old one under the same tag at the destination.
+/// A new image at the source, and an old one under the same tag at the destination.
 fn old_and_new() -> Vec<(Registry, Registry, Image, Image)> {
     let (old, new) = (images::image(1, 2, 500), images::image(2, 2, 500));
     let prepare = |(source, destination): (Registry, Registry)| {

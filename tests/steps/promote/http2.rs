@@ -1,4 +1,4 @@
-//! HTTP/2, where a registry speaks it: one connection for all that is light, and blobs on connections of their own.
+//! HTTP/2, if a registry supports it: one connection for all small requests, and separate connections for blobs.
 
 use super::{line, promote};
 use crate::support::certificates::Certificate;
@@ -8,12 +8,12 @@ use crate::support::relay::Relay;
 use crate::support::step::Step;
 use crate::support::{Folder, Image, Options, Registry, Style, assert_image, distribution, images};
 
-/// More than is light.
+/// Larger than what counts as small.
 const LAYER: usize = 200_000;
 
 struct Secure {
     registry: Registry,
-    /// With its authority.
+    /// Contains its authority's certificate.
     folder: Folder,
 }
 
@@ -46,7 +46,7 @@ fn copied(only_http_1: bool) -> Option<(Secure, Secure, Image)> {
     Some((source, destination, image))
 }
 
-/// Whether a request carried a layer: read, or sent.
+/// Whether a request downloaded or uploaded a layer.
 fn carried_layer(request: &Logged, image: &Image) -> bool {
     let layers = image.blobs.iter().filter(|blob| blob.bytes.len() >= LAYER);
     match request.method.as_str() {
@@ -80,8 +80,8 @@ fn within_one_registry_a_promotion_takes_a_connection_or_two() {
         .run()
         .printed(&[line(&relay.at("prod/app"), &image)]);
     assert_image(&one.registry, "prod/app", "v1", &image);
-    // The first two requests are sent at once, when nobody knows yet what the registry speaks, after the one that found
-    // out that it speaks TLS.
+    // The first two requests are sent at once, when the registry's protocol isn't known yet, after the one that found
+    // out that it uses TLS.
     assert!((1..=3).contains(&relay.connections()), "{}", relay.connections());
 }
 
@@ -112,7 +112,7 @@ fn a_shared_connection_that_breaks_is_opened_anew_and_nothing_is_lost() {
     assert!(broken >= 6, "only {broken} connections were broken off");
 }
 
-/// A promotion through a door that speaks nothing but HTTP/2: of an image all of which is light.
+/// A promotion through a frontend that supports only HTTP/2, of an image with small blobs only.
 fn through(manner: Manner) -> Option<Door> {
     let registry = distribution(&Options::default())?;
     let image = images::index(Style::Oci, 3, 6, 3, 1000);

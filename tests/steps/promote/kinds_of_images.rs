@@ -1,4 +1,4 @@
-//! Whatever a registry holds arrives whole, byte for byte.
+//! Everything a registry holds arrives complete, byte for byte.
 
 use super::{line, promote};
 use crate::support::certificates::Certificate;
@@ -6,7 +6,7 @@ use crate::support::{
     Folder, Image, Options, Proxy, Registry, Style, assert_image, distribution, images, pairs, schema1,
 };
 
-/// Copies an image between two registries of each kind and looks at every byte of it.
+/// Copies an image between two registries of each kind and checks every byte of it.
 fn is_copied_between_all(image: &Image) {
     for (source, destination) in pairs() {
         is_copied(&source, &destination, image);
@@ -63,7 +63,7 @@ fn an_index_without_manifests() {
 
 #[test]
 fn a_docker_schema_1_image() {
-    // Name and tag are part of what is signed, and distribution checks that they fit.
+    // Name and tag are part of the signed bytes, and distribution checks that they match.
     let image = schema1::image(1, "team/app", "v1");
     for (source, destination) in pairs() {
         image.push(&source, "team/app", "v1");
@@ -76,7 +76,7 @@ fn a_docker_schema_1_image() {
 
 #[test]
 fn an_oci_artifact_manifest() {
-    // distribution 2.8 does not take these.
+    // distribution 2.8 doesn't accept these.
     is_copied(&Registry::inside(), &Registry::inside(), &images::artifact(1));
 }
 
@@ -227,7 +227,7 @@ fn an_address_in_a_manifest_asks_no_service_of_this_machine() {
         });
         source.put_blob("layers", &image.foreign[0]);
         image.push(&source, "app", "v1");
-        // The last word is the registry's own: that address would be asked with our login.
+        // The first is the registry's own host: that URL would be requested with our credentials.
         for insecure in [inside.host.as_str(), "127.0.0.1", "other.example"] {
             promote(&source.at("app:v1"), &destination.at("app:v1"))
                 .args(["--include-foreign", "--insecure-registry", insecure, "--retries", "0"])

@@ -1,4 +1,4 @@
-//! OCI layouts on disk are sources and destinations like registries.
+//! OCI layouts on disk as sources and destinations, like registries.
 
 use super::{line, promote};
 use crate::support::{Folder, Image, Proxy, Style, assert_image, images, imgstep, layout, pairs, registries};
@@ -133,14 +133,14 @@ fn a_folder_that_cannot_be_written_ends_with_1() {
     let image = images::image(1, 1, 100);
     for registry in registries() {
         image.push(&registry, "app", "v1");
-        // Nobody, not even root, makes a folder there.
+        // Nobody, not even root, can create a folder there.
         imgstep(["promote", &registry.at("app:v1"), "oci:/proc/no-such-folder:v1"])
             .run()
             .failed(1, &["/proc/no-such-folder"]);
     }
 }
 
-/// An image in a layout, one of whose layers is said to have `size` bytes.
+/// An image in a layout, with a wrong `size` in one layer's descriptor.
 fn layout_that_lies(folder: &Folder, size: u64) -> (Image, String) {
     let mut image = images::image(1, 2, 500);
     let mut root: serde_json::Value = serde_json::from_slice(&image.root().bytes).unwrap();
@@ -159,7 +159,7 @@ fn a_blob_that_is_said_to_be_empty_is_not_written_as_an_empty_file() {
     let folder = Folder::new();
     let (_, victim) = layout_that_lies(&folder, 0);
     for _ in 0..2 {
-        // Both layers are lied about; which is found out first is open.
+        // Both layers' descriptors are wrong; which one is detected first is open.
         let run = promote(&format!("{}:v1", oci(&folder, "from")), &oci(&folder, "to")).run();
         run.failed(1, &["its descriptor says that it has 0 bytes"]);
         assert!(!folder.join("to/blobs/sha256").join(&victim).exists());

@@ -1,9 +1,10 @@
-//! Registries that lie, by accident or not: nothing false is passed on, and nothing they say can hurt a log.
+//! Registries that return wrong data, by accident or not: nothing wrong is passed on, and nothing they send can harm a
+//! log.
 
 use super::{line, promote};
 use crate::support::{Action, Image, Proxy, Style, images, imgstep, pairs, registries, rule};
 
-/// That no tag and no manifest has been written under `copy`.
+/// Asserts that no tag and no manifest was written under `copy`.
 fn nothing_is_there(destination: &crate::support::Registry, image: &Image) {
     assert!(!destination.has_manifest("copy", "v1"));
     assert!(!destination.has_manifest("copy", image.digest()));
@@ -135,7 +136,7 @@ fn a_corrupted_manifest_is_refused() {
         let reading = Proxy::before(&source).with(rule("GET", &format!("/manifests/{child}"), Action::Corrupt(40)));
         promote(&reading.at("app:v1"), &destination.at("copy:v1")).run().failed(1, &[child]);
         nothing_is_there(&destination, &image);
-        // A tag's digest is what the registry says in its header, and the bytes are held against it.
+        // A tag's digest comes from the registry's header, and the bytes are checked against it.
         let reading = Proxy::before(&source).with(rule("GET", "/manifests/", Action::Corrupt(40)));
         promote(&reading.at("app:v1"), &destination.at("copy:v1")).run().failed(1, &["sha256:"]);
         nothing_is_there(&destination, &image);
@@ -183,7 +184,7 @@ fn a_wrong_digest_in_the_answer_to_a_write_is_looked_into() {
         let run = run.printed(&[line(&writing.at("copy"), &image)]);
         assert!(run.stderr.contains(&wrong) && run.stderr.contains("is there"), "{}", run.stderr);
         crate::support::assert_image(&destination, "copy", "v1", &image);
-        // Here nothing was written at all.
+        // Nothing was written at all here.
         let headers = vec![("Docker-Content-Digest".to_owned(), wrong.clone())];
         let swallowed = Action::Answer { status: 201, headers, body: vec![] };
         let writing = Proxy::before(&destination).with(rule("PUT", "/manifests/v2", swallowed));
@@ -289,7 +290,7 @@ fn hostile_headers_are_escaped() {
 
 #[test]
 fn an_index_that_contains_itself_or_too_much_nesting_does_not_hang() {
-    // An index can't hold its own digest, but a registry can answer a child's digest with a deep chain of indexes.
+    // An index can't contain its own digest, but a registry can serve a deep chain of indexes for a child's digest.
     let mut image = images::image(1, 1, 100);
     for _ in 0..40 {
         image = images::index_of(Style::Oci, vec![(image, serde_json::json!({}))]);

@@ -1,4 +1,4 @@
-//! `promote --list`: many images by one process.
+//! `promote --list`: many images in one process.
 
 use std::fmt::Write as _;
 use std::process::Stdio;
@@ -32,7 +32,7 @@ fn every_line_of_a_list_is_promoted_and_answered_in_its_order() {
     for (source, destination) in pairs() {
         let [a, b, c] = three(&source);
         let (reading, writing) = (Proxy::before(&source), Proxy::before(&destination));
-        // The first takes longest, and is the first to be answered all the same.
+        // The first takes longest, and is still reported first.
         reading.add(rule("GET", "/a/manifests/", Action::Stall(Duration::from_millis(400))).times(1));
         let folder = Folder::new();
         let text = format!(
@@ -61,7 +61,7 @@ fn every_line_of_a_list_is_promoted_and_answered_in_its_order() {
         assert_image(&destination, "mirror/b", "v2", &b);
         assert_eq!(reading.matching("GET", "/b/manifests/v1").len(), 1, "both destinations from one read");
 
-        // Again: a question here and one for each tag there.
+        // Again: one request here and one for each tag there.
         reading.reset();
         writing.reset();
         let again = promote_list(&folder, &text).args(["--tags", "latest"]).run().printed(&expected);
@@ -81,9 +81,9 @@ fn a_list_comes_from_standard_input_or_the_environment_too() {
         let input = Stdio::from(std::fs::File::open(&file).unwrap());
         imgstep(["promote", "--list", "-"]).stdin(input).run().printed(&expected);
         imgstep(["promote"]).env("IMGSTEP_LIST", &file).run().printed(&expected);
-        // An option with an empty value is one that was not given.
+        // An option with an empty value counts as not given.
         imgstep(["promote", &registry.at("a:v1"), &registry.at("other:v1"), "--list="]).run().ended(0);
-        // Nothing is a list too, but hardly one that was meant.
+        // Empty input is a list too, but hardly one that was meant.
         let run = promote_list(&folder, "# nothing today\n").run().ended(0);
         assert_eq!(run.stdout, "");
         assert!(run.stderr.contains("--list names no image"), "{}", run.stderr);

@@ -1,4 +1,4 @@
-//! What is a manifest and what only says so: digests that are forged, answers that are no manifests.
+//! What is a manifest and what only claims to be: forged digests, and responses that aren't manifests.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use super::{line, promote};
 use crate::support::images::Content;
 use crate::support::{Action, Folder, Image, Proxy, Registry, assert_image, client, images, layout, rule};
 
-/// A Docker schema 1 manifest that says of itself that it was `meant` before somebody signed it, and has other layers.
+/// A Docker schema 1 manifest whose signature claims that the signed bytes are those of `meant`, but with other layers.
 fn forged(meant: &Content, evil: &Content) -> Vec<u8> {
     let protected = json!({"formatLength": 1, "formatTail": URL_SAFE_NO_PAD.encode(&meant.bytes[1..])});
     let protected = URL_SAFE_NO_PAD.encode(protected.to_string());
@@ -39,7 +39,7 @@ fn a_digest_that_is_forged_by_way_of_schema_1_is_refused() {
     assert!(!destination.has_manifest("copy", meant.digest()));
     assert!(!destination.has_blob("copy", &evil.blobs[0].digest));
 
-    // `registry serve` does not take it under that digest, and an OCI layout does not hand it out.
+    // `registry serve` doesn't accept it under that digest, and an OCI layout doesn't return it.
     let url = source.url(&format!("app/manifests/{}", meant.digest()));
     let answer = client::request("PUT", &url, &[("Content-Type", images::SCHEMA1)], &forged);
     assert_eq!(answer.status, 400, "{}", answer.text());
@@ -52,8 +52,8 @@ fn a_digest_that_is_forged_by_way_of_schema_1_is_refused() {
     assert!(!destination.has_manifest("copy", "v1"));
 }
 
-/// What a portal, a page for people, a broken proxy or a registry in trouble answers with status 200, and what is said
-/// of it. The index is cut in the middle.
+/// What a portal, a web page, a broken proxy or a failing registry answers with status 200, and the expected error. The
+/// index is truncated.
 fn no_manifests() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let index = images::index(crate::support::Style::Oci, 1, 2, 1, 100).root().bytes.clone();
     let error = br#"{"errors":[{"code":"UNAUTHORIZED","message":"who are you"}]}"#;
@@ -70,7 +70,7 @@ fn no_manifests() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("application/json", error.to_vec(), "it is an error, UNAUTHORIZED: who are you"),
         (images::OCI_INDEX, error.to_vec(), "it is an error, UNAUTHORIZED: who are you"),
         ("application/json", b"{}".to_vec(), "neither `schemaVersion` nor `mediaType`"),
-        // Nobody vouches for these bytes.
+        // Nothing vouches for these bytes.
         ("application/json", br#"{"schemaVersion":7}"#.to_vec(), "no digest vouches for it"),
     ]
 }
@@ -119,7 +119,7 @@ fn no_step_takes_what_is_no_manifest() {
             &["digest", &from],
         ];
         for words in steps {
-            // To know the digest, no more need be said than what it is of.
+            // `digest` prints the digest of any manifest, even if nothing vouches for its type.
             if words[0] == "digest" && said.contains("vouches") {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! `imgstep promote`: one file for each chapter of its story.
+//! `imgstep promote`: one file for each topic.
 
 mod again;
 mod credentials;
@@ -38,7 +38,7 @@ fn promote(source: &str, destination: &str) -> Step {
     imgstep(["promote", source, destination])
 }
 
-/// The line that a step prints for an image that it wrote to `host/repository`.
+/// The line that a step prints for an image written to `host/repository`.
 fn line(name: &str, image: &Image) -> String {
     format!("{name}@{}", image.digest())
 }

@@ -1,4 +1,4 @@
-//! Within one registry nothing is sent that the registry can link, and every refusal is got over.
+//! Within one registry, nothing is sent that the registry can mount, and every refusal is handled.
 
 use super::{line, promote};
 use crate::support::{Action, Image, Proxy, Style, assert_image, images, pairs, registries, rule};
@@ -124,7 +124,7 @@ fn a_token_service_that_refuses_the_mount_is_got_over_for_several_tags_at_once()
     for registry in registries() {
         image.push(&registry, "team/app", "v1");
         let given = Action::Answer { status: 200, headers: vec![], body: br#"{"token":"t"}"#.to_vec() };
-        // Its first rule holds for all that speak of the source beside the destination.
+        // Its first rule applies to all requests that name the source as well as the destination.
         let service = Proxy::before(&registry)
             .with(rule("GET", "/token*prod/app*team/app", Action::answer(403)))
             .with(rule("GET", "/token", given));
@@ -133,7 +133,7 @@ fn a_token_service_that_refuses_the_mount_is_got_over_for_several_tags_at_once()
             headers: vec![("WWW-Authenticate".to_owned(), format!("Bearer realm=\"http://{}/token\"", service.host))],
             body: vec![],
         };
-        // Twice: were one request to meet all of them, it would still be got over.
+        // Twice: even if one request matched all of them, it would still succeed.
         let proxy = Proxy::before(&registry).with(rule("HEAD", "/prod/app/", challenge).times(2));
         promote(&proxy.at("team/app:v1"), &proxy.at("prod/app:v1"))
             .args(["--tags", "v2", "v3"])

@@ -1,4 +1,4 @@
-//! Indexes in indexes: their number, their depth and their bytes are bounded.
+//! Nested indexes: their number, depth and size are limited.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{line, promote};
 use crate::support::images::Content;
 use crate::support::{Action, Image, Proxy, Registry, Style, assert_image, images, imgstep, rule};
 
-/// An index of so many indexes of so many images each. Every image's manifest has `size` bytes more.
+/// An index of `indexes` indexes with `images` images each. Every image's manifest is padded by `size` bytes.
 fn nested(outer: u64, inner: u64, size: usize) -> Image {
     let image = |seed: u64| {
         let mut image = images::image(seed, 1, 100);
@@ -29,7 +29,7 @@ fn memory_does_not_grow_with_the_manifests_of_nested_indexes() {
     let image = nested(8, 8, 2_000_000);
     let (source, destination) = (Registry::inside(), Registry::inside());
     image.push(&source, "app", "v1");
-    // All images would be held while their layers are waited for.
+    // All images would be kept in memory while their layers are pending.
     let slow = rule("GET", "/blobs/", Action::Stall(Duration::from_millis(500)));
     let reading = Proxy::before(&source).with(slow);
     let running = promote(&reading.at("app:v1"), &destination.at("copy:v1")).start();

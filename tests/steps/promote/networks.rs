@@ -1,4 +1,4 @@
-//! Networks and registries that refuse: proxies, retries that are told, tags that are near, types that are not taken.
+//! Networks and registries that refuse: proxies, reported retries, similar tags, unsupported media types.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::thread;
 use super::{line, promote};
 use crate::support::{Action, Proxy, assert_image, basic, images, imgstep, login, registries, rule};
 
-/// A proxy that answers every request for a tunnel with these words; its address.
+/// A proxy that answers every request for a tunnel with this status line; returns its address.
 fn proxy_that_says(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -81,7 +81,7 @@ fn what_a_tag_that_is_not_there_may_have_meant_is_told() {
         digest("org/app:v1.2.5").failed(5, &["404 Not Found", "near it the repository has v1.2.4, v1.2.3"]);
         digest("org/app").failed(5, &["org/app:latest", "a name without a tag means latest", "stable"]);
         digest("org/ap:v1").failed(5, &["there is no repository org/ap"]);
-        // That the list can't be had changes nothing.
+        // It makes no difference that the tag list can't be read.
         let proxy = Proxy::before(&registry).with(rule("GET", "/tags/list", Action::answer(403)));
         imgstep(["digest", &proxy.at("org/app:v1.2.5")])
             .run()

@@ -1,4 +1,4 @@
-//! Images that somebody wrote strangely or that are not whole: told for what they are.
+//! Unusual or incomplete images, and the errors for them.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::support::{
     Folder, Image, Proxy, Registry, Style, assert_image, distribution, images, imgstep, layout, rule,
 };
 
-/// `image` with its root's fields changed, in a layout; its reference there.
+/// `image` with changed fields in its root manifest, in a layout; returns its reference there.
 fn written(folder: &Folder, image: &Image, change: impl FnOnce(&mut Value)) -> (Image, String) {
     let mut fields: Value = serde_json::from_slice(&image.root().bytes).unwrap();
     change(&mut fields);
@@ -32,7 +32,7 @@ fn what_a_manifest_of_an_unknown_type_names_is_not_left_behind_without_a_word() 
     let run = run.printed(&[line(&destination.at("copy"), &image)]);
     assert!(run.stderr.contains("application/vnd.example.strange") && run.stderr.contains("is not"), "{}", run.stderr);
     assert!(!destination.has_blob("copy", &thing.digest));
-    // One that names nothing is whole.
+    // An index without children is complete.
     images::unknown_manifest(1).push(&source, "app", "v2");
     let run = promote(&source.at("app:v2"), &destination.at("copy:v2")).run().ended(0);
     assert!(!run.stderr.contains("warning"), "{}", run.stderr);

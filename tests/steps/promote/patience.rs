@@ -1,11 +1,11 @@
-//! What is slow or silent: nothing holds a step for ever, and nothing delays its end.
+//! Slow or silent peers: nothing blocks a step forever, and nothing delays its end.
 
 use std::time::{Duration, Instant};
 
 use super::promote;
 use crate::support::{Action, Proxy, assert_image, images, pairs, registries, rule};
 
-/// Far more than it takes, and far less than it took.
+/// Far more than it takes, and far less than it used to take.
 const SOON: Duration = Duration::from_secs(25);
 
 #[test]

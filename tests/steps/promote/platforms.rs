@@ -1,4 +1,4 @@
-//! `--platform`: one is that image, several are a new index, a missing one is named.
+//! `--platform`: one gives that image, several give a new index, a missing one is named.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What a moved tag named before, which is the way back; and that all tags are told.
+//! The image that a moved tag pointed to before, which is the way back; and that all tags are reported.
 
 use serde_json::json;
 
@@ -27,7 +27,7 @@ fn a_moved_tag_says_what_it_named_before() {
         for told in [format!("{name}:v1 was {}\n", old.digest()), format!("{name}:stable was {}\n", older.digest())] {
             assert!(run.stderr.contains(&told), "{}", run.stderr);
         }
-        // It cost no request: each tag is asked once, as it always was.
+        // It cost no extra request: each tag is read once, as before.
         let asked = writing.log().iter().filter(|seen| seen.is("HEAD", "/app/manifests/")).count();
         assert_eq!(asked, 4, "{:#?}", writing.lines());
 

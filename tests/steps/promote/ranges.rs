@@ -1,4 +1,4 @@
-//! One large blob from a source that holds each connection to a rate.
+//! One large blob from a source that limits the rate of each connection.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::support::images::{Content, image_of, noise};
 use crate::support::step::Run;
 use crate::support::{Action, Image, Proxy, Registry, Style, assert_image, pairs, registries, rule, rules::Rule};
 
-/// What each connection carries in a second, in bytes.
+/// The rate of each connection, in bytes per second.
 const RATE: u64 = 25_000_000;
 
 fn large() -> Image {
@@ -15,7 +15,7 @@ fn large() -> Image {
     image_of(Style::Oci, "linux/amd64", vec![layer])
 }
 
-/// Copies a large image out of a registry that holds connections back and does what `rules` say.
+/// Copies a large image out of a registry that limits connections and injects the faults in `rules`.
 fn copy(image: &Image, source: &Registry, destination: &Registry, rules: &[Rule]) -> (Proxy, Run) {
     image.push(source, "app", "v1");
     let reading = Proxy::before(source).with(rule("GET", "/blobs/", Action::HoldAnswer(RATE)));
@@ -47,7 +47,7 @@ fn a_registry_without_ranges_is_read_by_one_connection() {
         copy(&image, &source, &Registry::inside(), &[rule("GET", "/blobs/", Action::RequestHeader("Range", None))]);
     run.ended(0);
     let asked = reading.matching("GET", "/blobs/");
-    // The manifest's two blobs, and one question that was answered with everything.
+    // The manifest's two blobs, and one range request that was answered with the whole blob.
     assert_eq!(asked.len(), 3, "{:#?}", reading.lines());
     assert!(asked.iter().all(|seen| seen.status == 200), "{:#?}", reading.lines());
 }
@@ -81,7 +81,7 @@ fn wrong_bytes_in_a_part_are_read_again_and_never_complete_anywhere() {
     let wrong = rule("GET", "/blobs/", Action::Corrupt(1000)).skip(5).times(1);
     let destination = Registry::inside();
     let (_reading, run) = copy(&image, &Registry::inside(), &destination, &[wrong]);
-    // The registry inside keeps no blob whose digest does not hold.
+    // The registry in the binary keeps no blob whose digest doesn't match.
     run.printed(&[line(&destination.at("copy"), &image)]);
     assert_image(&destination, "copy", "v1", &image);
 }
@@ -92,7 +92,7 @@ fn parts_that_wait_for_their_turn_have_a_bound_in_memory() {
     let image = image_of(Style::Oci, "linux/amd64", vec![layer]);
     let (source, destination) = (Registry::inside(), Registry::inside());
     image.push(&source, "app", "v1");
-    // The first parts come last.
+    // The first parts arrive last.
     let reading = Proxy::before(&source).with(rule("GET", "/blobs/", Action::HoldAnswer(RATE)));
     reading.add(rule("GET", "/blobs/", Action::StallAnswer(1_000_000, Duration::from_secs(2))).skip(4).times(1));
     let step = promote(&reading.at("app:v1"), &destination.at("copy:v1")).start();

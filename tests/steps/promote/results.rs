@@ -1,4 +1,4 @@
-//! What a step gives back: result files, GitHub's outputs, the report.
+//! The step's outputs: result files, GitHub's outputs, the report.
 
 use serde_json::{Value, json};
 
@@ -166,7 +166,7 @@ fn github_gets_outputs_and_a_summary() {
     }
 }
 
-/// Reads GitHub's file of outputs: `name=value`, and `name<<END` up to a line `END`.
+/// Parses GitHub's output file: `name=value`, and `name<<END` up to a line `END`.
 fn github_outputs(text: &str) -> Vec<(String, String)> {
     let mut outputs = Vec::new();
     let mut lines = text.lines();

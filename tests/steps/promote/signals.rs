@@ -1,4 +1,4 @@
-//! A step that is ended from outside leaves each tag at its old image.
+//! An interrupted step leaves each tag pointing to its old image.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn a_cancelled_step_leaves_the_old_image_and_no_result() {
             new.push(&source, "app", "v1");
             old.push(&destination, "app", "v1");
             let folder = Folder::new();
-            // Half of one layer has gone through when the signal comes.
+            // Half of one layer has been sent when the signal arrives.
             let stall = Action::StallAnswer(100_000, Duration::from_secs(20));
             let victim = &new.blobs[2].digest;
             let reading = Proxy::before(&source).with(rule("GET", &format!("/blobs/{victim}"), stall));
@@ -27,7 +27,7 @@ fn a_cancelled_step_leaves_the_old_image_and_no_result() {
             running.wait().failed(status, &[&format!("SIG{signal}")]);
             assert_image(&destination, "app", "v1", &old);
             assert_eq!(folder.read("digest"), None);
-            // The same command goes on where it stopped.
+            // The same command resumes.
             reading.reset();
             step().run().printed(&[line(&destination.at("app"), &new)]);
             assert_image(&destination, "app", "v1", &new);

@@ -1,4 +1,4 @@
-//! TLS: whom a step trusts, and when it speaks in plain text.
+//! TLS: which authorities a step trusts, and when it uses plain HTTP.
 
 use super::{line, promote};
 use crate::support::certificates::Certificate;
@@ -12,7 +12,7 @@ struct Secure {
     image: Image,
 }
 
-/// A registry that speaks TLS under an authority that nobody knows.
+/// A TLS registry with an unknown authority.
 fn secure() -> Option<Secure> {
     let certificate = Certificate::new();
     let registry = distribution(&Options { tls: Some(certificate.clone()), ..Options::default() })?;
@@ -24,7 +24,7 @@ fn secure() -> Option<Secure> {
 #[test]
 fn an_unknown_authority_is_refused() {
     let Some(Secure { registry, .. }) = secure() else { return };
-    // No retry cures that: none is made.
+    // A retry can't help, so there is none.
     let relay = Relay::before(&registry);
     promote(&relay.at("app:v1"), &relay.at("copy:v1")).run().failed(1, &[&relay.host, "certificate"]);
     assert!(relay.connections() <= 3, "{}", relay.connections());
@@ -58,7 +58,7 @@ fn a_certificate_that_is_its_own_authority_is_taken_where_it_is_named() {
     let another = folder.write("another.pem", Certificate::self_signed(&["127.0.0.1"], true).pem);
     step(&registry).args(["--ca-file"]).arg(&another).run().failed(1, &["certificate", "--ca-file"]);
 
-    // Its name and its time still count.
+    // Its name and validity are still checked.
     let Some((elsewhere, certificate)) = serve(&["registry.example"], true) else { return };
     let file = folder.write("elsewhere.pem", &certificate.pem);
     step(&elsewhere).args(["--ca-file"]).arg(&file).run().failed(1, &["for another name"]);

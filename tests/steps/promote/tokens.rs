@@ -1,4 +1,4 @@
-//! Bearer tokens: one for each set of scopes, renewed when they end, by GET and by POST.
+//! Bearer tokens: one for each set of scopes, renewed when they expire, by GET and by POST.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,14 +23,14 @@ fn users() -> Vec<User> {
     ]
 }
 
-/// A registry that wants tokens of this service, with an image in it.
+/// A registry that requires tokens of this service, with an image in it.
 fn registry_of(service: &TokenService, image: &Image) -> Option<Registry> {
     let registry = distribution(&Options { auth: service.auth(), ..Options::default() })?;
     image.push(&registry, "team/app", "v1");
     Some(registry)
 }
 
-/// How often each set of scopes was asked for by one login.
+/// How often each set of scopes was requested with one login.
 fn asked(log: &[TokenRequest]) -> BTreeMap<(String, String), usize> {
     let mut count = BTreeMap::new();
     for request in log {
@@ -92,7 +92,7 @@ fn two_logins_on_one_registry_each_do_their_part() {
     let service = TokenService::start(users());
     let image = images::index(Style::Oci, 1, 2, 2, 1000);
     let Some(registry) = registry_of(&service, &image) else { return };
-    // The one may only read team/, the other only write prod/: neither could do it alone.
+    // One user may only read team/, the other only write prod/: neither could do it alone.
     let config = logins(&[
         (&registry.at("team"), "reader", "pw-of-reader"),
         (&registry.at("prod"), "writer", "pw-of-writer"),
@@ -193,7 +193,7 @@ fn a_service_that_knows_no_post_gets_a_get() {
 
 #[test]
 fn a_token_that_ends_in_mid_copy_is_renewed() {
-    // The first tokens live for two more seconds at the registry, and their answer says nothing of it.
+    // The registry accepts the first tokens for only two more seconds, although the response says 300.
     let lifetime = Lifetime { said: 300, real: -58, times: 3 };
     let service = TokenService::with_lifetime(users(), lifetime);
     let image = images::image(1, 6, 2000);

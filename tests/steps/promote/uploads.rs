@@ -1,4 +1,4 @@
-//! Uploads: however a registry wants them, and wherever they break.
+//! Uploads: every way a registry may handle them, and every place they can break.
 
 use super::{line, promote};
 use crate::support::{Action, Image, Proxy, Registry, Style, assert_image, images, pairs, rule, rules::Rule};
@@ -63,7 +63,7 @@ fn a_minimum_for_chunks_is_respected() {
     ];
     for writing in arrives(&image, &rules) {
         let patches = writing.matching("PATCH", "/blobs/uploads/");
-        // All but the last have the size that was asked for.
+        // All except the last have the requested size.
         let small = patches.iter().filter(|seen| seen.sent < 6_000_000).count();
         assert!(!patches.is_empty() && small <= 1, "{:?}", patches.iter().map(|seen| seen.sent).collect::<Vec<_>>());
     }
@@ -91,7 +91,7 @@ fn an_upload_may_go_to_another_host_without_the_login() {
         let (writing, storage) = (Proxy::before(&destination), Proxy::before(&destination));
         let elsewhere = Action::Location { host: Some(storage.host.clone()) };
         writing.add(rule("POST", "/blobs/uploads/", elsewhere));
-        // The registry asks for nothing, but the first answer makes the client show its login to it.
+        // The registry needs no login, but the first response makes the client send its credentials.
         let challenge = Action::Answer {
             status: 401,
             headers: vec![("WWW-Authenticate".to_owned(), "Basic realm=\"test\"".to_owned())],
@@ -173,7 +173,7 @@ fn a_range_that_no_upload_can_have_is_no_place_to_go_on() {
     arrives(&image, &[broken, rule("GET", "/blobs/uploads/", huge)]);
 }
 
-/// A host that says no before it has read a body, reads no more, and leaves the line open.
+/// A host that refuses before it has read the body, reads no more, and leaves the connection open.
 fn host_that_stops_reading() -> String {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
