@@ -1,4 +1,4 @@
-//! The command line: Tekton's rules, the environment, and what is said to a person.
+//! The command line: Tekton's rules, the environment, and what a person sees.
 
 use crate::support::{Folder, Style, assert_image, images, imgstep, pairs};
 

@@ -1,4 +1,4 @@
-//! `imgstep digest IMAGE`: what a name stands for.
+//! `imgstep digest IMAGE`: the digest that a tag points to.
 
 use crate::support::{Folder, Proxy, Style, images, imgstep, layout, registries, rule, schema1};
 

@@ -1,4 +1,4 @@
-//! The documents of this repository: each link to a file or a heading leads somewhere.
+//! The documents of this repository: every link to a file or a heading leads somewhere.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,7 +8,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every page, apart from what is built or brought here.
+/// Every page, except what is built or downloaded here.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     let mut folders = vec![root().to_owned()];
@@ -30,7 +30,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The lines of a page that are prose: no blocks of code, and no code in a line.
+/// The prose lines of a page: without code blocks and inline code.
 fn prose(text: &str) -> impl Iterator<Item = String> {
     let mut fenced = false;
     text.lines().filter_map(move |line| {
@@ -49,7 +49,7 @@ fn links(line: &str) -> Vec<String> {
     ends.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target.to_owned()).collect()
 }
 
-/// The names by which GitHub knows a page's headings.
+/// The anchors that GitHub makes of a page's headings.
 fn anchors(page: &Path) -> Vec<String> {
     let text = fs::read_to_string(page).unwrap();
     let mut seen: HashMap<String, usize> = HashMap::new();

@@ -1,11 +1,11 @@
-//! The examples of every `--help` can be pasted, and say what they are meant to say.
+//! The examples of every `--help` can be pasted, and do what they promise.
 
 use clap::{Command, CommandFactory as _, FromArgMatches as _};
 use imgstep::cli::{Cli, Step, parse};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Every step with its words: `registry serve` is two.
+/// Every step as arguments: `registry serve` is two.
 fn steps() -> Vec<(String, Command)> {
     let steps =
         |command: &Command| command.get_subcommands().map(|step| (step.get_name().to_owned(), step.clone())).collect();
@@ -15,14 +15,14 @@ fn steps() -> Vec<(String, Command)> {
         .collect()
 }
 
-/// What stands below `Examples:`, up to the next heading.
+/// Everything below `Examples:`, up to the next heading.
 fn block(help: &str) -> String {
     let Some((_, examples)) = help.split_once("Examples:\n") else { return String::new() };
     let is_example = |line: &&str| line.is_empty() || line.starts_with(' ');
     examples.lines().take_while(is_example).fold(String::new(), |text, line| text + line + "\n")
 }
 
-/// The lines of the examples as a shell would take them, on a terminal of this width.
+/// The lines of the examples as a shell gets them, in a terminal of this width.
 fn examples(step: &Command, width: usize) -> Vec<String> {
     let help = step.clone().term_width(width).max_term_width(width).render_long_help().to_string();
     let examples = block(&help);
@@ -45,7 +45,7 @@ fn examples(step: &Command, width: usize) -> Vec<String> {
     lines
 }
 
-/// The words of a line: blanks apart, quotes off.
+/// The words of a line, split at spaces and unquoted.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;

@@ -1,4 +1,4 @@
-//! `imgstep inspect IMAGE`: a look at what is there.
+//! `imgstep inspect IMAGE`: what an image contains.
 
 use crate::support::on_terminal::on_terminal;
 use crate::support::{Folder, Style, images, imgstep, json_schema, layout, registries};

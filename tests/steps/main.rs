@@ -1,6 +1,6 @@
-//! The steps, told as stories through the built binary, against real registries on loopback.
+//! The steps, tested through the built binary against real registries on loopback.
 
-// A test stops at the first thing that isn't as it should be, and says so on stderr.
+// A test stops at the first failure, with a message on stderr.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::too_many_lines)]
 
 mod append;

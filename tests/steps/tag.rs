@@ -1,4 +1,4 @@
-//! `imgstep tag IMAGE TAG...`: further names for what is there.
+//! `imgstep tag IMAGE TAG...`: adds tags to an image.
 
 use crate::support::{Proxy, Style, assert_image, images, imgstep, registries};
 

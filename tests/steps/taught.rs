@@ -1,4 +1,4 @@
-//! Words that other programs taught: taken where what they mean is clear, and answered with what to write where not.
+//! Words known from other tools: accepted if their meaning is clear, otherwise answered with what to write instead.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};

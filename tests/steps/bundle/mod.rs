@@ -1,4 +1,4 @@
-//! `imgstep bundle`: one file for each chapter of its story.
+//! `imgstep bundle`: one file for each topic.
 
 mod reading;
 mod refusals;
@@ -11,12 +11,12 @@ use serde_json::Value;
 use crate::support::step::{Run, Step};
 use crate::support::{Folder, Registry, assert_complete, client, images, imgstep};
 
-/// `imgstep bundle FILE... --to DESTINATION`, run where the files are.
+/// `imgstep bundle FILE... --to DESTINATION`, run in the files' folder.
 fn bundle(folder: &Folder, files: &[&str], destination: &str) -> Step {
     imgstep(["bundle"]).args(files).args(["--to", destination]).in_folder(folder.path())
 }
 
-/// A resource with a comment of its own, so that it can be told from what a program would write.
+/// A resource with a comment, so that it differs from what a program would write.
 fn resource(kind: &str, name: &str) -> String {
     let version = if kind == "StepAction" { "v1beta1" } else { "v1" };
     format!(
@@ -24,7 +24,7 @@ fn resource(kind: &str, name: &str) -> String {
     )
 }
 
-/// A folder with a task, a step action of the same name, and a pipeline: in two files, one of them with two documents.
+/// A folder with a task, a step action of the same name, and a pipeline: two files, one of them with two documents.
 fn three() -> Folder {
     let folder = Folder::new();
     folder.write("tasks.yaml", format!("{}---\n{}", resource("Task", "build"), resource("StepAction", "build")));
@@ -32,7 +32,7 @@ fn three() -> Folder {
     folder
 }
 
-/// The manifest that a tag names: well formed, with all its parts, and the one that the step named on stdout.
+/// The manifest that a tag points to: well formed, complete, and the one that the step printed.
 fn written(run: &Run, registry: &Registry, repository: &str, tag: &str) -> Value {
     let answer = registry.manifest(repository, tag);
     assert_eq!(answer.status, 200, "{}", answer.text());

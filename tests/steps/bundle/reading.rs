@@ -1,10 +1,10 @@
-//! Who else reads it: Tekton's own bundle resolver, and clients of other people.
+//! Other readers of a bundle: Tekton's own bundle resolver, and third-party clients.
 
 use super::{bundle, resource, three};
 use crate::support::tools::{is_here, left_out};
 use crate::support::{other_tool, registries};
 
-/// Built by `make test` (tests/setup.sh) from tests/tekton/readbundle: Tekton's code, with nothing of ours about bundles.
+/// Built by `make test` (tests/setup.sh) from tests/tekton/readbundle: Tekton's code, without any of our bundle code.
 const RESOLVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/tekton/readbundle");
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is refused, with exit status 2, by name, and before a registry is asked anything.
+//! What is refused with exit status 2, by name, and before any request to a registry.
 
 use super::{bundle, resource};
 use crate::support::{Folder, Proxy, Registry};
@@ -52,7 +52,7 @@ fn more_than_tekton_reads_are_counted() {
 fn two_of_one_kind_and_name_are_named_with_their_files() {
     let folder = Folder::new();
     folder.write("a.yaml", resource("Task", "build"));
-    // The resolver looks at kind and name; another version of the API makes it no other resource.
+    // The resolver uses kind and name; a different API version doesn't make it a different resource.
     folder.write("b.yaml", resource("Task", "build").replace("tekton.dev/v1", "tekton.dev/v1beta1"));
     let parts = ["Task `build`", "a.yaml:1", "b.yaml:1", "leave one out"];
     bundle(&folder, &["a.yaml", "b.yaml"], "localhost:1/tasks:v1").run().failed(2, &parts);

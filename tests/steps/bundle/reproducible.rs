@@ -1,4 +1,4 @@
-//! The same resources give the same bundle, whoever names them, where and when.
+//! The same resources give the same bundle, regardless of who lists them, where and when.
 
 use std::time::{Duration, SystemTime};
 
@@ -30,7 +30,7 @@ fn neither_order_nor_files_nor_time_nor_line_ends_decide() {
     assert_eq!(digest(&other, &["."], &[]), first);
 }
 
-/// If this fails, bundles get other digests than they had: that is a breaking change, to be told in CHANGELOG.md.
+/// If this fails, bundles get new digests: that is a breaking change, to be listed in CHANGELOG.md.
 #[test]
 fn the_digest_is_what_it_always_was() {
     let expected = "sha256:276c5e225347148ffcdea3dd1b287d82ca37fd085b0b60cbf62c1dd5818fbae9";

@@ -1,4 +1,4 @@
-//! What is written: layers, annotations, config, and that only what is new is sent.
+//! What is written: layers, annotations, config; only what is new is sent.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -6,7 +6,7 @@ use std::io::Read as _;
 use super::{blob, bundle, resource, three, written};
 use crate::support::{Folder, Proxy, images, imgstep, registries};
 
-/// The only file of a layer: its name and its bytes. Also that the layer has nothing else.
+/// The only file in a layer: its name and its bytes. Asserts that the layer has nothing else.
 fn only_file(layer: &[u8]) -> (String, String) {
     let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(layer));
     let mut entries = archive.entries().unwrap();
@@ -46,7 +46,7 @@ fn each_resource_is_a_layer_that_says_what_it_is() {
             let bytes = blob(&registry, "tasks", layer);
             let (file, text) = only_file(&bytes);
             assert_eq!(file, name);
-            // As it stands in its file, with its comments.
+            // As written in its file, with its comments.
             assert_eq!(text, resource(kind, name));
             let mut tar = Vec::new();
             flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut tar).unwrap();
@@ -89,7 +89,7 @@ fn a_second_run_asks_for_the_tags_alone() {
         assert_eq!(second.stdout, first);
         assert!(second.stderr.contains("unchanged:"), "{}", second.stderr);
         assert_eq!(writing.log().len(), 2, "one look at each tag: {:#?}", writing.lines());
-        // Another task, and only its layer, the config and the manifest go.
+        // With another task, only its layer, the config and the manifest are sent.
         folder.write("third.yaml", resource("Task", "third"));
         writing.reset();
         bundle(&folder, &["tasks.yaml", "third.yaml"], &writing.at("tasks:v1")).run().ended(0);

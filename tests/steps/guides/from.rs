@@ -1,4 +1,4 @@
-//! `docs/from-*.md`: the commands of both tools are run, where the other tool is here, and what they wrote is compared.
+//! `docs/from-*.md`: runs the commands of both tools, if the other tool is installed, and compares what they wrote.
 
 use serde_json::json;
 
@@ -25,13 +25,13 @@ fn ran_in(world: World, name: Name) -> Outcome {
     Outcome { world, run }
 }
 
-/// Where tags that share manifests may be promoted to one repository at the same time: distribution rewrites the file that
-/// names a manifest, and for a moment doesn't know it.
+/// Whether tags that share manifests may be promoted to one repository at the same time: distribution rewrites the file
+/// of a manifest, which is missing for a moment.
 fn for_all_tags() -> World {
     World::of(Kind::Inside)
 }
 
-/// The same for another tool's block; `None`, and a note, where that tool is not installed.
+/// The same for another tool's block; `None`, with a note, if that tool isn't installed.
 fn ran_by(name: Name) -> Option<Outcome> {
     if name.1 == "docker" {
         return ran_by_docker(name, docker()?);
@@ -51,7 +51,7 @@ fn ran_by_docker(name: Name, docker: &Docker) -> Option<Outcome> {
         told("Docker 25", "`docker save` as an OCI layout is not tried");
         return None;
     }
-    // The client asks for a word that a registry on loopback needs no TLS for.
+    // The client needs an option for a registry on loopback without TLS.
     let script = world.named(&super::block(&format!("docs/{}.md", name.0), name.1, name.2));
     let script = script.replace("docker manifest create", "docker manifest create --insecure");
     let run =
@@ -60,7 +60,7 @@ fn ran_by_docker(name: Name, docker: &Docker) -> Option<Outcome> {
     Some(Outcome { world, run })
 }
 
-/// That both tools wrote the same bytes under these tags.
+/// Asserts that both tools wrote the same bytes under these tags.
 #[track_caller]
 fn assert_same(ours: &Outcome, theirs: Option<&Outcome>, tags: &[&str]) {
     for tag in tags {
@@ -242,7 +242,7 @@ fn a_go_program_for_two_platforms() {
     let work = world.work();
     let copied = format!("cp -R {}/examples/go/. {}", env!("CARGO_MANIFEST_DIR"), work.display());
     world.run_script(&copied, None);
-    // A cache of the user's, so that Go's library is not compiled each time.
+    // The user's cache, so that Go's library isn't compiled each time.
     let cache = std::process::Command::new("go").args(["env", "GOCACHE"]).output().unwrap().stdout;
     let cache = format!("export GOCACHE={}\n", String::from_utf8(cache).unwrap().trim());
     let script = super::block("docs/from-ko.md", "imgstep", "build");
@@ -259,7 +259,7 @@ fn a_go_program_for_two_platforms() {
 #[test]
 fn a_java_program_as_jib_layers_it() {
     let world = World::new();
-    // Maven would download its plugins: it is asked for the right things, and they are here.
+    // Maven would download its plugins: the test checks its arguments, and its inputs are here.
     world.stand_in(
         "mvn",
         "#!/bin/sh\n[ \"$*\" = '-q package dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=target/libs' ]\n\

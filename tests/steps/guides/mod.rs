@@ -1,6 +1,6 @@
-//! README and the guides in `docs/`: their commands are taken out of the pages and run, and their options exist.
+//! README and the guides in `docs/`: their commands are extracted and run, and their options exist.
 //!
-//! A block that is run has a name after its fence, with the tool in front: ```` ```sh crane copy ````.
+//! A block to run has a name after its fence, starting with the tool: ```` ```sh crane copy ````.
 
 mod from;
 mod proxy;
@@ -58,7 +58,7 @@ fn block(page: &str, tool: &str, name: &str) -> String {
     found.unwrap_or_else(|| panic!("{page} has no block `{tool} {name}`")).script
 }
 
-/// The options of a step; of any step, where none is named.
+/// The options of a step, or of any step if none is given.
 fn options(step: Option<&str>) -> Vec<String> {
     let of = |command: &Command| -> Vec<String> {
         let steps = command.get_subcommands().flat_map(Command::get_arguments);
@@ -74,11 +74,11 @@ fn options(step: Option<&str>) -> Vec<String> {
     options
 }
 
-/// The options in a command of imgstep that this step doesn't have.
+/// The options in an imgstep command that this step doesn't have.
 fn unknown(command: &str) -> Vec<String> {
     let mut unknown = Vec::new();
     for invocation in command.split("imgstep ").skip(1) {
-        // Up to the end of this command, whatever comes after it on the line.
+        // Up to the end of this command, whatever follows it on the line.
         let end = invocation.find(['|', ';', ')', '\n']).unwrap_or(invocation.len());
         let mut words = invocation[..end].split_whitespace();
         let Some(step) = words.next().filter(|word| word.chars().all(|letter| letter.is_ascii_lowercase())) else {
@@ -92,7 +92,7 @@ fn unknown(command: &str) -> Vec<String> {
     unknown
 }
 
-/// The pieces of code in a line of prose.
+/// The inline code in a line of prose.
 fn code(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
@@ -124,7 +124,7 @@ fn wrong_options(page: &str) -> Vec<String> {
             continue;
         }
         wrong.extend(code(line).flat_map(unknown));
-        // Other columns of a table have the options of other tools.
+        // Other columns of a table have other tools' options.
         let own = match line.split('|').collect::<Vec<_>>()[..] {
             ["", _, own, _, ""] if page.contains("from-") => own,
             _ if line.starts_with('|') => "",

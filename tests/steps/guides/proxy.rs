@@ -1,4 +1,4 @@
-//! `docs/proxy.md`: a proxy, an authority that only the company knows, and the messages without them.
+//! `docs/proxy.md`: a proxy, a company's own authority, and the messages without them.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,20 +9,20 @@ use super::block;
 use crate::support::certificates::Certificate;
 use crate::support::{Folder, Options, Registry, assert_image, distribution, images};
 
-/// A network whose only way out is a proxy, and two registries that only a company's own authority vouches for.
+/// A network whose only exit is a proxy, and two registries with certificates from a company's own authority.
 struct Company {
     destination: Registry,
     _source: Registry,
     folder: Folder,
     /// `127.0.0.1:PORT` of the proxy.
     proxy: String,
-    /// The hosts that it was asked for.
+    /// The hosts that were requested.
     asked: Arc<Mutex<Vec<String>>>,
     image: crate::support::Image,
 }
 
 impl Company {
-    /// `None` where no registry with TLS is installed.
+    /// `None` if no registry with TLS is installed.
     fn new() -> Option<Self> {
         let certificate = Certificate::for_names(&["ghcr.io", "registry.example"]);
         let options = Options { tls: Some(certificate.clone()), ..Options::default() };
@@ -37,7 +37,7 @@ impl Company {
         Some(Self { destination, _source: source, folder, proxy, asked, image })
     }
 
-    /// Runs a script where the proxy is set, if it doesn't set it itself.
+    /// Runs a script with the proxy set, unless the script sets it itself.
     fn run(&self, script: &str) -> std::process::Output {
         let script = script
             .replace("http://proxy.example:3128", &format!("http://{}", self.proxy))
@@ -65,7 +65,7 @@ impl Company {
     }
 }
 
-/// A proxy that opens a tunnel to the first place for ghcr.io, and to the second for any other host.
+/// A proxy that opens tunnels for ghcr.io to the first address, and for any other host to the second.
 fn tunnels(to: [String; 2], asked: &Arc<Mutex<Vec<String>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -107,7 +107,7 @@ fn pipe(client: &TcpStream, server: &TcpStream) {
     }
 }
 
-/// The blocks of the page, as the test of all guides looks for them.
+/// The blocks of the page, as the common test of the guides expects them.
 const BLOCKS: [(&str, &str, &str); 6] = [
     ("proxy", "imgstep", "proxy"),
     ("proxy", "imgstep", "ca-file"),

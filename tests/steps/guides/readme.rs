@@ -12,7 +12,7 @@ use crate::support::docker::docker;
 use crate::support::images;
 use crate::support::tools::{is_here, left_out};
 
-/// The blocks, as the test of all guides looks for them.
+/// The blocks, as the common test of the guides expects them.
 const STEPS: [(&str, &str, &str); 3] =
     [("README", "imgstep", "promote"), ("README", "imgstep", "append"), ("README", "imgstep", "index")];
 
@@ -32,7 +32,7 @@ fn the_steps_of_readme_work() {
     assert_eq!(world.config("ghcr.io/org/app:v1-labelled")["Labels"], json!({"org.example.team": "core"}));
 }
 
-/// A `cat` that needs nothing of its image.
+/// A `cat` that needs nothing from its image.
 const CAT: &str = r#"#include <stdio.h>
 int main(int count, char **words) {
     FILE *file = count == 2 ? fopen(words[1], "r") : 0;

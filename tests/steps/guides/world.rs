@@ -1,4 +1,4 @@
-//! Where the commands of a guide run: registries that its names stand for, a workspace, and other tools' settings.
+//! The environment of a guide's commands: registries for its host names, a workspace, and other tools' settings.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use crate::support::step::Run;
 use crate::support::{Folder, Kind, client, images, imgstep, kinds};
 
 pub struct World {
-    /// `ghcr.io`, `gcr.io` and Docker Hub.
+    /// For `ghcr.io`, `gcr.io` and Docker Hub.
     source: Registry,
-    /// `registry.example` and `mirror.example`.
+    /// For `registry.example` and `mirror.example`.
     destination: Registry,
     folder: Folder,
 }
 
-/// The bases that the guides name.
+/// The base images that the guides use.
 const BASES: [&str; 4] =
     ["node:24-slim", "alpine:3.20", "eclipse-temurin:21-jre", "distroless/static-debian12:nonroot"];
 
@@ -68,7 +68,7 @@ impl World {
         imgstep(format!("append scratch --layer {base} --to {names}"));
     }
 
-    /// Settings of skopeo, which wants to be told that a registry on loopback speaks plain HTTP.
+    /// Settings of skopeo, which needs to be told that a registry on loopback uses plain HTTP.
     fn write_settings(&self) {
         let mut registries = String::new();
         for registry in [&self.source, &self.destination] {
@@ -83,12 +83,12 @@ impl World {
         self.folder.join("work")
     }
 
-    /// Writes an executable that stands in for a tool.
+    /// Writes an executable that replaces a tool.
     pub fn stand_in(&self, name: &str, script: &str) {
         self.folder.write_program(&format!("bin/{name}"), script);
     }
 
-    /// The text with the names of this world's registries.
+    /// The text with this environment's registries.
     pub fn named(&self, text: &str) -> String {
         let mut text = text
             .replace("ghcr.io/", &self.source.at(""))
@@ -151,7 +151,7 @@ impl World {
         serde_json::from_slice(&registry.manifest_bytes(&repository, &tag)).unwrap()
     }
 
-    /// The images of an index: platform and digest. Nothing for an image without an index.
+    /// The images of an index with platform and digest; empty if it isn't an index.
     #[track_caller]
     pub fn children(&self, reference: &str) -> Vec<(String, String)> {
         let index = self.manifest(reference);
@@ -189,7 +189,7 @@ impl World {
         for field in ["Entrypoint", "Cmd", "Env", "WorkingDir", "User", "Labels"] {
             let mut value = config["config"][field].clone();
             if let Some(variables) = value.as_array_mut() {
-                // Docker's builder sets the default that engines have anyway.
+                // Docker's builder writes out the engines' default.
                 variables.retain(|one| !one.as_str().unwrap_or_default().starts_with("PATH="));
             }
             let is_empty = value.is_null() || value == "" || value == serde_json::json!({});
@@ -215,7 +215,7 @@ impl World {
         self.folder.read(&format!("work/{name}"))
     }
 
-    /// Removes from an engine what it has from this world.
+    /// Removes this environment's images from an engine.
     pub fn clear(&self, docker: &Docker) {
         let listed = docker.said(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
         for name in String::from_utf8(listed).unwrap().lines() {

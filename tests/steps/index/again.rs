@@ -1,4 +1,4 @@
-//! A second run, `--if-exists`, `--dry-run`, and the order in which things are written.
+//! A second run, `--if-exists`, `--dry-run`, and the order of writes.
 
 use super::{image_for, index, written};
 use crate::support::{Action, Image, Proxy, Registry, Style, pairs, registries, rule};

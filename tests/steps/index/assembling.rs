@@ -1,4 +1,4 @@
-//! Which children an index gets, in which order, and what their descriptors say.
+//! Which children an index gets, in which order, and what their descriptors contain.
 
 use serde_json::json;
 
@@ -80,7 +80,7 @@ fn what_a_config_says_of_its_platform_is_kept() {
 
 #[test]
 fn an_index_contributes_its_children_with_their_attestations() {
-    // Two platforms with attestations inside an inner index, beside another image.
+    // Two platforms with attestations in an inner index, next to another image.
     let nested = images::nested(1);
     let other = image_for(Style::Oci, "linux/s390x", 7);
     for (source, destination) in pairs() {

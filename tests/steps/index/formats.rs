@@ -1,4 +1,4 @@
-//! OCI's types and Docker's: the children's decide, `--format` converts.
+//! OCI's and Docker's formats: the children's format decides, and `--format` converts.
 
 use serde_json::Value;
 

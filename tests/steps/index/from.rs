@@ -1,4 +1,4 @@
-//! `--from`: an index that is there already, changed.
+//! `--from`: changes to an existing index.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ fn changed(registry: &Registry) -> Step {
     imgstep(["index", "--from", &registry.at("app:v1"), "--to", &registry.at("app:v2")])
 }
 
-/// Two platforms with attestations; the index has an annotation and a field that nobody knows.
+/// Two platforms with attestations; the index has an annotation and an unknown field.
 fn marked() -> Image {
     let mut image = images::attested(1);
     let mut value: Value = serde_json::from_slice(&image.root().bytes).unwrap();
@@ -80,7 +80,7 @@ fn an_image_takes_the_place_of_another() {
         let index = written(&run, &registry, "app", "v2");
         assert_eq!(platforms(&index), ["linux/amd64", "linux/arm64", "-"]);
         assert_eq!(index["manifests"][1]["digest"], new.digest());
-        // Once more, on what came of it: it is there already.
+        // Once more, on the result: it already exists.
         let again = imgstep(["index", "--from", &registry.at("app:v2"), "--to", &registry.at("app:v2")])
             .args(["--replace", &registry.at("fixed:arm64")])
             .run();

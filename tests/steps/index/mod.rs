@@ -1,4 +1,4 @@
-//! `imgstep index`: one file for each chapter of its story.
+//! `imgstep index`: one file for each topic.
 
 mod again;
 mod assembling;
@@ -19,12 +19,12 @@ fn index<W: AsRef<str>>(images: &[W], destination: &str) -> Step {
     imgstep(words.chain(["--to", destination]).collect::<Vec<_>>())
 }
 
-/// An image for one platform, with layers of its own.
+/// An image for one platform, with its own layers.
 fn image_for(style: Style, platform: &str, seed: u64) -> Image {
     images::image_of(style, platform, images::layers(style, seed, 2, 700))
 }
 
-/// The index that a tag names: well formed, with all its parts, and the one that the step named on stdout.
+/// The index that a tag points to: well formed, complete, and the one that the step printed.
 fn written(run: &Run, registry: &Registry, repository: &str, tag: &str) -> Value {
     let answer = registry.manifest(repository, tag);
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -37,7 +37,7 @@ fn written(run: &Run, registry: &Registry, repository: &str, tag: &str) -> Value
     index
 }
 
-/// The platforms of an index's children as their descriptors say them, `-` for an attestation.
+/// The platforms in the descriptors of an index's children, `-` for an attestation.
 fn platforms(index: &Value) -> Vec<String> {
     let text = |platform: &Value| {
         let mut text = format!("{}/{}", platform["os"].as_str().unwrap(), platform["architecture"].as_str().unwrap());

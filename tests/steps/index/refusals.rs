@@ -1,11 +1,11 @@
-//! What is refused: with the reason, the way round it, and nothing written.
+//! What is refused: with the reason and the way to override it, and nothing is written.
 
 use serde_json::json;
 
 use super::{image_for, index};
 use crate::support::{Image, Proxy, Style, images, imgstep, registries};
 
-/// That an index of these images is refused with 3 and these words, and that nothing was written.
+/// Asserts that an index of these images is refused with status 3 and this message, and that nothing was written.
 fn refused(all: &[&Image], words: &[&str]) {
     for registry in registries() {
         let mut names = Vec::new();

@@ -1,4 +1,4 @@
-//! What the step gives back.
+//! The outputs of the step.
 
 use serde_json::Value;
 

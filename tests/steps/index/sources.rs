@@ -1,4 +1,4 @@
-//! Children from several registries, repositories and layouts: mounted where they can be, copied where they must be.
+//! Children from several registries, repositories and layouts: mounted where possible, otherwise copied.
 
 use super::{digests, image_for, index, written};
 use crate::support::{
@@ -34,7 +34,7 @@ fn what_was_read_in_the_destination_itself_is_not_asked_for_again() {
         let proxy = Proxy::before(&registry);
         let run = index(&[proxy.at("app:amd64"), proxy.at("app:arm64")], &proxy.at("app:v1")).run().ended(0);
         written(&run, &registry, "app", "v1");
-        // Each image and its config, the tag asked for and written.
+        // Each image and its config; the tag is checked and written.
         assert_eq!(proxy.log().len(), 2 * 2 + 2, "{:#?}", proxy.lines());
     }
 }

@@ -1,11 +1,11 @@
-//! What is changed in a config, and what stays.
+//! What is changed in a config, and what is kept.
 
 use serde_json::{Value, json};
 
 use super::{config, manifest, mutate};
 use crate::support::{Image, Style, assert_complete, images, imgstep, other_tool, pairs, registries};
 
-/// An image whose config has a bit of everything, and a field that nobody knows.
+/// An image whose config has a bit of everything, and an unknown field.
 fn rich() -> Image {
     let fields = json!({
         "x-first": [1], "architecture": "arm", "os": "linux", "variant": "v7", "created": "2020-01-01T00:00:00Z",

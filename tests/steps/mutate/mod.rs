@@ -1,4 +1,4 @@
-//! `imgstep mutate`: one file for each chapter of its story.
+//! `imgstep mutate`: one file for each topic.
 
 mod annotations;
 mod config;
@@ -21,7 +21,7 @@ fn manifest(registry: &Registry, repository: &str, reference: &str) -> Value {
     serde_json::from_slice(&registry.manifest_bytes(repository, reference)).unwrap()
 }
 
-/// The bytes of the config of the image that a tag or digest names.
+/// The bytes of an image's config, by tag or digest.
 fn config(registry: &Registry, repository: &str, reference: &str) -> String {
     let digest = manifest(registry, repository, reference)["config"]["digest"].as_str().unwrap().to_owned();
     let url = registry.url(&format!("{repository}/blobs/{digest}"));

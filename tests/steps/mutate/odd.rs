@@ -1,4 +1,5 @@
-//! Indexes of strange children: what is an image by its bytes is changed, and nothing is called changed that is not.
+//! Indexes with unusual children: whatever is an image by its content is changed, and nothing else is reported as
+//! changed.
 
 use serde_json::{Value, json};
 
@@ -6,7 +7,7 @@ use super::{manifest, mutate};
 use crate::support::images::Content;
 use crate::support::{Folder, Image, Registry, Style, images, imgstep, layout};
 
-/// The index of an image whose children its index gives no type.
+/// An index of the image without a media type in its children's descriptors.
 fn without_types(image: &Image) -> Image {
     let mut index: Value = serde_json::from_slice(&image.root().bytes).unwrap();
     for child in index["manifests"].as_array_mut().unwrap() {
@@ -17,7 +18,7 @@ fn without_types(image: &Image) -> Image {
     image
 }
 
-/// The labels of every image of an index.
+/// The labels of every image in an index.
 fn labels(registry: &Registry, repository: &str, tag: &str) -> Vec<Value> {
     let index = manifest(registry, repository, tag);
     let children = index["manifests"].as_array().unwrap().iter();
@@ -35,7 +36,7 @@ fn a_child_without_a_type_is_an_image_by_its_bytes() {
     image.push(&registry, "app", "v1");
     mutate(&registry.at("app:v1"), &registry.at("app:v2")).args(["--label", "a=b"]).run().ended(0);
     assert_eq!(labels(&registry, "app", "v2"), [json!({"a": "b"}), json!({"a": "b"})]);
-    // `index` takes it for what it is, too.
+    // `index` treats it as an image, too.
     imgstep(["index", &registry.at("app:v1"), "--to", &registry.at("app:v3")]).run().ended(0);
     let children = manifest(&registry, "app", "v3")["manifests"].clone();
     assert!(children.as_array().unwrap().iter().all(|child| child["mediaType"] == images::OCI_MANIFEST), "{children}");
@@ -108,7 +109,7 @@ fn faults_of_the_old_manifest_are_not_taken_over() {
         assert_eq!(written["schemaVersion"], 2, "{tag}");
         assert_eq!(written["layers"][0]["data"], Value::Null, "{tag}");
     }
-    // What is moved as it is keeps every byte.
+    // What is copied unchanged keeps every byte.
     imgstep(["promote", &from, &registry.at("app:moved")]).run().ended(0);
     assert_eq!(registry.manifest_bytes("app", "moved"), image.root().bytes);
 }

@@ -1,4 +1,4 @@
-//! On every platform of an index, or on those chosen.
+//! Changes on every platform of an index, or on selected ones.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn those_not_chosen_stay_as_they_are() {
             .args(["--platform", "linux/arm64", "--env", "A=b"])
             .run()
             .ended(0);
-        // The attestation of what changed is left out, and that is said; the other one stays.
+        // The attestation of the changed image is dropped, with a note; the other one is kept.
         assert!(run.stderr.contains("was left out"), "{}", run.stderr);
         let outer = manifest(&registry, "app", "v2");
         assert_eq!(outer["manifests"][0]["annotations"]["com.example.inner"], "yes");
@@ -114,7 +114,7 @@ fn what_is_said_of_one_platform_changes_that_one_alone() {
         assert_eq!(found["created"], "1970-01-01T00:00:00Z");
         assert_eq!(manifest(&registry, "app", &digest(&after, 1))["annotations"], json!({"a": "1"}));
         assert_complete(&registry, "app", run.stdout.trim().rsplit('@').next().unwrap());
-        // Nothing that it is not already: nothing changes.
+        // Values that it already has: nothing changes.
         let run = mutate(&registry.at("app:v2"), &registry.at("app:v3"))
             .args(["--user", "[linux/arm64]1", "--unset-env", "[linux/amd64]NONE"])
             .run()

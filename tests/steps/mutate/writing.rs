@@ -49,7 +49,7 @@ fn a_second_run_sends_nothing_and_answers_the_same() {
         writing.reset();
         assert_eq!(run(), first);
         assert_eq!(writing.log().len(), 1, "{:#?}", writing.lines());
-        // Of what it wrote itself, too.
+        // Also for what it wrote itself.
         let again =
             || mutate(&writing.at("app:v2"), &writing.at("app:v2")).args(["--env", "A=b"]).run().ended(0).stdout;
         assert_eq!(again(), first);

@@ -1,4 +1,4 @@
-//! What of a folder goes into its layer, and what is told of it.
+//! Which files of a folder go into its layer, and what is reported about them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -112,7 +112,7 @@ fn what_a_folder_has_and_a_layer_has_not_is_told() {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
     let registry = &registries()[0];
     let flags = rustix::fs::XattrFlags::empty();
-    // Not every file system of a temporary folder has them.
+    // Not every file system of a temporary folder supports them.
     let has_attributes = rustix::fs::setxattr(&program, "user.note", b"x", flags).is_ok();
     let step = |layer: &str| layers(&folder, registry, &[layer]).run().ended(0).stderr;
     let told = step("bin=/bin");
@@ -127,7 +127,7 @@ fn what_a_folder_has_and_a_layer_has_not_is_told() {
     assert!(!step("app").contains("warning"));
 }
 
-/// The names in a tar below `root`, without those of folders on the way.
+/// The names in a tar below `root`, without their parent folders.
 fn names(tar: &[u8], root: &str) -> Vec<String> {
     let folder = Folder::new();
     let path = folder.write("tar", tar);
@@ -181,7 +181,7 @@ fn docker_build_takes_in_the_same_files() {
     }
     let work = folder.join("work").display().to_string();
     let registry = &registries()[0];
-    // Nothing that takes in again by a pattern with stars, which BuildKit heeds below folders and the builder here does not.
+    // No patterns with stars that include again: BuildKit applies them below folders, and the builder here doesn't.
     for text in [
         "# nothing",
         "*/a*",

@@ -1,4 +1,4 @@
-//! A layer's path never leads out of where it begins, and no layer holds logins.
+//! A layer's path never leaves its root folder, and no layer contains credentials.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{layers, workspace};
 use crate::support::{Folder, Proxy, Registry, client, registries};
 
-/// What a step wrote as the only layer, as GNU tar lists it: the kind and the path of each entry.
+/// The only layer that a step wrote, as listed by GNU tar: the type and path of each entry.
 fn listed(registry: &Registry) -> Vec<String> {
     let image: Value = serde_json::from_slice(&registry.manifest_bytes("app", "v1")).unwrap();
     let url = registry.url(&format!("app/blobs/{}", image["layers"][0]["digest"].as_str().unwrap()));
@@ -49,9 +49,9 @@ fn a_layers_path_never_leads_out_of_the_workspace() {
         refused("config.json", "leads to ../credentials/.dockerconfigjson");
         refused("x.tar", "leads to /dev/zero");
         refused("zero=/x", "leads to /dev/zero");
-        // A param may well hold $(workspaces.source.path)/src.
+        // A param may well contain $(workspaces.source.path)/src.
         refused(&format!("{work}/src=/srv"), "work/src leads to ../credentials, out of ");
-        // And the step may run elsewhere.
+        // And the step may run in another folder.
         let elsewhere = |layer: &str| {
             crate::support::imgstep(["append", "scratch", "--to", &proxy.at("app:v1")])
                 .args(["--platform", "linux/amd64", "--layer", layer])
@@ -62,7 +62,7 @@ fn a_layers_path_never_leads_out_of_the_workspace() {
             elsewhere(&format!("{}/{layer}", &work[1..])).run().failed(1, &["out of "]);
         }
         assert!(proxy.uploaded().is_empty(), "{:#?}", proxy.lines());
-        // In a folder that is walked, a link stays a link.
+        // In a folder that is walked, a link is packed as a link.
         layers(&folder, &registry, &["app=/srv"]).run().ended(0);
         let expected = ["dsrv/", "lsrv/config.json -> ../credentials/.dockerconfigjson", "-srv/index.js"];
         assert_eq!(listed(&registry), expected);
@@ -85,7 +85,7 @@ fn links_that_stay_are_followed() {
         }
         layers(&folder, &registry, &["site/dist=/srv"]).run().ended(0);
         assert_eq!(listed(&registry), ["dsrv/", "-srv/index.html"]);
-        // From elsewhere, what the user wrote may go upward.
+        // From another folder, the user's path may go upward.
         let within = folder.join("work/site");
         layers(&folder, &registry, &["../current=/srv"]).in_folder(&within).run().ended(0);
         layers(&folder, &registry, &[&format!("{work}/current=/srv")]).in_folder(&within).run().ended(0);
@@ -113,12 +113,12 @@ fn mounts_of_kubernetes_give_their_files_and_the_same_digest_in_every_pod() {
         digests.push(run.stdout);
         layers(&folder, registry, &["config/app.conf=/etc/"]).run().ended(0);
         assert_eq!(listed(registry), ["detc/", "-etc/app.conf"]);
-        // Patterns see what the volume shows.
+        // Patterns are applied to what the volume shows.
         layers(&folder, registry, &["config=/c", "--exclude", "certs/"]).run().ended(0);
         assert_eq!(listed(registry), ["dc/", "-c/app.conf"]);
     }
     assert_eq!(digests[0], digests[1]);
-    // What only looks like a mount leads nowhere else.
+    // A link that only looks like a mount leads nowhere else.
     let folder = workspace();
     fs::create_dir_all(folder.join("work/config")).unwrap();
     folder.link("../../credentials", "config/..data");
@@ -147,7 +147,7 @@ fn no_layer_holds_logins() {
         step(&["home"]).env("HOME", &home).run().failed(3, &["home/.docker would put logins"]);
         step(&["."]).env("DOCKER_CONFIG", folder.join("work/creds")).run().failed(3, &["./creds would"]);
         step(&["."]).env("REGISTRY_AUTH_FILE", folder.join("work/creds/config.json")).run().failed(3, &["config.json"]);
-        // Where the logins lie among the work, as some pipelines have it, only they themselves stay out.
+        // If the credentials are in the workspace, as in some pipelines, only they are excluded.
         folder.write("work/config.json", "{}");
         let among = || step(&["app=/srv"]).env("DOCKER_CONFIG", folder.work());
         among().run().ended(0);

@@ -1,4 +1,4 @@
-//! What is read from a workspace, whose content others wrote.
+//! What is read from a workspace, whose content is untrusted.
 
 mod content;
 mod layers;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crate::support::step::Step;
 use crate::support::{Folder, Registry, imgstep};
 
-/// A folder with a workspace, `work`, and a mount beside it with the login of the step, `credentials`.
+/// A folder with a workspace, `work`, and a mount with the step's login next to it, `credentials`.
 fn workspace() -> Folder {
     let folder = Folder::new();
     folder.write("credentials/.dockerconfigjson", "topsecret-token-123");
@@ -19,7 +19,7 @@ fn workspace() -> Folder {
 }
 
 impl Folder {
-    /// Puts a link into the workspace.
+    /// Creates a link in the workspace.
     fn link(&self, target: &str, name: &str) {
         symlink(target, self.work().join(name)).unwrap();
     }

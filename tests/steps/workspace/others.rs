@@ -1,4 +1,4 @@
-//! Lists, authorities and layouts: read to an end, and from where they seem to be.
+//! Lists, authorities and layouts: size limits, and no links out of the workspace.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -32,7 +32,7 @@ fn lists_and_authorities_are_read_neither_without_end_nor_from_elsewhere() {
     let run =
         imgstep(["digest", "localhost:1/a:b", "--ca-file", "broken.pem"]).in_folder(&folder.work()).run().ended(2);
     assert!(!run.stderr.contains("topsecret"), "{}", run.stderr);
-    // What a shell opens for a step is read as before, as far as it goes.
+    // What a shell opens for a step is still read, up to the limit.
     let list = |from: &str| {
         let script = format!("exec \"$0\" promote --list {from} --dry-run");
         Command::new("bash").args(["-c", &script]).arg(env!("CARGO_BIN_EXE_imgstep")).output().unwrap()
@@ -56,7 +56,7 @@ fn authorities_of_systems_and_of_volumes_are_links() {
     folder.link("..2026", "ca/..data");
     folder.link("..data/ca.crt", "ca/ca.crt");
     let good = |words: [&str; 2]| {
-        // They were read: what fails is the registry that is not there.
+        // They were read: the failure is the missing registry.
         imgstep(["digest", "localhost:1/a:b", "--retries", "0"]).args(words).in_folder(&folder.work()).run().ended(6);
     };
     good(["--ca-file", &folder.join("etc/cert.pem").display().to_string()]);
@@ -143,7 +143,7 @@ fn results_are_written_within_the_workspace() {
     write("alias").ended(0);
     assert!(folder.read("work/real").unwrap().starts_with("sha256:"));
     write("fresh").ended(0);
-    // Elsewhere, files of a CI system may well be links.
+    // Outside a workspace, the files of a CI system may well be links.
     let outside = folder.join("outside");
     symlink(folder.join("victim"), &outside).unwrap();
     write(&outside.display().to_string()).ended(0);
