@@ -1,8 +1,8 @@
-//! The official conformance suite of the OCI distribution specification, against the registry inside.
+//! The official conformance suite of the OCI distribution specification, run against the registry in the binary.
 //!
-//! It is a Go program: where `go` is on the PATH, one version of it, fixed by checksums, is built under `target` and run
-//! in memory and in a folder, by the rules of specification 1.1 and of what follows it. All four categories are on: pull,
-//! push, content discovery, content management.
+//! The suite is a Go program: if `go` is on the PATH, one version of it, pinned by checksums, is built under `target`
+//! and run in memory and in a folder, by the rules of specification 1.1 and of its successor. All four categories are
+//! on: pull, push, content discovery, content management.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the suite's summary is for whoever runs the test")]
@@ -20,7 +20,7 @@ mod left_out;
 
 /// The suite's package.
 const PACKAGE: &str = "github.com/opencontainers/distribution-spec/conformance";
-/// A module that needs nothing but the suite, with the checksums of all that it needs.
+/// A module that depends only on the suite, with the checksums of all dependencies.
 const GO_MOD: &str = "\
 module conformance-run
 
@@ -48,18 +48,18 @@ github.com/opencontainers/go-digest v1.0.0/go.mod h1:0JzlMkj0TRzQZfJkVvzbP0HBR3I
 github.com/opencontainers/image-spec v1.1.1 h1:y0fUlFfIZhPF1W537XOLg0/fcx6zcHCJwooC2xJA040=
 github.com/opencontainers/image-spec v1.1.1/go.mod h1:qpqAh3Dmcf36wStyyWU+kCeDgrGnAve2nCC8+7h8Q0M=
 ";
-/// What is skipped on purpose. A mount without `from` looks only at the repository itself, which the specification
-/// leaves to the registry; the suite then notes that the blob had to be sent.
+/// What is skipped on purpose. A mount without `from` looks only in the repository itself, which the specification
+/// leaves to the registry; the suite then notes that the blob had to be uploaded.
 const SKIPPED: [&str; 2] = [
     "OCI Conformance Test/sha256 blobs/mount anonymous/blob-mount-anonymous: Skip",
     "OCI Conformance Test/sha512 blobs/mount anonymous/blob-mount-anonymous: Skip",
 ];
-/// What is not part of specification 1.1; the rules of what follows it have it.
+/// What isn't part of specification 1.1, only of its successor.
 const LATER: [&str; 2] = [
     "OCI Conformance Test/sha256 blobs/post cancel/blob-post-cancel: Disabled",
     "OCI Conformance Test/sha512 blobs/post cancel/blob-post-cancel: Disabled",
 ];
-/// Fewer tests than this would mean that the suite left a category out.
+/// With fewer tests than this, the suite would have left a category out.
 const AT_LEAST: u32 = 800;
 
 #[test]
@@ -106,13 +106,14 @@ fn build() -> Option<PathBuf> {
     Some(folder.join("suite"))
 }
 
-/// Whether a Go builds the suite, by what `go version` says: since 1.21 a Go fetches the newer one that a module asks for.
+/// Whether this Go can build the suite, from `go version`: since 1.21, Go downloads a newer version if a module
+/// requires it.
 fn can_build(version: &str) -> bool {
     let minor = version.strip_prefix("go version go1.").and_then(|rest| rest.split(['.', ' ']).next());
     minor.and_then(|minor| minor.parse::<u32>().ok()).is_some_and(|minor| minor >= 21)
 }
 
-/// A registry; ended on drop.
+/// A registry; stopped on drop.
 struct Registry {
     process: Child,
     address: String,
@@ -164,7 +165,7 @@ fn conform(mode: &str, options: &[&str]) {
     }
 }
 
-/// Checks the suite's report: nothing failed, and nothing was skipped or left out but what is on the lists.
+/// Checks the suite's report: nothing failed, and nothing was skipped except what is on the lists.
 fn check(run: &str, report: &str, left_out: &[&str]) {
     let tests: Vec<&str> =
         report.lines().map(str::trim).filter(|line| line.starts_with("OCI Conformance Test")).collect();

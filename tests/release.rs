@@ -1,4 +1,4 @@
-//! The scripts of a release, with small stand-ins for the programs: images and a bundle that the binary makes, the pins in
+//! The release scripts, with small stand-ins for the programs: images and a bundle that the binary makes, the pins in
 //! the tree, the commit and its tags. `make release-dry-run` does the same with the real ones.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that panics has failed, which is what it is for")]
@@ -20,7 +20,7 @@ use folder::Folder;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A script of `scripts/release`, or words for a shell, with what it needs of its surroundings.
+/// A script of `scripts/release`, or arguments for a shell, with the environment that it needs.
 fn shell(script: &str, environment: &[(&str, &str)]) -> Result<String, String> {
     let mut command = Command::new("sh");
     command.arg("-euc").arg(script).current_dir(ROOT).env_clear();
@@ -30,7 +30,7 @@ fn shell(script: &str, environment: &[(&str, &str)]) -> Result<String, String> {
         }
     }
     command.env("IMGSTEP", env!("CARGO_BIN_EXE_imgstep")).env("SOURCE_DATE_EPOCH", "1700000000");
-    // Whatever the machine's own settings ask of git.
+    // Independent of the machine's git settings.
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
     let output = command.envs(environment.iter().copied()).output().unwrap();
     let (said, failed) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
@@ -93,7 +93,7 @@ fn digest_and_checksums_are_written_where_users_find_them() {
     pins("check", &stage).unwrap();
     let path = stage.path().to_str().unwrap();
     shell(&format!("sh scripts/release/pins.sh check {path}"), &[("TREE", &format!("{path}/tree"))]).unwrap();
-    // Again, and nothing is different.
+    // Again, and nothing changes.
     pins("write", &stage).unwrap();
     assert_eq!(stage.read("tree/github-action/checksums.txt").unwrap(), checksums);
 }
@@ -105,7 +105,7 @@ fn what_does_not_agree_is_named() {
     let (task, step) = ("tasks/task/promote/promote.yaml", "tasks/stepaction/promote/promote.yaml");
     let older = |text: &str| text.replace(VERSION, "0.0.1");
     let archive = format!("imgstep-{VERSION}-linux-amd64");
-    // What is broken, the file it is in, what stands there and what instead, and a word of the complaint.
+    // The broken thing, its file, the text in it, its replacement, and a part of the error message.
     let breakages: [(&str, &str, &str, String, &str); 6] = [
         ("an older archive", "github-action/checksums.txt", &archive, older(&archive), "imgstep-0.0.1-linux-amd64"),
         ("no archive", "github-action/checksums.txt", "imgstep", "other".into(), "checksums.txt none"),
@@ -232,7 +232,7 @@ fn the_release_commit_is_the_same_twice_and_changes_nothing_that_was_built() {
     assert!(said.contains("is there already"), "{said}");
     assert_eq!(git(&format!("rev-parse v{VERSION}")), first);
 
-    // Something that was built, too.
+    // Built content, too.
     shell(&format!("git clone --quiet --branch main {path}/remote {path}/fourth"), &[]).unwrap();
     folder.write("fourth/Cargo.toml", folder.read("fourth/Cargo.toml").unwrap() + "\n");
     let said = tag(&folder, "fourth", stage_path).unwrap_err();

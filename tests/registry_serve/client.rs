@@ -1,4 +1,4 @@
-//! The registry in a process of its own, and an HTTP client that can be as rude as a test needs.
+//! The registry in its own process, and an HTTP client that can misbehave as a test needs.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -14,7 +14,7 @@ pub const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The media type of indexes.
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A folder that is removed in the end.
+/// A folder that is removed at the end.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -34,7 +34,7 @@ impl Folder {
         self.0.to_str().unwrap()
     }
 
-    /// Every file below, by its path from here.
+    /// Every file below it, by relative path.
     pub fn files(&self, below: &str) -> Vec<String> {
         let mut found = Vec::new();
         let mut folders = vec![self.0.join(below)];
@@ -59,14 +59,14 @@ impl Drop for Folder {
     }
 }
 
-/// `imgstep registry serve` with these words.
+/// `imgstep registry serve` with these arguments.
 pub fn serve(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgstep"));
     command.args(["registry", "serve"]).args(words).stdin(Stdio::null());
     command
 }
 
-/// A registry that is being served; killed on drop.
+/// A running registry; killed on drop.
 pub struct Server {
     pub process: Child,
     pub address: String,
@@ -75,7 +75,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves on a free port. The first line that it prints must hold the address.
+    /// Serves on a free port. The first line that it prints must contain the address.
     pub fn start(words: &[&str]) -> Self {
         let words = [&["--address", "127.0.0.1:0"], words].concat();
         let mut process = serve(&words).stderr(Stdio::piped()).spawn().unwrap();
@@ -90,7 +90,7 @@ impl Server {
         server
     }
 
-    /// One in memory and one in a folder: what must hold for both.
+    /// One in memory and one in a folder, for what must hold for both.
     pub fn both() -> [(Self, Option<Folder>); 2] {
         let folder = Folder::new();
         [(Self::start(&[]), None), (Self::start(&["--storage", folder.text()]), Some(folder))]
@@ -104,7 +104,7 @@ impl Server {
         TcpStream::connect(&self.address).unwrap()
     }
 
-    /// One request on a connection of its own.
+    /// One request on its own connection.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let mut stream = self.connect();
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
@@ -115,7 +115,7 @@ impl Server {
             let _ = write!(head, "Content-Length: {}\r\n", body.len());
         }
         head.push_str("\r\n");
-        // A server that refuses early may close before all is written; its answer is there nevertheless.
+        // A server that refuses early may close before everything is written; its response can still be read.
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
         let mut all = Vec::new();
         let _ = stream.read_to_end(&mut all);
@@ -126,13 +126,13 @@ impl Server {
         self.send("GET", path, &[], b"")
     }
 
-    /// Begins an upload and returns its path.
+    /// Starts an upload and returns its path.
     pub fn begin(&self, name: &str) -> String {
         let reply = self.send("POST", &format!("/v2/{name}/blobs/uploads/"), &[], b"").expect(202);
         reply.header("location").to_owned()
     }
 
-    /// Sends a blob in one request.
+    /// Uploads a blob in one request.
     pub fn push_blob(&self, name: &str, bytes: &[u8]) -> Digest {
         let digest = Digest::of(bytes);
         self.send("POST", &format!("/v2/{name}/blobs/uploads/?digest={digest}"), &[], bytes).expect(201);
@@ -143,7 +143,7 @@ impl Server {
         self.send("PUT", &format!("/v2/{name}/manifests/{reference}"), &[("Content-Type", media_type)], json.as_bytes())
     }
 
-    /// Sends an image of one layer and returns its digest and its manifest.
+    /// Pushes an image with one layer and returns its digest and its manifest.
     pub fn push_image(&self, name: &str, tag: &str, content: &str) -> (Digest, String) {
         let config = self.push_blob(name, b"{}");
         let layer = self.push_blob(name, content.as_bytes());
@@ -166,14 +166,14 @@ pub fn signal(process: u32, name: &str) {
     assert!(status.success());
 }
 
-/// An image manifest with a config of two bytes; `more` is further fields, each with a comma behind it.
+/// An image manifest with a config of two bytes; `more` is additional fields, each followed by a comma.
 pub fn image(config: &Digest, layer: &Digest, size: usize, more: &str) -> String {
     format!(
         r#"{{"schemaVersion":2,"mediaType":"{IMAGE}",{more}"config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{config}","size":2}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":{size}}}]}}"#
     )
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -191,14 +191,14 @@ impl Reply {
         Self { status, head, body: all[end + 4..].to_vec() }
     }
 
-    /// The answer, if it has this status.
+    /// The response, which must have this status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}\n{}", self.head, self.text());
         self
     }
 
-    /// The answer, if it has this status and this error code.
+    /// The response, which must have this status and this error code.
     #[track_caller]
     pub fn refused(self, status: u16, code: &str) -> Self {
         let reply = self.expect(status);

@@ -1,4 +1,4 @@
-//! What was written is read again: ranges, mounts, manifests and what they need, lists, deletion.
+//! What was written can be read: ranges, mounts, manifests and what they refer to, lists, deletion.
 
 use imgstep::image::digest::Digest;
 
@@ -15,19 +15,19 @@ fn mounts() {
         assert_eq!(reply.header("location"), format!("/v2/to/there/blobs/{digest}"));
         assert_eq!(reply.header("docker-content-digest"), digest.as_str());
         assert_eq!(server.get(&format!("/v2/to/there/blobs/{digest}")).expect(200).text(), "content");
-        // From itself: there already, and not there.
+        // From itself: one that exists, and one that doesn't.
         mount("to/there", "&from=to/there").expect(201);
         mount("elsewhere", "&from=elsewhere").expect(202);
-        // Without `from`: only the repository itself counts.
+        // Without `from`, only the repository itself counts.
         mount("to/there", "").expect(201);
         let reply = mount("elsewhere", "").expect(202);
         server.get(&format!("/v2/elsewhere/blobs/{digest}")).expect(404);
-        // A refused mount is the beginning of an upload.
+        // A refused mount starts an upload.
         let upload = reply.header("location").to_owned();
         server.send("PUT", &format!("{upload}?digest={digest}"), &[], b"content").expect(201);
-        // A mount from where the blob is not is refused, though another repository has it.
+        // A mount from a repository without the blob is refused, even if a third repository has it.
         mount("third", "&from=nowhere").expect(202);
-        // A mounted blob stays when its first holder lets go of it.
+        // A mounted blob stays when its first repository deletes it.
         server.send("DELETE", &format!("/v2/from/here/blobs/{digest}"), &[], b"").expect(202);
         server.get(&format!("/v2/from/here/blobs/{digest}")).refused(404, "BLOB_UNKNOWN");
         assert_eq!(server.get(&format!("/v2/to/there/blobs/{digest}")).expect(200).text(), "content");
@@ -77,18 +77,18 @@ fn a_manifest_needs_what_it_points_at() {
         let reply = server.put_manifest("app", "v1", IMAGE, &json).refused(404, "MANIFEST_BLOB_UNKNOWN");
         assert!(reply.text().contains(missing.as_str()));
         server.get("/v2/app/manifests/v1").expect(404);
-        // In another repository is not here.
+        // What is in another repository isn't here.
         server.push_blob("other", b"missing");
         server.put_manifest("app", "v1", IMAGE, &json).refused(404, "MANIFEST_BLOB_UNKNOWN");
         server.push_blob("app", b"missing");
         server.put_manifest("app", "v1", IMAGE, &json).expect(201);
-        // Children must be manifests, and not only blobs.
+        // Children must be manifests, not only blobs.
         let index = |digest: &Digest| {
             format!(r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{IMAGE}","digest":"{digest}","size":1}}]}}"#)
         };
         server.put_manifest("app", "index", INDEX, &index(&config)).refused(404, "MANIFEST_BLOB_UNKNOWN");
         server.put_manifest("app", "index", INDEX, &index(&Digest::of(json.as_bytes()))).expect(201);
-        // Foreign layers are left where they are.
+        // Foreign layers may be missing.
         let foreign = json
             .replace(Digest::of(b"missing").as_str(), Digest::of(b"foreign").as_str())
             .replace(".layer.v1.tar\"", ".layer.nondistributable.v1.tar\",\"urls\":[\"https://example.com/\"]");
@@ -118,7 +118,7 @@ fn what_is_no_manifest_is_refused() {
 #[test]
 fn a_manifest_comes_back_as_it_went() {
     for (server, _folder) in Server::both() {
-        // Kinds that nobody knows are carried as they are.
+        // Unknown kinds are stored as they are.
         for (tag, media_type, bytes) in [
             ("index", INDEX, "{\n \"schemaVersion\" : 2, \"manifests\":[ ], \"zebra\": 1e2}"),
             ("strange", "application/vnd.example.thing+json", "{\"schemaVersion\": 7.50}\n"),
@@ -188,7 +188,7 @@ fn referrers_come_and_go_with_their_manifests() {
         let all = list("");
         assert_eq!(all.header("content-type"), INDEX);
         assert_eq!(all.json()["manifests"].as_array().unwrap().len(), 2);
-        // A plus that was not encoded is a plus all the same.
+        // An unencoded plus is still a plus.
         for query in ["?artifactType=application/sbom%2Bjson", "?artifactType=application/sbom+json"] {
             let some = list(query);
             assert_eq!(some.header("oci-filters-applied"), "artifactType");
@@ -209,7 +209,7 @@ fn referrers_come_and_go_with_their_manifests() {
 #[test]
 fn a_signed_schema_1_manifest_goes_by_the_digest_of_its_payload() {
     let unsigned = "{\n   \"schemaVersion\": 1,\n   \"fsLayers\": []\n}";
-    // The protected header says: 45 bytes of the above less its last two, and then those two.
+    // The protected header says: the first 45 bytes of the text above, without its last two, and then those two.
     let length = unsigned.len() - 2;
     let protected = base64(format!(r#"{{"formatLength":{length},"formatTail":"{}"}}"#, base64("\n}")));
     let signed = format!("{},\n   \"signatures\": [{{\"protected\":\"{protected}\"}}]\n}}", &unsigned[..length]);

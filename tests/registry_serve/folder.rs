@@ -1,4 +1,4 @@
-//! The folder: restarts, deaths, damage, and folders that are none of ours.
+//! The storage folder: restarts, kills, damage, and folders that don't belong to the registry.
 
 use std::fs;
 use std::io::Write as _;
@@ -38,12 +38,12 @@ fn a_restart_serves_everything_again() {
     };
     let before = all(&server);
     assert!(before[4].0.contains(Digest::of(referrer.as_bytes()).as_str()));
-    // Killed, and not asked to end.
+    // Killed, not asked to stop.
     drop(server);
     let server = Server::start(&words);
     assert_eq!(all(&server), before);
     assert_eq!(server.first_line.lines().count(), 1, "{}", server.first_line);
-    // What is deleted stays deleted; what others hold stays.
+    // What was deleted stays deleted; what other repositories hold stays.
     server.send("DELETE", &format!("/v2/a/b/manifests/{digest}"), &[], b"").expect(202);
     server.send("DELETE", "/v2/a/b/manifests/referrer", &[], b"").expect(202);
     drop(server);
@@ -80,7 +80,7 @@ fn a_death_in_the_middle_of_an_upload_leaves_nothing_behind() {
     let mut stream = server.connect();
     write!(stream, "PATCH {upload} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n").unwrap();
     stream.write_all(&vec![1; 4_000_000]).unwrap();
-    // Killed too early, it would have had nothing to leave behind.
+    // Killed too early, it would have left nothing behind.
     for _ in 0..4000 {
         if !folder.files("uploads").is_empty() {
             break;
@@ -111,12 +111,12 @@ fn damage_is_left_out_and_can_be_mended() {
     fs::write(folder.path().join("repositories/app/_tags/..v4"), format!("{digest}\n")).unwrap();
     fs::write(folder.path().join("repositories/app/_blobs/sha256/nonsense"), "1\n").unwrap();
     let server = Server::start(&words);
-    // A layer, a manifest, the tag that named it, and three that were never ours.
+    // A layer, a manifest, the tag that pointed to it, and three files that were never ours.
     assert!(server.first_line.starts_with("imgstep: 6 damaged entries"), "{}", server.first_line);
     server.get("/v2/app/manifests/v1").refused(404, "MANIFEST_UNKNOWN");
     server.get(&format!("/v2/app/blobs/{layer}")).refused(404, "BLOB_UNKNOWN");
     server.get("/v2/app/manifests/v2").expect(200);
-    // Sent again, it is whole again.
+    // Uploaded again, it is complete again.
     server.push_image("app", "v1", "layer");
     assert_eq!(server.get("/v2/app/manifests/v1").expect(200).text(), json);
     assert_eq!(server.get(&format!("/v2/app/blobs/{layer}")).expect(200).text(), "layer");

@@ -1,4 +1,4 @@
-//! Clients that mean no good, or err.
+//! Hostile or broken clients.
 
 use std::io::{Read as _, Write as _};
 
@@ -74,7 +74,7 @@ fn a_manifest_may_have_four_mebibytes() {
     server.put_manifest("app", "large", INDEX, &index(4 * 1024 * 1024)).expect(201);
     server.put_manifest("app", "larger", INDEX, &index(4 * 1024 * 1024 + 1)).refused(413, "MANIFEST_INVALID");
     server.get("/v2/app/manifests/larger").expect(404);
-    // The same, of a length that is not said before.
+    // The same, without an announced length.
     let mut stream = server.connect();
     stream
         .write_all(b"PUT /v2/app/manifests/larger HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")

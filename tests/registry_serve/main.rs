@@ -1,4 +1,4 @@
-//! `imgstep registry serve`, through the binary: what the conformance suite does not ask.
+//! `imgstep registry serve`, through the binary: what the conformance suite doesn't cover.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 

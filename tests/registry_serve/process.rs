@@ -1,4 +1,4 @@
-//! The process: its command, its status, its signals, its one line.
+//! The process: its command line, its exit status, its signals, its only line of output.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
@@ -57,7 +57,7 @@ fn without_a_command_a_signal_ends_it_with_its_status() {
         let mut rest = String::new();
         server.stderr.read_to_string(&mut rest).unwrap();
         assert_eq!(server.first_line.lines().count(), 1);
-        // Behind it a first command to try, and no more.
+        // It is followed by a first command to try, and nothing else.
         assert!(rest.starts_with("imgstep: try `imgstep promote ") && rest.lines().count() == 1, "{rest}");
     }
 }

@@ -1,4 +1,4 @@
-//! Uploads: in chunks, broken off and resumed, cancelled, many at once.
+//! Uploads: chunked, interrupted and resumed, cancelled, many at once.
 
 use std::io::{Read as _, Write as _};
 
@@ -16,13 +16,13 @@ fn a_chunk_that_broke_off_is_resumed() {
     let digest = Digest::of(&content);
     for (server, _folder) in Server::both() {
         let upload = server.begin("app");
-        // The client promises everything, sends a part and dies.
+        // The client announces everything, sends a part and disconnects.
         let mut stream = server.connect();
         let head = format!("PATCH {upload} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", content.len());
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(&content[..1_700_000]).unwrap();
         drop(stream);
-        // The status waits until the server has seen the end of that connection.
+        // The status response comes only after the server has seen the end of that connection.
         let status = server.get(&upload).expect(204);
         let last: usize = status.header("range").strip_prefix("0-").unwrap().parse().unwrap();
         assert!((1..1_700_000).contains(&last), "{last}");

@@ -1,4 +1,4 @@
-//! The steps that are run, and the images they are run on.
+//! The steps that are run, and their images.
 
 use std::io::Write as _;
 
@@ -12,15 +12,15 @@ use crate::support::{Image, Style};
 /// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
-    /// An index of three platforms of three layers, one of them shared.
+    /// An index of three platforms with three layers each, one of them shared.
     Promote,
     /// An image with a layer of 7 MB.
     PromoteLarge,
-    /// From another repository of the same registry.
+    /// From another repository in the same registry.
     PromoteWithin,
-    /// A small layer onto the index.
+    /// A small layer on top of the index.
     Append,
-    /// A layer of 27 MB onto it, which is sent as it is made.
+    /// A layer of 27 MB on top of it, which is sent while it is built.
     AppendStreamed,
     /// An index of three images.
     Index,
@@ -53,12 +53,12 @@ impl Case {
     }
 }
 
-/// All images of the soak.
+/// All images of the soak test.
 pub struct Images {
-    /// What tags name before a run.
+    /// What the tags point to before a run.
     pub old: Image,
     pub app: Image,
-    /// Of the same shape as `app`; what races with it.
+    /// Of the same shape as `app`; a concurrent promotion writes it.
     pub other: Image,
     pub large: Image,
     /// One for each platform.
@@ -77,7 +77,7 @@ impl Images {
     }
 }
 
-/// Three platforms of three layers from 50 to 300 kB, one of them shared.
+/// Three platforms with three layers each, from 50 to 300 kB, one of them shared.
 fn index(seed: u64) -> Image {
     let shared = layer(seed * 100, 300_000);
     let one = |number: usize| {
@@ -98,7 +98,7 @@ fn image(on: &str, layers: Vec<Layer>) -> Image {
     images::image_with(Style::Oci, fields, contents)
 }
 
-/// A layer that holds one file, `data/<seed>`, of bytes that do not shrink.
+/// A layer with one file, `data/<seed>`, of incompressible bytes.
 fn layer(seed: u64, size: usize) -> Layer {
     let mut header = tar::Header::new_ustar();
     header.set_mode(0o644);

@@ -1,5 +1,5 @@
-//! Faults by chance: which request meets which, decided by the seed, the request and how often it came before. So the
-//! same seed does the same to the same requests, in whatever order they come.
+//! Random faults: which request gets which one is determined by the seed, the request and its number of repetitions. So
+//! the same seed does the same to the same requests, in whatever order they arrive.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use crate::support::Action;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     ServerError,
-    /// The registry does what it is asked, and the answer says that it did not.
+    /// The registry handles the request, and the response claims that it didn't.
     LateError,
     TooMany,
     ResetBefore,
@@ -40,7 +40,7 @@ pub enum Kind {
     Refused,
 }
 
-/// What passes: the same request, sent again, is answered well.
+/// Transient faults: the same request, sent again, succeeds.
 pub const PASSING: [Kind; 15] = [
     Kind::ServerError,
     Kind::LateError,
@@ -58,7 +58,7 @@ pub const PASSING: [Kind; 15] = [
     Kind::Stall,
     Kind::FlipUp,
 ];
-/// What is wrong, and may be the end of a step.
+/// Permanent faults, which may end a step.
 pub const WRONG: [Kind; 10] = [
     Kind::Flip,
     Kind::Shorten,
@@ -71,7 +71,7 @@ pub const WRONG: [Kind; 10] = [
     Kind::Missing,
     Kind::Refused,
 ];
-/// A fault that passes does not meet one request more often than this in a row.
+/// A transient fault occurs at most this many times in a row for one request.
 const IN_A_ROW: u32 = 3;
 
 /// The faults that a proxy injects.
@@ -79,16 +79,16 @@ pub struct Faults {
     pub seed: u64,
     pub rate: f64,
     pub kinds: Vec<Kind>,
-    /// What stands for the destination's repository, whose name no decision may hang on.
+    /// A placeholder for the destination's repository, whose name must not influence any decision.
     pub repository: String,
-    /// Where the registry itself listens.
+    /// The address of the registry itself.
     pub registry: String,
-    /// How often a request came, and how often in a row it was met.
+    /// How often a request arrived, and how many times in a row it got a fault.
     pub seen: HashMap<String, (u64, u32)>,
 }
 
 impl Faults {
-    /// What is done to a request.
+    /// Decides what is done to a request.
     pub fn decide(&mut self, method: &str, target: &str) -> Vec<Action> {
         let name = self.name(method, target);
         let (count, in_a_row) = self.seen.entry(name.clone()).or_default();
@@ -105,7 +105,7 @@ impl Faults {
         vec![kind.action(&mut random, method, target, &self.registry)]
     }
 
-    /// A request without what is another in each run.
+    /// A request without the parts that differ from run to run.
     fn name(&self, method: &str, target: &str) -> String {
         let target = target.replace(&self.repository, "REPOSITORY");
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
@@ -150,7 +150,7 @@ impl Kind {
         }
     }
 
-    /// Whether it can happen to such a request.
+    /// Whether this kind can happen to such a request.
     fn fits(self, method: &str, target: &str) -> bool {
         let upload = target.contains("/blobs/uploads/");
         match self {
@@ -170,7 +170,7 @@ impl Kind {
     }
 
     fn action(self, random: &mut Rng, method: &str, target: &str, registry: &str) -> Action {
-        // A manifest has a few hundred bytes, a blob at least some thousand.
+        // A manifest has a few hundred bytes, a blob at least several thousand.
         let large = if target.contains("/manifests/") { 300 } else { 40_000 };
         match self {
             Self::ServerError => Action::answer([500, 502, 503, 504][random.usize(0..4)]),

@@ -1,4 +1,5 @@
-//! What a run came to, by the files of the registry's storage and by what the step left behind. imgstep is asked nothing.
+//! The verdict on a run, from the files of the registry's storage and what the step left behind. imgstep itself isn't
+//! asked.
 
 use std::fmt::Write as _;
 
@@ -8,20 +9,20 @@ use crate::storage::Storage;
 use crate::support::proxy::Exchange;
 use crate::wanted::Wanted;
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// Exit status 0, and every tag names the right image, which is whole.
+    /// Exit status 0, and every tag points to the right, complete image.
     Right,
-    /// A clean failure: one line says so, nothing was printed or written as a result, and tags are what they were.
+    /// A clean failure: one line of error, no output, no result, and the tags are unchanged.
     Failed,
-    /// A failure, and a tag was moved by a request whose answer was lost.
+    /// A failure, and a tag was moved by a request whose response was lost.
     Ambiguous,
-    /// A failure, and some of several tags were moved, each by a request that was answered.
+    /// A failure, and some of several tags were moved, each by a request that got its response.
     Partly,
-    /// Ended by a signal; each tag names what it did.
+    /// Stopped by a signal; each tag still points to its old image.
     Ended,
-    /// Ended by a signal; a tag names the right image, which is whole.
+    /// Stopped by a signal; a tag points to the right, complete image.
     EndedLate,
     Wrong,
     Hang,
@@ -59,13 +60,13 @@ impl Outcome {
         matches!(self, Self::Right)
     }
 
-    /// Whether imgstep may never do this.
+    /// Whether imgstep must never do this.
     pub fn is_wrong(self) -> bool {
         matches!(self, Self::Wrong | Self::Hang | Self::Crash)
     }
 }
 
-/// An outcome, why, and all that was seen.
+/// An outcome, the reason, and everything that was observed.
 pub struct Verdict {
     pub outcome: Outcome,
     pub reason: String,
@@ -75,19 +76,19 @@ pub struct Verdict {
 /// What is judged.
 pub struct Scene<'a> {
     pub plan: &'a Plan,
-    /// What each step should give.
+    /// The expected result of each step.
     pub wanted: &'a [Wanted],
-    /// The digest that all tags named before.
+    /// The digest that all tags pointed to before.
     pub old: &'a str,
     pub storage: &'a Storage,
     pub repository: &'a str,
     /// The requests to the destination.
     pub log: Vec<Exchange>,
-    /// The requests to a source that is elsewhere.
+    /// The requests to a source in another registry.
     pub source_log: Vec<Exchange>,
 }
 
-/// The verdict over one step, or over several that raced: the worst of them.
+/// The verdict on one step, or the worst verdict on several concurrent ones.
 pub fn judge(scene: &Scene, ended: &[Ended]) -> Verdict {
     let of_step = |step: &Ended, wanted: &Wanted| match scene.verdict(step, wanted) {
         Ok(outcome) => (outcome, last_line(&step.stderr)),
@@ -122,7 +123,7 @@ impl Scene<'_> {
             return self.done(step, wanted, &moved);
         }
         if step.digest.is_some() || step.json.is_some() {
-            // Results are written when all tags are: who kills it then finds them.
+            // Results are written after all tags: a later kill finds them.
             if step.signalled.is_none() || !self.is_race() && !moved.iter().all(|moved| *moved) {
                 return wrong("there are result files, and it failed");
             }
@@ -143,7 +144,7 @@ impl Scene<'_> {
     /// Exit status 0.
     fn done(&self, step: &Ended, wanted: &Wanted, moved: &[bool]) -> Judged {
         let wrong = |reason: String| Err((Outcome::Wrong, reason));
-        // Where two race, the other may have come later: `storage_is_good` has looked at what the tags name.
+        // In a race, the other one may have come later: `storage_is_good` has checked what the tags point to.
         if !self.is_race()
             && let Some(position) = moved.iter().position(|moved| !moved)
         {
@@ -162,7 +163,7 @@ impl Scene<'_> {
         Ok(Outcome::Right)
     }
 
-    /// A step that failed by itself: what became of the tags?
+    /// A step that failed by itself: what happened to the tags?
     fn failed(&self, moved: &[bool]) -> Judged {
         let moved: Vec<&str> =
             self.plan.tags.iter().zip(moved).filter(|(_, moved)| **moved).map(|(tag, _)| *tag).collect();
@@ -184,7 +185,8 @@ impl Scene<'_> {
         Err((Outcome::Wrong, "it failed, though every tag was written and answered".to_owned()))
     }
 
-    /// That every tag names what it named before or an image that is whole, and that nothing else was ever put there.
+    /// Asserts that every tag points to what it pointed to before or to a complete image, and that nothing else was
+    /// ever written there.
     fn storage_is_good(&self) -> Result<(), String> {
         for tag in &self.plan.tags {
             let named = self.storage.tag(self.repository, tag).ok_or_else(|| format!("{tag} is gone"))?;
@@ -225,7 +227,7 @@ impl Scene<'_> {
     }
 }
 
-/// 1 to 6 are those of the documentation; the others are those of the signal that we sent.
+/// 1 to 6 are documented; the others belong to the signal that we sent.
 fn is_known(status: i32, signalled: Option<Signal>) -> bool {
     let own = match signalled {
         Some(Signal::Kill) => status == 137,

@@ -1,7 +1,7 @@
-//! The soak: thousands of steps under seeded faults, kills and races, each judged from the storage of the registry.
-//! `make soak` runs it at length, `cargo test` for a minute; `tests/soak/README.md` says how to read it.
+//! The soak test: thousands of steps with seeded faults, kills and races, each judged by the registry's storage. `make
+//! soak` runs it at length, `cargo test` for a minute; `tests/soak/README.md` explains its output.
 
-// What it says is said on stdout, as by any program.
+// Reports go to stdout, like any program's.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 // Shares of a few hundred requests.
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
@@ -17,7 +17,7 @@ mod table;
 mod wanted;
 mod world;
 
-// The proxy, the registries and the images are those of the stories, which use all of them.
+// The proxy, the registries and the images are those of `tests/steps`, which uses all of them.
 #[allow(dead_code, unused_imports, clippy::too_many_lines)]
 #[path = "../steps/support/mod.rs"]
 mod support;
@@ -37,7 +37,7 @@ use crate::world::{Desk, World};
 fn main() -> ExitCode {
     let settings = match Settings::read() {
         Ok(Some(settings)) => settings,
-        // Another test's name was asked for.
+        // `cargo test` was called for another test.
         Ok(None) => return ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("error: {reason}");
@@ -82,7 +82,7 @@ fn soak(settings: &Settings, world: &World, begun: Instant) -> Table {
     table.into_inner().unwrap()
 }
 
-/// What a person should look at is said at once, and kept with all that was seen.
+/// What needs a person's attention is printed at once, and saved with everything that was observed.
 fn tell(plan: &Plan, verdict: &Verdict, settings: &Settings) {
     let serious = verdict.outcome.is_wrong() || plan.must_succeed() && !verdict.outcome.is_right();
     if serious || settings.runs <= 3 {

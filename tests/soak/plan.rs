@@ -1,4 +1,4 @@
-//! What one run does: everything follows from its seed.
+//! The plan of a run: everything follows from its seed.
 
 use std::fmt;
 
@@ -6,22 +6,22 @@ use crate::cases::Case;
 use crate::faults::{Kind, PASSING};
 use crate::storage::Layout;
 
-/// What happens to a run.
+/// What happens in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// Faults of every kind that passes.
+    /// Transient faults of every kind.
     Passing,
-    /// The same, and bytes and answers that are wrong.
+    /// The same, plus wrong bytes and responses.
     Everything,
     /// Faults of one kind.
     One(Kind),
-    /// The step is ended by a signal at some moment.
+    /// A signal stops the step at a random moment.
     Kill(Signal),
     /// A promotion writes the same tags at the same time.
     Race,
 }
 
-/// What ends a step.
+/// How a step is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     Kill,
@@ -35,14 +35,14 @@ pub struct Plan {
     pub seed: u64,
     pub case: Case,
     pub trouble: Trouble,
-    /// The share of requests that a fault meets.
+    /// The share of requests that get a fault.
     pub rate: f64,
-    /// What the result is called.
+    /// The tags of the result.
     pub tags: Vec<&'static str>,
     pub layout: Layout,
     /// Whether the step reads from the registry that it writes to.
     pub within: bool,
-    /// When the signal comes, as a share of the requests that the step takes.
+    /// When the signal is sent, as a share of the requests that the step takes.
     pub moment: f64,
 }
 
@@ -64,7 +64,7 @@ impl Plan {
             Trouble::Kill(_) | Trouble::Race => [0.0, 0.05][random.usize(0..2)],
         };
         let tags = if random.u8(0..100) < 40 { vec!["v1", "v2", "latest"] } else { vec!["v1"] };
-        // What races with it reads from the source: so does it.
+        // The concurrent promotion reads from the source, so this one does too.
         let races = trouble == Trouble::Race;
         let case = if races && case == Case::PromoteWithin { Case::Promote } else { case };
         let within = case == Case::PromoteWithin || !races && case == Case::Append && random.bool();
@@ -80,12 +80,12 @@ impl Plan {
         }
     }
 
-    /// Whether the step has to get through: its faults pass, and are no more than one in ten.
+    /// Whether the step must succeed: its faults are transient, and at most one in ten requests gets one.
     pub fn must_succeed(&self) -> bool {
         matches!(self.trouble, Trouble::Passing | Trouble::Race) && self.rate <= 0.1
     }
 
-    /// The line of the table that counts it.
+    /// The table row that counts it.
     pub fn line(&self) -> String {
         let percent = (self.rate * 100.0).round();
         match self.trouble {

@@ -22,13 +22,13 @@ use crate::world::{Desk, Destination, PARTS, SOURCE, World};
 
 /// A step that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(120);
-/// So long a signal may take to end a step, on a machine that has much else to do.
+/// Maximum time from a signal to the step's end, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A step that came to its end.
+/// A step that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// The exit status; 128 and the signal's number where one ended it; none where it had to be stopped.
+    /// The exit status, or 128 plus the signal's number; none if it had to be killed.
     pub status: Option<i32>,
     pub stdout: String,
     pub stderr: String,
@@ -39,14 +39,14 @@ pub struct Ended {
     pub signalled: Option<Signal>,
 }
 
-/// A step that runs.
+/// A running step.
 struct Started {
     child: Child,
     folder: Folder,
     signalled: Option<Signal>,
 }
 
-/// Carries out a plan.
+/// Executes a plan.
 pub fn run(plan: &Plan, world: &World, desk: &Desk) -> Verdict {
     let repository = format!("to/s{}", plan.seed);
     let destination = desk.destination(plan, &repository, world);
@@ -80,7 +80,7 @@ pub fn run(plan: &Plan, world: &World, desk: &Desk) -> Verdict {
     judge(&scene, &ended)
 }
 
-/// A run without faults: what it gives, how many requests it takes, and where it lies.
+/// A run without faults: its result, the number of its requests, and its storage.
 pub fn reference(case: Case, world: &World, desk: &Desk) -> (String, usize, Kept) {
     let mut plan = Plan::of(0, Some(0.0), None);
     plan.case = case;
@@ -98,7 +98,7 @@ pub fn reference(case: Case, world: &World, desk: &Desk) -> (String, usize, Kept
     (ended.digest.unwrap(), seen.load(Ordering::Relaxed), Kept { repository: "to/reference".to_owned(), destination })
 }
 
-/// What a run left.
+/// What a run left behind.
 pub struct Kept {
     pub repository: String,
     destination: Destination,
@@ -110,7 +110,7 @@ impl Kept {
     }
 }
 
-/// A proxy that does to the requests to a registry what the plan says, and counts them.
+/// A proxy that injects the plan's faults into the requests to a registry, and counts them.
 fn proxy(plan: &Plan, salt: u64, registry: &str, repository: &str, seen: &Arc<AtomicUsize>) -> Proxy {
     let kinds: Vec<Kind> = match plan.trouble {
         Trouble::Everything => PASSING.into_iter().chain(WRONG).collect(),
@@ -134,14 +134,14 @@ fn proxy(plan: &Plan, salt: u64, registry: &str, repository: &str, seen: &Arc<At
     proxy
 }
 
-/// Begins a step that reads at `host` and writes to `name`.
+/// Starts a step that reads from `host` and writes to `name`.
 fn start(case: Case, host: &str, name: &str, tags: &[&str], world: &World) -> Started {
     let mut words: Vec<String> = match case {
         Case::Promote | Case::PromoteWithin => return promotion(&format!("{host}/{SOURCE}:v1"), name, tags),
         Case::PromoteLarge => return promotion(&format!("{host}/from/large:v1"), name, tags),
         Case::Append | Case::AppendStreamed => {
             let layer = format!("{}=/srv/app", world.layer(case).display());
-            // The base has another port in each run, and the digest must not.
+            // The base's port differs in each run, but the digest must not.
             let annotation = "org.opencontainers.image.base.name=registry.example/base:v1";
             ["append", &format!("{host}/{SOURCE}:v1"), "--layer", &layer, "--annotation", annotation]
                 .map(str::to_owned)
@@ -176,7 +176,7 @@ fn begin(mut words: Vec<String>, tags: &[&str]) -> Started {
     Started { child: command.spawn().unwrap(), folder, signalled: None }
 }
 
-/// The binary that is tried: what was built with the soak, unless another is named.
+/// The binary under test: the one built with the soak test, unless another one is given.
 fn imgstep() -> OsString {
     std::env::var_os("IMGSTEP").unwrap_or_else(|| env!("CARGO_BIN_EXE_imgstep").into())
 }
@@ -194,7 +194,7 @@ impl Started {
         }
     }
 
-    /// Sends the signal at some moment; a step that has ended gets none.
+    /// Sends the signal at its moment; a step that has ended gets none.
     fn signal_when(&mut self, signal: Signal, is_time: impl Fn() -> bool) {
         while !is_time() {
             if !matches!(self.child.try_wait(), Ok(None)) {

@@ -1,27 +1,27 @@
-//! What is asked of the soak: by the environment, and by the words of `cargo test`.
+//! The settings of the soak test, from the environment and the arguments of `cargo test`.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::faults::Kind;
 
-/// How much is run.
+/// The number of runs.
 pub struct Settings {
-    /// The first seed; each run has the next.
+    /// The first seed; each run increments it.
     pub seed: u64,
     pub runs: u64,
-    /// Faults for each request, where not each run is to have its own rate.
+    /// The fault rate, if it should be the same for every run.
     pub rate: Option<f64>,
-    /// The one kind of fault that all runs are to have.
+    /// The kind of fault, if all runs should have the same.
     pub kind: Option<Kind>,
-    /// Runs at a time.
+    /// Concurrent runs.
     pub jobs: usize,
-    /// After this time none is begun.
+    /// No run is started after this time.
     pub limit: Option<Duration>,
 }
 
 impl Settings {
-    /// `None` where `cargo test` was asked for other tests.
+    /// `None` if `cargo test` was called for other tests.
     pub fn read() -> Result<Option<Self>, String> {
         let words: Vec<String> = std::env::args().skip(1).collect();
         let named = words.iter().filter(|word| !word.starts_with('-'));
@@ -34,7 +34,7 @@ impl Settings {
             return Ok(None);
         }
         let runs = variable("RUNS")?;
-        // In `cargo test` a few hundred do, and a minute has to.
+        // In `cargo test` a few hundred are enough, and it must take a minute at most.
         let limit = if runs.is_some() { None } else { Some(45) };
         Ok(Some(Self {
             seed: variable("SEED")?.unwrap_or(1),
@@ -47,7 +47,7 @@ impl Settings {
     }
 }
 
-/// A setting from the environment; none where the variable is missing or empty.
+/// A setting from the environment; none if the variable is missing or empty.
 fn variable<T: FromStr>(name: &str) -> Result<Option<T>, String> {
     match std::env::var(name) {
         Ok(text) if !text.is_empty() => text

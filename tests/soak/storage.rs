@@ -1,4 +1,4 @@
-//! Where registries keep what they hold: written and read as files, without asking them or imgstep.
+//! The registries' storage: written and read as files, without asking a registry or imgstep.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::Image;
 use crate::support::images::{Content, sha256};
 
-/// Whose folder it is.
+/// Whose format the folder has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// `imgstep registry serve --storage`.
@@ -17,7 +17,7 @@ pub enum Layout {
     Distribution,
 }
 
-/// A registry's folder.
+/// A registry's storage folder.
 #[derive(Debug, Clone)]
 pub struct Storage {
     pub layout: Layout,
@@ -25,7 +25,7 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Puts an image into the folder, under a tag. `from` is a folder with the same content, to link to.
+    /// Writes an image into the folder, under a tag. `from` is a folder with the same content, to link from.
     pub fn put(&self, repository: &str, tag: &str, image: &Image, from: Option<&Self>) {
         for content in image.blobs.iter().chain(&image.manifests) {
             let path = self.content(&content.digest);
@@ -50,7 +50,7 @@ impl Storage {
         }
     }
 
-    /// What makes a folder a registry's.
+    /// Writes the files that make a folder a registry's storage.
     pub fn make(&self) {
         fs::create_dir_all(&self.root).unwrap();
         if self.layout == Layout::Inside {
@@ -58,19 +58,19 @@ impl Storage {
         }
     }
 
-    /// Forgets everything.
+    /// Removes everything.
     pub fn wipe(&self) {
         for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 
-    /// The digest that a tag names.
+    /// The digest that a tag points to.
     pub fn tag(&self, repository: &str, tag: &str) -> Option<String> {
         fs::read_to_string(self.tag_entry(repository, tag)).ok().map(|text| text.trim().to_owned())
     }
 
-    /// Every digest that was ever put: under the tag where the registry keeps that, else in the repository.
+    /// Every digest that was ever written: under the tag if the registry keeps that, otherwise in the repository.
     pub fn was_put(&self, repository: &str, tag: &str) -> Vec<String> {
         let folder = match self.layout {
             Layout::Distribution => self.history(repository, tag),
@@ -80,7 +80,7 @@ impl Storage {
         names.map(|entry| format!("sha256:{}", entry.file_name().to_string_lossy())).collect()
     }
 
-    /// That the repository holds all that a manifest names, down to the last byte.
+    /// Asserts that the repository holds everything below a manifest, to the last byte.
     pub fn check(&self, repository: &str, digest: &str) -> Result<(), String> {
         let bytes = self.checked(digest)?;
         if !self.manifest_entry(repository, digest).exists() {
@@ -104,7 +104,7 @@ impl Storage {
         Ok(())
     }
 
-    /// Content whose bytes have the digest that they are kept under.
+    /// Content whose bytes match its digest.
     pub fn checked(&self, digest: &str) -> Result<Vec<u8>, String> {
         let bytes = fs::read(self.content(digest)).map_err(|error| format!("{digest} is not there: {error}"))?;
         let found = sha256(&bytes);
@@ -153,7 +153,7 @@ impl Storage {
         }
     }
 
-    /// distribution keeps what a tag ever named.
+    /// distribution keeps a tag's earlier digests.
     fn history(&self, repository: &str, tag: &str) -> PathBuf {
         self.repository(repository).join("_manifests/tags").join(tag).join("index/sha256")
     }
@@ -178,7 +178,7 @@ fn write(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
-/// The same file under another name: registries replace their files, and never write into them.
+/// A hard link: registries replace their files, and never write into them.
 fn link(from: &Path, to: &Path) {
     fs::create_dir_all(to.parent().unwrap()).unwrap();
     if !to.exists() {

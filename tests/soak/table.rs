@@ -1,4 +1,4 @@
-//! What came of all runs: counts by kind of trouble and by case.
+//! The outcome of all runs: counts by kind of trouble and by case.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,12 +15,12 @@ use crate::settings::Settings;
 pub struct Table {
     by_trouble: BTreeMap<String, Line>,
     by_case: BTreeMap<String, Line>,
-    /// Runs that had to succeed and did not.
+    /// Runs that had to succeed but didn't.
     missed: usize,
     all: Line,
 }
 
-/// What came of some of the runs.
+/// The outcomes of some of the runs.
 #[derive(Default)]
 struct Line {
     outcomes: BTreeMap<Outcome, usize>,
@@ -45,7 +45,7 @@ impl Table {
         self.all.times.len()
     }
 
-    /// Whether no run came to what may never be, and every run succeeded that had to.
+    /// Whether no run had an outcome that must never occur, and every run succeeded that had to.
     pub fn is_good(&self) -> bool {
         self.missed == 0 && !self.all.outcomes.keys().any(|outcome| outcome.is_wrong())
     }
@@ -92,7 +92,7 @@ impl Line {
     }
 }
 
-/// Keeps what was seen of a run; where.
+/// Saves what was observed in a run; returns where.
 pub fn keep(plan: &Plan, verdict: &Verdict) -> PathBuf {
     let path = folder().join(format!("seed-{}.txt", plan.seed));
     let text = format!("{plan}\n{}: {}\n\n{}", verdict.outcome.name(), verdict.reason, verdict.evidence);
@@ -100,7 +100,7 @@ pub fn keep(plan: &Plan, verdict: &Verdict) -> PathBuf {
     path
 }
 
-/// Keeps the tables.
+/// Saves the tables.
 pub fn write(text: &str) {
     fs::write(folder().join("RESULTS.md"), text).unwrap();
 }

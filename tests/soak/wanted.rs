@@ -1,4 +1,4 @@
-//! What a step has to give: the image of a run without faults, taken apart before anything is compared with it.
+//! What a step must produce: the image of a run without faults, checked in detail before anything is compared with it.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -21,7 +21,8 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What was written without faults. It is an error of imgstep, or of the soak, if that is not what was asked for.
+    /// The result of a run without faults. If it isn't what was asked for, that is a bug in imgstep or in the soak
+    /// test.
     pub fn of(case: Case, digest: &str, kept: &Kept, world: &World) -> Self {
         let storage = kept.storage();
         storage.check(&kept.repository, digest).unwrap();
@@ -32,7 +33,7 @@ impl Wanted {
                 assert_eq!(digest, world.promoted(case).digest());
             }
             Case::Index => {
-                // Each once; their order is imgstep's.
+                // Each once; the order is imgstep's.
                 let parts: BTreeSet<&str> = world.images.parts.iter().map(Image::digest).collect();
                 assert_eq!(children.iter().map(String::as_str).collect::<BTreeSet<_>>(), parts);
                 assert_eq!(children.len(), parts.len());
@@ -50,7 +51,7 @@ impl Wanted {
     }
 }
 
-/// That each platform has the base's layers and one more, which holds the files.
+/// Asserts that each platform has the base's layers and one more, with the files.
 fn appended(case: Case, children: &[String], storage: &Storage, world: &World) {
     let base = &world.images.app;
     let platforms: Vec<&_> = base.manifests.iter().filter(|manifest| manifest.digest != base.digest()).collect();
@@ -68,7 +69,7 @@ fn appended(case: Case, children: &[String], storage: &Storage, world: &World) {
         flate2::read::MultiGzDecoder::new(&packed[..]).read_to_end(&mut tar).unwrap();
         assert_eq!(diff_ids.last().and_then(Value::as_str), Some(sha256(&tar).as_str()));
         for file in world.files(case) {
-            // Files begin at blocks of 512 bytes.
+            // Files start at blocks of 512 bytes.
             let blocks = (0..tar.len()).step_by(512);
             assert!(blocks.into_iter().any(|at| tar[at..].starts_with(&file)), "a file is not in the layer");
         }

@@ -1,5 +1,5 @@
-//! What all runs share: images, sources that are only read, and what each step gives where nothing goes wrong. And what
-//! a run has of its own: a destination.
+//! What all runs share: images, read-only sources, and the results of each step without faults. And what each run has
+//! for itself: a destination.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use crate::support::images::noise;
 use crate::support::{Folder, Image, Kind, Registry, kinds};
 use crate::wanted::Wanted;
 
-/// Where the index lies, in a source and in a destination.
+/// The repository of the index, in a source and in a destination.
 pub const SOURCE: &str = "from/app";
-/// The tags of what `index` puts together.
+/// The tags that `index` joins.
 pub const PARTS: [&str; 3] = ["a", "b", "c"];
 
 /// What all runs share.
@@ -27,16 +27,16 @@ pub struct World {
     pub images: Images,
     pub folder: Folder,
     sources: Vec<Destination>,
-    /// For each case, what it gives and how many requests it takes.
+    /// For each case, its result and the number of its requests.
     wanted: Vec<(Case, Wanted, usize)>,
 }
 
-/// What a worker keeps from run to run: starting distribution costs more than wiping its storage.
+/// What a worker keeps from run to run: starting distribution takes longer than wiping its storage.
 pub struct Desk {
     distribution: Option<Registry>,
 }
 
-/// A registry whose storage can be looked into.
+/// A registry whose storage can be read.
 pub struct Destination {
     pub storage: Storage,
     pub host: String,
@@ -45,7 +45,7 @@ pub struct Destination {
     _folder: Option<Folder>,
 }
 
-/// The registry inside, served by a thread until it is dropped.
+/// The registry in the binary, served by a thread until it is dropped.
 struct Inside {
     host: String,
     stop: Option<oneshot::Sender<()>>,
@@ -78,13 +78,13 @@ impl World {
         self.wanted.iter().find(|(own, ..)| *own == case).map(|(_, wanted, _)| wanted).unwrap()
     }
 
-    /// How many requests a step takes where nothing goes wrong.
+    /// The number of requests that a step takes without faults.
     pub fn requests(&self, case: Case) -> usize {
         self.wanted.iter().find(|(own, ..)| *own == case).map_or(0, |(.., requests)| *requests)
     }
 }
 
-/// The registries that can be had here.
+/// The registries available here.
 pub fn layouts() -> Vec<Layout> {
     let distribution = kinds().contains(&Kind::Distribution).then_some(Layout::Distribution);
     [Layout::Inside].into_iter().chain(distribution).collect()
@@ -135,7 +135,7 @@ impl Default for Desk {
 }
 
 impl Desk {
-    /// A destination with an old image under each tag of the plan and, where the step reads from there, its source.
+    /// A destination with an old image under each of the plan's tags and, if the step reads from there, its source.
     pub fn destination(&self, plan: &Plan, repository: &str, world: &World) -> Destination {
         let layout = match &self.distribution {
             Some(_) => plan.layout,
@@ -188,7 +188,7 @@ impl Drop for Inside {
 }
 
 impl World {
-    /// The words of the layer that a case appends.
+    /// The arguments for the layer that a case appends.
     pub fn layer(&self, case: Case) -> PathBuf {
         self.folder.join(if case == Case::AppendStreamed { "streamed" } else { "small" })
     }
@@ -203,7 +203,7 @@ impl World {
         names.iter().map(|name| fs::read(self.folder.join(name)).unwrap()).collect()
     }
 
-    /// The image that a promotion brings.
+    /// The image that a promotion copies.
     pub fn promoted(&self, case: Case) -> &Image {
         if case == Case::PromoteLarge { &self.images.large } else { &self.images.app }
     }

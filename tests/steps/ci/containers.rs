@@ -15,7 +15,7 @@ fn named<'v>(list: &'v Value, name: &str) -> &'v Value {
     found.unwrap_or_else(|| panic!("no {name} in {list}"))
 }
 
-/// The text with the values of `{{name}}`.
+/// The text with `{{name}}` replaced by its value.
 fn filled(text: &str, known: &BTreeMap<String, String>) -> String {
     let text =
         known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value));
@@ -28,7 +28,7 @@ fn argo_hands_on_an_output_parameter() {
     let pipeline = Pipeline::new();
     let Some(documents) = yaml(&pipeline.named(&block("argo-workflows", "workflow.yaml"))) else { return };
     let spec = &documents[0]["spec"];
-    // What `kubectl create secret docker-registry` makes, mounted.
+    // What `kubectl create secret docker-registry` creates, mounted.
     pipeline.write("logins/.dockerconfigjson", &pipeline.logins());
     fs::create_dir_all(pipeline.path("results")).unwrap();
     let mounts = BTreeMap::from([("results", pipeline.path("results")), ("logins", pipeline.path("logins"))]);
@@ -48,7 +48,7 @@ fn argo_hands_on_an_output_parameter() {
         }
         let container = &template["container"];
         assert_eq!((&container["image"], &container["command"]), (&IMAGE.into(), &serde_json::json!(["/imgstep"])));
-        // Where a volume is mounted is another folder here.
+        // The mount path of a volume is another folder here.
         let mounted = |text: &str| {
             container["volumeMounts"].as_array().unwrap().iter().fold(text.to_owned(), |text, mount| {
                 let name = mount["name"].as_str().unwrap();
@@ -78,7 +78,7 @@ fn argo_hands_on_an_output_parameter() {
 #[test]
 fn cloud_build_hands_on_in_its_workspace() {
     let pipeline = Pipeline::new();
-    // Substitutions come first; the names of the build's own are all that they know.
+    // Substitutions come first; they only know the build's own names.
     let substitutions = variables([("COMMIT_SHA", "main"), ("PROJECT_ID", "project")]);
     let Some(documents) = yaml(&pipeline.named(&block("cloud-build", "cloudbuild.yaml"))) else { return };
     let document = &documents[0];

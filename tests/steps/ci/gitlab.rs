@@ -9,7 +9,7 @@ use super::pipeline::{COMMIT, Pipeline, USER, expanded, lines, variables};
 use super::{gitlab_dotenv, value};
 use crate::support::step::Run;
 
-/// What GitLab sets in every job.
+/// Variables that GitLab sets in every job.
 fn predefined(pipeline: &Pipeline) -> BTreeMap<String, String> {
     variables([
         ("GITLAB_CI", "true"),
@@ -24,7 +24,7 @@ fn predefined(pipeline: &Pipeline) -> BTreeMap<String, String> {
     ])
 }
 
-/// A job with what it extends.
+/// A job merged with what it extends.
 fn job(document: &Value, name: &str) -> Map<String, Value> {
     let own = document[name].as_object().unwrap_or_else(|| panic!("no job {name}")).clone();
     let mut whole = match own.get("extends") {
@@ -35,7 +35,7 @@ fn job(document: &Value, name: &str) -> Map<String, Value> {
     whole
 }
 
-/// Runs a job with the variables that earlier jobs handed on; what its dotenv report hands on.
+/// Runs a job with the variables from earlier jobs; returns the ones in its dotenv report.
 fn run(pipeline: &Pipeline, job: &Map<String, Value>, inherited: &[(String, String)]) -> (Run, Vec<(String, String)>) {
     assert_eq!(job["image"]["name"], "ghcr.io/org/imgstep:v1.0.0-shell");
     assert_eq!(job["image"]["entrypoint"], serde_json::json!([""]), "the runner has to start a shell");
@@ -51,7 +51,7 @@ fn run(pipeline: &Pipeline, job: &Map<String, Value>, inherited: &[(String, Stri
     };
     let file = pipeline.path("workspace").join(report);
     let handed = gitlab_dotenv(&std::fs::read_to_string(&file).unwrap());
-    // Every job begins with a clean checkout.
+    // Every job starts with a clean checkout.
     std::fs::remove_file(file).unwrap();
     (run, handed)
 }
@@ -77,7 +77,7 @@ fn jobs_publish_a_folder_and_release_it() {
     }
 }
 
-/// The component's jobs with these inputs, as GitLab interpolates them: in the values of the parsed document.
+/// The component's jobs with these inputs, interpolated as GitLab does it: in the values of the parsed document.
 fn component(name: &str, inputs: &Map<String, Value>) -> Option<Value> {
     let mut documents = yaml(&read(&format!("templates/{name}.yml")))?;
     let spec = documents.remove(0);
@@ -118,7 +118,8 @@ fn the_component_promotes_and_hands_on() {
     assert!(documents[0]["stages"].as_array().unwrap().contains(&promote["stage"]));
     let (_, handed) = run(&pipeline, &promote, &[]);
     assert_eq!(value(&handed, "IMGSTEP_REF"), pipeline.promoted());
-    // The job's own variables don't reach the next one, its report does. The next logs in by the project's variable.
+    // The job's own variables don't reach the next one, but its report does. The next one logs in with the project's
+    // variable.
     let login = ("DOCKER_AUTH_CONFIG".to_owned(), pipeline.logins());
     let handed: Vec<_> = handed.into_iter().chain([login]).collect();
     run(&pipeline, &job(&documents[0], "stable"), &handed);

@@ -19,7 +19,7 @@ fn can_download() -> bool {
     can
 }
 
-/// The text with the variables of earlier steps in the place of `$(step.variable)`; what is none stays.
+/// The text with `$(step.variable)` replaced by earlier steps' variables; unknown ones are kept.
 fn with_macros(text: &str, known: &BTreeMap<String, String>) -> String {
     known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("$({name})"), value))
 }
@@ -42,7 +42,7 @@ fn azure_hands_on_within_a_job_and_to_the_next() {
             let value = &outputs[before][path.strip_suffix("'] ]").unwrap()];
             known.insert(variable.clone(), value.clone());
         }
-        // Every job has a machine of its own.
+        // Every job has its own machine.
         let _ = fs::remove_dir_all(pipeline.path("workspace"));
         fs::create_dir_all(pipeline.path("workspace")).unwrap();
         let mut environment = variables([("TF_BUILD", "True"), ("BUILD_SOURCEVERSION", COMMIT)]);
@@ -96,7 +96,7 @@ fn buildkite_hands_on_to_the_next_step() {
         };
         let _ = fs::remove_dir_all(pipeline.path("workspace"));
         pipeline.write("workspace/.buildkite/imgstep.sh", &script);
-        // The upload of the pipeline replaces variables; what a step runs is what came out of that.
+        // Uploading the pipeline replaces variables; a step runs the result.
         let command = expanded(&pipeline.named(&lines(command)), &environment);
         let run = pipeline.on_machine(&["bash", "-e", "-c"], &command, &environment).ended(0);
         assert!(run.stdout.ends_with(&format!("{}\n", pipeline.promoted())), "{}", run.stdout);
@@ -107,7 +107,7 @@ fn buildkite_hands_on_to_the_next_step() {
     assert_eq!(fs::read_dir(pipeline.path("annotations")).unwrap().count(), 1);
 }
 
-/// The steps of a job, with those of reusable commands in their places.
+/// The steps of a job, with reusable commands expanded.
 fn circleci_steps(document: &Value, steps: &Value) -> Vec<Value> {
     let step = |step: &Value| match step {
         Value::String(name) => circleci_steps(document, &document["commands"][name]["steps"]),

@@ -1,4 +1,4 @@
-//! `--ci`, and the pages of `docs/ci`: what each CI system is told, and what its next step reads.
+//! `--ci`, and the pages of `docs/ci`: the outputs for each CI system, and what its next step reads.
 
 mod containers;
 mod gitlab;
@@ -15,7 +15,7 @@ use std::path::Path;
 use crate::support::Folder;
 use crate::support::step::Step;
 
-/// A stand-in for Buildkite's agent: meta-data are files of the folder `meta-data`, annotations of `annotations`.
+/// A stand-in for Buildkite's agent: metadata goes to files in the folder `meta-data`, annotations to `annotations`.
 fn buildkite_agent(folder: &Folder) {
     fs::create_dir_all(folder.join("meta-data")).unwrap();
     fs::create_dir_all(folder.join("annotations")).unwrap();
@@ -40,14 +40,14 @@ esac
     folder.write_program("buildkite-agent", script);
 }
 
-/// The step with a PATH that begins with this folder.
+/// The step with this folder first in its PATH.
 fn with_path(step: Step, folder: &Path) -> Step {
     let path = std::env::var("PATH").unwrap_or_default();
     step.env("PATH", format!("{}:{path}", folder.display()))
 }
 
-/// What Azure's agent makes of all that a step printed: the output variables, and the errors and warnings that it shows.
-/// A command counts wherever it stands in a line, the line is not part of the log then, and the four escapes are undone.
+/// What Azure's agent makes of a step's output: the output variables, and the errors and warnings that it shows. A
+/// command counts anywhere in a line, which is then not part of the log, and the four escapes are decoded.
 fn azure_agent(log: &str) -> (Vec<(String, String)>, Vec<String>) {
     let mut variables = Vec::new();
     let mut issues = Vec::new();
@@ -72,8 +72,8 @@ fn azure_agent(log: &str) -> (Vec<(String, String)>, Vec<String>) {
     (variables, issues)
 }
 
-/// The variables that GitLab takes from a dotenv report, by its rules: every line has a `=`, blanks around a value go, and
-/// a file of 5 KB is too long.
+/// The variables that GitLab reads from a dotenv report, by its rules: every line has a `=`, spaces around a value are
+/// trimmed, and a file over 5 KB is too large.
 fn gitlab_dotenv(text: &str) -> Vec<(String, String)> {
     assert!(text.len() < 5120, "GitLab refuses a file of {} bytes", text.len());
     let variable = |line: &str| {
@@ -84,7 +84,7 @@ fn gitlab_dotenv(text: &str) -> Vec<(String, String)> {
     text.lines().map(variable).collect()
 }
 
-/// The value of a name among pairs.
+/// The value of a name in a list of pairs.
 #[track_caller]
 fn value<'p>(pairs: &'p [(String, String)], name: &str) -> &'p str {
     let found = pairs.iter().find(|(own, _)| own == name);

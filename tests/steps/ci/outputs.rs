@@ -12,7 +12,7 @@ fn promote(source: &Registry, destination: &Registry, system: &str) -> Step {
     imgstep(["promote", &source.at("app:v1"), &destination.at("copy:v1"), "--tags", "v2", "--ci", system])
 }
 
-/// An environment in which every system finds its place, in one folder.
+/// An environment in which every system finds its files, in one folder.
 fn everywhere(step: Step, folder: &Folder) -> Step {
     buildkite_agent(folder);
     let step = with_path(step, folder.path());
@@ -22,7 +22,7 @@ fn everywhere(step: Step, folder: &Folder) -> Step {
         .env("BASH_ENV", folder.join("bash-env"))
 }
 
-/// The names of what was written, without the stand-in's own.
+/// The names of the written files, without those of the stand-in.
 fn written(folder: &Folder) -> Vec<String> {
     let names = |path| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut found: Vec<String> = names(folder.path().to_owned()).collect();
@@ -44,7 +44,7 @@ fn each_system_gets_its_own_outputs_and_no_other() {
         let pinned = format!("{}@{}", destination.at("copy"), image.digest());
         for system in SYSTEMS {
             let folder = Folder::new();
-            // What runs us by its environment makes no difference once a system is named.
+            // The system that the environment indicates makes no difference if one is given.
             let step = everywhere(promote(&source, &destination, system), &folder).env("CIRCLECI", "true");
             let run = step.run().printed(std::slice::from_ref(&pinned));
             let expected: &[&str] = match system {
@@ -76,7 +76,7 @@ fn auto_writes_for_github_alone_and_none_for_nobody() {
             assert!(!run.stderr.contains("##vso["), "{}", run.stderr);
         }
     }
-    // By the environment, as every option.
+    // From the environment, like every option.
     let folder = Folder::new();
     let step = imgstep(["promote", &source.at("app:v1"), &source.at("copy:v1")]).env("IMGSTEP_CI", "none");
     everywhere(step, &folder).run().ended(0);
@@ -112,7 +112,7 @@ fn every_step_that_writes_has_outputs() {
     }
 }
 
-/// What each system's next step reads: digest, reference, address.
+/// What each system's next step reads: digest, reference, URL.
 fn read_back(system: &str, folder: &Folder, stderr: &str) -> [String; 3] {
     let names = |names: [&str; 3], pairs: &[(String, String)]| names.map(|name| value(pairs, name).to_owned());
     match system {
@@ -123,7 +123,7 @@ fn read_back(system: &str, folder: &Folder, stderr: &str) -> [String; 3] {
         "azure" => names(["digest", "ref", "url"], &azure_agent(stderr).0),
         "buildkite" => ["digest", "ref", "url"].map(|name| folder.read(&format!("meta-data/imgstep-{name}")).unwrap()),
         _ => {
-            // As CircleCI begins each step: bash reads the file that BASH_ENV names.
+            // As CircleCI starts each step: bash reads the file named by BASH_ENV.
             let script = r#"printf '%s\n%s\n%s' "$IMGSTEP_DIGEST" "$IMGSTEP_REF" "$IMGSTEP_URL""#;
             let run = Command::new("bash").args(["-euc", script]).env("BASH_ENV", folder.join("bash-env")).output();
             let text = String::from_utf8(run.unwrap().stdout).unwrap();
@@ -189,7 +189,7 @@ fn a_list_hands_on_what_many_images_have() {
     for system in SYSTEMS {
         let folder = Folder::new();
         let run = start(&folder, "app:none", system).ended(5);
-        // A line that failed leaves no outputs, and people are told.
+        // A failed line leaves no outputs, and people get a message.
         let told: &[&str] = match system {
             "github" => &["github-summary"],
             "buildkite" => &["an annotation", "list"],
@@ -252,7 +252,7 @@ fn outputs_that_fail_leave_no_result() {
     let step = with_path(promote(&registry, &registry, "buildkite"), folder.path()).args(["--result", &result]);
     step.run().failed(1, &["buildkite-agent meta-data set imgstep-digest: exit status: 3: no such job"]);
     assert_eq!(folder.read("digest"), None);
-    // The agent ends well after it has changed a value.
+    // The agent exits well after it has changed a value.
     let script = "#!/bin/sh\n[ \"$3\" != imgstep-ref ] || echo 'WARN Meta-data value contained secrets that have been redacted' >&2\n";
     folder.write_program("buildkite-agent", script);
     let step = with_path(promote(&registry, &registry, "buildkite"), folder.path()).args(["--result", &result]);
@@ -275,7 +275,7 @@ fn a_build_without_its_annotation_is_no_failure() {
     buildkite_agent(&folder);
     with_path(promote(&registry, &registry, "buildkite"), folder.path()).run().ended(0);
     with_path(promote(&registry, &registry, "buildkite"), folder.path()).run().ended(0);
-    // The same destination again takes the place of what was there.
+    // The same destination again replaces the old outputs.
     let names: Vec<_> = std::fs::read_dir(folder.join("annotations")).unwrap().map(|one| one.unwrap().path()).collect();
     assert_eq!(names.len(), 1);
     let text = std::fs::read_to_string(&names[0]).unwrap();

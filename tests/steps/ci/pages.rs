@@ -1,4 +1,4 @@
-//! The pages of `docs/ci` and the components of `templates`: their blocks, and what the systems' schemas say of them.
+//! The pages of `docs/ci` and the components in `templates`: their blocks, validated against the systems' schemas.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// A block that a user copies: its language and the file that it is for stand behind the fence.
+/// A block that a user copies: the fence has its language and the name of its file.
 struct Block {
     language: String,
     file: String,
@@ -38,13 +38,13 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// The block of a page that is for this file.
+/// The block of a page for this file.
 pub fn block(page: &str, file: &str) -> String {
     let found = blocks(page).into_iter().find(|block| block.file == file);
     found.unwrap_or_else(|| panic!("docs/ci/{page}.md has no block for {file}")).text
 }
 
-/// A program of the Python environment that `tests/setup.sh` made; `None`, and a word on stderr, where it isn't there.
+/// A program of the Python environment that `tests/setup.sh` made; `None`, with a note on stderr, if it isn't there.
 pub fn python(program: &str) -> Option<PathBuf> {
     let path = root().join("target/tools/python/bin").join(program);
     if !path.exists() {
@@ -63,7 +63,7 @@ pub fn yaml(text: &str) -> Option<Vec<Value>> {
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// The only document of the block of a page.
+/// The only document in a page's block.
 pub fn document(page: &str, file: &str) -> Option<Value> {
     let documents = yaml(&block(page, file))?;
     assert_eq!(documents.len(), 1, "{page} {file}");
@@ -77,7 +77,7 @@ fn fed(command: &mut Command, input: &str) -> std::process::Output {
     child.wait_with_output().unwrap()
 }
 
-/// What check-jsonschema says of a text; `None` without it.
+/// The output of check-jsonschema for a text; `None` if it isn't installed.
 fn schema_errors(schema: &[&str], text: &str) -> Option<Result<(), String>> {
     let checker = python("check-jsonschema")?;
     let folder = Folder::new();
@@ -87,8 +87,8 @@ fn schema_errors(schema: &[&str], text: &str) -> Option<Result<(), String>> {
     Some(if output.status.success() { Ok(()) } else { Err(said) })
 }
 
-/// That the text is as the schema wants it, and that the schema would notice: it refuses the text with `broken` in the place
-/// of `whole`.
+/// Asserts that the text matches the schema, and that the schema is strict enough: it refuses the text with `whole`
+/// replaced by `broken`.
 fn assert_schema(schema: &[&str], what: &str, text: &str, (whole, broken): (&str, &str)) {
     let Some(found) = schema_errors(schema, text) else { return };
     found.unwrap_or_else(|said| panic!("{what}: {said}"));
@@ -114,7 +114,7 @@ fn examples_are_as_the_systems_schemas_want_them() {
         ("cloud-build", "cloudbuild.yaml", "vendor.cloudbuild", ("secretEnv: [", "secretsEnv: [")),
         ("woodpecker", ".woodpecker.yaml", "vendor.woodpecker-ci", ("image:", "imag:")),
     ] {
-        // Azure's has an escape that is none in Unicode's regular expressions.
+        // Azure's has an escape that isn't valid in Unicode regular expressions.
         assert_schema(&["--regex-variant", "nonunicode", "--builtin-schema", schema], page, &block(page, file), change);
     }
 }
@@ -126,7 +126,7 @@ fn the_example_for_argo_is_as_its_own_schema_wants_it() {
     let Some(schema) = schema else {
         return left_out("the schema of Argo Workflows", "its example is not checked; tests/setup.sh takes it");
     };
-    // Argo refuses fields that it doesn't know, which its schema leaves open.
+    // Argo refuses unknown fields, but its schema allows them.
     let mut schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
     for definition in schema["definitions"].as_object_mut().unwrap().values_mut() {
         if definition.get("properties").is_some() {
@@ -149,7 +149,7 @@ fn components_are_as_gitlab_wants_them() {
         let schema = ["--builtin-schema", "vendor.gitlab-ci"];
         assert_schema(&schema, name, spec, ("default: ", "default: null\n      type: "));
         assert_schema(&schema, name, job, ("reports:", "report:"));
-        // Every input is used, none is used that isn't there, and each of the program's is an option of the step.
+        // Every input is used, no undeclared input is used, and each input of the program is an option of the step.
         let Some(documents) = yaml(&text) else { return };
         let help = crate::support::imgstep([name, "--help"]).run().ended(0).stdout;
         let inputs = documents[0]["spec"]["inputs"].as_object().unwrap();

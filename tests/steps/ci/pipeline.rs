@@ -1,5 +1,5 @@
-//! A place to run an example in: registries for the names in it, a release to download, a workspace, and the tools that the
-//! system would have there.
+//! The environment in which an example runs: registries for its names, a release to download, a workspace, and the
+//! tools that the system would have.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,18 +10,18 @@ use crate::support::step::Run;
 use crate::support::tools::{is_here, left_out};
 use crate::support::{Folder, Image, Options, Registry, Style, distribution, images, logins};
 
-/// The commit that is built.
+/// The commit being built.
 pub const COMMIT: &str = "8f3e1c9a7d2b4056e1f0a9c8b7d6e5f403122314";
-/// The user that may write at the destination.
+/// The user with write access to the destination.
 pub const USER: (&str, &str) = ("alice", "s3cret-of-alice");
 
-/// What a name in an example stands for.
+/// What the names in an example are replaced with.
 pub struct Pipeline {
     /// `ghcr.io/org/app` and Docker Hub.
     pub source: Registry,
-    /// `registry.example`, which asks for a login where distribution is here.
+    /// `registry.example`, which requires a login if distribution is installed.
     pub destination: Registry,
-    /// What `ghcr.io/org/app` holds under the commit, `main` and `v1`.
+    /// The image in `ghcr.io/org/app` under the commit, `main` and `v1`.
     pub image: Image,
     folder: Folder,
 }
@@ -45,7 +45,7 @@ impl Pipeline {
         this
     }
 
-    /// The archive of a release, whose program is a link to the one under test.
+    /// A release archive whose program is a link to the binary under test.
     fn make_release(&self) {
         let start = format!("#!/bin/sh\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_imgstep"));
         self.folder.write_program("release/imgstep", &start);
@@ -55,7 +55,7 @@ impl Pipeline {
         assert!(tar.status().unwrap().success());
     }
 
-    /// The text with other names, and nothing else changed: hosts, the release, and the checksum of its archive.
+    /// The text with other names, and nothing else changed: hosts, the release, and its archive's checksum.
     pub fn named(&self, text: &str) -> String {
         let release = self.folder.join("release");
         let archive = std::fs::read(release.join("imgstep-1.0.0-linux-amd64.tar.gz")).unwrap();
@@ -70,12 +70,12 @@ impl Pipeline {
         .replace("registry.example", &self.destination.host)
     }
 
-    /// What a `config.json` holds.
+    /// The content of a `config.json`.
     pub fn logins(&self) -> String {
         logins(&[(&self.destination.host, USER.0, USER.1)]).to_string()
     }
 
-    /// A folder or file of this place.
+    /// A folder or file in this environment.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -89,13 +89,13 @@ impl Pipeline {
         &self.folder
     }
 
-    /// Runs a script as a machine with Debian's tools does, without imgstep.
+    /// Runs a script as on a machine with Debian's tools, without imgstep.
     pub fn on_machine(&self, shell: &[&str], script: &str, environment: &BTreeMap<String, String>) -> Run {
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", self.folder.path().display());
         self.start(shell, script, environment, &path)
     }
 
-    /// Runs a script as the image with a shell does: nothing is on the PATH but what BusyBox has, and imgstep.
+    /// Runs a script as in the image with a shell: only BusyBox and imgstep are on the PATH.
     pub fn in_image(&self, script: &str, environment: &BTreeMap<String, String>) -> Run {
         let tools = self.folder.join("image");
         if !is_here("busybox") {
@@ -121,7 +121,7 @@ impl Pipeline {
         finished(command)
     }
 
-    /// That `registry.example/org/app` has the image under these tags.
+    /// Asserts that `registry.example/org/app` has the image under these tags.
     #[track_caller]
     pub fn assert_promoted(&self, tags: &[&str]) {
         for tag in tags {
@@ -136,7 +136,7 @@ impl Pipeline {
     }
 }
 
-/// Runs the program itself, as the image without a shell does: `/imgstep`, in an environment of these variables alone.
+/// Runs the program itself, as in the image without a shell: `/imgstep`, with only these environment variables.
 pub fn in_plain_image(words: &[String], environment: &BTreeMap<String, String>) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgstep"));
     command.args(words).env_clear().envs(environment).current_dir("/");
@@ -152,12 +152,12 @@ fn finished(mut command: Command) -> Run {
     }
 }
 
-/// An environment out of pairs.
+/// An environment from pairs.
 pub fn variables<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// The text with `$NAME` and `${NAME}` replaced, where the name is known, and `$$` by `$`.
+/// The text with `$NAME` and `${NAME}` replaced if the name is known, and `$$` by `$`.
 pub fn expanded(text: &str, known: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -181,7 +181,7 @@ pub fn expanded(text: &str, known: &BTreeMap<String, String>) -> String {
     out + rest
 }
 
-/// The lines of a list of commands, or the one command.
+/// The lines of a list of commands, or the single command.
 pub fn lines(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(one) => one.clone(),

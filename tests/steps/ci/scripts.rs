@@ -1,4 +1,4 @@
-//! `docs/ci/jenkins.md`, `dagger.md` and `shell.md`: scripts, of shells and of other languages.
+//! `docs/ci/jenkins.md`, `dagger.md` and `shell.md`: scripts in shells and other languages.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ fn jenkins_takes_stdout() {
         ("GIT_COMMIT", COMMIT),
         ("DOCKER_AUTH_CONFIG", &logins),
     ]);
-    // Between single quotes Groovy leaves everything to the shell.
+    // Groovy leaves everything in single quotes to the shell.
     let quoted = |line: &str| {
         let inside = line.split('\'').nth(1).unwrap_or_else(|| panic!("{line} has no single quotes"));
         assert_eq!(line.matches('\'').count(), 2, "{line}");
@@ -73,7 +73,7 @@ fn a_shell_installs_builds_joins_and_promotes() {
         pipeline.folder().write_program(&format!("workspace/build/{arch}/app"), format!("a program for {arch}"));
     }
     let release = pipeline.named(&block("shell", "release.sh"));
-    // As `docker login` leaves it.
+    // As `docker login` writes it.
     pipeline.write("home/.docker/config.json", &pipeline.logins());
     let run = pipeline.on_machine(&["sh", "-c"], &release, &BTreeMap::new()).ended(0);
     let [stable, v1] = ["stable", "v1"].map(|tag| pipeline.destination.manifest("org/app", tag).body);

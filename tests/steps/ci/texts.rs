@@ -1,11 +1,11 @@
-//! Text of others: it speaks no CI system's commands, and comes out of outputs as it went in.
+//! Untrusted text: it can't issue a CI system's commands, and outputs preserve it exactly.
 
 use std::process::Command;
 
 use super::{azure_agent, value};
 use crate::support::{Action, Folder, Proxy, Registry, Style, images, imgstep, rule};
 
-/// What a registry, a manifest or a folder's name may hold.
+/// What a registry, a manifest or a folder's name may contain.
 const HOSTILE: &str = "x##vso[task.setvariable variable=ref;isoutput=true]evil\r##[set-output name=ref]evil\n\
                        ::error::evil\n--- evil\n\u{1b}[0Ksection_end:1:evil\r\u{1b}[0K";
 

@@ -1,4 +1,4 @@
-//! The files of the action: what is written out of the options is current, and the validators find nothing.
+//! The action's files: the generated ones are current, and the validators find nothing.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -93,7 +93,8 @@ fn the_schemas_hold() {
     checked("vendor.github-workflows", &workflows());
 }
 
-/// Its schema knows no permission to attest yet, and it takes every `action.yml` for an action, a workflow too.
+/// Its schema doesn't know the permission for attestations yet, and it treats every `action.yml` as an action, even a
+/// workflow.
 #[test]
 fn action_validator_finds_nothing() {
     let Some(validator) = tool("action-validator") else { return };
@@ -105,11 +106,11 @@ fn action_validator_finds_nothing() {
 #[test]
 fn actionlint_finds_nothing() {
     let Some(actionlint) = tool("actionlint") else { return };
-    // Its own look at scripts depends on what else is installed.
+    // Its check of scripts depends on what else is installed.
     run(Command::new(actionlint).args(["-shellcheck=", "-pyflakes="]).args(workflows()).current_dir(root())).ended(0);
 }
 
-/// As workflows of the action's own repository: there actionlint knows its inputs and outputs.
+/// As workflows in the action's own repository: there actionlint knows its inputs and outputs.
 #[test]
 fn the_examples_give_and_take_what_the_action_has() {
     let Some(actionlint) = tool("actionlint") else { return };

@@ -1,4 +1,4 @@
-//! Where releases are downloaded from in these tests: a server on loopback that can be out of order for a while.
+//! The download server for releases in these tests, on loopback; it can fail for a while.
 
 use std::collections::VecDeque;
 use std::io::{BufReader, Write as _};
@@ -8,7 +8,7 @@ use std::thread;
 
 use crate::support::wire::Head;
 
-/// A server of one file.
+/// A server with one file.
 pub struct Downloads {
     /// `http://127.0.0.1:PORT`
     pub base: String,
@@ -16,13 +16,13 @@ pub struct Downloads {
 }
 
 impl Downloads {
-    /// Serves `content` to whoever asks for a path that ends with `name`, after answers of these statuses.
+    /// Serves `content` for paths that end with `name`, after responses with these statuses.
     pub fn of(name: &str, content: Vec<u8>, first: &[u16]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (log, name, mut first) = (Arc::clone(&asked), name.to_owned(), VecDeque::from(first.to_vec()));
-        // It lives as long as the process: nobody waits for it.
+        // It lives as long as the process and isn't joined.
         thread::spawn(move || {
             for connection in listener.incoming() {
                 let Ok(connection) = connection else { return };
@@ -40,7 +40,7 @@ impl Downloads {
         Self { base, asked }
     }
 
-    /// The targets that were asked for.
+    /// The requested targets.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }

@@ -1,5 +1,5 @@
-//! The example workflows, run by nektos/act as a user has them who changed the names alone. What needs GitHub itself or a
-//! toolchain from the network has a stand-in: logins, metadata, attestations, and the Rust of musl.
+//! The example workflows, run by nektos/act as a user has them who changed only the names. Stand-ins replace what needs
+//! GitHub itself or a toolchain from the network: logins, metadata, attestations, and Rust for musl.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use super::runner::{Runner, root};
 use crate::support::registry::Registry;
 use crate::support::{Style, assert_image, client, images};
 
-/// An action that does nothing but answer and say what it was given.
+/// An action that only returns outputs and prints its inputs.
 const STAND_IN: &str = r#"
 name: Stand-in
 description: Says what it was given.
@@ -41,7 +41,7 @@ runs:
         } >>"$GITHUB_OUTPUT"
 "#;
 
-/// A compiler for musl that writes programs of nothing but a head, for the processors that it is asked for.
+/// A musl compiler that writes programs with only a header, for the requested platforms.
 const CARGO: &str = r#"#!/bin/sh
 while [ $# -gt 0 ]; do
     if [ "$1" = --target ]; then
@@ -59,13 +59,13 @@ struct Tried {
     log: String,
 }
 
-/// Runs an example against a registry of our own, once `prepare` has filled both, which is told the commit; `None` where
+/// Runs an example against a registry of our own, after `prepare`, which gets the commit, has filled both; `None` if
 /// act is missing.
 fn tried(name: &str, event: &str, prepare: impl FnOnce(&Runner, &Registry, &str), words: &[&str]) -> Option<Tried> {
     let registry = Registry::inside();
     let runner = Runner::new();
     let workflow = fs::read_to_string(root().join("github-action/examples").join(name)).unwrap();
-    // act's schema knows this permission not yet.
+    // act's schema doesn't know this permission yet.
     let workflow: String = workflow
         .lines()
         .filter(|line| !line.contains("artifact-metadata:"))

@@ -1,4 +1,4 @@
-//! `imgstep github-action`: inputs become a step, verbatim, or an error that names them.
+//! `imgstep github-action`: inputs become a step's arguments verbatim, or an error that names them.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ fn action(inputs: &[(&str, &str)]) -> Step {
     inputs.iter().fold(begin, |step, (input, value)| step.env(&name(input), value))
 }
 
-/// Its annotation, and that it did nothing.
+/// Asserts its annotation, and that it did nothing.
 fn refused(inputs: &[(&str, &str)], words: &[&str]) {
     let run = action(inputs).run().ended(2);
     assert!(run.stderr.starts_with("::error title=imgstep::") && run.stderr.lines().count() == 1, "{}", run.stderr);
@@ -28,7 +28,7 @@ fn inputs_run_a_step() {
     let image = images::index(Style::Oci, 1, 2, 1, 500);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
-        // What docker/metadata-action writes, and a block of YAML ends with a newline.
+        // What docker/metadata-action writes; and a YAML block ends with a newline.
         let tags = format!("{}\n{}\n", destination.at("app:1.2.3"), destination.at("app:latest"));
         let inputs = [("step", "promote"), ("source", &source.at("app:v1")), ("tags", &tags), ("if-exists", "fail\n")];
         action(&inputs).env("IMGSTEP_LAYER", "").env("IMGSTEP_TO", "\n").run().ended(0);
@@ -38,7 +38,7 @@ fn inputs_run_a_step() {
     }
 }
 
-/// The config of the only image of a tag.
+/// The config of a tag's only image.
 fn config(registry: &Registry, repository: &str) -> (Value, Value) {
     let manifest: Value = serde_json::from_slice(&registry.manifest_bytes(repository, "latest")).unwrap();
     let url = registry.url(&format!("{repository}/blobs/{}", manifest["config"]["digest"].as_str().unwrap()));
@@ -80,7 +80,7 @@ fn hostile_values_arrive_as_they_are() {
     }
 }
 
-/// No line begins with a command, and none holds one of the older form, but for annotations of ours.
+/// No line starts with a command, and none contains one of the older form, except our own annotations.
 fn speaks_no_commands(log: &str) {
     for line in log.lines() {
         let rest = line.strip_prefix("::error title=imgstep::").unwrap_or(line);
@@ -182,7 +182,7 @@ fn artifacts_are_declared_when_asked() {
         action(&inputs).env("GITHUB_ARTIFACTS", &file).run().ended(0);
         let line = |name: &str| format!("oci://{}@{}\n", destination.at(name), image.digest());
         assert_eq!(folder.read("artifacts").unwrap(), line("app") + &line("other"));
-        // Of a list, every image; and none where one of them failed.
+        // For a list: all images; and none if one of them failed.
         let list = folder.write("list", format!("{} {}\n", source.at("app:v1"), destination.at("listed:v1")));
         let listed = [("step", "promote"), ("list", list.to_str().unwrap()), ("github-artifacts", "true")];
         action(&listed).env("GITHUB_ARTIFACTS", &file).run().ended(0);
@@ -191,7 +191,7 @@ fn artifacts_are_declared_when_asked() {
         folder.write("list", missing);
         action(&listed).env("GITHUB_ARTIFACTS", &file).run().ended(5);
         assert_eq!(folder.read("artifacts").unwrap().lines().count(), 3);
-        // A runner that knows no such file; nothing is written then.
+        // A runner without that file; nothing is written then.
         let to = destination.at("late:v1");
         let inputs = [inputs[0], inputs[1], ("to", &to), ("github-artifacts", "true")];
         refused(&inputs, &["GITHUB_ARTIFACTS is not set", "leave the option out"]);

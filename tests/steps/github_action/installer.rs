@@ -1,4 +1,4 @@
-//! `install.sh`: what it takes, what it refuses, and what it says.
+//! `install.sh`: what it accepts, what it refuses, and what it prints.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use crate::support::images::sha256;
 
 const ASSET: &str = "imgstep-1.2.3-linux-amd64.tar.gz";
 
-/// An archive whose program says a word: in a folder, as some like it, or not.
+/// An archive whose program prints a word: in a folder, as some archives have it, or not.
 fn archive(runner: &Runner, inside: &str) -> Vec<u8> {
     let program = runner.write(&format!("packed/{inside}"), "#!/bin/sh\necho the program\n");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -20,7 +20,7 @@ fn archive(runner: &Runner, inside: &str) -> Vec<u8> {
     packed.stdout
 }
 
-/// A release of an archive, to which the action of the runner is committed.
+/// A release with one archive, and a checksum for it in the runner's copy of the action.
 fn release(runner: &Runner, archive: &[u8]) {
     let sum = sha256(archive);
     let sum = sum.strip_prefix("sha256:").unwrap();
@@ -48,7 +48,7 @@ fn says(program: &Path) -> Vec<u8> {
     Command::new(program).output().unwrap().stdout
 }
 
-/// What there is, but for the program.
+/// Asserts that the installer fails with an error that contains `words`, and installs nothing.
 fn refused(runner: &Runner, variables: &[(&str, &str)], words: &[&str]) {
     let run = runner.install(variables).ended(1);
     let last = run.stderr.lines().last().unwrap();
@@ -76,7 +76,7 @@ fn the_archive_of_the_release_is_downloaded_once_and_verified_twice() {
         assert_eq!(says(&bin(&runner)), b"the program\n");
         assert_eq!(server.asked().len(), 1);
 
-        // Somebody else's job may write there.
+        // Another user's job may be able to write there.
         runner.write(&format!("cache/imgstep/1.2.3/amd64/{ASSET}"), "something else");
         let third = runner.install(&[("IMGSTEP_DOWNLOAD_URL", &server.base)]).ended(0);
         assert!(third.stderr.contains("downloaded and verified"), "{third:?}");
@@ -155,14 +155,14 @@ fn a_program_of_ones_own_needs_no_release() {
     refused(&runner, &[("IMGSTEP_BIN", "no-such-program")], &["no program `no-such-program` on the PATH"]);
     refused(&runner, &[("IMGSTEP_BIN", "../packed")], &["IMGSTEP_BIN: there is no program at"]);
     refused(&runner, &[("IMGSTEP_BIN", "a\nbin=/bin/evil")], &["a path of several lines is none"]);
-    // What is quoted ends no command and begins none.
+    // Quoted text neither ends nor starts a command.
     refused(&runner, &[("IMGSTEP_BIN", "./100%\u{7}::error::x")], &["./100%25\u{7}::error::x"]);
 }
 
 #[test]
 fn a_commit_that_is_no_release_says_what_to_write() {
     let runner = Runner::new();
-    // As it is between releases.
+    // The state between releases.
     runner.write("repository/github-action/checksums.txt", "# Nothing yet.\n");
     refused(&runner, &[], &["is no release", "uses: org/imgstep@v1", "IMGSTEP_BIN"]);
 }

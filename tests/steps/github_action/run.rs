@@ -4,8 +4,8 @@ use std::fs;
 
 use super::runner::{Runner, root, tool};
 
-/// The self-test of the repository: a release on loopback, its checksum right and wrong, the tool cache, hostile values,
-/// a stray input, `setup`. It compares for itself; here it is looked at what it said.
+/// The repository's self-test: a release on loopback, its checksum right and wrong, the tool cache, hostile values, an
+/// unexpected input, `setup`. It compares by itself; here its output is checked.
 #[test]
 fn the_self_test_workflow_succeeds() {
     if tool("python3").is_none() {
@@ -35,7 +35,7 @@ fn the_self_test_workflow_succeeds() {
     ] {
         assert!(log.contains(said), "{said}: {log}");
     }
-    // What act shows where a command was spoken.
+    // What act shows for a command.
     for spoken in ["set-output:: digest=wrong", "set-output:: digest=forged", "::error::forged"] {
         assert!(!log.contains(spoken), "{spoken}: {log}");
     }

@@ -1,4 +1,4 @@
-//! Where a Task finds its logins and its authorities.
+//! Where a Task finds its credentials and its authorities.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn account(field: &str) -> Value {
            field: [{"name": "login"}]})
 }
 
-/// A registry that wants a login, and what promotes within it.
+/// A registry that requires a login, and the arguments that promote within it.
 fn locked() -> Option<(Registry, images::Image, Value)> {
     let registry = distribution(&Options { auth: Auth::Basic, ..Options::default() })?;
     let image = images::image(1, 2, 1000);

@@ -1,4 +1,5 @@
-//! What Tekton's admission and catalogues say of the YAML, and whether it and the binary have the same options.
+//! What Tekton's admission and the catalog's linter report about the YAML, and whether it and the binary have the same
+//! options.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ fn admission_and_catalogues_take_every_yaml() {
     assert!(seen >= 40, "{}", said(&output));
 }
 
-/// A file of `tasks`, with one text in it replaced, where its own folder and name stay.
+/// A file of `tasks` with one text replaced, under its own folder and name.
 fn changed(folder: &Folder, path: &str, old: &str, new: &str) -> PathBuf {
     let text = fs::read_to_string(root().join("tasks").join(path)).unwrap();
     assert!(text.contains(old), "{path} has no {old}");
@@ -48,7 +49,7 @@ fn what_is_wrong_in_a_yaml_is_found() {
         let said = said(&output);
         assert!(!output.status.success() && said.contains(expected), "{old} -> {new}: {said}");
     }
-    // What a Pipeline gives, and what a Task asks for.
+    // The params that a Pipeline passes and that a Task declares.
     for (old, new, expected) in [
         ("name: release\n      description", "name: relase\n      description", "non-existent variable"),
         ("        - name: layer\n", "        - name: layers\n", "has no param layers"),
@@ -109,7 +110,7 @@ fn the_examples_of_every_page_are_admitted() {
         files.push(folder.write("example.yaml", &example));
         let Some(output) = tektoncheck(&["validate"], &files) else { return };
         assert!(output.status.success(), "{example}\n{}", said(&output));
-        // The bundle's name of it is looked at.
+        // The name in the bundle is checked.
         let other = example.replace("value: imgstep-", "value: imgstop-");
         files.push(folder.write("example.yaml", &other));
         let output = tektoncheck(&["validate"], &files).unwrap();
@@ -119,7 +120,7 @@ fn the_examples_of_every_page_are_admitted() {
     assert!(seen >= 10);
 }
 
-/// The categories, as catlin fetches them from the network: here from loopback, in the form that it reads.
+/// The categories that catlin fetches from the network: here from loopback, in the format that it reads.
 fn categories() -> String {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

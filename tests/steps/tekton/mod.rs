@@ -1,4 +1,4 @@
-//! The Tasks, StepActions and Pipelines: judged by Tekton's own admission, and run by its own controller's code and
+//! The Tasks, StepActions and Pipelines: validated by Tekton's own admission, and run by its controller's code and its
 //! entrypoint, without a cluster.
 
 mod credentials;

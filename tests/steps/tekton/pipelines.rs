@@ -1,4 +1,4 @@
-//! Whole Pipelines: the machine's Go stands for the image that builds.
+//! Whole Pipelines: the machine's Go replaces the image that builds.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn pipeline_run(name: &str, params: &Value, workspaces: &Value) -> Value {
     })
 }
 
-/// Sources in a folder that everybody may write, as a volume is.
+/// Sources in a world-writable folder, as in a volume.
 fn sources() -> Folder {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = Folder::new();
@@ -48,7 +48,7 @@ fn a_go_program_is_built_appended_joined_and_promoted() {
     assert_eq!(platforms.len(), 2, "{index:#}");
     assert_eq!(*platforms[1], json!({"os": "linux", "architecture": "arm64"}));
 
-    // The same by a TaskRun for each platform, with the StepAction beside what builds. Built it is already.
+    // The same with one TaskRun per platform and with the StepAction next to the build step. It is built already.
     let params = json!({"repository": registry.at("matrix"), "version": "v1"});
     let with_logins = json!([source[0], {"name": "credentials", "secret": {"secretName": "login"}}]);
     let report = cluster()
@@ -69,7 +69,7 @@ fn a_go_program_is_built_appended_joined_and_promoted() {
     assert_eq!(matrix["IMAGES"].as_str().unwrap().split(',').count(), 2);
 }
 
-/// Runs the Pipeline for a language whose image isn't here: what it would build lies in the folder already.
+/// Runs the Pipeline for a language whose image isn't here: the build's output is already in the folder.
 fn with_built(language: &str, build: &str, files: &[&str], params: &Value) -> Option<(Registry, Value)> {
     let registry = Registry::inside();
     images::index(Style::Oci, 1, 2, 1, 100).push(&registry, "base", "v1");

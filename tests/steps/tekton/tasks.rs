@@ -1,4 +1,4 @@
-//! Each Task and StepAction at work in a Pod: under a user that nobody knows, in a root that nobody can write.
+//! Each Task and StepAction in a Pod: as an unknown user, with a read-only root.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::support::images::ACCEPT;
 use crate::support::tekton::{REGISTRY, cluster, results, task_run};
 use crate::support::{Folder, Registry, Style, assert_complete, assert_image, client, images, registries};
 
-/// What `tests/run.yaml` of a Task makes in a registry.
+/// What a Task's `tests/run.yaml` creates in a registry.
 fn run_yaml(registry: &Registry, step: &str) -> Option<Value> {
     let report = cluster()
         .file(&format!("tasks/task/imgstep-{step}/tests/run.yaml"))
@@ -156,7 +156,7 @@ fn step_actions_hand_results_to_each_other() {
     assert!(results["IMAGES"].as_str().unwrap().starts_with(&registry.at("app@sha256:")));
 }
 
-/// An index of as many platforms.
+/// An index of this many platforms.
 fn many(count: u64) -> images::Image {
     let children = (0..count).map(|number| {
         let on = format!("linux/cpu{number}");
@@ -180,7 +180,7 @@ fn results_that_are_too_long_fail_the_step_with_a_word_about_the_limit() {
     assert!(log.contains("too long for Tekton") && log.contains("the limit is 4096; the longest is `images`"), "{log}");
     assert!(registry.has_manifest("index", "v1"), "what was written stays");
 
-    // The longest that fit are taken whole: the message that Tekton makes of them is that which was reckoned with.
+    // The longest results that fit are written in full: Tekton's termination message is as long as was calculated.
     let image = many(38);
     image.push(&registry, "many", "v2");
     let params = json!({"images": [registry.at("many:v2")], "to": [registry.at("index:v2")]});
@@ -254,13 +254,13 @@ fn a_layout_in_a_workspace_is_written_and_read() {
     let back = task_run("promote", &json!({"source": "oci:image:v1", "to": [registry.at("copy:v1")]}), &workspaces);
     for run in [out, back] {
         let Some(report) = cluster().object(run).claim("build", &claim).run_one() else { return };
-        // The second run is another user, as it would be in another namespace.
+        // The second run is another user, as in another namespace.
         assert_eq!(results(&report)["IMAGE_DIGEST"], image.digest());
     }
     assert_image(&registry, "copy", "v1", &image);
 }
 
-/// Lets everybody write, as a volume does for the group of its Pods.
+/// Makes a folder world-writable, as a volume is for the group of its Pods.
 fn open(folder: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
@@ -304,7 +304,7 @@ fn every_sample_works_once_its_names_are_changed() {
         assert_complete(&registry, repository, digest);
     }
     assert!(registry.has_manifest("app", "v1.2") && registry.has_manifest("org/app", "stable"));
-    // The param of several lines: one value for all platforms, one for some.
+    // The param with several lines: one value for all platforms, one for some.
     let index: Value = serde_json::from_slice(&registry.manifest_bytes("org/app", "v1-labelled")).unwrap();
     let entrypoints: Vec<Value> = index["manifests"]
         .as_array()

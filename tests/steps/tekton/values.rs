@@ -1,4 +1,4 @@
-//! No element of an array param becomes anything but a value, whatever Tekton and the kubelet make of it.
+//! No element of an array param becomes anything but a value, whatever Tekton and the kubelet do with it.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::tekton::{cluster, manifests, root, task_run, tektoncheck_command};
 use crate::support::{Registry, images};
 
-/// What each step needs at least.
+/// The minimal arguments of each step.
 const NEEDED: [(&str, &str); 5] = [
     ("promote", r#"{"source": "src.example/a:1", "to": ["dst.example/a:1"]}"#),
     (
@@ -22,7 +22,7 @@ const NEEDED: [(&str, &str); 5] = [
     ("mutate", r#"{"image": "src.example/a:1", "to": ["dst.example/a:1"], "entrypoint": "--to=evil.example/x"}"#),
     ("tag", r#"{"image": "src.example/a:1", "tags": ["v1"]}"#),
 ];
-/// What random words are put together of; a param that does not exist (`$(params.x)`) Tekton refuses by itself.
+/// The parts of random words. (Tekton itself refuses a param that doesn't exist, such as `$(params.x)`.)
 const PIECES: [&str; 30] = [
     "a",
     "v1",
@@ -55,13 +55,13 @@ const PIECES: [&str; 30] = [
     "$(HOME)",
     "$(IMGSTEP_ENTRYPOINT)",
 ];
-/// Further ones that only a Task has.
+/// Additional ones for Tasks only.
 const OF_TASKS: [&str; 3] = ["$(params.quiet)", "$(workspaces.credentials.path)", "$(credentials.path)"];
 
-/// How many random words each array of a Task is given.
+/// The number of random words for each array of a Task.
 const OF_TASK: usize = 1000;
 
-/// Every option of a step in every way to write it, what ends options, and random words.
+/// Every option of a step in every notation, what ends options, and random words.
 fn hostile(step: &str, random_words: usize) -> Vec<String> {
     let mut words: Vec<String> = [
         "--",
@@ -104,7 +104,7 @@ fn hostile(step: &str, random_words: usize) -> Vec<String> {
     words
 }
 
-/// The array params that the arguments of a Task or StepAction hold, found in its YAML.
+/// The array params used in the arguments of a Task or StepAction, from its YAML.
 fn arrays(yaml: &str) -> Vec<String> {
     let arrays = yaml.lines().filter_map(|line| line.trim().strip_prefix("- \"$(params.")?.strip_suffix("[*])\""));
     arrays.map(str::to_owned).collect()
@@ -126,7 +126,7 @@ fn run(kind: &str, step: &str, params: &Value) -> Value {
     run
 }
 
-/// What the steps of these TaskRuns are started with, all made by one process.
+/// The arguments that the steps of these TaskRuns are started with, all from one process.
 fn started(runs: &[Value]) -> Option<Vec<(Vec<String>, Vec<String>)>> {
     let mut command = tektoncheck_command(&["words"], &manifests())?;
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -151,7 +151,7 @@ fn started(runs: &[Value]) -> Option<Vec<(Vec<String>, Vec<String>)>> {
     Some(starts)
 }
 
-/// The values of every option and operand but one, and those of that one.
+/// The values of every option and operand except one, and the values of that one.
 fn apart(matches: &ArgMatches, array: &str) -> (Vec<String>, Vec<String>) {
     let (_, step) = matches.subcommand().unwrap();
     let values = |id: &str| {
@@ -176,7 +176,7 @@ fn an_element_of_an_array_is_a_value_or_the_step_is_refused() {
                 let mut params: Value = serde_json::from_str(needed).unwrap();
                 params[&array] = json!(["plain"]);
                 runs.push(run(kind, step, &params));
-                // The arguments of a StepAction are those of the Task, but for paths.
+                // The arguments of a StepAction are those of the Task, except for paths.
                 let elements = hostile(step, if kind == "task" { OF_TASK } else { 50 });
                 let count = elements.len();
                 params[&array] = json!(elements);
