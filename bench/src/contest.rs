@@ -1,4 +1,4 @@
-//! A job is measured: in each scenario all contenders in turn, each from the same state, each checked once.
+//! Runs a job: in each scenario, all tools in turn, each from the same state, each result checked once.
 
 use std::io;
 use std::thread;
@@ -12,20 +12,20 @@ use crate::profile::{self, Profile};
 use crate::registries::{Lab, Seen};
 use crate::work::{Places, Work};
 
-/// Runs of what takes a millisecond.
+/// Runs of a command that takes a millisecond.
 const STARTS: usize = 100;
-/// Seconds: a tool that takes longer is not tried at a larger distance.
+/// Seconds. A tool that takes longer isn't run with a longer round trip.
 const TOO_SLOW: f64 = 7.0;
 
-/// What a contender did in a scenario.
+/// The result of one command in a scenario.
 #[derive(Debug)]
 pub struct Outcome {
     pub contender: Contender,
-    /// All of them timed; empty if it failed.
+    /// All timed runs; empty if the command failed.
     pub runs: Vec<Run>,
-    /// Of the first run.
+    /// Counts of the first run.
     pub seen: Seen,
-    /// The size of the layer that was made.
+    /// The size of the new layer.
     pub layer: Option<u64>,
     pub failure: Option<String>,
 }
@@ -34,9 +34,9 @@ pub struct Outcome {
 pub struct Measured {
     pub scenario: Scenario,
     pub outcomes: Vec<Outcome>,
-    /// Tools that can't do it, and why.
+    /// Tools that weren't run, and why.
     pub unable: Vec<(&'static str, String)>,
-    /// Where imgstep's time goes, or why that is not known; not of every scenario.
+    /// Where imgstep's time goes, or why that isn't known; only in some scenarios.
     pub profile: Option<Result<Profile, String>>,
 }
 
@@ -57,7 +57,7 @@ impl Outcome {
         median(&self.runs.iter().map(|run| run.cpu).collect::<Vec<_>>())
     }
 
-    /// In bytes; NaN where it is not known.
+    /// In bytes; NaN if unknown.
     pub fn memory(&self) -> f64 {
         median(&self.runs.iter().filter_map(|run| run.memory).map(|bytes| bytes as f64).collect::<Vec<_>>())
     }
@@ -78,7 +78,7 @@ impl Measured {
     }
 }
 
-/// Why a tool is not run in a scenario that it could do: it was slow at a smaller distance.
+/// Why a tool isn't run in a scenario that it supports: it was slow with a shorter round trip.
 fn spared(scenario: &Scenario, tool: Tool, earlier: &[Measured]) -> Option<String> {
     if !scenario.tools.contains(&tool) {
         return Some("it was left out to save time".to_owned());
@@ -92,7 +92,7 @@ fn spared(scenario: &Scenario, tool: Tool, earlier: &[Measured]) -> Option<Strin
     Some(format!("it took {wall:.1} s at {}, and was not tried at a larger distance", measured.scenario.label))
 }
 
-/// What the measuring needs.
+/// What running a job needs.
 #[derive(Debug)]
 pub struct Bench<'a> {
     pub lab: &'a Lab,
@@ -138,7 +138,7 @@ impl Bench<'_> {
         }
         let rounds = if scenario.work == Work::Version { STARTS } else { self.runs };
         for round in 0..rounds {
-            // Another one begins each time, so that none always follows the same.
+            // Each round starts with another tool, so that none always follows the same one.
             for turn in 0..outcomes.len() {
                 let at = (round + turn) % outcomes.len();
                 self.again(scenario, &mut outcomes[at], rounds, budget);
@@ -153,7 +153,7 @@ impl Bench<'_> {
         Measured { scenario: scenario.clone(), outcomes, unable, profile: None }
     }
 
-    /// The run that is counted and checked. It is timed too, unless the clock shall run without the proxy.
+    /// The run that is counted and checked. It is timed too, unless timed runs go without the proxy.
     fn first(&self, scenario: &Scenario, contender: Contender) -> Outcome {
         let mut outcome = Outcome { contender, runs: vec![], seen: Seen::default(), layer: None, failure: None };
         if let Err(error) = self.try_first(scenario, &mut outcome) {
@@ -207,8 +207,8 @@ impl Bench<'_> {
         Ok(run)
     }
 
-    /// Where a contender reads and writes while the clock runs, and its words. Not those of the first run: without the
-    /// proxy the registries have other addresses.
+    /// Where a command reads and writes in timed runs, and its arguments. Without the proxy these aren't those of the
+    /// first run, because the registries have other addresses.
     fn by_its_link(&self, scenario: &Scenario, contender: &Contender) -> (Places<'_>, Vec<String>) {
         let places = scenario.work.places(self.lab, self.files, contender.tool, scenario.link, false);
         let found = self.tools.iter().find(|found| found.tool == contender.tool);
@@ -217,7 +217,7 @@ impl Bench<'_> {
         (places, same.map(|one| one.words).unwrap_or_default())
     }
 
-    /// More runs, after those that count.
+    /// Additional runs, after the timed ones.
     fn profile(&self, scenario: &Scenario, ours: &Outcome) -> io::Result<Profile> {
         let (places, words) = self.by_its_link(scenario, &ours.contender);
         let words = profile::telling(&words);
@@ -230,8 +230,8 @@ impl Bench<'_> {
         Ok(profile)
     }
 
-    /// Waits until nothing happens any more: the log has a request when it has been answered, and connections take
-    /// their time to close.
+    /// Waits until the counts no longer change: a request is logged after its response, and connections take time to
+    /// close.
     fn settle(&self) -> io::Result<Seen> {
         let mut last = self.lab.seen()?;
         loop {

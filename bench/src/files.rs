@@ -1,21 +1,21 @@
-//! The files that `append` is given: a folder of what a Linux has, and a program.
+//! The input of `append`: a folder of a Linux system's files, and a program.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Bytes of the folder. A machine with less in /usr gives what it has.
+/// Size of the folder, in bytes. If /usr is smaller, all of it is used.
 const FOLDER_BYTES: u64 = 700_000_000;
 const PROGRAM_BYTES: u64 = 10_000_000;
-/// Larger files would make the mixture a matter of a few of them.
+/// Maximum file size, so that a few large files don't dominate the mixture.
 const FILE_LIMIT: u64 = 60_000_000;
 
 #[derive(Debug, Default)]
 pub struct Files {
     pub folder: PathBuf,
     pub tar: PathBuf,
-    /// Where one may put an image beside the tar, as compressors put their results.
+    /// Where an image can be written next to the tar, like the output of compressors.
     pub layout: PathBuf,
     pub bytes: u64,
     pub count: usize,
@@ -25,7 +25,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// Takes them from /usr into `work`.
+    /// Copies files from /usr into `work`.
     pub fn gather(work: &Path, with_folder: bool) -> io::Result<Self> {
         let mut found = vec![];
         for root in ["/usr/bin", "/usr/lib", "/usr/share", "/usr/local/lib", "/usr/include"] {
@@ -51,7 +51,7 @@ impl Files {
             }
             let place = self.folder.join(path.strip_prefix("/").unwrap_or(path));
             fs::create_dir_all(place.parent().unwrap_or(&self.folder))?;
-            // A file that nobody may read is left out; one that grew counts as it is.
+            // An unreadable file is skipped; one that grew counts with its new size.
             if let Ok(copied) = fs::copy(path, &place) {
                 self.bytes += copied;
                 self.count += 1;
@@ -60,7 +60,7 @@ impl Files {
         Ok(())
     }
 
-    /// Ten megabytes of programs behind each other; not an ELF file, which would be for one platform only.
+    /// Ten megabytes of concatenated programs; not an ELF file, which would fit only one platform.
     fn make_program(&mut self, work: &Path, found: &[(PathBuf, u64)]) -> io::Result<()> {
         let folder = work.join("program");
         fresh(&folder)?;
@@ -93,14 +93,14 @@ fn tar(folder: &Path, to: &Path) -> io::Result<()> {
     if made.success() { Ok(()) } else { Err(io::Error::other("tar failed")) }
 }
 
-/// Plain files that can be read, with their sizes.
+/// Readable regular files with their sizes.
 fn walk(folder: &Path, found: &mut Vec<(PathBuf, u64)>) -> io::Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries {
         let entry = entry?;
         let kind = entry.file_type()?;
         let path = entry.path();
-        // Names that would need care in shells and tables are left out.
+        // Skip names that would need quoting in shells and tables.
         if path.to_str().is_none_or(|text| text.contains(['\'', '\n'])) {
             continue;
         }
@@ -113,13 +113,13 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, u64)>) -> io::Result<()> {
     Ok(())
 }
 
-/// FNV-1a of the path: an order that has nothing to do with what the files are.
+/// FNV-1a of the path: an order independent of the files' kinds.
 fn mixed(path: &Path) -> u64 {
     let bytes = path.as_os_str().as_encoded_bytes();
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Whether a file can be read to its end; it is in memory then.
+/// Reads a file to its end, so that it is in the page cache; returns its size.
 pub fn warm(path: &Path) -> io::Result<u64> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 1 << 20];

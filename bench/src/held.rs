@@ -1,5 +1,5 @@
-//! Bytes on their way, held by the kernel: moved from a socket into pipes and from there into another socket, and never
-//! copied.
+//! Bytes in transit, kept in the kernel: spliced from a socket into pipes and from there into another socket, without a
+//! copy.
 
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter};
@@ -8,15 +8,15 @@ use std::net::TcpStream;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
 
-/// Asked of each pipe: 64 places, each for a segment of a packet, which is a page and often eight of them.
+/// Requested size of each pipe: 64 slots, each for one packet segment, which is one page or often eight.
 const PIPE: i32 = 256 * 1024;
-/// All pipes together hold 64 MB of whole pages: more than any window of TCP.
+/// All pipes together hold 64 MB in full pages: more than any TCP window.
 const PIPES: usize = 256;
 
-/// First in, first out.
+/// A queue of bytes, first in, first out.
 #[derive(Debug, Default)]
 pub struct Held {
-    /// As many as are needed: written at the back, read at the front.
+    /// As many pipes as needed: written at the back, read at the front.
     pipes: VecDeque<Pipe>,
 }
 
@@ -32,7 +32,7 @@ impl Held {
         self.pipes.len() < PIPES
     }
 
-    /// Takes up to `most` bytes from a socket that was found readable: none are its end, `None` that it had nothing.
+    /// Reads up to `most` bytes from a readable socket: 0 at its end, `None` if there was nothing to read.
     pub fn take(&mut self, from: &TcpStream, most: usize) -> io::Result<Option<usize>> {
         loop {
             let Some(pipe) = self.pipes.back_mut() else {
@@ -44,8 +44,8 @@ impl Held {
                     pipe.bytes += bytes;
                     return Ok(Some(bytes));
                 }
-                // Either side may be the one that would wait; the socket has something, so the pipe's places are taken,
-                // however few bytes are in them.
+                // EAGAIN may come from either side. The socket has data, so the pipe's slots are full, however few
+                // bytes they hold.
                 Err(Errno::EAGAIN) if pipe.bytes > 0 => self.pipes.push_back(Pipe::open()?),
                 Err(Errno::EAGAIN) => return Ok(None),
                 Err(error) => return Err(error.into()),
@@ -53,7 +53,7 @@ impl Held {
         }
     }
 
-    /// Gives the first `bytes` to a socket, or as many of them as it takes now.
+    /// Writes the first `bytes` to a socket, or as many as it accepts now.
     pub fn give(&mut self, to: &TcpStream, bytes: usize) -> io::Result<usize> {
         let mut given = 0;
         while given < bytes {
@@ -79,7 +79,7 @@ impl Held {
 impl Pipe {
     fn open() -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
-        // One that stays small holds less, and there are more of them.
+        // If it can't be enlarged, it holds less, and there are more pipes.
         let _ = fcntl(&writer, FcntlArg::F_SETPIPE_SZ(PIPE));
         Ok(Self { reader, writer, bytes: 0 })
     }

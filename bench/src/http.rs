@@ -1,9 +1,9 @@
-//! As much HTTP as it takes to fill a registry and to look into it: plain, one request after the other.
+//! A minimal HTTP client that fills a registry and reads from it: no TLS, one request at a time.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-/// An answer, read whole.
+/// A response, read completely.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -16,7 +16,7 @@ impl Answer {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// This answer, if it has the status that was expected.
+    /// This response, if it has the expected status.
     pub fn expect(self, status: u16, of: &str) -> io::Result<Self> {
         if self.status == status {
             return Ok(self);
@@ -33,7 +33,7 @@ impl Answer {
     }
 }
 
-/// A connection that is kept.
+/// A keep-alive connection.
 #[derive(Debug)]
 pub struct Session {
     host: SocketAddr,
@@ -47,12 +47,12 @@ impl Session {
         Ok(Self { host, connection: BufReader::with_capacity(256 * 1024, connection) })
     }
 
-    /// Sends a request with a body of bytes.
+    /// Sends a request with these bytes as its body.
     pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
         self.stream(method, path, headers, body.len() as u64, |connection| connection.write_all(body))
     }
 
-    /// Sends a request with a body of `length` bytes that `write` writes.
+    /// Sends a request whose body of `length` bytes is written by `write`.
     pub fn stream(
         &mut self,
         method: &str,
@@ -71,7 +71,7 @@ impl Session {
         Ok(answer)
     }
 
-    /// Reads a body and drops it: the bytes that it has.
+    /// Reads a body and discards it; returns its size.
     pub fn drain(&mut self, path: &str) -> io::Result<u64> {
         self.send("GET", path, &[], 0)?;
         let length = self.head()?.expect(200, path)?.length()?;
@@ -104,7 +104,7 @@ impl Session {
     }
 }
 
-/// Sends a request on a connection of its own.
+/// Sends a request on its own connection.
 pub fn request(
     host: SocketAddr,
     method: &str,

@@ -1,4 +1,4 @@
-//! The images of the bench: made of seeded noise, the same on every machine, and pushed with plain HTTP.
+//! The images of the bench: seeded noise, the same on every machine, pushed over plain HTTP.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// The platforms of the index that is promoted, and more systems for an index of 30.
+/// The platforms of the index that is promoted, and more operating systems for an index of 30.
 pub const ARCHITECTURES: [(&str, &str); 8] = [
     ("amd64", ""),
     ("arm64", "v8"),
@@ -26,11 +26,11 @@ pub const ARCHITECTURES: [(&str, &str); 8] = [
 ];
 const SYSTEMS: [&str; 4] = ["linux", "freebsd", "netbsd", "openbsd"];
 
-/// An image, or several under one name, that a job reads.
+/// One image or several in one repository, which a job reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Image {
     pub repository: &'static str,
-    /// How many: as the children of one index, or as tags of their own.
+    /// The number of images: as children of one index, or under separate tags.
     pub count: usize,
     pub indexed: bool,
     pub layers: usize,
@@ -49,7 +49,7 @@ pub const PARTS: Image = Image { repository: "bench/parts", count: 30, indexed: 
 pub const SMALL: Image =
     Image { repository: "bench/small", count: 200, indexed: false, layers: 3, layer_bytes: 20_000 };
 
-/// All of what lies in an image's repository.
+/// Everything in an image's repository.
 pub fn whole(image: Image) -> Image {
     [PLATFORMS, SINGLE, BULK, HUGE, PARTS, SMALL]
         .into_iter()
@@ -58,7 +58,7 @@ pub fn whole(image: Image) -> Image {
 }
 
 impl Image {
-    /// The tags under which it is found.
+    /// Its tags.
     pub fn tags(&self) -> Vec<String> {
         if self.indexed || self.count == 1 {
             return vec!["v1".to_owned()];
@@ -66,7 +66,7 @@ impl Image {
         (1..=self.count).map(|number| format!("v{number}")).collect()
     }
 
-    /// The platforms of its parts, in order.
+    /// The platforms of its images, in order.
     pub fn platforms(&self) -> Vec<Value> {
         (0..self.count)
             .map(|number| {
@@ -86,12 +86,12 @@ impl Image {
         (self.count * self.layers) as u64 * self.layer_bytes
     }
 
-    /// Blobs: layers and configs.
+    /// Number of blobs: layers and configs.
     pub fn blobs(&self) -> usize {
         self.count * (self.layers + 1)
     }
 
-    /// Makes it in the registry at `host`.
+    /// Pushes it to the registry at `host`.
     pub fn push(&self, host: SocketAddr) -> io::Result<()> {
         let registry = &mut Session::open(host)?;
         let mut children = vec![];
@@ -109,11 +109,11 @@ impl Image {
         Ok(())
     }
 
-    /// The blobs of one platform; its manifest.
+    /// Pushes the blobs of one platform; returns its manifest.
     fn push_part(&self, registry: &mut Session, number: usize, platform: &Value) -> io::Result<Value> {
         let (mut layers, mut diff_ids) = (vec![], vec![]);
         for layer in 0..self.layers {
-            // Every layer of every image is another one.
+            // Every layer of every image is different.
             let seed = (self.layer_bytes << 20) + ((number as u64) << 8) + layer as u64 + 1;
             let (descriptor, diff_id) = push_layer(registry, self.repository, seed, self.layer_bytes)?;
             layers.push(descriptor);
@@ -154,7 +154,7 @@ fn put_manifest(
     Ok(json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() }))
 }
 
-/// A blob that is at hand; its descriptor.
+/// Pushes a blob from memory; returns its descriptor.
 pub fn put_blob(registry: &mut Session, repository: &str, media_type: &str, bytes: &[u8]) -> io::Result<Value> {
     let digest = sha256(bytes);
     let path = with_digest(&begin(registry, repository)?, &digest);
@@ -162,7 +162,7 @@ pub fn put_blob(registry: &mut Session, repository: &str, media_type: &str, byte
     Ok(json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() }))
 }
 
-/// The path of a new upload.
+/// Starts an upload; returns its path.
 fn begin(registry: &mut Session, repository: &str) -> io::Result<String> {
     let path = format!("/v2/{repository}/blobs/uploads/");
     path_of(&registry.request("POST", &path, &[], &[])?.expect(202, &path)?)
@@ -178,7 +178,7 @@ fn with_digest(path: &str, digest: &str) -> String {
     format!("{path}{}digest={digest}", if path.contains('?') { '&' } else { '?' })
 }
 
-/// Streams a layer of noise into the registry, so that one of gigabytes needs no room here.
+/// Streams a layer of noise into the registry, so that a layer of gigabytes needs no space here.
 fn push_layer(registry: &mut Session, repository: &str, seed: u64, bytes: u64) -> io::Result<(Value, String)> {
     let path = begin(registry, repository)?;
     let size = layer_size(bytes);
@@ -194,10 +194,10 @@ fn push_layer(registry: &mut Session, repository: &str, seed: u64, bytes: u64) -
     Ok((json!({ "mediaType": LAYER, "digest": digest, "size": size }), diff_id))
 }
 
-/// gzip's blocks that are stored as they are have at most this size, behind five bytes.
+/// Maximum size of a stored (uncompressed) deflate block, which follows a header of five bytes.
 const STORED: u64 = 65_535;
 const TAR_BLOCK: u64 = 512;
-/// A gzip file's head and tail.
+/// Size of a gzip file's header and trailer.
 const GZIP_ENDS: u64 = 10 + 8;
 
 fn tar_size(bytes: u64) -> u64 {
@@ -209,8 +209,8 @@ fn layer_size(bytes: u64) -> u64 {
     GZIP_ENDS + tar + 5 * tar.div_ceil(STORED)
 }
 
-/// A layer that every tool takes for one: a tar of one file of noise, in a gzip that compresses nothing. Answers its
-/// digest and its diff ID.
+/// A layer that every tool accepts: a tar with one file of noise, in uncompressed gzip blocks. Returns its digest and
+/// its diff ID.
 fn write_layer(to: &mut impl Write, seed: u64, bytes: u64) -> io::Result<(String, String)> {
     let tar = tar_size(bytes);
     let (mut whole, mut inside, mut checksum) = (Sha256::new(), Sha256::new(), crc32fast::Hasher::new());
@@ -241,7 +241,8 @@ fn write_layer(to: &mut impl Write, seed: u64, bytes: u64) -> io::Result<(String
     Ok((written(&whole.finalize()), written(&inside.finalize())))
 }
 
-/// Over the noise of a piece of the tar that begins at `at`: the header at its beginning, zeros behind the file.
+/// Overwrites the noise of a tar piece that starts at `at`: with the header at the tar's start, and with zeros after
+/// the file.
 fn put_tar_parts(piece: &mut [u8], at: u64, bytes: u64) {
     if at == 0 {
         piece[..TAR_BLOCK as usize].copy_from_slice(&tar_header(bytes));
@@ -271,7 +272,7 @@ fn tar_header(bytes: u64) -> [u8; TAR_BLOCK as usize] {
     header
 }
 
-/// xorshift64*: bytes that no compressor makes smaller.
+/// xorshift64*: incompressible bytes.
 struct Noise(u64);
 
 impl Noise {

@@ -1,4 +1,4 @@
-//! The jobs by name: what each one is, and the scenarios that it is measured in.
+//! The jobs by name, each with its description and scenarios.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use crate::peers::{TOOLS, Tool};
 use crate::registries::{Limit, Link};
 use crate::work::Work;
 
-/// Work at a distance.
+/// A task over a network link.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     pub label: String,
     pub work: Work,
     pub link: Link,
-    /// Who is measured, of those who can do it.
+    /// The tools that are run, if they support the task.
     pub tools: &'static [Tool],
 }
 
@@ -24,12 +24,12 @@ pub struct Job {
     /// What is done, in a sentence or two.
     pub words: &'static str,
     pub scenarios: Vec<Scenario>,
-    /// Seconds that one tool may take in one scenario: the slow get fewer runs, and at least one.
+    /// Seconds for one tool in one scenario: slow tools get fewer runs, but at least one.
     pub budget: f64,
 }
 
 impl Job {
-    /// Whether it is also told where the time of a scenario goes: those that have targets.
+    /// Whether the scenario is also profiled: those with targets are.
     pub fn profiled(&self, scenario: &Scenario) -> bool {
         match self.name {
             "promote" | "mount" | "nothing" | "single" | "append-program" | "index" => {
@@ -43,14 +43,14 @@ impl Job {
 
 const ROUND_TRIPS: [u64; 4] = [0, 10, 50, 150];
 const PER_CONNECTION: u64 = 50_000_000;
-/// The base of the folder that is appended, one of the small images.
+/// The base image for the appended folder: one of the small images.
 const SMALL_BASE: Image = Image { count: 1, ..SMALL };
 
 fn link(round_trip: u64, tls: bool) -> Link {
     Link { round_trip: Duration::from_millis(round_trip), limit: None, tls, direct: false }
 }
 
-/// Through no proxy while the clock runs.
+/// Timed without the proxy.
 fn direct() -> Link {
     Link { direct: true, ..link(0, false) }
 }
@@ -67,7 +67,7 @@ fn scheme(tls: bool) -> &'static str {
     if tls { "TLS, HTTP/2" } else { "plain HTTP" }
 }
 
-/// `work` at every round trip, plain and by TLS.
+/// `work` with every round trip, over plain HTTP and TLS.
 fn at_every_distance(work: Work) -> Vec<Scenario> {
     let each = |tls| {
         ROUND_TRIPS
@@ -76,7 +76,7 @@ fn at_every_distance(work: Work) -> Vec<Scenario> {
     [each(false), each(true)].concat()
 }
 
-/// `work` at `round_trips`, plain and by TLS.
+/// `work` with these round trips, over plain HTTP and TLS.
 fn at(round_trips: &[u64], what: &str, work: Work) -> Vec<Scenario> {
     let all = [false, true].into_iter().flat_map(|tls| round_trips.iter().map(move |&round_trip| (round_trip, tls)));
     all.map(|(round_trip, tls)| {
@@ -85,7 +85,7 @@ fn at(round_trips: &[u64], what: &str, work: Work) -> Vec<Scenario> {
     .collect()
 }
 
-/// All of them, in the order of the report.
+/// All jobs, in the order of the report.
 pub fn all() -> Vec<Job> {
     [copies(), bulk(), making(), rest()].concat()
 }

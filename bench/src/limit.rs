@@ -1,4 +1,4 @@
-//! bench/LIMIT.md: for each job the least possible, how it is derived, and how many times that we take.
+//! bench/LIMIT.md: the lower bound of each job, its derivation, and how many times that imgstep takes.
 
 use std::fmt::Write as _;
 
@@ -9,15 +9,15 @@ use crate::rates::Rates;
 use crate::registries::Link;
 use crate::work::Work;
 
-/// What a work takes at least.
+/// The lower bound of a task.
 #[derive(Debug)]
 pub struct Least {
-    /// Round trips that wait for each other.
+    /// Round trips that must wait for each other.
     pub trips: Vec<&'static str>,
-    /// How often these are gone through: once, or for each of many images.
+    /// Repetitions of these round trips: one, or one for each of many images.
     pub times: usize,
     pub requests: usize,
-    /// Bytes that go from the source through us to the destination.
+    /// Bytes copied from the source to the destination.
     pub moved: u64,
     /// The largest blob among them: one upload is one stream.
     pub largest: u64,
@@ -32,7 +32,7 @@ const CHILD_MANIFESTS: &str = "write the children";
 const LAST: &str = "write the manifest under its tag";
 
 impl Least {
-    /// Of a work whose parts need nothing but each other; `None` where nothing is asked of a registry.
+    /// The bound if nothing waits except for its inputs; `None` if no registry is involved.
     pub fn of(work: Work) -> Option<Self> {
         let least = match work {
             Work::Copy(image) => copy(image),
@@ -50,7 +50,8 @@ impl Least {
             Work::AppendFolder(base) => Self {
                 trips: vec![CONNECT, ASK, "read the config; at the same time start all uploads", SEND, LAST],
                 times: 1,
-                // Manifest and config; the base's layers over; the new layer and the new config begun and sent.
+                // Manifest and config; copying the base's layers; starting and sending the new layer and the new
+                // config.
                 requests: 3 + 3 * base.layers + 2 + 2,
                 moved: base.bytes(),
                 largest: base.layer_bytes,
@@ -60,19 +61,19 @@ impl Least {
         Some(least)
     }
 
-    /// How many round trips at a link, with the handshake of TLS.
+    /// Round trips over a link, including the TLS handshake.
     pub fn trips(&self, link: Link) -> usize {
         self.trips.len() * self.times + usize::from(link.tls)
     }
 
-    /// In seconds, at a link: trips, then what processors and bandwidth take in no less time.
+    /// In seconds over a link: the round trips, plus what CPU or bandwidth take at least.
     fn seconds(&self, measured: &Measured, rates: &Rates) -> f64 {
         let link = measured.scenario.link;
         let trips = self.trips(link) as f64 * link.round_trip.as_secs_f64();
         let work =
             self.moved as f64 * (rates.hash + rates.serve + rates.receive) + self.requests as f64 * rates.request;
         let work = work / machine::cores() as f64;
-        // Where only reading is held, ranges on many connections get round it; an upload is one stream.
+        // If only reading is limited, ranges on many connections avoid it; an upload is one stream.
         let held = link.limit.filter(|limit| !limit.source_only);
         let stream = held.map_or(0.0, |limit| self.largest as f64 / limit.bytes_per_second as f64);
         trips + f64::max(work, stream)
@@ -109,7 +110,7 @@ fn append(base: Image) -> Least {
         CHILD_MANIFESTS,
         LAST,
     ];
-    // Index, tag and children; configs read, begun and sent; the base's layers over; the new layer; manifests.
+    // Index, tag and children; configs read, started and sent; copying the base's layers; the new layer; manifests.
     let requests = 2 + base.count + 3 * base.count + 3 * base.count * base.layers + 2 + base.count + 1;
     Least { trips, times: 1, requests, moved: base.bytes(), largest: base.layer_bytes }
 }
@@ -194,8 +195,8 @@ fn row(measured: &Measured, rates: &Rates) -> String {
     )
 }
 
-/// The folder's least: the fastest of the gzip compressors that make it no larger than pigz at its own level, on all
-/// cores.
+/// The bound for compressing the folder: the fastest of the gzip compressors whose output is no larger than that of
+/// pigz at its default level, on all cores.
 fn compressing(rates: &Rates) -> f64 {
     let Some(size) = rates.compressors.iter().find(|one| one.name == "pigz -6").map(|one| one.bytes) else {
         return 0.0;

@@ -1,4 +1,4 @@
-//! What machine this is, and which other programs take part.
+//! Describes this machine and the versions of other programs.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::peers::first_version_line;
 
-/// Pairs of what it is and what it says, for the report.
+/// Names and values for the report.
 pub fn describe() -> Vec<(&'static str, String)> {
     let memory = field("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
     vec![
@@ -22,7 +22,7 @@ pub fn describe() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The servers and compressors, each with its version or the word that it is missing.
+/// The servers and compressors, each with its version or "missing".
 pub fn helpers() -> Vec<(&'static str, String)> {
     let programs: [(&str, &str, &[&str]); 6] = [
         ("docker-registry", "docker-registry", &["--version"]),

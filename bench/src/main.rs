@@ -1,4 +1,4 @@
-//! `make bench`: compares imgstep with its peers, and writes down what came out.
+//! `make bench`: compares imgstep with other tools, and writes the reports.
 #![forbid(unsafe_code)]
 
 mod contest;
@@ -39,9 +39,9 @@ use registries::Lab;
 use report::Circumstances;
 use work::Work;
 
-/// Where everything lies that can be made again, from the root of the repository.
+/// Generated files, relative to the repository's root.
 const WORK: &str = "target/bench";
-/// What all images and the largest destination take.
+/// Space for all images and the largest destination.
 const STORAGE_BYTES: u64 = 6_000_000_000;
 
 fn main() -> ExitCode {
@@ -61,7 +61,7 @@ fn bench() -> io::Result<()> {
     let runs = runs.map_or(Ok(5), |text| text.parse()).map_err(|_| io::Error::other("RUNS is a number"))?;
     let work = env::current_dir()?.join(WORK);
     fs::create_dir_all(&work)?;
-    // Two at once would measure each other.
+    // Two concurrent runs would distort each other.
     let lock = fs::File::create(work.join("lock"))?;
     lock.try_lock().map_err(|_| io::Error::other("another bench is running here"))?;
     let imgstep = env::current_dir()?.join("dist/imgstep");
@@ -94,14 +94,14 @@ fn bench() -> io::Result<()> {
         tls_name: &lab.name,
     };
     let text = report::write(&results, &judged, &circumstances);
-    // A part of the jobs is no record: it must not take the place of a run of all.
+    // A partial run isn't a record: it must not overwrite the reports of a full run.
     let folder = if whole { PathBuf::from("bench") } else { work.clone() };
     write_all(&folder, &text, &results, &rates)?;
     eprintln!("bench: {}", folder.join("RESULTS.md").display());
     Ok(())
 }
 
-/// The jobs that JOB names, in the scenarios whose label holds AT, and whether nothing is left out.
+/// The jobs named in JOB, with the scenarios whose label contains AT, and whether that is everything.
 fn asked_for() -> io::Result<(Vec<Job>, bool)> {
     let mut all = jobs::all();
     let asked = words("JOB");
@@ -120,13 +120,13 @@ fn asked_for() -> io::Result<(Vec<Job>, bool)> {
     Ok((all, whole))
 }
 
-/// The words of a variable: `a b` or `a,b`.
+/// The words in a variable: `a b` or `a,b`.
 fn words(variable: &str) -> Vec<String> {
     let text = env::var(variable).unwrap_or_default();
     text.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// Memory where there is enough of it, so that no disk takes part; else the disk.
+/// Memory if there is enough, so that no disk is involved; otherwise the disk.
 fn storage(work: &Path) -> io::Result<PathBuf> {
     let name = format!("imgstep-bench-{}", std::process::id());
     let memory = Path::new("/dev/shm");
@@ -144,7 +144,7 @@ fn storage_words(storage: &Path) -> String {
     place.to_owned()
 }
 
-/// Every job, each with the images that it needs.
+/// Runs every job, after pushing the images that it needs.
 fn measure(
     jobs: &[Job],
     lab: &Lab,
@@ -158,7 +158,7 @@ fn measure(
     let mut results = vec![];
     for job in jobs {
         for image in job.scenarios.iter().filter_map(|scenario| scenario.work.image()) {
-            // What is there under a repository's name is there whole: parts of it are asked for by another count.
+            // A repository is always pushed completely: jobs that need only a part of it have another count.
             if !pushed.contains(&image.repository) {
                 images::whole(image).push(lab.source.address)?;
                 pushed.push(image.repository);
@@ -176,7 +176,7 @@ fn write_all(folder: &Path, text: &str, results: &[JobResult], rates: &Rates) ->
     let profiles = folder.join("PROFILE.md");
     match profile_report::write(results, rates, &report::head()) {
         Some(text) => fs::write(profiles, text)?,
-        // That of an earlier run would be taken for this one's.
+        // A file from an earlier run would be mistaken for this run's.
         None => drop(fs::remove_file(profiles)),
     }
     for result in results {

@@ -1,4 +1,4 @@
-//! Runs one command and says what it took: wall time, processor time, peak memory.
+//! Runs one command and measures it: wall time, CPU time, peak memory.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -14,27 +14,27 @@ use nix::sys::time::TimeVal;
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 
-/// No run takes longer.
+/// Maximum duration of a run.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// What a run took.
+/// The measurements of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
     pub wall: f64,
-    /// User and system, of the command and all that it started.
+    /// User and system time of the command and its children.
     pub cpu: f64,
-    /// Of the largest process; `None` without GNU time.
+    /// Peak memory of the largest process; `None` without GNU time.
     pub memory: Option<u64>,
 }
 
-/// What one run took and said, with the time of each line since the start of the process.
+/// Wall time and output of one run, each line with its time since the start of the process.
 #[derive(Debug)]
 pub struct Told {
     pub wall: f64,
     pub lines: Vec<(f64, String)>,
 }
 
-/// Seconds of processors.
+/// CPU time in seconds.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Times {
     pub user: f64,
@@ -47,7 +47,7 @@ impl Times {
     }
 }
 
-/// The surroundings of every command: no settings, logins or caches of whoever runs the bench.
+/// The environment of every command, without the user's settings, credentials and caches.
 #[derive(Debug)]
 pub struct Surroundings {
     home: PathBuf,
@@ -65,11 +65,11 @@ impl Surroundings {
         Ok(Self { home, authorities: authorities.to_owned(), gnu_time })
     }
 
-    /// Runs `words`. An exit status other than 0 is an error with the end of what it said.
+    /// Runs a command. A non-zero exit status is an error with the last lines of its output.
     pub fn run(&self, words: &[String]) -> io::Result<Run> {
         let data = self.fresh_data()?;
         let (said, peak) = (self.home.join("said"), self.home.join("peak"));
-        // By GNU time, since the peak of a child of this process would begin at the memory of this process.
+        // With GNU time, because the peak memory of a direct child would start at the memory of this process.
         let mut command = Command::new(self.gnu_time.unwrap_or(&words[0]));
         if self.gnu_time.is_some() {
             command.args(["-f", "%M", "-o"]).arg(&peak).args(words);
@@ -97,7 +97,7 @@ impl Surroundings {
         Ok(Run { wall, cpu, memory: memory.map(|kilobytes| kilobytes * 1024) })
     }
 
-    /// Runs `words` with nothing between, and reads what it says.
+    /// Runs a command directly, and records its output.
     pub fn run_told(&self, words: &[String]) -> io::Result<Told> {
         let data = self.fresh_data()?;
         let mut command = Command::new(&words[0]);
@@ -120,7 +120,7 @@ impl Surroundings {
         Err(io::Error::other(format!("{status}: {last}")))
     }
 
-    /// skopeo remembers in its data folder where it has seen which blob: each run is its first.
+    /// skopeo caches in its data folder where it has seen which blob: every run is its first.
     fn fresh_data(&self) -> io::Result<PathBuf> {
         let data = self.home.join("data");
         let _ = fs::remove_dir_all(&data);
@@ -128,7 +128,7 @@ impl Surroundings {
         Ok(data)
     }
 
-    /// Runs `words` with nothing between: for what takes a millisecond.
+    /// Runs a command directly: for commands that take a millisecond.
     pub fn run_bare(&self, words: &[String]) -> io::Result<Run> {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
@@ -159,12 +159,12 @@ impl Surroundings {
             .env("SSL_CERT_FILE", &self.authorities)
             .env("SSL_CERT_DIR", self.home.join("no-certificates"))
             .env("XDG_DATA_HOME", data)
-            // To root, skopeo would use, and we would have to clear, a cache of the whole system.
+            // As root, skopeo would use a system-wide cache, which would have to be cleared.
             .env("_CONTAINERS_ROOTLESS_UID", "1000");
     }
 }
 
-/// Does `work` with a child, which is ended with all that it started when it takes too long.
+/// Runs `work` with a child, and kills the child's process group after the time limit.
 fn within_limit<T>(child: &mut Child, work: impl FnOnce(&mut Child) -> io::Result<T>) -> io::Result<T> {
     let group = child.id();
     let (done, watched) = channel::<()>();
@@ -179,7 +179,7 @@ fn within_limit<T>(child: &mut Child, work: impl FnOnce(&mut Child) -> io::Resul
     worked
 }
 
-/// Processor time of all children that have ended.
+/// CPU time of all children that have ended.
 fn children_cpu() -> io::Result<f64> {
     Ok(times_of(UsageWho::RUSAGE_CHILDREN)?.sum())
 }
@@ -190,14 +190,14 @@ pub fn times_of(who: UsageWho) -> io::Result<Times> {
     Ok(Times { user: seconds(usage.user_time()), system: seconds(usage.system_time()) })
 }
 
-/// Processor time of a process, its threads that have ended among it. By its clock: /proc has it in hundredths of
-/// seconds, or loses those threads.
+/// CPU time of a process, including its ended threads. Read from its clock: /proc only has hundredths of seconds, or
+/// leaves those threads out.
 pub fn cpu_of(process: u32) -> io::Result<f64> {
     let clock = clock_getcpuclockid(Pid::from_raw(process.cast_signed()))?;
     Ok(Duration::from(clock.now()?).as_secs_f64())
 }
 
-/// The middle of `values`; of an even number the mean of the two in the middle.
+/// The median: for an even number of values, the mean of the middle two.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! TLS and HTTP/2 before the registries: nginx, with certificates of an authority of the lab.
+//! nginx as TLS and HTTP/2 frontend of the registries, with certificates from the bench's own authority.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::registries::{free_port, wait_for};
 
-/// Makes the authority and the certificate; the file of all authorities to trust.
+/// Creates the authority and the certificate; returns the file with all trusted authorities.
 pub fn make_certificates(work: &Path, name: &str, ip: IpAddr) -> io::Result<PathBuf> {
     let names = if name.parse::<IpAddr>().is_ok() { String::new() } else { format!("DNS:{name},") };
     fs::write(work.join("extensions"), format!("subjectAltName={names}IP:{ip}\nbasicConstraints=CA:FALSE\n"))?;
@@ -20,7 +20,7 @@ pub fn make_certificates(work: &Path, name: &str, ip: IpAddr) -> io::Result<Path
     openssl(work, &[&request, &key[..]].concat())?;
     let sign = "x509 -req -days 30 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out server.pem";
     openssl(work, &sign.split(' ').collect::<Vec<_>>())?;
-    // The system's authorities as well: reading them is a cost that every client has in real life.
+    // Include the system's authorities: every client in real life has the cost of reading them.
     let mut all = fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
     all.extend(fs::read(work.join("ca.pem"))?);
     let bundle = work.join("authorities.pem");
@@ -36,7 +36,7 @@ fn openssl(work: &Path, words: &[&str]) -> io::Result<()> {
     Err(io::Error::other(format!("openssl {}: {}", words[0], String::from_utf8_lossy(&output.stderr))))
 }
 
-/// Starts nginx before each of `registries`; `None` where there is no nginx.
+/// Starts nginx in front of each of `registries`; `None` if it isn't installed.
 pub fn start(work: &Path, ip: IpAddr, registries: &[SocketAddr]) -> io::Result<Option<(Child, Vec<SocketAddr>)>> {
     let mut doors = vec![];
     let mut servers = String::new();
@@ -67,7 +67,8 @@ pub fn start(work: &Path, ip: IpAddr, registries: &[SocketAddr]) -> io::Result<O
     Ok(Some((child, doors)))
 }
 
-/// One process, so that ending it ends all of it. Nothing is buffered whole: that would be nginx's own round on a disk.
+/// A single process, so that killing it ends everything. Nothing is buffered completely, because that would add a round
+/// trip to the disk.
 fn config(work: &Path, servers: &str) -> String {
     let work = work.display();
     format!(
@@ -89,7 +90,7 @@ http {{
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_cache shared:tls:1m;
     client_max_body_size 0;
-    # The window of an upload by HTTP/2: with nginx's own of 64 kB, distance alone would hold it to 1 MB/s.
+    # The window of an HTTP/2 upload: nginx's default of 64 kB would limit it to about 1 MB/s by distance alone.
     client_body_buffer_size 4m;
     http2_max_concurrent_streams 128;
     keepalive_requests 100000;

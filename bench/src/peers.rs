@@ -1,4 +1,4 @@
-//! Who is compared: where each tool is, its version, and what it says on its command line for each kind of work.
+//! The tools in the comparison: where they are, their versions, and their command lines for each task.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ pub enum Tool {
 
 pub const TOOLS: [Tool; 5] = [Tool::Imgstep, Tool::Crane, Tool::Regctl, Tool::Oras, Tool::Skopeo];
 
-/// A tool that is on this machine.
+/// A tool on this machine.
 #[derive(Debug, Clone)]
 pub struct Found {
     pub tool: Tool,
@@ -25,7 +25,7 @@ pub struct Found {
     pub version: String,
 }
 
-/// One way of doing a work: what is run and how it is called in the tables.
+/// One command for a task, with its label in the tables.
 #[derive(Debug, Clone)]
 pub struct Contender {
     pub tool: Tool,
@@ -35,7 +35,7 @@ pub struct Contender {
     pub layout: Option<PathBuf>,
 }
 
-/// The row that does what a compressor does: a tar in, a layer of it in a file out.
+/// The row that does what a compressor does: it reads a tar, and writes a file.
 pub const INTO_LAYOUT: &str = "imgstep, into a layout";
 
 impl Contender {
@@ -55,7 +55,7 @@ impl Tool {
         }
     }
 
-    /// How it is asked for its version.
+    /// The arguments that print the version.
     pub fn version_words(self) -> &'static [&'static str] {
         match self {
             Self::Imgstep | Self::Skopeo => &["--version"],
@@ -64,7 +64,7 @@ impl Tool {
     }
 }
 
-/// The tools that are here, and those that are not.
+/// The tools that are installed, and those that aren't.
 pub fn find(imgstep: &Path) -> (Vec<Found>, Vec<Tool>) {
     let (mut found, mut missing) = (vec![], vec![]);
     for tool in TOOLS {
@@ -77,20 +77,21 @@ pub fn find(imgstep: &Path) -> (Vec<Found>, Vec<Tool>) {
     (found, missing)
 }
 
-/// What a program says of its version, in one line; `None` if it can't be run.
+/// A program's version in one line; `None` if it can't be run.
 pub fn first_version_line(program: &Path, words: &[&str]) -> Option<String> {
     let output = Command::new(program).args(words).output().ok()?;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().find(|line| !line.trim().is_empty())?;
     let name = program.file_name()?.to_string_lossy().into_owned();
-    // `VCSTag: v0.11.5`, `skopeo version 1.9.3`, `nginx version: nginx/1.22.1`, `v0.22.1`: the last word has it.
+    // `VCSTag: v0.11.5`, `skopeo version 1.9.3`, `nginx version: nginx/1.22.1`, `v0.22.1`: the last word is the
+    // version.
     let mut words = line.split_whitespace().filter(|word| word.chars().any(|letter| letter.is_ascii_digit()));
     let version = words.next_back().unwrap_or(line).trim_end_matches(',').trim_start_matches(&format!("{name}/"));
     Some(version.trim_start_matches('v').to_owned())
 }
 
-/// The ways of `found` to do `work`, or the reason why there is none.
+/// The commands with which a tool does a task, or the reason why it can't.
 pub fn contenders(found: &Found, work: Work, places: &Places) -> Result<Vec<Contender>, &'static str> {
     let say = |label: &str, words| Contender::new(found.tool, label, words);
     let name = found.tool.name();
@@ -135,7 +136,7 @@ fn shell(script: &str) -> Vec<String> {
     words("sh", &["-c", script])
 }
 
-/// A copy of the whole image, with its digest.
+/// Copies the whole image, preserving its digest.
 fn copy(tool: Tool, program: &str, from: &str, to: &str, places: &Places) -> Vec<String> {
     match tool {
         Tool::Imgstep => words(program, &["promote", "-q", from, to]),
@@ -165,7 +166,7 @@ fn regctl(program: &str, rest: &[&str], places: &Places) -> Vec<String> {
     said
 }
 
-/// An index of the first `children` tags of one repository, in the same repository.
+/// An index of the first `children` tags in one repository, written to the same repository.
 fn index(found: &Found, children: usize, places: &Places) -> Result<Vec<String>, &'static str> {
     let to = places.to("out");
     let from: Vec<String> = (1..=children).map(|number| places.to(&format!("v{number}"))).collect();
@@ -180,7 +181,7 @@ fn index(found: &Found, children: usize, places: &Places) -> Result<Vec<String>,
         Tool::Skopeo => return Err("has no command that makes an index"),
     };
     match found.tool {
-        // The list of images ends at the next option, so it stands behind `--`.
+        // The list of images would end at the next option, so it comes after `--`.
         Tool::Imgstep => said.extend(std::iter::once("--".to_owned()).chain(from)),
         Tool::Crane => said.extend(each("-m")),
         Tool::Regctl => said.extend(each("--ref")),
@@ -224,7 +225,7 @@ fn append_program(found: &Found, base: Image, places: &Places) -> Result<Vec<Con
     }
 }
 
-/// Hundreds of megabytes of files, on a small base.
+/// Hundreds of megabytes of files, on a small base image.
 fn append_folder(found: &Found, places: &Places) -> Result<Vec<Contender>, &'static str> {
     let say = |label: &str, words| Contender::new(found.tool, label, words);
     let (from, to) = (places.from("v1"), places.to("v1"));
@@ -232,7 +233,7 @@ fn append_folder(found: &Found, places: &Places) -> Result<Vec<Contender>, &'sta
     let (tar, folder) = (places.files.tar.display().to_string(), places.files.folder.display().to_string());
     match found.tool {
         Tool::Imgstep => {
-            // Among a system's files are programs for other processors, which it would refuse.
+            // A system's files include programs for other platforms, which imgstep would refuse.
             let options = ["append", "-q", "--allow-foreign-binaries", &from];
             let into =
                 |to: &str, layer: &str| [words(program, &options), words("--to", &[to, "--layer", layer])].concat();

@@ -1,4 +1,4 @@
-//! A plot for each job, drawn by hand as SVG: lines over the round trip, or bars.
+//! A plot for each job as SVG: lines over the round trip, or bars.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ const LEFT: f64 = 56.0;
 const TOP: f64 = 72.0;
 const HEIGHT: f64 = 240.0;
 
-/// Colours that differ in lightness too, so that they do without hue.
+/// Colours that also differ in lightness, so that they can be told apart without hue.
 fn color(tool: Tool) -> &'static str {
     match tool {
         Tool::Imgstep => "#d1242f",
@@ -54,13 +54,13 @@ fn line(from: (f64, f64), to: (f64, f64), stroke: &str) -> String {
     )
 }
 
-/// A step for marks on an axis up to `most`: 1, 2 or 5 times a power of ten, four to ten of them.
+/// The step between axis marks up to `most`: 1, 2 or 5 times a power of ten, for four to ten marks.
 fn step(most: f64) -> f64 {
     let power = 10f64.powf((most / 4.0).log10().floor());
     [1.0, 2.0, 5.0, 10.0].map(|times| times * power).into_iter().rfind(|step| most / step >= 4.0).unwrap_or(power)
 }
 
-/// As many digits as a step needs.
+/// A number with as many digits as the step needs.
 fn label(value: f64, step: f64) -> String {
     let digits = if step >= 1.0 { 0 } else { (-step.log10()).ceil() as usize };
     format!("{value:.digits$}")
@@ -105,7 +105,7 @@ fn panel(left: f64, most: f64, measured: &[&Measured]) -> String {
         svg.push_str(&text(x(one), TOP + HEIGHT + 19.0, "middle", &words));
     }
     svg.push_str(&text(left + PANEL / 2.0, TOP + HEIGHT + 38.0, "middle", "round trip, ms"));
-    // Ours last, so that it lies above the others.
+    // imgstep last, so that it is drawn above the others.
     for tool in TOOLS.into_iter().rev() {
         let points: Vec<(f64, f64)> =
             measured.iter().filter_map(|one| Some((x(one), y(one.of_tool(tool.name())?.wall())))).collect();
@@ -143,7 +143,7 @@ fn legend(y: f64, result: &JobResult) -> String {
     svg
 }
 
-/// A group of bars for each scenario, each group with its own scale, since scenarios are not compared with each other.
+/// A group of bars for each scenario, each with its own scale, because scenarios aren't compared with each other.
 fn bars(result: &JobResult) -> String {
     let rows: usize = result.measured.iter().map(|measured| measured.outcomes.len() + 2).sum();
     let (left, width, row) = (190.0, 720.0, 20.0);

@@ -1,5 +1,5 @@
-//! Where the time of a scenario goes: imgstep is run again, after the timed rounds, and says every request with `-v`;
-//! the processor time of all that take part is read before and after.
+//! Where the time of a scenario goes: after the timed rounds, imgstep runs again and logs every request with `-v`; the
+//! CPU time of all processes is read before and after.
 
 use std::io;
 
@@ -9,33 +9,33 @@ use crate::measure::{Times, Told, cpu_of, median, times_of};
 use crate::registries::Lab;
 use crate::work::Places;
 
-/// Runs, of which the one with the median time is shown request by request.
+/// Number of runs. The one with the median time is shown request by request.
 pub const RUNS: usize = 5;
 
 #[derive(Debug)]
 pub struct Profile {
     /// Mean of all runs.
     pub wall: f64,
-    /// Of the run that is shown.
+    /// Wall time of the run that is shown.
     pub shown: f64,
-    /// Its requests, by when the first of each kind was sent.
+    /// Its requests, ordered by when the first of each kind was sent.
     pub groups: Vec<Group>,
     /// Means of all runs.
     pub spent: Spent,
 }
 
-/// Seconds of processors, by who took them.
+/// CPU time in seconds, by process.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Spent {
     pub imgstep: Times,
     pub source: f64,
     pub destination: f64,
     pub nginx: Option<f64>,
-    /// The bench itself, which is the proxy and reads what imgstep says.
+    /// The bench itself, which is the proxy and reads imgstep's log.
     pub bench: f64,
 }
 
-/// Requests of one kind to one place. Times are seconds from the start of the process.
+/// Requests of one kind to one registry. Times are seconds since the start of the process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     pub place: &'static str,
@@ -47,24 +47,24 @@ pub struct Group {
     pub last_answered: f64,
 }
 
-/// One request, as a line of `-v` says it.
+/// One request, parsed from a line of the `-v` log.
 #[derive(Debug, PartialEq)]
 struct Said<'a> {
     method: &'a str,
-    /// Without its scheme.
+    /// The URL without its scheme.
     address: &'a str,
-    /// A status, or why there was none.
+    /// The status, or why there was none.
     answer: &'a str,
     milliseconds: f64,
 }
 
-/// The same command, but it says its requests.
+/// The same command with logging of requests.
 pub fn telling(words: &[String]) -> Vec<String> {
     words.iter().map(|word| if word == "-q" { "-v".to_owned() } else { word.clone() }).collect()
 }
 
 impl Profile {
-    /// Runs `run` some times, each after `prepare`.
+    /// Executes `run` several times, each time after `prepare`.
     pub fn measure(
         lab: &Lab,
         places: &Places,
@@ -80,7 +80,7 @@ impl Profile {
         }
         let walls: Vec<f64> = runs.iter().map(|run| run.wall).collect();
         let middle = median(&walls);
-        // RUNS is odd, so that the median is one of them.
+        // RUNS is odd, so the median is one of them.
         let shown = runs.iter().min_by(|a, b| (a.wall - middle).abs().total_cmp(&(b.wall - middle).abs()));
         let shown = shown.ok_or_else(|| io::Error::other("no run"))?;
         let wall = walls.iter().sum::<f64>() / walls.len() as f64;
@@ -103,7 +103,7 @@ impl Spent {
         })
     }
 
-    /// A figure for each, of two readings.
+    /// Combines two readings field by field.
     fn with(self, other: Self, each: impl Fn(f64, f64) -> f64) -> Self {
         Self {
             imgstep: Times {
@@ -131,7 +131,7 @@ impl Spent {
     }
 }
 
-/// `None` for lines that say something else.
+/// `None` for other lines.
 fn said(line: &str) -> Option<Said<'_>> {
     let (request, answer) = line.split_once(" → ")?;
     let (method, url) = request.split_once(' ')?;
@@ -141,7 +141,7 @@ fn said(line: &str) -> Option<Said<'_>> {
     Some(Said { method, address, answer, milliseconds })
 }
 
-/// The requests among `lines`, by place and kind.
+/// Groups the requests in `lines` by registry and kind.
 fn group(lines: &[(f64, String)], places: &Places) -> Vec<Group> {
     let (from, to) = places.repositories();
     let (from, to) = (address_of(&from), address_of(&to));
@@ -180,13 +180,13 @@ fn group(lines: &[(f64, String)], places: &Places) -> Vec<Group> {
     groups
 }
 
-/// `HOST:PORT/REPOSITORY` as the beginning of an address.
+/// The prefix of a repository's URLs, without the scheme.
 fn address_of(repository: &str) -> String {
     let (host, name) = repository.split_once('/').unwrap_or((repository, ""));
     format!("{host}/v2/{name}/")
 }
 
-/// `rest` is what follows the repository.
+/// `rest` is the URL after the repository.
 fn kind(method: &str, rest: &str, answer: &str) -> &'static str {
     let by_digest = rest.starts_with("manifests/sha256:");
     let what = rest.split(['/', '?']).next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! PROFILE.md: for scenarios with targets, one run of imgstep request by request, and where processor time went.
+//! PROFILE.md: for scenarios with targets, one run of imgstep request by request, and where CPU time went.
 
 use std::fmt::Write as _;
 
@@ -73,7 +73,7 @@ fn section(profile: &Profile, measured: &Measured, rates: &Rates) -> String {
     text
 }
 
-/// What took how long, line by line.
+/// The rows of the CPU time table.
 fn spent(profile: &Profile, measured: &Measured, rates: &Rates) -> Vec<(String, f64)> {
     let (spent, link, work) = (&profile.spent, measured.scenario.link, measured.scenario.work);
     let mut lines = vec![("imgstep, user".to_owned(), spent.imgstep.user)];
@@ -95,7 +95,7 @@ fn spent(profile: &Profile, measured: &Measured, rates: &Rates) -> Vec<(String, 
     lines.push(("**together**".to_owned(), spent.sum()));
     lines.push((format!("together ÷ {cores} cores"), spent.sum() / cores as f64));
     lines.push(("**wall**".to_owned(), profile.wall));
-    // Without a distance all of it is left to explain.
+    // Without a round trip, all of it remains to be explained.
     if let Some(least) = Least::of(work).filter(|_| !link.round_trip.is_zero()) {
         let trips = least.trips(link);
         let seconds = trips as f64 * link.round_trip.as_secs_f64();

@@ -1,8 +1,8 @@
-//! Distance on one machine: a TCP proxy that delays each way, charges connections their handshake, may hold each
-//! connection to a bandwidth, and counts what passes.
+//! Simulates distance on one machine: a TCP proxy that delays each direction, adds the round trip of the handshake, may
+//! limit the bandwidth of each connection, and counts the traffic.
 //!
-//! It takes part of the processors that registries and clients share, so it has to be cheap: bytes stay in the kernel, and
-//! a connection has one thread.
+//! It shares the CPU with registries and clients, so it has to be cheap: bytes stay in the kernel, and each connection
+//! has one thread.
 
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::way::{Way, carry};
 
-/// What all proxies do with the connections that are opened from now on.
+/// Settings for connections opened from now on.
 #[derive(Debug, Default)]
 pub struct Distance {
     one_way_micros: AtomicU64,
@@ -21,14 +21,14 @@ pub struct Distance {
 }
 
 impl Distance {
-    /// `bytes_per_second` holds for each connection and direction; `None` is no limit.
+    /// `bytes_per_second` applies to each connection and direction; `None` means no limit.
     pub fn set(&self, round_trip: Duration, bytes_per_second: Option<u64>) {
         self.one_way_micros.store(round_trip.as_micros() as u64 / 2, Relaxed);
         self.bytes_per_second.store(bytes_per_second.unwrap_or(0), Relaxed);
     }
 }
 
-/// What passed a proxy since it started.
+/// Traffic through a proxy since its start.
 #[derive(Debug, Default)]
 pub struct Counters {
     connections: AtomicU64,
@@ -36,7 +36,7 @@ pub struct Counters {
     down: AtomicU64,
 }
 
-/// A reading of [`Counters`]. Up is from the client to the server.
+/// A snapshot of [`Counters`]. Up is from the client to the server.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Passed {
     pub connections: u64,
@@ -57,7 +57,7 @@ pub struct Proxy {
     pub counters: Arc<Counters>,
 }
 
-/// Listens on a free port of `ip` and passes each connection to `target`.
+/// Listens on a free port of `ip` and forwards each connection to `target`.
 pub fn start(ip: IpAddr, target: SocketAddr, distance: Arc<Distance>) -> io::Result<Proxy> {
     let listener = TcpListener::bind((ip, 0))?;
     let address = listener.local_addr()?;
@@ -67,7 +67,7 @@ pub fn start(ip: IpAddr, target: SocketAddr, distance: Arc<Distance>) -> io::Res
         for client in listener.incoming().flatten() {
             counted.connections.fetch_add(1, Relaxed);
             let (counted, distance) = (Arc::clone(&counted), Arc::clone(&distance));
-            // A connection that can't be set up is closed, which its client will say.
+            // A connection that can't be set up is closed, and the client reports it.
             let _ = spawn(move || open(&client, target, &distance, &counted).unwrap_or_default());
         }
     });
@@ -87,13 +87,13 @@ fn open(client: &TcpStream, target: SocketAddr, distance: &Distance, counters: &
         end.set_nodelay(true)?;
         end.set_nonblocking(true)?;
     }
-    // On the loopback `connect` returns at once. Over a distance it would take a round trip, and only then could the
-    // client send: so whatever it sends before counts as sent then.
+    // On loopback `connect` returns at once. Over a distance it would take a round trip, and the client could only send
+    // after it: whatever it sends earlier counts as sent then.
     let up = Way::new(client, server, &counters.up, accepted + 2 * delay, delay, rate);
     let down = Way::new(server, client, &counters.down, accepted, delay, rate);
     let done = carry(&mut [up, down]);
     if done.is_err() {
-        // A connection that is broken on one side is on the other.
+        // An error on one side closes the other side, too.
         for end in [client, server] {
             let _ = end.shutdown(Shutdown::Both);
         }
@@ -133,7 +133,7 @@ mod tests {
         let mut received = vec![];
         server.read_to_end(&mut received).unwrap();
         assert!(received == sent);
-        // The handshake's round trip, and then the way.
+        // The handshake's round trip, and one direction.
         assert!(begun.elapsed() >= Duration::from_millis(300));
     }
 
@@ -189,7 +189,7 @@ mod tests {
         let (client, mut server) = connection(distance(20, None));
         server.write_all(b"never read").unwrap();
         thread::sleep(Duration::from_millis(50));
-        // With bytes that it has not read, closing is a reset.
+        // Closing with unread bytes sends a reset.
         drop(client);
         server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         assert_eq!(server.read(&mut [0; 8]).unwrap_or(0), 0);

@@ -1,5 +1,5 @@
-//! What this machine can do at best: hashing, what a registry spends on a byte and on a request, compressors, and the
-//! round trip that the proxy really makes.
+//! What this machine can do at best: hashing, a registry's CPU time per byte and per request, compressors, and the
+//! round trips that the proxy really makes.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,30 +15,30 @@ use crate::machine;
 use crate::measure::{cpu_of, median};
 use crate::registries::{Lab, Link};
 
-/// A blob to measure the registry with.
+/// The blob for measuring the registry.
 const PROBE: Image = Image { repository: "bench/probe", count: 1, indexed: false, layers: 1, layer_bytes: 500_000_000 };
 const SMALL_REQUESTS: usize = 300;
 
 #[derive(Debug, Default)]
 pub struct Rates {
-    /// Seconds for a byte on one core.
+    /// Seconds per byte on one core.
     pub hash: f64,
     pub serve: f64,
     pub receive: f64,
-    /// Seconds of one core for a request without a body, in the registry.
+    /// The registry's seconds on one core for a request without a body.
     pub request: f64,
-    /// (asked, measured) in seconds: a GET on a new connection, less the same without distance, over two.
+    /// (nominal, measured) in seconds: half the extra time of a GET on a new connection, compared with no distance.
     pub round_trips: Vec<(f64, f64)>,
     pub compressors: Vec<Compressor>,
 }
 
-/// A compressor at work on the tar of the folder.
+/// A compressor, measured on the tar of the folder.
 #[derive(Debug)]
 pub struct Compressor {
     pub name: String,
     pub seconds: f64,
     pub bytes: u64,
-    /// All cores, or one.
+    /// Whether it uses all cores or only one.
     pub parallel: bool,
 }
 
@@ -89,7 +89,7 @@ fn largest_layer(lab: &Lab) -> io::Result<String> {
     Ok(manifest["layers"][0]["digest"].as_str().unwrap_or_default().to_owned())
 }
 
-/// By the library that imgstep has, with pieces as they come from a socket.
+/// With imgstep's library, in pieces as they arrive from a socket.
 fn hash() -> f64 {
     let piece = vec![0x5a; 64 * 1024];
     let rounds = 4096;
@@ -102,11 +102,11 @@ fn hash() -> f64 {
             begun.elapsed().as_secs_f64()
         })
         .collect();
-    // The best: what disturbs can only make it slower.
+    // The fastest one: disturbances only make it slower.
     times.into_iter().fold(f64::MAX, f64::min) / (rounds * piece.len()) as f64
 }
 
-/// The time of a request through the proxy, with its connection.
+/// The time of a request through the proxy, including its connection.
 fn round_trip(lab: &Lab, milliseconds: u64) -> io::Result<f64> {
     let link = Link { round_trip: Duration::from_millis(milliseconds), limit: None, tls: false, direct: false };
     lab.set(link);
@@ -134,7 +134,7 @@ fn compressors(tar: &Path) -> io::Result<Vec<Compressor>> {
     Ok(found)
 }
 
-/// Runs one over the tar; `None` where it is not installed.
+/// Runs a compressor on the tar; `None` if it isn't installed.
 fn compressor(tar: &Path, program: &str, words: &[&str], parallel: bool) -> io::Result<Option<Compressor>> {
     let packed = tar.with_extension("packed");
     let begun = Instant::now();

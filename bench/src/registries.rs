@@ -1,4 +1,5 @@
-//! The lab: two registries of Debian's, nginx with TLS and HTTP/2 before them, and a proxy before each door.
+//! The test bed: two docker-registry servers, nginx with TLS and HTTP/2 in front of them, and a proxy in front of each
+//! endpoint.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,31 +18,31 @@ use crate::proxy::{self, Distance, Passed, Proxy};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
     pub round_trip: Duration,
-    /// What each connection is held to.
+    /// Bandwidth limit of each connection.
     pub limit: Option<Limit>,
     pub tls: bool,
-    /// Timed without the proxy, which takes part of the same processors. Only what is counted goes through it.
+    /// Timed without the proxy, which shares the CPU. Only the counted run goes through it.
     pub direct: bool,
 }
 
-/// A limit of bandwidth, each way.
+/// A bandwidth limit, each way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     pub bytes_per_second: u64,
-    /// Only of connections to the source: as where blobs come from a store that gives each reader its share.
+    /// Only for connections to the source, like a blob store that gives each reader its share.
     pub source_only: bool,
 }
 
-/// A way into a registry.
+/// An address of a registry.
 #[derive(Debug)]
 pub struct Door {
-    /// What a reference begins with: without the proxy, and through it.
+    /// The host part of a reference: without the proxy, and through it.
     direct: String,
     distant: String,
     proxy: Proxy,
 }
 
-/// A registry.
+/// A registry server.
 #[derive(Debug)]
 pub struct Side {
     pub address: SocketAddr,
@@ -58,28 +59,28 @@ pub struct Side {
 pub struct Lab {
     pub source: Side,
     pub destination: Side,
-    /// A file of all authorities: the system's and that of the lab.
+    /// The file with all trusted authorities: the system's and the bench's own.
     pub authorities: PathBuf,
-    /// The name under which TLS is spoken.
+    /// The host name for TLS.
     pub name: String,
     pub nginx_log: PathBuf,
-    /// Its process, where it is here.
+    /// nginx's process, if it runs.
     pub nginx: Option<u32>,
     children: Vec<Child>,
     folders: Vec<PathBuf>,
 }
 
-/// What the log and the proxies have seen.
+/// Counts from the logs and the proxies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     pub methods: BTreeMap<String, usize>,
-    /// By what nginx calls the protocol; empty for plain HTTP.
+    /// By nginx's name of the protocol; empty for plain HTTP.
     pub protocols: BTreeMap<String, usize>,
     pub passed: Passed,
 }
 
 impl Lab {
-    /// Starts it, with logs and keys in `work` and images in `storage`.
+    /// Starts everything, with logs and keys in `work` and images in `storage`.
     pub fn start(work: &Path, storage: &Path) -> io::Result<Self> {
         let mut children = vec![];
         let mut addresses = vec![];
@@ -111,7 +112,7 @@ impl Lab {
         self.source.tls.is_some()
     }
 
-    /// Sets the distance for what follows.
+    /// Sets the round trip and bandwidth for new connections.
     pub fn set(&self, link: Link) {
         let rate = link.limit.map(|limit| limit.bytes_per_second);
         self.source.distance.set(link.round_trip, rate);
@@ -120,7 +121,7 @@ impl Lab {
             .set(link.round_trip, rate.filter(|_| link.limit.is_some_and(|limit| !limit.source_only)));
     }
 
-    /// Both registries' logs and doors, since the beginning.
+    /// Counts of both registries since the start.
     pub fn seen(&self) -> io::Result<Seen> {
         let mut seen = Seen::default();
         for side in [&self.source, &self.destination] {
@@ -144,7 +145,7 @@ impl Lab {
 }
 
 impl Seen {
-    /// What came after `before`.
+    /// What was added since `before`.
     pub fn since(&self, before: &Self) -> Self {
         let less = |now: &BTreeMap<String, usize>, then: &BTreeMap<String, usize>| {
             let left = now.iter().map(|(key, count)| (key.clone(), count - then.get(key).unwrap_or(&0)));
@@ -189,17 +190,18 @@ impl Side {
         self.storage.join("docker/registry/v2")
     }
 
-    /// Forgets everything. It keeps nothing in memory (see its configuration), so that its files are all there is.
+    /// Removes everything. The registry caches nothing in memory (see its configuration), so its files are all there
+    /// is.
     pub fn wipe(&self) -> io::Result<()> {
         remove(&self.root())
     }
 
-    /// Forgets a repository; its blobs stay, as those of others.
+    /// Removes a repository; its blobs stay, as if other repositories had them.
     pub fn forget(&self, repository: &str) -> io::Result<()> {
         remove(&self.root().join("repositories").join(repository))
     }
 
-    /// Forgets a tag, and the manifest that it names.
+    /// Removes a tag, and the manifest that it points to.
     pub fn forget_tag(&self, repository: &str, tag: &str) -> io::Result<()> {
         let manifests = self.root().join("repositories").join(repository).join("_manifests");
         if let Ok(digest) = fs::read_to_string(manifests.join("tags").join(tag).join("current/link")) {
@@ -208,14 +210,14 @@ impl Side {
         remove(&manifests.join("tags").join(tag))
     }
 
-    /// Where a blob lies.
+    /// The path of a blob.
     pub fn blob(&self, digest: &str) -> PathBuf {
         let hash = digest.trim_start_matches("sha256:");
         self.root().join("blobs/sha256").join(hash.get(..2).unwrap_or_default()).join(hash).join("data")
     }
 }
 
-/// Removes a folder that may not be there.
+/// Removes a folder if it exists.
 pub fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -238,7 +240,7 @@ pub fn free_port(ip: IpAddr) -> io::Result<SocketAddr> {
     TcpListener::bind((ip, 0))?.local_addr()
 }
 
-/// Waits until somebody listens.
+/// Waits until a server listens.
 pub fn wait_for(address: SocketAddr, who: &str) -> io::Result<()> {
     let begun = Instant::now();
     while TcpStream::connect(address).is_err() {
@@ -255,7 +257,7 @@ fn start_registry(work: &Path, storage: &Path, side: &str) -> io::Result<(Child,
     let root = storage.join(side);
     fs::create_dir_all(&root)?;
     let config = work.join(format!("{side}.yml"));
-    // Without a cache of blob descriptors, so that a wiped folder is a fresh registry.
+    // Without a cache for blob descriptors, so that a wiped folder is an empty registry.
     let text = format!(
         "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n  \
          maintenance: {{uploadpurging: {{enabled: false}}}}\nhttp: {{addr: \"{address}\"}}\n",
@@ -274,8 +276,8 @@ fn start_registry(work: &Path, storage: &Path, side: &str) -> io::Result<(Child,
     Ok((child, address))
 }
 
-/// The name for TLS, and its address. A name that is not the loopback's, where there is one: clients try plain HTTP
-/// first, or too, on what looks like the loopback, and would be charged for a question that no real registry is asked.
+/// The host name for TLS, and its address. Not a loopback name if possible: clients try plain HTTP first, or in
+/// addition, on loopback hosts, and that would cost them a request that no real registry gets.
 fn name_of_this_machine() -> (String, IpAddr) {
     let loopback = ("127.0.0.1".to_owned(), Ipv4Addr::LOCALHOST.into());
     let Ok(name) = fs::read_to_string("/proc/sys/kernel/hostname") else { return loopback };

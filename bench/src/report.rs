@@ -1,4 +1,4 @@
-//! RESULTS.md: who was measured on what, the targets, and a table for each scenario.
+//! RESULTS.md: the tools, the targets, and a table for each scenario.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use crate::peers::{Found, Tool};
 use crate::rates::Rates;
 use crate::targets::Judged;
 
-/// All that is reported beside the results.
+/// What is reported in addition to the results.
 pub struct Circumstances<'a> {
     pub tools: &'a [Found],
     pub missing: &'a [Tool],
@@ -17,7 +17,7 @@ pub struct Circumstances<'a> {
     pub folder: Option<(usize, u64)>,
     pub rates: &'a Rates,
     pub minutes: f64,
-    /// The name by which the registries were reached by TLS.
+    /// The registries' host name for TLS.
     pub tls_name: &'a str,
 }
 
@@ -109,7 +109,7 @@ fn job(result: &JobResult, rates: &Rates) -> String {
     text
 }
 
-/// Medians of wall time: a row for each contender, a column for each scenario.
+/// Medians of wall time: a row for each command, a column for each scenario.
 fn overview(result: &JobResult) -> String {
     let mut text = "Wall time, medians in seconds:\n\n|".to_owned();
     for measured in &result.measured {
@@ -185,7 +185,7 @@ fn row(outcome: &Outcome, ours: Option<f64>, with_layer: bool) -> String {
     text
 }
 
-/// How many, of which kind, and by which protocol where there was a choice.
+/// Number of requests, by method, and the protocol if there was a choice.
 fn requests(outcome: &Outcome) -> String {
     let seen = &outcome.seen;
     if seen.methods.is_empty() {

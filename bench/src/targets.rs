@@ -1,10 +1,10 @@
-//! The targets, and whether each is met: judged by the medians of this run.
+//! The targets, and whether each is met, by the medians of this run.
 
 use crate::contest::{JobResult, Measured, Outcome};
 use crate::peers::INTO_LAYOUT;
 use crate::rates::{Compressor, Rates};
 
-/// A target of a scenario, by its job's name and its label.
+/// A target for a scenario, by the names of job and scenario.
 struct Target {
     job: &'static str,
     scenario: &'static str,
@@ -14,20 +14,20 @@ struct Target {
 enum What {
     /// Seconds.
     Wall(f64),
-    /// How many times faster than a tool.
+    /// Times faster than a tool.
     Faster(&'static str, f64),
-    /// How many times faster than a row of the same job.
+    /// Times faster than another row of the same job.
     FasterThanRow(&'static str, f64),
     FasterThanAnyPeer(f64),
     NoSlowerThanAnyPeer,
-    /// A part of a tool's CPU time.
+    /// A fraction of a tool's CPU time.
     Cpu(&'static str, f64),
     /// Megabytes.
     Memory(f64),
-    /// Of a scenario, or of each of so many images.
+    /// For the scenario, divided by a number of images.
     Requests(usize, usize),
     LayerNoLarger(&'static str),
-    /// How many times the throughput of pigz at equal size.
+    /// Times the throughput of pigz at equal size.
     Pigz(f64),
 }
 
@@ -78,7 +78,7 @@ fn all() -> Vec<Target> {
     all
 }
 
-/// All targets of the jobs that were measured.
+/// All targets of the jobs that were run.
 pub fn judge(results: &[JobResult], rates: &Rates, binary_bytes: u64) -> Vec<Judged> {
     let mut judged: Vec<Judged> = all().iter().filter_map(|target| target.judge(results, rates)).collect();
     judged.push(Judged {
@@ -90,7 +90,7 @@ pub fn judge(results: &[JobResult], rates: &Rates, binary_bytes: u64) -> Vec<Jud
 }
 
 impl Target {
-    /// `None` if its job was not asked for.
+    /// `None` if its job wasn't run.
     fn judge(&self, results: &[JobResult], rates: &Rates) -> Option<Judged> {
         let result = results.iter().find(|result| result.job.name == self.job)?;
         let measured = result.measured.iter().find(|measured| measured.scenario.label == self.scenario);
@@ -119,7 +119,7 @@ impl What {
         }
     }
 
-    /// What was measured, and whether that is within the target.
+    /// What was measured, and whether the target is met.
     fn holds(&self, measured: &Measured, ours: &Outcome, rates: &Rates) -> Option<(String, bool)> {
         let wall = ours.wall();
         let held = match self {
@@ -164,8 +164,8 @@ fn ratio(measured: f64, wanted: f64) -> (String, bool) {
     (format!("{measured:.1} ×"), measured >= wanted)
 }
 
-/// By the row that does what pigz does, a tar in and a file out, at the size that it makes. The whole step, of a folder
-/// and to a registry that takes part of the same processors, is told beside it.
+/// Compares the row that does what pigz does, from a tar to a file, at the size of its output. The time of the whole
+/// step, from a folder to a registry that shares the CPU, is reported next to it.
 fn pigz(measured: &Measured, whole: &Outcome, rates: &Rates, times: f64) -> Option<(String, bool)> {
     let ours = measured.of(INTO_LAYOUT)?;
     let (seconds, which) = pigz_at(ours.layer?, &rates.compressors)?;
@@ -179,7 +179,8 @@ fn pigz(measured: &Measured, whole: &Outcome, rates: &Rates, times: f64) -> Opti
     Some((text, ratio >= times))
 }
 
-/// The seconds of pigz for `size`, on the line between the levels that make more and less; else those of the nearest.
+/// pigz's seconds for `size`, interpolated between the levels with larger and smaller output; otherwise those of the
+/// nearest level.
 fn pigz_at(size: u64, compressors: &[Compressor]) -> Option<(f64, String)> {
     let mut levels: Vec<_> = compressors.iter().filter(|one| one.name.starts_with("pigz")).collect();
     levels.sort_by_key(|one| one.bytes);

@@ -1,8 +1,7 @@
-//! The two ways of a connection through a proxy, in one thread: bytes are collected, wait for their time, and are
-//! delivered.
+//! The two directions of a connection through a proxy, in one thread: bytes are collected, delayed, and delivered.
 //!
-//! The thread waits by `ppoll`, which wakes within some 60 µs, where timers of event loops are a millisecond late, and a
-//! millisecond each way would show at a round trip of 10 ms.
+//! The thread waits with `ppoll`, which wakes within about 60 µs. The timers of event loops are up to a millisecond
+//! late, and a millisecond in each direction would distort a round trip of 10 ms.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,14 +15,15 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 
 use crate::held::Held;
 
-/// Taken at once, at most.
+/// Maximum bytes read at once.
 const PIECE: usize = 1 << 20;
-/// The same of a connection that is held to a bandwidth: little, as all of it leaves when the last of it has passed.
+/// The same for a connection with limited bandwidth: little, because all of it is delivered when its last byte would
+/// have passed.
 const LIMITED_PIECE: usize = 64 * 1024;
-/// How much a limited connection may make up for, when its thread woke late.
+/// How much time a limited connection may catch up after its thread woke late.
 const CREDIT: Duration = Duration::from_millis(5);
 
-/// Passes what comes either way, until both have ended.
+/// Forwards bytes in both directions until both have ended.
 pub fn carry(ways: &mut [Way; 2]) -> io::Result<()> {
     while ways.iter().any(|way| !way.over) {
         let readable = wait(ways)?;
@@ -37,18 +37,18 @@ pub fn carry(ways: &mut [Way; 2]) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until there is something to do, and says which ways have something to collect.
+/// Waits until there is something to do, and returns which directions have something to collect.
 fn wait(ways: &[Way; 2]) -> io::Result<[bool; 2]> {
     let now = Instant::now();
     let collects = [0, 1].map(|at| ways[at].collects(now));
     let events = [0, 1].map(|at| {
         let mut events = PollFlags::empty();
         events.set(PollFlags::POLLIN, collects[at]);
-        // What one way reads from the other writes to.
+        // The socket that one direction reads from is the one that the other writes to.
         events.set(PollFlags::POLLOUT, ways[1 - at].stuck);
         events
     });
-    // One that nothing is asked of is left out, as its end would be told all the time.
+    // A socket without requested events is left out, because poll would always report its hangup.
     let asked = [0, 1].into_iter().filter(|&at| !events[at].is_empty());
     let mut ends: Vec<PollFd> = asked.clone().map(|at| PollFd::new(ways[at].from.as_fd(), events[at])).collect();
     let until = ways.iter().filter_map(|way| way.next(now)).min();
@@ -59,7 +59,7 @@ fn wait(ways: &[Way; 2]) -> io::Result<[bool; 2]> {
     }
     let mut readable = [false; 2];
     for (at, end) in asked.zip(&ends) {
-        // An error or an end too is found by reading.
+        // Reading also detects an error or the end.
         let told = end.revents().unwrap_or(PollFlags::empty());
         readable[at] = collects[at] && told.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR);
     }
@@ -75,20 +75,20 @@ pub struct Way<'a> {
     opened: Instant,
     delay: Duration,
     rate: Option<u64>,
-    /// Until when the line is taken.
+    /// When the line is free again.
     free: Instant,
-    /// What is on its way, and its bytes.
+    /// Bytes in transit: their arrival times, and the bytes themselves.
     parcels: VecDeque<Parcel>,
     held: Held,
-    /// Nothing more comes.
+    /// The sender has closed.
     ended: bool,
-    /// Something is due that `to` doesn't take yet.
+    /// Bytes are due, but `to` doesn't accept them yet.
     stuck: bool,
-    /// The end was passed on.
+    /// The end was forwarded.
     over: bool,
 }
 
-/// How many bytes, and when they arrive. None are the end.
+/// A number of bytes and their arrival time. Zero bytes are the end.
 #[derive(Debug)]
 struct Parcel {
     bytes: usize,
@@ -121,12 +121,12 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Whether it takes what comes: a limited connection only when the line is free.
+    /// Whether it reads now: a limited connection only when the line is free.
     fn collects(&self, now: Instant) -> bool {
         !self.ended && self.held.has_room() && (self.rate.is_none() || self.free <= now)
     }
 
-    /// When there is something to do, whatever the sockets say.
+    /// When there is something to do regardless of the sockets.
     fn next(&self, now: Instant) -> Option<Instant> {
         let due = self.parcels.front().map(|parcel| parcel.due).filter(|_| !self.stuck);
         let free = Some(self.free).filter(|&free| self.rate.is_some() && !self.ended && free > now);
@@ -144,14 +144,14 @@ impl<'a> Way<'a> {
         Ok(())
     }
 
-    /// When `bytes` that are there now have left, if the line was taken until `free`.
+    /// When `bytes` that are there now have left, if the line is busy until `free`.
     fn departure(&self, now: Instant, bytes: usize) -> Instant {
         let Some(rate) = self.rate else { return self.opened };
         let earliest = now.checked_sub(CREDIT).unwrap_or(now).max(self.opened);
         self.free.max(earliest) + Duration::from_secs_f64(bytes as f64 / rate as f64)
     }
 
-    /// Passes on what is due.
+    /// Forwards what is due.
     fn deliver(&mut self) -> io::Result<()> {
         self.stuck = false;
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! What is to be done in a scenario, between which places, from which state; and that it has been done.
+//! The tasks: what each one reads and writes, from which state, and how its result is checked.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,25 +15,25 @@ use crate::registries::{Lab, Link, Side, remove};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// To another registry, which has nothing of it.
+    /// To another registry that has none of it.
     Copy(Image),
-    /// To another repository of the same registry, which is empty.
+    /// To another, empty repository in the same registry.
     Mount(Image),
-    /// To another registry, which has all of it.
+    /// To another registry that has all of it.
     Again(Image),
-    /// All tags of it, one after the other, to another repository of the same registry.
+    /// All its tags, one after the other, to another repository in the same registry.
     Many { image: Image, again: bool },
-    /// An index of so many images of the same repository.
+    /// An index of this many images in the same repository.
     Index(usize),
-    /// A program of 10 MB on every platform of a base in another registry.
+    /// A program of 10 MB on every platform of a base image in another registry.
     Append(Image),
-    /// A folder of hundreds of megabytes on a small base in another registry.
+    /// A folder of hundreds of megabytes on a small base image in another registry.
     AppendFolder(Image),
-    /// Only to start.
+    /// Only starts, and prints the version.
     Version,
 }
 
-/// Where a contender reads and writes.
+/// Where a command reads and writes.
 #[derive(Debug)]
 pub struct Places<'a> {
     pub source: String,
@@ -46,7 +46,7 @@ pub struct Places<'a> {
 
 #[cfg(test)]
 impl<'a> Places<'a> {
-    /// Of plain HTTP, by host and repository.
+    /// Over plain HTTP, by host and repository.
     pub fn of(source: &str, from: &str, destination: &str, to: &str, files: &'a Files) -> Self {
         let [source, from, destination, to] = [source, from, destination, to].map(str::to_owned);
         Self { source, destination, tls: false, files, from, to }
@@ -54,24 +54,24 @@ impl<'a> Places<'a> {
 }
 
 impl Places<'_> {
-    /// `tag` of the image that is read.
+    /// The source image with this tag.
     pub fn from(&self, tag: &str) -> String {
         format!("{}/{}:{tag}", self.source, self.from)
     }
 
-    /// The repositories that are read and written.
+    /// The source and the destination repository.
     pub fn repositories(&self) -> (String, String) {
         (format!("{}/{}", self.source, self.from), format!("{}/{}", self.destination, self.to))
     }
 
-    /// `tag` of the image that is written.
+    /// The destination image with this tag.
     pub fn to(&self, tag: &str) -> String {
         format!("{}/{}:{tag}", self.destination, self.to)
     }
 }
 
 impl Work {
-    /// The image in the source that it needs.
+    /// The source image that it needs.
     pub fn image(self) -> Option<Image> {
         match self {
             Self::Copy(image)
@@ -89,12 +89,12 @@ impl Work {
         matches!(self, Self::Mount(_) | Self::Index(_) | Self::Many { .. })
     }
 
-    /// Whether the destination has it all when the clock starts.
+    /// Whether the destination has everything before the timed run.
     fn is_there(self) -> bool {
         matches!(self, Self::Again(_) | Self::Many { again: true, .. })
     }
 
-    /// The repository that `tool` writes to: a repository each, where one's result must not be another's.
+    /// The repository that `tool` writes to: one per tool if the results must be kept apart.
     fn repository(self, tool: Tool) -> String {
         match self {
             Self::Index(_) => crate::images::PARTS.repository.to_owned(),
@@ -102,7 +102,7 @@ impl Work {
         }
     }
 
-    /// Where `tool` reads and writes, by `link` or, to count, through the proxy.
+    /// Where `tool` reads and writes, over `link` or, for counting, through the proxy.
     pub fn places<'a>(self, lab: &Lab, files: &'a Files, tool: Tool, link: Link, counting: bool) -> Places<'a> {
         let source = lab.source.host(link, counting).to_owned();
         let side = self.side(lab);
@@ -120,7 +120,7 @@ impl Work {
         if self.within_one_registry() { &lab.source } else { &lab.destination }
     }
 
-    /// Before each run: the destination has nothing, unless it should have all.
+    /// Before each run: empties the destination, unless it should have everything.
     pub fn prepare(self, lab: &Lab, contender: &Contender) -> io::Result<()> {
         if let Some(layout) = &contender.layout {
             return remove(layout);
@@ -135,12 +135,12 @@ impl Work {
         }
     }
 
-    /// Before the first scenario run of a tool: whether the work is done once, unmeasured.
+    /// Whether the task is done once without timing before a tool's first run.
     pub fn once_before(self) -> bool {
         self.is_there()
     }
 
-    /// That it has been done, by looking into the destination; the size of the layer that was made, if one was.
+    /// Checks the result in the destination; returns the size of the new layer, if there is one.
     pub fn check(self, lab: &Lab, files: &Files, contender: &Contender) -> io::Result<Option<u64>> {
         let (side, repository) = (self.side(lab), self.repository(contender.tool));
         match self {
@@ -198,7 +198,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-/// That all children and blobs are in the repository, with their sizes.
+/// Checks that all children and blobs are in the repository, with their sizes.
 fn complete(side: &Side, repository: &str, body: &Value) -> io::Result<()> {
     for child in list(body, "manifests") {
         complete(side, repository, &manifest(side, repository, text(&child, "digest"))?.1)?;
@@ -214,7 +214,8 @@ fn complete(side: &Side, repository: &str, body: &Value) -> io::Result<()> {
     Ok(())
 }
 
-/// That every platform of the base has one more layer, whose files have `content` bytes; the layer's size.
+/// Checks that every platform of the base has one more layer, with files of `content` bytes in total; returns the
+/// layer's size.
 fn appended(side: &Side, repository: &str, made: &Value, base: Image, content: u64) -> io::Result<u64> {
     let mut images = vec![made.clone()];
     if base.indexed {
@@ -233,7 +234,7 @@ fn appended(side: &Side, repository: &str, made: &Value, base: Image, content: u
     Ok(layer_bytes)
 }
 
-/// The same of an image in an OCI layout, whose blobs must all be there.
+/// The same for an image in an OCI layout, which must have all its blobs.
 fn appended_in(layout: &Path, base: Image, content: u64) -> io::Result<u64> {
     let blob = |digest: &str| layout.join("blobs/sha256").join(digest.trim_start_matches("sha256:"));
     let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json"))?)?;
@@ -252,7 +253,8 @@ fn appended_in(layout: &Path, base: Image, content: u64) -> io::Result<u64> {
     one_more_layer(&image, base, content, blob)
 }
 
-/// That an image has one layer more than the base, whose files have `content` bytes; the layer's size.
+/// Checks that an image has one layer more than the base, with files of `content` bytes in total; returns the layer's
+/// size.
 fn one_more_layer(image: &Value, base: Image, content: u64, blob: impl Fn(&str) -> PathBuf) -> io::Result<u64> {
     let layers = list(image, "layers");
     let last = layers.last().filter(|_| layers.len() == base.layers + 1);
@@ -264,7 +266,7 @@ fn one_more_layer(image: &Value, base: Image, content: u64, blob: impl Fn(&str) 
     Ok(last["size"].as_u64().unwrap_or(0))
 }
 
-/// The bytes of all files in a layer.
+/// The total size of all files in a layer.
 fn content_bytes(layer: &Path) -> io::Result<u64> {
     let mut magic = [0; 4];
     io::Read::read_exact(&mut File::open(layer)?, &mut magic)?;
