@@ -4,7 +4,9 @@
 
 use serde::Deserialize;
 
-use crate::error::registry::Detail;
+use super::http::{HttpResponse, retry};
+use crate::error::Error;
+use crate::error::registry::{Detail, RegistryError};
 use crate::text::printable;
 
 #[derive(Deserialize)]
@@ -48,6 +50,24 @@ fn detail_of(entry: &Entry) -> Detail {
         message = format!("{message} ({detail})");
     }
     Detail { code: text(&entry.code, 40), message }
+}
+
+/// The error that a response means; `login_hint` says what to do about a login that is missing or refused.
+pub(super) async fn error_of(mut response: HttpResponse, operation: String, login_hint: &str) -> Error {
+    let details = parse_details(&response.error_body().await);
+    let (host, status) = (response.host(), response.status().as_u16());
+    let pause = retry::retry_after(response.headers()).filter(|_| retry::is_temporary(status));
+    let hint = match pause {
+        Some(pause) if !pause.is_zero() => {
+            Some(format!("it asks to come back in {}; what was copied is kept", retry::in_words(pause)))
+        }
+        _ => (status == 401 && !login_hint.is_empty()).then(|| login_hint.to_owned()),
+    };
+    let error = Error::from(RegistryError { operation, host, status, details, may_pass: false });
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
 }
 
 #[cfg(test)]

@@ -1,69 +1,67 @@
-//! What is known of one registry host: how it is reached, how busy it may be kept, what it was seen to do.
+//! What is known about one registry host: how it is reached, how busy it may be kept, what it supports.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
-use url::{Host as UrlHost, Url};
+use url::Url;
 
-use super::auth::challenge::Challenge;
-use super::auth::token::{TokenKey, TokenSlot};
-use crate::error::Error;
+use super::http::location::is_loopback;
+use super::http::{HttpRequest, HttpResponse, Transport};
+use crate::error::{Error, ErrorKind, TlsTrouble};
 
-/// One registry host, shared by all that a step does there.
+/// One registry host, shared by everything that a step does there.
 pub struct Host {
     /// Host and port of the API.
-    pub(super) authority: String,
-    /// The scheme by which it is reached, once that is certain.
-    pub(super) scheme: OnceCell<Scheme>,
+    authority: String,
+    /// How it is reached, once that is certain.
+    scheme: OnceCell<Scheme>,
     /// Whether a loopback host wants TLS, once it refused a plain request.
-    pub(super) wants_tls: OnceCell<bool>,
-    /// Bounds the requests under way.
+    wants_tls: OnceCell<bool>,
+    /// Bounds the requests that are sent at once.
     limiter: Arc<Semaphore>,
     capacity: u32,
-    /// Connections that were opened for requests to come.
+    /// How many connections were opened before they were needed.
     opened_ahead: AtomicUsize,
-    /// Nothing is sent before this moment: the host asked for a pause.
-    pause_until: Mutex<Option<Instant>>,
-    /// How it wants requests to be authorized, once it said so.
-    challenge: Mutex<Option<Challenge>>,
-    /// Tokens by login and scope.
-    pub(super) tokens: Mutex<HashMap<TokenKey, TokenSlot>>,
-    /// When something was last told of it while it fails.
-    told: Mutex<Option<Instant>>,
-    /// What a mount from the destination repository itself was seen to say.
+    /// When a failure was last noted.
+    noted: Mutex<Option<Instant>>,
     self_mount: Mutex<SelfMount>,
-    /// It has answered something.
     has_answered: AtomicBool,
     /// Uploads are cut into chunks of this many bytes; 0 for one request per blob.
     chunk_size: AtomicU64,
 }
 
-/// How a host is spoken to.
+/// How a request gets a permit under its host's limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// Over TLS.
+pub enum Permit {
+    /// It waits for one.
+    Acquire,
+    /// The caller holds one.
+    Held,
+}
+
+/// How a host is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
     Https,
-    /// In plain text.
     Http,
 }
 
-/// What a host makes of a mount whose `from` is the destination itself, which asks in one request whether a blob is
-/// there and, if not, for an upload session.
+/// Whether a host supports mounting a blob from the destination repository itself, which asks in one request whether the
+/// blob exists and, if not, for an upload session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SelfMount {
-    /// Not seen yet: that it was not mounted doesn't mean that it isn't there.
+    /// Not known yet: a blob that wasn't mounted may exist all the same.
     Unknown,
-    /// The host answers it truly.
+    /// A blob that wasn't mounted doesn't exist.
     Answered,
-    /// The host refuses it.
+    /// The host refuses such mounts.
     Refused,
 }
 
 impl Scheme {
-    pub(super) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Https => "https",
             Self::Http => "http",
@@ -71,17 +69,7 @@ impl Scheme {
     }
 }
 
-/// Whether a URL's host is this machine, so that plain HTTP is as safe as TLS.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(UrlHost::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(UrlHost::Ipv4(address)) => address.is_loopback(),
-        Some(UrlHost::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic ends the process, so that a poisoned lock is never seen.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -96,10 +84,7 @@ impl Host {
             limiter: Arc::new(Semaphore::new(capacity as usize)),
             capacity,
             opened_ahead: AtomicUsize::new(0),
-            pause_until: Mutex::new(None),
-            challenge: Mutex::new(None),
-            tokens: Mutex::new(HashMap::new()),
-            told: Mutex::new(None),
+            noted: Mutex::new(None),
             self_mount: Mutex::new(SelfMount::Unknown),
             has_answered: AtomicBool::new(false),
             chunk_size: AtomicU64::new(0),
@@ -111,8 +96,8 @@ impl Host {
         &self.authority
     }
 
-    /// Room for `requests` at once. Asked for in one piece, so that a transfer that needs several requests on one host
-    /// never waits for the second while it holds the first.
+    /// Permits for `requests` requests at once. They are acquired together, so that a transfer that needs several on one
+    /// host never waits for the second while it holds the first.
     ///
     /// # Errors
     /// Never in practice: the limiter is not closed while the host is in use.
@@ -123,49 +108,23 @@ impl Host {
             .map_err(|_| Error::bug(format!("the request limiter of {} is closed", self.authority)))
     }
 
-    /// Room for one more request, if there is some now.
+    /// A permit for one request, if there is one now.
     pub(super) fn try_permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.limiter).try_acquire_owned().ok()
     }
 
-    /// How many requests are under way.
+    /// The number of requests that are being sent or answered.
     pub(super) fn requests_under_way(&self) -> usize {
         (self.capacity as usize).saturating_sub(self.limiter.available_permits())
     }
 
-    /// How many connections are still to be opened so that `requests` at once find one each; they count as opened then.
-    pub(super) fn lacks_connections(&self, requests: usize) -> usize {
+    /// How many more connections are needed so that `requests` at once have one each; they count as opened then.
+    pub(super) fn missing_connections(&self, requests: usize) -> usize {
         let wanted = requests.min(self.capacity as usize);
         wanted.saturating_sub(self.opened_ahead.fetch_max(wanted, Ordering::Relaxed))
     }
 
-    /// Waits until the host may be asked again.
-    pub(super) async fn wait_for_pause(&self) {
-        loop {
-            let until = *locked(&self.pause_until);
-            match until.and_then(|until| until.checked_duration_since(Instant::now())) {
-                Some(wait) if !wait.is_zero() => tokio::time::sleep(wait).await,
-                _ => return,
-            }
-        }
-    }
-
-    /// How much longer than before a pause makes all requests wait.
-    pub(super) fn pause_would_add(&self, wait: Duration) -> Duration {
-        let left = locked(&self.pause_until).map(|until| until.saturating_duration_since(Instant::now()));
-        wait.saturating_sub(left.unwrap_or_default())
-    }
-
-    /// Lets all requests to this host wait.
-    pub(super) fn pause(&self, wait: Duration) {
-        let until = Instant::now() + wait;
-        let mut pause = locked(&self.pause_until);
-        if pause.is_none_or(|earlier| earlier < until) {
-            *pause = Some(until);
-        }
-    }
-
-    /// Whether it has answered anything yet.
+    /// Whether it has answered any request.
     pub(super) fn has_answered(&self) -> bool {
         self.has_answered.load(Ordering::Relaxed)
     }
@@ -174,46 +133,87 @@ impl Host {
         self.has_answered.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was long enough ago that something was told of it; it counts as told then.
-    pub(super) fn may_tell(&self) -> bool {
-        let mut told = locked(&self.told);
-        if told.is_some_and(|told| told.elapsed() < TELLING_PERIOD) {
+    /// Whether a failure may be noted: not too soon after the last one. It counts as noted then.
+    pub(super) fn may_note_failure(&self) -> bool {
+        let mut noted = locked(&self.noted);
+        if noted.is_some_and(|noted| noted.elapsed() < NOTE_INTERVAL) {
             return false;
         }
-        *told = Some(Instant::now());
+        *noted = Some(Instant::now());
         true
     }
 
-    pub(super) fn challenge(&self) -> Option<Challenge> {
-        locked(&self.challenge).clone()
+    /// The base URL, `scheme://host/`.
+    ///
+    /// # Errors
+    /// A host name that a URL can't contain.
+    pub(super) async fn origin(&self, transport: &Transport) -> Result<Url, Error> {
+        if self.wants_tls.get() == Some(&true) {
+            return self.url(Scheme::Https, "");
+        }
+        let scheme = *self.scheme.get_or_try_init(|| self.find_scheme(transport)).await?;
+        self.url(scheme, "")
     }
 
-    pub(super) fn learn_challenge(&self, challenge: Challenge) {
-        *locked(&self.challenge) = Some(challenge);
+    fn url(&self, scheme: Scheme, path: &str) -> Result<Url, Error> {
+        let text = format!("{}://{}/{path}", scheme.name(), self.authority);
+        text.parse().map_err(|_| Error::usage(format!("`{}` is not a registry's host", self.authority)))
     }
 
-    /// The slot for a token; whoever needs the same token waits on the same slot.
-    pub(super) fn token_slot(&self, key: &TokenKey) -> TokenSlot {
-        Arc::clone(locked(&self.tokens).entry(key.clone()).or_default())
+    /// Loopback hosts are reached over plain HTTP until one turns out to want TLS ([`Self::probe_tls`]); a host of
+    /// `--insecure-registry` is tried with TLS first; all others use TLS.
+    async fn find_scheme(&self, transport: &Transport) -> Result<Scheme, Error> {
+        let url = self.url(Scheme::Https, "v2/")?;
+        if is_loopback(&url) {
+            return Ok(Scheme::Http);
+        }
+        if !transport.is_insecure(&url) || responds(transport, url).await.is_ok() {
+            return Ok(Scheme::Https);
+        }
+        Ok(Scheme::Http)
     }
 
-    /// What a mount from the destination repository itself was seen to say on this host.
+    /// Whether a loopback host that refused a plain request wants TLS; probed once. Servers with TLS answer plain text
+    /// with 400 or close the connection, so that no extra request is needed where plain HTTP is right.
+    pub(super) async fn probe_tls(&self, transport: &Transport, result: &Result<HttpResponse, Error>) -> bool {
+        let refused = match result {
+            Ok(response) => response.status() == 400,
+            Err(error) => matches!(error.kind(), ErrorKind::Network { .. }),
+        };
+        let is_plain = self.scheme.get() == Some(&Scheme::Http);
+        let url = self.url(Scheme::Https, "v2/").ok().filter(|url| refused && is_plain && is_loopback(url));
+        let Some(url) = url else { return false };
+        let found = self.wants_tls.get_or_init(|| async {
+            match responds(transport, url).await.as_ref().map_err(Error::kind) {
+                Err(
+                    ErrorKind::Network { .. }
+                    | ErrorKind::Silence { .. }
+                    | ErrorKind::Tls { trouble: TlsTrouble::NoTls, .. },
+                ) => false,
+                // It uses TLS, if not well: the next request will fail with what is wrong with its certificate.
+                Ok(()) | Err(_) => true,
+            }
+        });
+        *found.await
+    }
+
+    /// Whether it supports mounts from the destination repository itself.
     pub fn self_mount(&self) -> SelfMount {
         *locked(&self.self_mount)
     }
 
-    pub(super) fn learn_self_mount(&self, seen: SelfMount) {
-        *locked(&self.self_mount) = seen;
+    pub(super) fn learn_self_mount(&self, found: SelfMount) {
+        *locked(&self.self_mount) = found;
     }
 
-    /// The size of upload chunks that this host was seen to need, in bytes.
+    /// The size of upload chunks that this host is known to need, in bytes.
     pub fn chunk_size(&self) -> Option<u64> {
         Some(self.chunk_size.load(Ordering::Relaxed)).filter(|&size| size > 0)
     }
 
-    /// Notes that a request body of `size` bytes was too large.
+    /// Makes chunks smaller, because a request body of `size` bytes was too large. Returns false if they can't be.
     pub fn learn_too_large(&self, size: u64, minimum: u64) -> bool {
-        // What the registry wants as a minimum counts more than what we would like as a maximum.
+        // The registry's minimum takes precedence over our maximum.
         let smaller = (size / 2).clamp(SMALLEST_CHUNK, LARGEST_CHUNK).max(minimum);
         if smaller >= size {
             return false;
@@ -226,39 +226,21 @@ impl Host {
     }
 }
 
-/// The least time between two lines about one host's failures.
-const TELLING_PERIOD: Duration = Duration::from_millis(500);
-/// The first chunk size that is tried after a 413 (what Cloudflare's 100 MB limit lets through).
+async fn responds(transport: &Transport, url: Url) -> Result<(), Error> {
+    transport.send(&HttpRequest::get(url)).await?.discard().await;
+    Ok(())
+}
+
+/// The minimum time between two notes about one host's failures.
+const NOTE_INTERVAL: Duration = Duration::from_millis(500);
+/// The first chunk size that is tried after a 413. It fits below Cloudflare's limit of 100 MB.
 const LARGEST_CHUNK: u64 = 64 * 1024 * 1024;
-/// No chunk but the last is smaller: each costs a round trip. (Amazon's registry wants 5 MiB; it also says so.)
+/// The smallest chunk but the last: each costs a round trip. (Amazon's registry has a minimum of 5 MiB, and sends it.)
 const SMALLEST_CHUNK: u64 = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn loopback_hosts() {
-        for (text, expected) in [
-            ("http://localhost:5000/", true),
-            ("http://127.0.0.2/", true),
-            ("http://[::1]:5000/", true),
-            ("http://registry.localhost/", true),
-            ("http://10.0.0.1/", false),
-            ("http://localhost.example.com/", false),
-        ] {
-            assert_eq!(is_loopback(&text.parse().unwrap()), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_pause_within_a_pause_adds_what_is_longer() {
-        let host = Host::new("r", 1);
-        assert_eq!(host.pause_would_add(Duration::from_secs(10)), Duration::from_secs(10));
-        host.pause(Duration::from_secs(10));
-        assert_eq!(host.pause_would_add(Duration::from_secs(5)), Duration::ZERO);
-        assert!(host.pause_would_add(Duration::from_secs(30)) < Duration::from_secs(21));
-    }
 
     #[test]
     fn a_refused_size_makes_chunks_smaller_until_they_cannot_be() {

@@ -9,10 +9,9 @@ use http::Method;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::error::parse_details;
-use super::http::pool::ConnectionKind;
 use super::http::retry::{self, Budget};
-use super::http::transport::HttpResponse;
-use super::repository::{ApiRequest, Permit, Repository};
+use super::http::{ConnectionKind, HttpResponse};
+use super::repository::{ApiRequest, Repository};
 use crate::error::registry::{Detail, RegistryError};
 use crate::error::{Error, ErrorKind};
 use crate::image::descriptor::Descriptor;
@@ -114,8 +113,8 @@ impl Repository {
         let limit = READINGS.min(self.retries() as usize + 1);
         let mut found = Vec::new();
         loop {
-            let load = if found.is_empty() { ConnectionKind::Shared } else { ConnectionKind::Afresh };
-            let answer = self.ask_manifest(Method::GET, reference, load).await?;
+            let connection = if found.is_empty() { ConnectionKind::Shared } else { ConnectionKind::Afresh };
+            let answer = self.ask_manifest(Method::GET, reference, connection).await?;
             match answer.status().as_u16() {
                 200 => {}
                 404 => return Ok(None),
@@ -223,17 +222,13 @@ impl Repository {
             Error::malformed(format!("manifest {}", manifest.digest), "its media type can't stand in a header")
         })?;
         let headers = [(CONTENT_TYPE, content_type)];
-        let call = ApiRequest {
-            method: Method::PUT,
-            url: self.url(&format!("manifests/{reference}")).await?,
-            operation: operation.clone(),
+        let request = ApiRequest {
             headers: &headers,
             body: Some(manifest.bytes.clone()),
-            load: ConnectionKind::of_request(Some(manifest.size())),
-            room: Permit::Acquire,
-            origin: self.origin().await?,
+            connection: ConnectionKind::of_request(Some(manifest.size())),
+            ..self.request(Method::PUT, &format!("manifests/{reference}"), operation.clone()).await?
         };
-        let answer = match self.call(call).await {
+        let answer = match self.send(request).await {
             Ok(answer) => answer,
             Err(error) => return self.settle(reference, manifest, error).await,
         };
@@ -289,8 +284,9 @@ impl Repository {
     /// Whether a tag or digest names `manifest` at this moment, by asking once, and what to say of it.
     async fn named_now(&self, reference: &str, manifest: &Manifest) -> (bool, String) {
         let asked = async {
-            let call = self.manifest_call(Method::HEAD, reference, ConnectionKind::Afresh).await?;
-            let answer = self.call_patiently(call, &Budget::new(0), SETTLE_LIMIT).await?;
+            let request = self.manifest_request(Method::HEAD, reference, ConnectionKind::Afresh).await?;
+            let request = ApiRequest { timeout: SETTLE_LIMIT, ..request };
+            let answer = self.send_within(request, &Budget::new(0)).await?;
             self.seen_manifest(reference, answer).await
         };
         match asked.await {
@@ -300,27 +296,25 @@ impl Repository {
         }
     }
 
-    async fn ask_manifest(&self, method: Method, reference: &str, load: ConnectionKind) -> Result<HttpResponse, Error> {
-        self.call(self.manifest_call(method, reference, load).await?).await
-    }
-
-    async fn manifest_call(
+    async fn ask_manifest(
         &self,
         method: Method,
         reference: &str,
-        load: ConnectionKind,
+        connection: ConnectionKind,
+    ) -> Result<HttpResponse, Error> {
+        self.send(self.manifest_request(method, reference, connection).await?).await
+    }
+
+    async fn manifest_request(
+        &self,
+        method: Method,
+        reference: &str,
+        connection: ConnectionKind,
     ) -> Result<ApiRequest<'static>, Error> {
         static HEADERS: [(HeaderName, HeaderValue); 1] = [(ACCEPT, HeaderValue::from_static(ACCEPT_MANIFEST))];
-        Ok(ApiRequest {
-            operation: format!("{method} manifest {reference}"),
-            method,
-            url: self.url(&format!("manifests/{reference}")).await?,
-            headers: &HEADERS,
-            body: None,
-            load,
-            room: Permit::Acquire,
-            origin: self.origin().await?,
-        })
+        let operation = format!("{method} manifest {reference}");
+        let request = self.request(method, &format!("manifests/{reference}"), operation).await?;
+        Ok(ApiRequest { headers: &HEADERS, connection, ..request })
     }
 }
 

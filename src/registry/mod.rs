@@ -11,6 +11,7 @@ pub mod error;
 pub mod host;
 mod http;
 pub mod manifests;
+mod open_uploads;
 pub mod referrers;
 pub mod repository;
 pub mod tags;
@@ -19,5 +20,4 @@ pub mod uploads;
 #[cfg(any(test, fuzzing))]
 pub use auth::challenge;
 pub use blobs::{BlobPresence, BlobRead, BlobReader};
-pub use http::transport::UploadCounter;
-pub use http::{Body, ConnectionKind, location, remedies, retry, stream_body, tls};
+pub use http::{Body, ConnectionKind, UploadCounter, location, remedies, retry, stream_body, tls};

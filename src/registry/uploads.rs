@@ -3,6 +3,7 @@
 //!
 //! Distribution specification, "Pushing blobs" and "Mounting a blob from another repository".
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,10 +12,10 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, Head
 use url::Url;
 
 use super::host::SelfMount;
+use super::http::body::commit_limit;
 use super::http::location::resolve;
-use super::http::pool::{Body, ConnectionKind};
 use super::http::retry::Budget;
-use super::http::transport::{self, HttpResponse, UploadCounter};
+use super::http::{Body, ConnectionKind, HttpResponse, UploadCounter};
 use super::manifests::content_digest;
 use super::repository::{ApiRequest, Permit, Repository};
 use crate::error::Error;
@@ -34,7 +35,7 @@ pub struct UploadSession {
 }
 
 impl UploadSession {
-    fn load(&self, bytes: Option<u64>) -> ConnectionKind {
+    fn connection(&self, bytes: Option<u64>) -> ConnectionKind {
         if self.afresh { ConnectionKind::Afresh } else { ConnectionKind::of_request(bytes) }
     }
 }
@@ -129,17 +130,9 @@ impl Repository {
 
     async fn post_upload(&self, query: &str, name: &str, room: Permit, budget: &Budget) -> Result<HttpResponse, Error> {
         let headers = [(CONTENT_LENGTH, HeaderValue::from_static("0"))];
-        let call = ApiRequest {
-            method: Method::POST,
-            url: self.url(&format!("blobs/uploads/{query}")).await?,
-            operation: format!("POST upload of {name}"),
-            headers: &headers,
-            body: None,
-            load: ConnectionKind::Shared,
-            room,
-            origin: self.origin().await?,
-        };
-        self.call_within(call, budget).await
+        let operation = format!("POST upload of {name}");
+        let request = self.request(Method::POST, &format!("blobs/uploads/{query}"), operation).await?;
+        self.send_within(ApiRequest { headers: &headers, permit: room, ..request }, budget).await
     }
 
     async fn session(&self, answer: HttpResponse, name: &str) -> Result<UploadSession, Error> {
@@ -155,7 +148,7 @@ impl Repository {
         let chunk_minimum =
             answer.header("oci-chunk-min-length").and_then(|minimum| minimum.trim().parse().ok()).unwrap_or(0);
         answer.discard().await;
-        self.client.upload_opened(&url, self);
+        self.upload_opened(&url);
         Ok(UploadSession { url, chunk_minimum, body: 0, afresh: false })
     }
 
@@ -169,7 +162,7 @@ impl Repository {
         digest: &Digest,
         size: u64,
         body: Body,
-        pulled: &UploadCounter,
+        sent: &UploadCounter,
     ) -> Result<(), Error> {
         let headers = [
             (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
@@ -177,9 +170,9 @@ impl Repository {
         ];
         let operation = format!("PUT blob {}", digest.short());
         let url = with_digest(&session.url, digest);
-        let load = session.load(Some(size));
-        let call = self.upload_call(Method::PUT, url, &operation, &headers, load).await?;
-        let answer = self.call_with_stream(call, body, pulled, Some(size)).await?;
+        let connection = session.connection(Some(size));
+        let request = self.upload_request(Method::PUT, url, &operation, &headers, connection).await?;
+        let answer = self.send_stream(request, body, sent, Some(size)).await?;
         self.completed(session, digest, answer, &operation).await
     }
 
@@ -193,7 +186,7 @@ impl Repository {
         digest: &Digest,
         part: UploadChunk,
         body: Body,
-        pulled: &UploadCounter,
+        sent: &UploadCounter,
     ) -> Result<UploadSession, Error> {
         let range = format!("{}-{}", part.start, part.end.saturating_sub(1));
         let range = HeaderValue::from_str(&range).context("a range can't be a header")?;
@@ -203,9 +196,9 @@ impl Repository {
             (CONTENT_RANGE, range),
         ];
         let operation = format!("PATCH blob {}", digest.short());
-        let load = session.load(Some(part.end - part.start));
-        let call = self.upload_call(Method::PATCH, session.url.clone(), &operation, &headers, load).await?;
-        let answer = self.call_with_stream(call, body, pulled, Some(part.end - part.start)).await?;
+        let connection = session.connection(Some(part.end - part.start));
+        let request = self.upload_request(Method::PATCH, session.url.clone(), &operation, &headers, connection).await?;
+        let answer = self.send_stream(request, body, sent, Some(part.end - part.start)).await?;
         self.part_stored(session, answer, part.end, &operation).await
     }
 
@@ -218,14 +211,14 @@ impl Repository {
         &self,
         session: &UploadSession,
         body: Body,
-        pulled: &UploadCounter,
+        sent: &UploadCounter,
     ) -> Result<UploadSession, Error> {
         let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))];
         let operation = format!("PATCH {UNNAMED}");
-        let load = session.load(None);
-        let call = self.upload_call(Method::PATCH, session.url.clone(), &operation, &headers, load).await?;
-        let answer = self.call_with_stream(call, body, pulled, None).await?;
-        self.part_stored(session, answer, pulled.get(), &operation).await
+        let connection = session.connection(None);
+        let request = self.upload_request(Method::PATCH, session.url.clone(), &operation, &headers, connection).await?;
+        let answer = self.send_stream(request, body, sent, None).await?;
+        self.part_stored(session, answer, sent.get(), &operation).await
     }
 
     /// Where to go on after a part: the registry says that it has the first `end` bytes.
@@ -251,8 +244,8 @@ impl Repository {
             None => session.url.clone(),
         };
         answer.discard().await;
-        self.client.upload_closed(&session.url);
-        self.client.upload_opened(&next, self);
+        self.upload_closed(&session.url);
+        self.upload_opened(&next);
         Ok(UploadSession { url: next, chunk_minimum: session.chunk_minimum, body: 0, afresh: session.afresh })
     }
 
@@ -270,9 +263,9 @@ impl Repository {
         let headers = [(CONTENT_LENGTH, HeaderValue::from_static("0"))];
         let operation = format!("PUT blob {}", digest.short());
         let url = with_digest(&session.url, digest);
-        let call = self.upload_call(Method::PUT, url, &operation, &headers, ConnectionKind::Shared).await?;
-        let patience = transport::commit_limit(size.unwrap_or(u64::MAX));
-        let answer = self.call_patiently(call, budget, patience).await?;
+        let request = self.upload_request(Method::PUT, url, &operation, &headers, ConnectionKind::Shared).await?;
+        let timeout = commit_limit(size.unwrap_or(u64::MAX));
+        let answer = self.send_within(ApiRequest { timeout, ..request }, budget).await?;
         self.completed(session, digest, answer, &operation).await
     }
 
@@ -286,7 +279,7 @@ impl Repository {
         if !matches!(answer.status().as_u16(), 201 | 204) {
             return Err(self.error(answer, operation).await);
         }
-        self.client.upload_closed(&session.url);
+        self.upload_closed(&session.url);
         if let Some(stored) = content_digest(&answer)
             && stored.algorithm() == digest.algorithm()
             && stored != *digest
@@ -313,9 +306,9 @@ impl Repository {
 
     /// How many bytes of an upload the registry has, and where to go on; `None` if the session is of no more use.
     pub async fn upload_offset(&self, session: &UploadSession, budget: &Budget) -> Option<(u64, UploadSession)> {
-        let call =
-            self.upload_call(Method::GET, session.url.clone(), "GET upload", &[], ConnectionKind::Shared).await.ok()?;
-        let answer = self.call_within(call, budget).await.ok()?;
+        let request = self.upload_request(Method::GET, session.url.clone(), "GET upload", &[], ConnectionKind::Shared);
+        let request = request.await.ok()?;
+        let answer = self.send_within(request, budget).await.ok()?;
         if !matches!(answer.status().as_u16(), 202 | 204) {
             answer.discard().await;
             return None;
@@ -326,8 +319,8 @@ impl Repository {
             None => session.url.clone(),
         };
         answer.discard().await;
-        self.client.upload_closed(&session.url);
-        self.client.upload_opened(&next, self);
+        self.upload_closed(&session.url);
+        self.upload_opened(&next);
         Some((
             offset,
             UploadSession { url: next, chunk_minimum: session.chunk_minimum, body: 0, afresh: session.afresh },
@@ -336,7 +329,7 @@ impl Repository {
 
     /// Gives an upload up.
     pub async fn abandon_upload(&self, session: &UploadSession) {
-        self.client.upload_closed(&session.url);
+        self.upload_closed(&session.url);
         self.cancel_upload(&session.url).await;
     }
 
@@ -344,34 +337,40 @@ impl Repository {
     /// old uploads by themselves.
     pub(super) async fn cancel_upload(&self, session: &Url) {
         let cancelling = async {
-            if let Ok(call) =
-                self.upload_call(Method::DELETE, session.clone(), "DELETE upload", &[], ConnectionKind::Shared).await
-            {
-                self.mention(call).await;
+            let request =
+                self.upload_request(Method::DELETE, session.clone(), "DELETE upload", &[], ConnectionKind::Shared);
+            if let Ok(request) = request.await {
+                self.send_and_forget(request).await;
             }
         };
         let _ = tokio::time::timeout(CANCEL_LIMIT, cancelling).await;
     }
 
-    async fn upload_call<'a>(
+    async fn upload_request<'a>(
         &self,
         method: Method,
         url: Url,
         operation: &str,
         headers: &'a [(HeaderName, HeaderValue)],
-        load: ConnectionKind,
+        connection: ConnectionKind,
     ) -> Result<ApiRequest<'a>, Error> {
-        let origin = self.origin().await?;
-        Ok(ApiRequest {
-            method,
-            url,
-            operation: operation.to_owned(),
-            headers,
-            body: None,
-            load,
-            room: Permit::Held,
-            origin,
-        })
+        let origin = self.host.origin(self.transport()).await?;
+        let request = ApiRequest::new(method, url, operation.to_owned(), origin);
+        Ok(ApiRequest { headers, connection, permit: Permit::Held, ..request })
+    }
+
+    /// Remembers an open upload.
+    fn upload_opened(&self, session: &Url) {
+        let (repository, url) = (self.clone(), session.clone());
+        let cancel = Box::new(move || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            Box::pin(async move { repository.cancel_upload(&url).await })
+        });
+        self.client.open_uploads().insert(session, cancel);
+    }
+
+    /// Forgets an upload that is complete, or that continues at another URL.
+    fn upload_closed(&self, session: &Url) {
+        self.client.open_uploads().remove(session);
     }
 }
 

@@ -272,7 +272,7 @@ async fn send_again(
         let wait = match remedy {
             Remedy::GiveUp => None,
             _ if too_large => Some(Duration::ZERO),
-            _ => budget.fail(failure_of(&error)),
+            _ => budget.next(failure_of(&error)),
         };
         // What is left of the upload is cancelled with all others when the step ends.
         let Some(wait) = wait else { return Err(told(error)) };

@@ -1,4 +1,9 @@
-//! How a request is authorized: the registry's challenge and the tokens of its token service.
+//! How requests to a registry are authorized: its challenge, and the tokens of its token service.
 
+mod authorizer;
+mod basic;
 pub mod challenge;
-pub(crate) mod token;
+mod token;
+
+pub use authorizer::Access;
+pub(crate) use authorizer::{Authorizer, HostAuthorization};

@@ -1,8 +1,9 @@
-//! Bearer tokens: asked of the token service that a registry names, once for each login and set of scopes.
+//! Bearer tokens: requested from the token service that a registry names, once for each login and set of scopes.
 //!
 //! Distribution's token specification (GET) and OAuth2 token specification (POST; RFC 6749, section 6).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,37 +13,53 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
+use super::basic::basic;
 use crate::credentials::Login;
 use crate::error::{Error, ErrorKind};
-use crate::registry::http::retry::{self, Budget, FailureKind};
-use crate::registry::http::transport::{self, HttpRequest, HttpResponse};
-use crate::registry::repository::{Repository, basic};
+use crate::registry::error::error_of;
+use crate::registry::host::Host;
+use crate::registry::http::location::redacted;
+use crate::registry::http::retry::{Budget, FailureKind, temporary_failure};
+use crate::registry::http::{HttpRequest, HttpResponse, Transport};
+use crate::text::printable;
 
-/// A token service's answer is no larger.
+/// The largest answer of a token service, in bytes.
 const ANSWER_LIMIT: u64 = 1024 * 1024;
-/// What a token without `expires_in` lives (token specification).
+/// How long a token without `expires_in` is valid (token specification).
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
-/// What we call ourselves in an OAuth2 request.
+/// The client in an OAuth2 request.
 const CLIENT_ID: &str = "imgstep";
 
-/// What a token was issued for.
+/// What a token is issued for.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct TokenKey {
-    pub(crate) login: Login,
-    pub(crate) realm: String,
-    pub(crate) service: Option<String>,
-    /// Scopes in their order, the destination's first.
-    pub(crate) scopes: Vec<String>,
+pub(super) struct TokenKey {
+    pub(super) login: Login,
+    /// The URL of the token service.
+    pub(super) realm: String,
+    pub(super) service: Option<String>,
+    /// The destination's scope first, then others.
+    pub(super) scopes: Vec<String>,
 }
 
-/// Where a token is kept; whoever needs it while it is fetched waits on the lock.
-pub type TokenSlot = Arc<Mutex<Option<Token>>>;
+/// The tokens for a host.
+#[derive(Default)]
+pub(super) struct Tokens(std::sync::Mutex<HashMap<TokenKey, Slot>>);
 
-/// A token and when it should be renewed.
-#[derive(Clone)]
-pub struct Token {
-    pub(crate) header: HeaderValue,
+/// A token; whoever needs it while it is fetched waits for the lock.
+type Slot = Arc<Mutex<Option<Token>>>;
+
+struct Token {
+    header: HeaderValue,
     renew_at: Instant,
+}
+
+/// How a registry's token service is reached.
+pub(super) struct TokenService<'a> {
+    pub(super) transport: &'a Transport,
+    pub(super) registry: &'a Host,
+    pub(super) retries: u32,
+    /// What to do if the service refuses the login.
+    pub(super) login_hint: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -51,171 +68,142 @@ struct TokenAnswer {
     token: Option<String>,
     #[serde(default)]
     access_token: Option<String>,
-    /// Seconds; what is no whole number is as good as nothing.
+    /// Seconds; anything but a whole number is ignored.
     #[serde(default)]
     expires_in: serde_json::Value,
 }
 
-impl Repository {
-    /// The token for `key`, fetched once however many wait for it. A token equal to `refused` is not given again.
-    pub(crate) async fn token(&self, key: &TokenKey, refused: Option<&HeaderValue>) -> Result<HeaderValue, Error> {
-        let slot = self.host.token_slot(key);
-        let mut held = slot.lock().await;
-        if let Some(token) = held.as_ref()
+impl Tokens {
+    /// The token for `key`, fetched once however many wait for it. A token equal to `refused` is not returned again.
+    pub(super) async fn get(
+        &self,
+        service: &TokenService<'_>,
+        key: &TokenKey,
+        refused: Option<&HeaderValue>,
+    ) -> Result<HeaderValue, Error> {
+        let slot = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default());
+        let mut slot = slot.lock().await;
+        if let Some(token) = slot.as_ref()
             && token.renew_at > Instant::now()
             && refused != Some(&token.header)
         {
             return Ok(token.header.clone());
         }
-        *held = None;
-        let token = self.fetch_token(key).await?;
+        *slot = None;
+        let token = service.fetch(key).await?;
         let header = token.header.clone();
-        *held = Some(token);
+        *slot = Some(token);
         Ok(header)
     }
+}
 
-    async fn fetch_token(&self, key: &TokenKey) -> Result<Token, Error> {
-        let realm: Url = key.realm.parse().map_err(|_| {
-            Error::protocol(
-                self.host.authority().to_owned(),
-                format!(
-                    "it names a token service whose address is none: `{}`",
-                    crate::text::printable(&key.realm, 200)
-                ),
-            )
-        })?;
-        // A login, or a token that stands for it, is not sent in plain text because a registry said so.
-        if self.origin().await?.scheme() == "https" && realm.scheme() != "https" {
-            return Err(Error::protocol(
-                self.host.authority().to_owned(),
-                format!(
-                    "it names a token service without TLS (`{}`), which is refused",
-                    crate::registry::http::location::redacted(&realm)
-                ),
-            ));
+impl TokenService<'_> {
+    async fn fetch(&self, key: &TokenKey) -> Result<Token, Error> {
+        let fail = |reason: String| Error::protocol(self.registry.authority(), reason);
+        let realm: Url = key
+            .realm
+            .parse()
+            .map_err(|_| fail(format!("invalid token service URL: `{}`", printable(&key.realm, 200))))?;
+        // A login, or a token that stands for it, is not sent in plain text because a registry asked for it.
+        if self.registry.origin(self.transport).await?.scheme() == "https" && realm.scheme() != "https" {
+            return Err(fail(format!("refused to use a token service without TLS: `{}`", redacted(&realm))));
         }
-        // The service's answer counts when it can be read: a page of a proxy, with status 200, is none.
-        let budget = self.budget();
+        // The answer counts when it can be read: a proxy's page with status 200 is not one.
+        let budget = Budget::new(self.retries);
         loop {
-            let result = match self.ask_for_token(key, &realm, &budget).await {
-                Ok(answer) => self.read_token(key, &realm, answer).await,
+            let result = match self.request(key, &realm, &budget).await {
+                Ok(response) => self.read_token(key, &realm, response).await,
                 Err(error) => return Err(error),
             };
             let Err(error) = &result else { return result };
-            let passes = error.is_network() || matches!(error.kind(), ErrorKind::Protocol { .. });
-            match budget.fail(FailureKind::Unanswered(error.silence())).filter(|_| passes) {
+            let is_temporary = error.is_network() || matches!(error.kind(), ErrorKind::Protocol { .. });
+            match budget.next(FailureKind::Unanswered(error.silence())).filter(|_| is_temporary) {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return result,
             }
         }
     }
 
-    async fn ask_for_token(&self, key: &TokenKey, realm: &Url, budget: &Budget) -> Result<HttpResponse, Error> {
-        Ok(match &key.login {
+    async fn request(&self, key: &TokenKey, realm: &Url, budget: &Budget) -> Result<HttpResponse, Error> {
+        match &key.login {
             Login::IdentityToken { token, .. } => {
                 let form = [("grant_type", "refresh_token"), ("refresh_token", token.expose())];
-                self.post_token(key, realm, &form, budget).await?
+                self.send(&post(key, realm, &form), budget).await
             }
             Login::Basic { username, password } => {
-                let answer = self.get_token(key, realm, budget).await?;
-                if matches!(answer.status().as_u16(), 404 | 405) {
-                    let form =
-                        [("grant_type", "password"), ("username", username.as_str()), ("password", password.expose())];
-                    self.post_token(key, realm, &form, budget).await?
-                } else {
-                    answer
+                let response = self.send(&get(key, realm)?, budget).await?;
+                if !matches!(response.status().as_u16(), 404 | 405) {
+                    return Ok(response);
                 }
+                let form =
+                    [("grant_type", "password"), ("username", username.as_str()), ("password", password.expose())];
+                self.send(&post(key, realm, &form), budget).await
             }
-            Login::Anonymous | Login::RegistryToken(_) => self.get_token(key, realm, budget).await?,
-        })
+            Login::Anonymous | Login::RegistryToken(_) => self.send(&get(key, realm)?, budget).await,
+        }
     }
 
-    async fn read_token(&self, key: &TokenKey, realm: &Url, answer: HttpResponse) -> Result<Token, Error> {
-        let operation = format!("token for {}", key.scopes.join(" "));
-        if !answer.status().is_success() {
-            return Err(answer.into_error(operation, &self.login_hint()).await);
+    /// Sends a request to the token service, again while it fails temporarily. The service's pauses are its own, and
+    /// count with all others.
+    async fn send(&self, request: &HttpRequest, budget: &Budget) -> Result<HttpResponse, Error> {
+        loop {
+            let result = self.transport.send(request).await;
+            let Some((failure, retry_after)) = temporary_failure(&result) else { return result };
+            let pauses = self.transport.pauses();
+            let wait = budget.next(failure).filter(|_| pauses.pause(request.url.authority(), retry_after));
+            let Some(wait) = wait else { return result };
+            tokio::time::sleep(wait.max(retry_after.unwrap_or_default())).await;
         }
-        let asked = Instant::now();
-        let body = answer.bytes(ANSWER_LIMIT, &operation).await?;
-        let bad = |reason: &str| {
-            Error::protocol(
-                format!("{operation} from {}", crate::registry::http::location::redacted(realm)),
-                reason.to_owned(),
-            )
-        };
-        let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| bad("the answer is not a token's JSON"))?;
+    }
+
+    async fn read_token(&self, key: &TokenKey, realm: &Url, response: HttpResponse) -> Result<Token, Error> {
+        let operation = format!("token for {}", key.scopes.join(" "));
+        if !response.status().is_success() {
+            return Err(error_of(response, operation, self.login_hint).await);
+        }
+        let received = Instant::now();
+        let body = response.bytes(ANSWER_LIMIT, &operation).await?;
+        let fail = |reason: &str| Error::protocol(format!("{operation} from {}", redacted(realm)), reason);
+        let answer: TokenAnswer =
+            serde_json::from_slice(&body).map_err(|_| fail("the answer is not a token's JSON"))?;
         let text = answer
             .token
             .filter(|token| !token.is_empty())
             .or(answer.access_token)
             .filter(|token| !token.is_empty())
-            .ok_or_else(|| bad("the answer holds no token"))?;
+            .ok_or_else(|| fail("the answer contains no token"))?;
         crate::mask::conceal_token(&text);
-        let mut header =
-            HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| bad("the token can't stand in a header"))?;
+        let mut header = HeaderValue::from_str(&format!("Bearer {text}"))
+            .map_err(|_| fail("the token contains characters that a header can't"))?;
         header.set_sensitive(true);
         let life = answer.expires_in.as_u64().filter(|&life| life > 0).map_or(DEFAULT_LIFE, Duration::from_secs);
-        // Renewed a little before its end, so that no request arrives with a token that died on the way.
+        // Renewed a little before it expires, so that no request arrives with a token that expired on the way.
         let margin = (life / 5).min(Duration::from_secs(15));
-        let renew_at = asked.checked_add(life.saturating_sub(margin)).unwrap_or(asked + DEFAULT_LIFE);
+        let renew_at = received.checked_add(life.saturating_sub(margin)).unwrap_or(received + DEFAULT_LIFE);
         Ok(Token { header, renew_at })
-    }
-
-    async fn get_token(&self, key: &TokenKey, realm: &Url, budget: &Budget) -> Result<HttpResponse, Error> {
-        let mut url = realm.clone();
-        {
-            let mut query = url.query_pairs_mut();
-            if let Some(service) = &key.service {
-                query.append_pair("service", service);
-            }
-            for scope in &key.scopes {
-                query.append_pair("scope", scope);
-            }
-        }
-        let mut headers = HeaderMap::new();
-        if let Login::Basic { username, password } = &key.login {
-            headers.insert(AUTHORIZATION, basic(username, password)?);
-        }
-        self.ask_token_service(&HttpRequest { headers, ..HttpRequest::question(url) }, budget).await
-    }
-
-    async fn post_token(
-        &self,
-        key: &TokenKey,
-        realm: &Url,
-        form: &[(&str, &str)],
-        budget: &Budget,
-    ) -> Result<HttpResponse, Error> {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        let body = Some(Bytes::from(encoded(key, form)));
-        let method = Method::POST;
-        self.ask_token_service(&HttpRequest { method, headers, body, ..HttpRequest::question(realm.clone()) }, budget)
-            .await
-    }
-
-    /// One question to the token service, asked again while it fails for a passing reason.
-    async fn ask_token_service(&self, outgoing: &HttpRequest, budget: &Budget) -> Result<HttpResponse, Error> {
-        // A pause that the service asks for is its own, and counts with all others.
-        let authority = outgoing.url.authority().to_owned();
-        loop {
-            let result = transport::send(&self.client, outgoing, None).await;
-            let (failure, asked) = match &result {
-                Ok(answer) if transport::is_temporary(answer.status()) => {
-                    (FailureKind::Status(answer.status().as_u16()), retry::retry_after(answer.headers()))
-                }
-                Err(error) if error.is_network() => (FailureKind::Unanswered(error.silence()), None),
-                _ => return result,
-            };
-            let wait = budget.fail(failure).filter(|_| self.client.pause(&self.client.host(&authority), asked));
-            let Some(wait) = wait else { return result };
-            tokio::time::sleep(wait.max(asked.unwrap_or_default())).await;
-        }
     }
 }
 
-/// A form's fields as a request's body (RFC 6749, appendix B).
-fn encoded(key: &TokenKey, form: &[(&str, &str)]) -> String {
+fn get(key: &TokenKey, realm: &Url) -> Result<HttpRequest, Error> {
+    let mut url = realm.clone();
+    {
+        let mut query = url.query_pairs_mut();
+        if let Some(service) = &key.service {
+            query.append_pair("service", service);
+        }
+        for scope in &key.scopes {
+            query.append_pair("scope", scope);
+        }
+    }
+    let mut headers = HeaderMap::new();
+    if let Login::Basic { username, password } = &key.login {
+        headers.insert(AUTHORIZATION, basic(username, password)?);
+    }
+    Ok(HttpRequest { headers, ..HttpRequest::get(url) })
+}
+
+/// A form as a request (RFC 6749, appendix B).
+fn post(key: &TokenKey, realm: &Url, form: &[(&str, &str)]) -> HttpRequest {
     let mut body = url::form_urlencoded::Serializer::new(String::new());
     body.extend_pairs(form);
     body.append_pair("client_id", CLIENT_ID);
@@ -223,5 +211,8 @@ fn encoded(key: &TokenKey, form: &[(&str, &str)]) -> String {
         body.append_pair("service", service);
     }
     body.append_pair("scope", &key.scopes.join(" "));
-    body.finish()
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    let body = Some(Bytes::from(body.finish()));
+    HttpRequest { method: Method::POST, headers, body, ..HttpRequest::get(realm.clone()) }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 
 use super::reader::BlobReader;
@@ -17,8 +17,6 @@ use crate::registry::repository::Repository;
 
 /// A part that is asked for at once, in bytes: many times what a round trip costs.
 const PART: u64 = 8 * 1024 * 1024;
-/// Parts in memory at once, of all blobs: 96 MiB.
-pub(crate) const PARTS_LIMIT: usize = 12;
 /// What of a part waits for its turn is kept in pieces of this size, in bytes. As it comes from a connection each piece
 /// would hold on to the whole buffer that it was read into.
 const KEPT_PIECE: usize = 512 * 1024;
@@ -161,7 +159,7 @@ impl ParallelFetch {
         // One request finds out whether ranges are answered at all.
         let wanted = if self.answered().is_none() { 1 } else { CONNECTIONS };
         while self.next < self.size && self.parts.iter().filter(|part| !part.fetching.is_finished()).count() < wanted {
-            let Some(room) = repository.client.room_for_part() else { return };
+            let Some(room) = repository.client.memory_for_part() else { return };
             let Some(request) = repository.host().try_permit() else { return };
             let end = self.size.min(self.next + PART);
             let (sender, pieces) = mpsc::unbounded_channel();
@@ -229,11 +227,6 @@ async fn fetch(mut reader: BlobReader, pieces: mpsc::UnboundedSender<Result<Byte
             }
         }
     }
-}
-
-/// Room for the parts of all blobs.
-pub(crate) fn room() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(PARTS_LIMIT))
 }
 
 #[cfg(test)]

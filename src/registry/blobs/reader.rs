@@ -13,9 +13,9 @@ use super::parallel::{Next, ParallelFetch, Throughput};
 use crate::error::{Error, ErrorKind};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
-use crate::registry::http::pool::ConnectionKind;
-use crate::registry::http::retry::{Budget, FailureKind};
-use crate::registry::http::transport::{self, HttpRequest, HttpResponse};
+use crate::registry::http::location::redacted;
+use crate::registry::http::retry::{Budget, FailureKind, temporary_failure};
+use crate::registry::http::{ConnectionKind, HttpRequest, HttpResponse};
 use crate::registry::repository::{ApiRequest, Permit, Repository};
 
 /// Of the URLs of a foreign layer no more are tried.
@@ -60,7 +60,13 @@ impl Repository {
     /// # Errors
     /// An answer other than "there" and "not there".
     pub async fn head_blob(&self, digest: &Digest, room: Permit) -> Result<Option<BlobPresence>, Error> {
-        let question = Question { method: Method::HEAD, digest, range: (0, None), load: ConnectionKind::Shared, room };
+        let question = Question {
+            method: Method::HEAD,
+            digest,
+            range: (0, None),
+            connection: ConnectionKind::Shared,
+            permit: room,
+        };
         let answer = self.ask_blob(question, &self.budget()).await?;
         match answer.status().as_u16() {
             200 => {
@@ -103,40 +109,29 @@ impl Repository {
     }
 
     async fn ask_blob(&self, question: Question<'_>, budget: &Budget) -> Result<HttpResponse, Error> {
-        let Question { method, digest, range, load, room } = question;
+        let Question { method, digest, range, connection, permit } = question;
         let range = range_header(range);
-        let call = ApiRequest {
-            operation: format!("{method} blob {}", digest.short()),
-            method,
-            url: self.url(&format!("blobs/{digest}")).await?,
-            headers: range.as_slice(),
-            body: None,
-            load,
-            room,
-            origin: self.origin().await?,
-        };
-        self.call_within(call, budget).await
+        let operation = format!("{method} blob {}", digest.short());
+        let request = self.request(method, &format!("blobs/{digest}"), operation).await?;
+        self.send_within(ApiRequest { headers: range.as_slice(), connection, permit, ..request }, budget).await
     }
 
-    /// Asks for bytes at an address that a manifest named: nobody is told who we are, not even our own registry.
+    /// Requests bytes at a URL that a manifest named: without credentials, not even for our own registry.
     async fn ask_elsewhere(
         &self,
         url: Url,
         range: Range,
-        load: ConnectionKind,
+        connection: ConnectionKind,
         budget: &Budget,
     ) -> Result<HttpResponse, Error> {
         let headers = range_header(range).into_iter().collect();
-        let outgoing = HttpRequest { headers, load, ..HttpRequest::question(url) };
+        let request = HttpRequest { headers, connection, ..HttpRequest::get(url) };
         loop {
-            let failure = match transport::send(&self.client, &outgoing, None).await {
-                Ok(answer) if transport::is_temporary(answer.status()) => FailureKind::Status(answer.status().as_u16()),
-                Err(error) if error.is_network() => FailureKind::Unanswered(error.silence()),
-                result => return result,
-            };
-            let Some(wait) = budget.fail(failure) else {
+            let result = self.transport().send(&request).await;
+            let Some((failure, _)) = temporary_failure(&result) else { return result };
+            let Some(wait) = budget.next(failure) else {
                 return Err(Error::network(
-                    format!("GET {}", crate::registry::http::location::redacted(&outgoing.url)),
+                    format!("GET {}", redacted(&request.url)),
                     "the address of a foreign layer gives no answer",
                 ));
             };
@@ -164,8 +159,8 @@ struct Question<'a> {
     method: Method,
     digest: &'a Digest,
     range: Range,
-    load: ConnectionKind,
-    room: Permit,
+    connection: ConnectionKind,
+    permit: Permit,
 }
 
 /// From this byte on, before that one if there is an end.
@@ -221,15 +216,15 @@ impl BlobReader {
 
     async fn open(&mut self) -> Result<(), Error> {
         // A redirect's target may live for minutes only: each try begins at the registry again.
-        let load = if self.reading.afresh {
+        let connection = if self.reading.afresh {
             ConnectionKind::Afresh
         } else {
             ConnectionKind::of_answer(self.size.saturating_sub(self.offset))
         };
         let range = (self.offset, self.until);
-        let question = Question { method: Method::GET, digest: &self.digest, range, load, room: Permit::Held };
+        let question = Question { method: Method::GET, digest: &self.digest, range, connection, permit: Permit::Held };
         let answer = match self.elsewhere.clone() {
-            Some(url) => self.repository.ask_elsewhere(url, range, load, &self.reading.budget).await?,
+            Some(url) => self.repository.ask_elsewhere(url, range, connection, &self.reading.budget).await?,
             None => self.repository.ask_blob(question, &self.reading.budget).await?,
         };
         self.skip = match answer.status().as_u16() {
@@ -350,11 +345,11 @@ impl BlobReader {
 
     async fn wait_to_resume(&mut self, error: Error) -> Result<(), Error> {
         self.answer = None;
-        let Some(wait) = self.reading.budget.fail(FailureKind::Unanswered(error.silence())) else {
+        let Some(wait) = self.reading.budget.next(FailureKind::Unanswered(error.silence())) else {
             return Err(self.repository.unanswered(error, &format!("GET blob {}", self.digest.short())));
         };
         let repository = &self.repository;
-        repository.client.tell_retry(&repository.host, self.reading.budget.failures(), &repository.broke(&error));
+        repository.client.note_retry(&repository.host, self.reading.budget.failures(), &repository.reason(&error));
         tokio::time::sleep(wait).await;
         Ok(())
     }

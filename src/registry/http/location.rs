@@ -1,6 +1,6 @@
 //! Addresses that a registry sends us to: upload sessions and redirects. None is trusted with more than it needs.
 
-use url::Url;
+use url::{Host, Url};
 
 use crate::error::Error;
 use crate::text::printable;
@@ -10,6 +10,16 @@ pub fn same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host_str() == other.host_str()
         && one.port_or_known_default() == other.port_or_known_default()
+}
+
+/// Whether a URL's host is this machine, so that plain HTTP is as safe as TLS.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// The address that `location`, relative or absolute, means in an answer to `asked`.
@@ -103,6 +113,20 @@ mod tests {
     fn secrets_in_an_address_are_not_shown() {
         let text = redacted(&url("https://u:p@s3.example/b?X-Amz-Signature=secret&digest=sha256:1#f"));
         assert_eq!(text, "https://s3.example/b?X-Amz-Signature=…&digest=sha256:1");
+    }
+
+    #[test]
+    fn loopback_hosts() {
+        for (text, expected) in [
+            ("http://localhost:5000/", true),
+            ("http://127.0.0.2/", true),
+            ("http://[::1]:5000/", true),
+            ("http://registry.localhost/", true),
+            ("http://10.0.0.1/", false),
+            ("http://localhost.example.com/", false),
+        ] {
+            assert_eq!(is_loopback(&url(text)), expected, "{text}");
+        }
     }
 
     #[test]

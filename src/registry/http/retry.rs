@@ -1,26 +1,24 @@
-//! When a request is sent again, and how long to wait before; what may fail in all.
+//! When a request is sent again, how long to wait before, and how much may fail in all.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use http::header::{HeaderMap, RETRY_AFTER};
 
+use super::response::HttpResponse;
+use crate::error::Error;
+
 /// The first wait; each later one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(300);
-/// No wait of our own choice is longer.
+/// The longest wait of our own choice.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
-/// A registry that wants us to come back later than this is not waited for: a CI job's time costs more than its run.
-pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
-
-/// All pauses that the registries of a step ask for are no longer than this together.
-pub const PAUSES_LIMIT: Duration = Duration::from_secs(900);
-/// So long a host may say nothing, in all tries together, before a piece of work is given up.
+/// How long a host may be silent in all tries together.
 const SILENCE_LIMIT: Duration = Duration::from_secs(120);
-/// One in so many parts of a blob more than ever before is progress.
+/// The part of a blob, one in this many, that counts as progress.
 const PARTS_OF_PROGRESS: u64 = 50;
 
-/// What a piece of work may fail: a request, or all that is done to read a blob or to bring it to a place, whatever asks
-/// for what. Clones are the same budget.
+/// How much may fail in one piece of work: a request, or all that is done to read a blob or to upload it somewhere.
+/// Clones are the same budget.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Mutex<Spent>>);
 
@@ -32,39 +30,55 @@ struct Spent {
     /// Failures since there was progress.
     failures: u32,
     silence: Duration,
-    /// The bytes that were done when progress was last seen.
+    /// The most bytes that were done when there was progress.
     best: u64,
 }
 
 /// How a try failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// There was no whole answer, and silence for so long.
+    /// No complete answer came; the host was silent for this long.
     Unanswered(Duration),
     /// The answer had this status.
     Status(u16),
 }
 
+/// Whether a later try may be answered differently.
+pub fn is_temporary(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// How a try failed, and the pause that the host asks for, if another try may be answered differently.
+pub(crate) fn temporary_failure(result: &Result<HttpResponse, Error>) -> Option<(FailureKind, Option<Duration>)> {
+    match result {
+        Ok(response) if is_temporary(response.status().as_u16()) => {
+            Some((FailureKind::Status(response.status().as_u16()), retry_after(response.headers())))
+        }
+        Err(error) if error.is_network() => Some((FailureKind::Unanswered(error.silence()), None)),
+        _ => None,
+    }
+}
+
 impl Budget {
-    /// A budget of so many retries.
+    /// A budget of `retries` retries.
     pub fn new(retries: u32) -> Self {
         let silence = Duration::ZERO;
         Self(Arc::new(Mutex::new(Spent { retries, server_errors: None, failures: 0, silence, best: 0 })))
     }
 
-    /// The same, of which so many may be spent on server errors.
+    /// The same budget, of which at most `limit` retries may be spent on server errors.
     #[must_use]
     pub fn with_server_errors(self, limit: u32) -> Self {
         self.spent().server_errors = Some(limit);
         self
     }
 
-    fn spent(&self) -> std::sync::MutexGuard<'_, Spent> {
+    fn spent(&self) -> MutexGuard<'_, Spent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a failure; the wait before the next try, `None` if there is to be none.
-    pub fn fail(&self, failure: FailureKind) -> Option<Duration> {
+    /// Counts a failure. Returns the wait before the next try; `None` if there must be no other.
+    pub fn next(&self, failure: FailureKind) -> Option<Duration> {
         let mut spent = self.spent();
         if let FailureKind::Unanswered(silence) = failure {
             spent.silence += silence;
@@ -79,13 +93,13 @@ impl Budget {
         Some(backoff(spent.failures))
     }
 
-    /// How often it failed since there was progress.
+    /// The number of failures since there was progress.
     pub fn failures(&self) -> u32 {
         self.spent().failures
     }
 
-    /// Of `size` bytes, `done` are: failures before count no more if that is a good deal more than ever. A connection
-    /// that breaks again and again, but further on each time, is borne.
+    /// Forgives earlier failures if `done` of `size` bytes is a good deal more than ever before: a connection that breaks
+    /// again and again, but further on each time, is not given up.
     pub fn progress(&self, done: u64, size: u64) {
         let mut spent = self.spent();
         if done > spent.best && (done - spent.best > size / PARTS_OF_PROGRESS || done == size) {
@@ -96,7 +110,7 @@ impl Budget {
     }
 }
 
-/// A time as people say it.
+/// A time in words.
 pub fn in_words(time: Duration) -> String {
     let seconds = time.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
@@ -108,14 +122,14 @@ pub fn in_words(time: Duration) -> String {
     }
 }
 
-/// The wait before try number `failures` + 1: doubled each time, with jitter so that parallel jobs spread out.
+/// The wait after `failures` failures: doubled each time, with jitter so that parallel jobs spread out.
 pub fn backoff(failures: u32) -> Duration {
     let full = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_WAIT);
     full.mul_f64(0.5 + 0.5 * fastrand::f64())
 }
 
-/// The wait that a registry asks for (RFC 9110, section 10.2.3): seconds, or a date, which counts from the answer's own
-/// `Date` where there is one, since clocks differ.
+/// The pause that a host asks for (RFC 9110, section 10.2.3): seconds, or a date, which counts from the answer's own
+/// `Date` if it has one, since clocks differ.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
@@ -152,10 +166,10 @@ mod tests {
         let budget = Budget::new(3);
         let other = budget.clone();
         let broken = FailureKind::Unanswered(Duration::ZERO);
-        assert!(budget.fail(broken).is_some() && other.fail(FailureKind::Status(503)).is_some());
-        assert!(budget.fail(broken).is_some());
-        assert_eq!((budget.fail(broken), other.fail(broken)), (None, None));
-        assert_eq!(Budget::new(0).fail(broken), None);
+        assert!(budget.next(broken).is_some() && other.next(FailureKind::Status(503)).is_some());
+        assert!(budget.next(broken).is_some());
+        assert_eq!((budget.next(broken), other.next(broken)), (None, None));
+        assert_eq!(Budget::new(0).next(broken), None);
     }
 
     #[test]
@@ -163,29 +177,29 @@ mod tests {
         let (budget, broken) = (Budget::new(1), FailureKind::Unanswered(Duration::ZERO));
         for done in [300, 600, 1000] {
             budget.progress(done, 1000);
-            assert!(budget.fail(broken).is_some());
+            assert!(budget.next(broken).is_some());
         }
         let budget = Budget::new(1);
-        assert!(budget.fail(broken).is_some());
+        assert!(budget.next(broken).is_some());
         for done in 1..=20 {
             budget.progress(done, 1000);
-            assert!(budget.fail(broken).is_none(), "{done} bytes");
+            assert!(budget.next(broken).is_none(), "{done} bytes");
         }
     }
 
     #[test]
     fn two_minutes_of_silence_are_enough() {
         let budget = Budget::new(5);
-        assert!(budget.fail(FailureKind::Unanswered(Duration::from_secs(60))).is_some());
-        assert!(budget.fail(FailureKind::Unanswered(Duration::from_secs(60))).is_none());
+        assert!(budget.next(FailureKind::Unanswered(Duration::from_secs(60))).is_some());
+        assert!(budget.next(FailureKind::Unanswered(Duration::from_secs(60))).is_none());
     }
 
     #[test]
     fn server_errors_may_have_a_limit_of_their_own() {
         let budget = Budget::new(5).with_server_errors(1);
-        assert!(budget.fail(FailureKind::Status(500)).is_some());
-        assert!(budget.fail(FailureKind::Status(429)).is_some());
-        assert!(budget.fail(FailureKind::Status(502)).is_none());
+        assert!(budget.next(FailureKind::Status(500)).is_some());
+        assert!(budget.next(FailureKind::Status(429)).is_some());
+        assert!(budget.next(FailureKind::Status(502)).is_none());
     }
 
     #[test]
