@@ -13,6 +13,7 @@ pub use self::guard::GuardKind;
 pub use self::kind::{ErrorKind, Signal, TlsTrouble};
 use self::registry::RegistryError;
 pub use crate::exit_status::ExitStatus;
+use crate::image::digest::Digest;
 
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -56,6 +57,11 @@ impl Error {
         ErrorKind::Malformed { what: what.into(), reason: reason.into() }.into()
     }
 
+    /// An index lists a manifest that its repository or layout `what` doesn't have.
+    pub fn sparse_index(what: impl Into<String>, child: &Digest) -> Self {
+        Self::malformed(what, format!("the manifest {child} of its index is missing (a sparse index)"))
+    }
+
     /// A credentials file or helper is there but can't be used.
     pub fn credentials(text: impl Into<String>) -> Self {
         ErrorKind::Credentials(text.into()).into()
@@ -97,6 +103,12 @@ impl Error {
     pub fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| ErrorKind::System { what, source }.into()
+    }
+
+    /// The same error as one about an option, or about a line of a list.
+    #[must_use]
+    pub fn in_option(self, option: impl fmt::Display) -> Self {
+        self.map_kind(|kind| ErrorKind::Usage(format!("{option}: {kind}")))
     }
 
     /// What went wrong.

@@ -129,10 +129,10 @@ impl AppendArgs {
         let layers = parse_list("--layer", &self.layer)?;
         let delete = list(&self.delete).iter().map(|path| deletion(path)).collect::<Result<Vec<_>>>()?;
         if layers.is_empty() && delete.is_empty() {
-            return Err(Error::usage("nothing to append: write --layer PATH[=DEST], or --delete PATH"));
+            return Err(Error::usage("nothing to append").with_hint("add --layer PATH[=DEST], or --delete PATH"));
         }
         if base.is_none() && !delete.is_empty() {
-            return Err(Error::usage("--delete: scratch holds nothing that could be deleted"));
+            return Err(Error::usage("--delete: scratch has nothing to delete"));
         }
         let (mtime, epoch) = source_date_epoch()?;
         Ok(Request {
@@ -217,7 +217,7 @@ fn deletion(text: &str) -> Result<String> {
     let wrong = |reason: String| Error::usage(format!("--delete: {reason}"));
     let path = destination(text).map_err(wrong)?.path;
     if path.is_empty() {
-        return Err(wrong("the root can't be deleted; take scratch as the base".to_owned()));
+        return Err(wrong("the root can't be deleted".to_owned()).with_hint("use `scratch` as the base"));
     }
     Ok(path)
 }

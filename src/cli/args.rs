@@ -202,9 +202,7 @@ pub fn annotation(word: &str) -> Result<(String, String), Error> {
     }
     if rest.is_empty() || levels.contains("descriptor") {
         let word = crate::text::printable(word, 200);
-        return Err(Error::usage(format!(
-            "--annotation: `{word}`: annotations stand on manifests and indexes; write KEY=VALUE"
-        )));
+        return Err(Error::usage(format!("--annotation: `{word}`: only manifests and indexes can be annotated")));
     }
     Ok((rest.to_owned(), value))
 }

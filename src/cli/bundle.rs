@@ -66,7 +66,7 @@ impl BundleArgs {
     pub fn request(&self) -> Result<Request, Error> {
         let files: Vec<PathBuf> = list(&self.files).into_iter().map(PathBuf::from).collect();
         if files.is_empty() {
-            return Err(Error::usage("no file: write `imgstep bundle FILE... --to DESTINATION`"));
+            return Err(Error::usage("no file").with_hint("write `imgstep bundle FILE... --to DESTINATION`"));
         }
         let (destinations, tags) = self.writing.required_destinations("`imgstep bundle FILE... --to DESTINATION`")?;
         let variable = |name: &str| std::env::var(name).ok().filter(|_| self.annotate_from_ci);

@@ -137,13 +137,12 @@ fn once_each(option: &str, words: &[String]) -> Result<(), Error> {
     for word in words.iter().filter(|word| !word.trim().is_empty()) {
         let platforms = scoped(option, word)?.platforms;
         if platforms.is_empty() && std::mem::replace(&mut for_all, true) {
-            return Err(Error::usage(format!(
-                "{option} is given twice for all platforms; write it once, and `[PLATFORM]VALUE` for some alone"
-            )));
+            let error = Error::usage(format!("{option} is given twice for all platforms"));
+            return Err(error.with_hint("use `[PLATFORM]VALUE` for a value of one platform"));
         }
         for platform in platforms {
             if seen.iter().any(|known| known.is_same(&platform)) {
-                return Err(Error::usage(format!("{option} is given twice for {platform}; write it once")));
+                return Err(Error::usage(format!("{option} is given twice for {platform}")));
             }
             seen.push(platform);
         }
@@ -176,7 +175,7 @@ fn annotated(word: &str) -> Result<(String, Option<String>), Error> {
 }
 
 fn exposed(word: &str) -> Result<String, Error> {
-    port(word.trim()).map_err(|error| Error::usage(format!("--expose: {error}")))
+    port(word.trim()).map_err(|error| error.in_option("--expose"))
 }
 
 /// A list of words that may begin with `-`.
@@ -193,7 +192,8 @@ fn json_array(option: &str, word: &str) -> Result<Vec<String>, Error> {
         let own: Vec<&str> = trimmed.trim_matches(['[', ']']).split([' ', ',', '\'', '"']).collect();
         let own: Vec<&str> = own.into_iter().filter(|part| !part.trim().is_empty()).collect();
         let json = printable(&serde_json::json!(own).to_string(), 300);
-        Error::usage(format!("{option}: `{shown}` is not a JSON array of words; write {option} '{json}'"))
+        Error::usage(format!("{option}: `{shown}` is not a JSON array of strings"))
+            .with_hint(format!("write {option} '{json}'"))
     })
 }
 
@@ -202,7 +202,8 @@ fn signal(word: &str) -> Result<String, Error> {
     if !word.is_empty() && word.bytes().all(is_signal) {
         return Ok(word.to_owned());
     }
-    Err(Error::usage(format!("--stop-signal: `{}` is not a signal: write SIGTERM, or a number", printable(word, 80))))
+    let error = Error::usage(format!("--stop-signal: `{}` is not a signal", printable(word, 80)));
+    Err(error.with_hint("use a name such as SIGTERM, or a number"))
 }
 
 /// A time as configs have it (RFC 3339, section 5.6).
@@ -217,7 +218,8 @@ fn time(word: &str) -> Result<String, Error> {
         return Ok(word.to_owned());
     }
     let shown = printable(word, 80);
-    Err(Error::usage(format!("--created: `{shown}` is not a time: write 2024-05-06T07:08:09Z, or seconds since 1970")))
+    let error = Error::usage(format!("--created: `{shown}` is not a time"));
+    Err(error.with_hint("use RFC 3339 such as 2024-05-06T07:08:09Z, or seconds since 1970"))
 }
 
 #[cfg(test)]
@@ -244,7 +246,7 @@ mod tests {
             ("['/app','-v']", r#"'["/app","-v"]'"#),
             ("/app --name='x'", r#"'["/app","--name=","x"]'"#),
         ] {
-            let said = json_array("--cmd", word).unwrap_err().to_string();
+            let said = json_array("--cmd", word).unwrap_err().one_line();
             assert!(said.contains("JSON array") && said.contains(json), "{said}");
         }
         assert_eq!(json_array("--cmd", "-v").unwrap(), ["-v"]);

@@ -46,7 +46,7 @@ impl DigestArgs {
         let given: Vec<String> = self.platform.iter().cloned().collect();
         let mut platforms: Vec<Platform> = parse_list("--platform", &comma_separated(&given))?;
         if platforms.len() > 1 {
-            return Err(Error::usage("--platform: one platform has one digest; name just one"));
+            return Err(Error::usage("--platform: only one is possible, since the step has one digest as its result"));
         }
         Ok((image, platforms.pop()))
     }

@@ -78,22 +78,22 @@ pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Re
         names.join(", ")
     };
     let Some(name) = value("step") else {
-        return Err(Error::usage(format!("no step: write `step:` under `with:`, and one of {}", known())));
+        return Err(Error::usage("no step").with_hint(format!("set `step:` under `with:` to one of {}", known())));
     };
     let name = name.trim();
     let step = steps(command).find(|step| step.get_name() == name);
     if step.is_none() && name != SETUP {
         let name = printable(name, 80);
-        return Err(Error::usage(format!("step: there is no step `{name}`; there are {}", known())));
+        return Err(Error::usage(format!("step: unknown step `{name}`")).with_hint(format!("use one of {}", known())));
     }
     let own: Vec<String> = step.map(|step| inputs(step).collect()).unwrap_or_default();
     for owner in steps(command) {
         if let Some(stray) = inputs(owner).find(|input| !own.contains(input) && value(input).is_some()) {
-            let has = if own.is_empty() { String::new() } else { format!("; it has {}", own.join(", ")) };
+            let has = if own.is_empty() { String::new() } else { format!("; `{name}` has {}", own.join(", ")) };
             let owner = owner.get_name();
-            return Err(Error::usage(format!(
-                "{stray}: the step `{name}` has no such input, it is one of `{owner}`; take it out{has}"
-            )));
+            let error =
+                Error::usage(format!("{stray}: the step `{name}` has no such input, it is an input of `{owner}`"));
+            return Err(error.with_hint(format!("remove it{has}")));
         }
     }
     let Some(step) = step else { return Ok(ActionCommand::Setup) };
@@ -107,9 +107,8 @@ pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Re
     let needed = NEEDED.iter().filter(|(of, _)| *of == name).map(|(_, inputs)| *inputs);
     let needed = needed.filter(|inputs| !inputs.iter().any(|input| is_given(input))).map(|inputs| inputs[0]).next();
     if let Some(input) = required.or(needed) {
-        return Err(Error::usage(format!(
-            "{input}: the step `{name}` needs this input; write `{input}:` under `with:`, beside `step: {name}`"
-        )));
+        let error = Error::usage(format!("{input}: the step `{name}` requires this input"));
+        return Err(error.with_hint(format!("set `{input}:` under `with:`, next to `step: {name}`")));
     }
     // Above what the environment of the whole job says.
     let ci = step.get_arguments().any(|argument| argument.get_id() == "ci").then_some("--ci=github");
@@ -122,15 +121,14 @@ pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Re
 /// There is no such file, it can't be written, or the program has another name than people will call it by.
 pub fn set_up(program: &Path, github_path: Option<&Path>) -> Result<()> {
     let Some(file) = github_path else {
-        return Err(Error::ci_output("GITHUB_PATH is not set: `step: setup` is for GitHub's runners alone"));
+        return Err(Error::ci_output("GITHUB_PATH is not set: `step: setup` works only on GitHub's runners"));
     };
     let folder = program.parent().and_then(Path::to_str).filter(|folder| !folder.contains(['\n', '\r']));
     let stem = program.file_stem().and_then(std::ffi::OsStr::to_str);
     let (Some(folder), Some("imgstep")) = (folder, stem) else {
         let program = printable(&program.to_string_lossy(), 200);
-        return Err(Error::ci_output(format!(
-            "IMGSTEP_BIN: `{program}` can't be called as `imgstep`; give it this name"
-        )));
+        let error = Error::ci_output(format!("IMGSTEP_BIN: `{program}` can't be called as `imgstep`"));
+        return Err(error.with_hint("rename it to `imgstep`"));
     };
     let write = || OpenOptions::new().append(true).create(true).open(file)?.write_all(format!("{folder}\n").as_bytes());
     write().map_err(Error::file("write", file))
@@ -146,7 +144,7 @@ mod tests {
             let (_, value) = inputs.iter().find(|(input, _)| variable(input) == name)?;
             Some((*value).to_owned())
         };
-        asked(&crate::cli::Cli::command(), &value).map_err(|error| error.to_string())
+        asked(&crate::cli::Cli::command(), &value).map_err(|error| error.one_line())
     }
 
     #[test]
@@ -186,16 +184,16 @@ mod tests {
             (&[("step", "inspect"), ("image", "\n")], "image"),
         ] {
             let error = ask(inputs).unwrap_err();
-            assert!(error.contains(&format!("write `{missing}:` under `with:`")), "{inputs:?}: {error}");
+            assert!(error.contains(&format!("set `{missing}:` under `with:`")), "{inputs:?}: {error}");
         }
-        assert!(ask(&[]).unwrap_err().contains("write `step:` under `with:`"));
-        assert!(ask(&[("step", "registry")]).unwrap_err().contains("no step `registry`; there are promote, "));
+        assert!(ask(&[]).unwrap_err().contains("set `step:` under `with:`"));
+        assert!(ask(&[("step", "registry")]).unwrap_err().contains("unknown step `registry`; use one of promote, "));
     }
 
     #[test]
     fn an_input_of_another_step_is_refused() {
         let error = ask(&[("step", "tag"), ("image", "a"), ("tags", "v1"), ("layer", "x")]).unwrap_err();
-        assert!(error.contains("layer: the step `tag` has no such input, it is one of `append`"), "{error}");
+        assert!(error.contains("layer: the step `tag` has no such input, it is an input of `append`"), "{error}");
         let error = ask(&[("step", "setup"), ("to", "x")]).unwrap_err();
         assert!(error.contains("to: the step `setup` has no such input"), "{error}");
     }

@@ -121,11 +121,11 @@ impl IndexArgs {
         let from: Vec<Reference> = references("--from", &self.from.iter().cloned().collect::<Vec<_>>())?;
         let from = from.into_iter().next();
         if from.is_none() && !(add.is_empty() && replace.is_empty()) {
-            return Err(Error::usage("--add and --replace change the index that --from names; name one"));
+            return Err(Error::usage("--add and --replace require --from"));
         }
         images.extend(add);
         if from.is_none() && images.is_empty() {
-            return Err(Error::usage("no image: write `imgstep index IMAGE... --to DESTINATION`"));
+            return Err(Error::usage("no image").with_hint("write `imgstep index IMAGE... --to DESTINATION`"));
         }
         let (destinations, tags) = self.writing.required_destinations("`imgstep index IMAGE... --to DESTINATION`")?;
         let annotations: Vec<(String, String)> =

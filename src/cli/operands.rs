@@ -264,9 +264,8 @@ fn missing(step: &Command, lists: &[&Part], given: usize) -> Error {
         Some(format!("{option} took {}", words.join(", ")))
     });
     let took = took.collect::<Vec<_>>().join("; ");
-    Error::usage(format!(
-        "no {absent}: {took}, since a list takes every word up to the next option; write `imgstep {name} {names} [OPTIONS]`"
-    ))
+    Error::usage(format!("no {absent}: {took}, since a list takes every argument up to the next option"))
+        .with_hint(format!("write `imgstep {name} {names} [OPTIONS]`"))
 }
 
 fn ambiguous(step: &Command, parts: &[Part], first: OperandReader, last: OperandReader) -> Error {
@@ -276,8 +275,8 @@ fn ambiguous(step: &Command, parts: &[Part], first: OperandReader, last: Operand
         let (kept, operands) = values.split_at(values.len() - reading.taken);
         printable(&format!("imgstep {name} {} {option} {}", operands.join(" "), kept.join(" ")), 300)
     };
-    Error::usage(format!(
-        "this can be read in two ways: put what is no value of a list first, `{}` or `{}`",
+    Error::usage("the arguments can be read in two ways").with_hint(format!(
+        "put those that belong to no option first: `{}` or `{}`",
         way(first),
         way(last)
     ))
@@ -294,7 +293,7 @@ mod tests {
     fn read(words: &str) -> std::result::Result<String, String> {
         let command = Cli::command();
         let words = format!("imgstep {words}").split(' ').map(str::to_owned).collect();
-        let words = taken_back(&command, without_empty_options(&command, words)).map_err(|error| error.to_string())?;
+        let words = taken_back(&command, without_empty_options(&command, words)).map_err(|error| error.one_line())?;
         Ok(words[1..].join(" "))
     }
 

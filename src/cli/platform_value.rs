@@ -26,15 +26,15 @@ pub fn scoped<'w>(option: &str, word: &'w str) -> Result<PlatformValue<'w>, Erro
     let is_json = matches!(option, "--entrypoint" | "--cmd");
     if scoped.platforms.is_empty() && word.trim_start().starts_with('[') && !is_json {
         let word = printable(word.trim(), 200);
-        return Err(Error::usage(format!(
-            "{option}: `{word}` begins with brackets, and they hold no platform; write [linux/arm64]VALUE"
-        )));
+        let error = Error::usage(format!("{option}: `{word}` begins with brackets that contain no platform"));
+        return Err(error.with_hint("write [linux/arm64]VALUE"));
     }
     if scoped.platforms.is_empty() || !scoped.value.is_empty() {
         return Ok(scoped);
     }
     let word = printable(word.trim(), 200);
-    Err(Error::usage(format!("{option}: `{word}` has no value behind it; write `{word}VALUE` as one word")))
+    let error = Error::usage(format!("{option}: `{word}` has no value"));
+    Err(error.with_hint(format!("write `{word}VALUE` as one argument")))
 }
 
 fn split(word: &str) -> PlatformValue<'_> {
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn platforms_need_a_value() {
         for word in ["[linux/arm64]", "[linux/arm64] ", " [linux/arm64,linux/amd64]"] {
-            let error = scoped("--env", word).unwrap_err().to_string();
+            let error = scoped("--env", word).unwrap_err().one_line();
             assert!(error.contains("--env: `[linux/arm64") && error.contains("no value"), "{error}");
         }
         assert_eq!(scoped("--cmd", "[]").unwrap().value, "[]");
@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn a_platform_that_is_mistyped_is_no_name() {
         for word in ["[arm64]A=1", "[linux/arm64;linux/amd64]A=1", " [", "[]A=1"] {
-            let error = scoped("--env", word).unwrap_err().to_string();
-            assert!(error.contains("they hold no platform"), "{error}");
+            let error = scoped("--env", word).unwrap_err().one_line();
+            assert!(error.contains("that contain no platform"), "{error}");
         }
         assert_eq!(scoped("--env", "A=[x]").unwrap().value, "A=[x]");
     }

@@ -93,16 +93,17 @@ impl PromoteArgs {
     /// A word that is no reference, tag, platform or digest; no destination (`ErrorKind::Usage`).
     pub fn request(&self) -> Result<Request, Error> {
         let Some(source) = &self.source else {
-            return Err(Error::usage("no source: write `imgstep promote SOURCE DESTINATION`, or --list FILE"));
+            return Err(
+                Error::usage("no source").with_hint("write `imgstep promote SOURCE DESTINATION`, or --list FILE")
+            );
         };
         let source = reference("SOURCE", source)?;
         let mut destinations: Vec<Reference> = references("DESTINATION", &self.destination)?;
         let (further, tags) = self.writing.destinations()?;
         destinations.extend(further);
         if destinations.is_empty() {
-            return Err(Error::usage(
-                "no destination: write `imgstep promote SOURCE DESTINATION`, or --to DESTINATION",
-            ));
+            let hint = "write `imgstep promote SOURCE DESTINATION`, or add --to DESTINATION";
+            return Err(Error::usage("no destination").with_hint(hint));
         }
         let mut request = self.request_for(source, destinations, tags)?;
         request.remarks = self
@@ -171,8 +172,8 @@ impl PromoteArgs {
         if self.list.is_none() && files.iter().all(|file| file.path.starts_with("/tekton")) {
             return Ok(files.into_iter().filter(|file| LIST_RESULT_KEYS.contains(&file.key)).collect());
         }
-        let told = |error| Error::usage(format!("{error}; the others speak of one image, and --list of many"));
-        results::parse(&words, &LIST_RESULT_KEYS).map_err(told)
+        results::parse(&words, &LIST_RESULT_KEYS)
+            .map_err(|error| error.with_hint("the other results are for one image, and can't be combined with --list"))
     }
 }
 

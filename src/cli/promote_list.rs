@@ -29,7 +29,7 @@ pub fn lines(args: &PromoteArgs) -> Result<Option<Vec<ListEntry>>> {
     let text = match (&args.list, given.is_empty()) {
         (None, true) => return Ok(None),
         (Some(_), false) => {
-            return Err(Error::usage("--list and --line both name images: give one of the two"));
+            return Err(Error::usage("--list can't be combined with --line"));
         }
         (Some(file), true) => read(file),
         (None, false) => Ok(given.join("\n")),
@@ -50,13 +50,13 @@ fn check_words(args: &PromoteArgs) -> Result<Vec<String>> {
         ("--expect-digest", given(args.expect_digest.as_slice())),
     ] {
         if is_given {
-            return Err(Error::usage(format!("{word} speaks of one image, and --list of many: give one of the two")));
+            return Err(Error::usage(format!("{word} can't be combined with --list")));
         }
     }
     let (destinations, tags) = args::destinations(&[], &args.writing.tags)?;
     match destinations.first() {
         Some(one) => {
-            Err(Error::usage(format!("--tags: {one} is a destination; with --list only plain tags have a meaning")))
+            Err(Error::usage(format!("--tags: {one} is a destination; with --list, only plain tags are allowed")))
         }
         None => Ok(tags),
     }
@@ -77,7 +77,7 @@ fn parse(args: &PromoteArgs, text: &str, tags: &[String]) -> Result<Vec<ListEntr
     (1..)
         .zip(text.lines().map(str::trim))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(|(number, line)| parse_line(args, number, line, tags).map_err(|error| in_line(number, &error.to_string())))
+        .map(|(number, line)| parse_line(args, number, line, tags).map_err(|error| in_line(number, error)))
         .collect()
 }
 
@@ -89,14 +89,14 @@ fn parse_line(args: &PromoteArgs, number: usize, line: &str, tags: &[String]) ->
     let destinations: Vec<Reference> =
         words.into_iter().map(|word| reference("DESTINATION", word)).collect::<Result<_>>()?;
     if destinations.is_empty() {
-        return Err(Error::usage(format!("{source} has no destination: write SOURCE DESTINATION")));
+        return Err(Error::usage(format!("{source} has no destination")).with_hint("write SOURCE DESTINATION"));
     }
     let request = args.request_for(source, destinations, tags.to_vec())?;
     Ok(ListEntry { number, request: Request { remarks, ..request } })
 }
 
-fn in_line(number: usize, reason: &str) -> Error {
-    Error::usage(format!("--list, line {number}: {reason}"))
+fn in_line(number: usize, error: Error) -> Error {
+    error.in_option(format_args!("--list, line {number}"))
 }
 
 /// Lines are worked on at once: what two of them make of one tag must not depend on which is faster.
@@ -109,7 +109,7 @@ fn check_apart(lines: &[ListEntry]) -> Result<()> {
                 let writer = *writers.entry((name.clone(), tag.clone())).or_insert(line);
                 if writer.request.source != line.request.source {
                     let reason = format!("it writes {name}:{tag}, and so does line {} from elsewhere", writer.number);
-                    return Err(in_line(line.number, &reason));
+                    return Err(in_line(line.number, Error::usage(reason)));
                 }
             }
         }
@@ -122,9 +122,8 @@ fn check_apart(lines: &[ListEntry]) -> Result<()> {
         }
         let key = (source.name(), source.tag().unwrap_or(DEFAULT_TAG).to_owned());
         if let Some(writer) = writers.get(&key).filter(|writer| writer.request.source != *source) {
-            let reason =
-                format!("it reads {source}, which line {} writes: put it into a list for later", writer.number);
-            return Err(in_line(line.number, &reason));
+            let error = Error::usage(format!("it reads {source}, which line {} writes", writer.number));
+            return Err(in_line(line.number, error.with_hint("put it into another list, for later")));
         }
     }
     Ok(())

@@ -277,8 +277,8 @@ async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
 /// Where GitHub's runner takes declarations of artifacts from.
 fn artifacts_file() -> Result<PathBuf> {
     std::env::var_os("GITHUB_ARTIFACTS").filter(|path| !path.is_empty()).map(PathBuf::from).ok_or_else(|| {
-        Error::usage("--github-artifacts: GITHUB_ARTIFACTS is not set, this runner takes no declarations; leave the option out and \
-             give the outputs `name` and `digest` to what attests")
+        Error::usage("--github-artifacts: GITHUB_ARTIFACTS is not set, this runner doesn't support it")
+            .with_hint("leave out the option, and pass the outputs `name` and `digest` to the step that attests")
     })
 }
 

@@ -35,7 +35,7 @@ pub fn is_action_invocation(words: &[String]) -> bool {
 pub fn checked(mut words: Vec<String>) -> Result<Vec<String>> {
     let Some(names) = words.get(2).and_then(|word| word.strip_prefix(STRICT)) else { return Ok(words) };
     let Some(names) = names.strip_prefix('=') else {
-        return Err(Error::usage("--strict: write --strict=NAME,… with the options that follow"));
+        return Err(Error::usage("--strict: write it as --strict=NAME,… with the options that follow"));
     };
     check(names, &words[3..])?;
     words.remove(2);
@@ -53,9 +53,9 @@ fn check(names: &str, words: &[String]) -> Result<()> {
         }
         seen.extend(next);
     }
-    expected.next().map_or(Ok(()), |missing| {
-        Err(Error::usage(format!("--strict says that `--{missing}` is written here, and it is not")))
-    })
+    expected
+        .next()
+        .map_or(Ok(()), |missing| Err(Error::usage(format!("--strict lists `--{missing}`, but the option is missing"))))
 }
 
 /// Whether a word is the option, by its long name: `--name` or `--name=…`; without a name, `--`.
@@ -87,7 +87,7 @@ mod tests {
 
     fn check(words: &str) -> std::result::Result<String, String> {
         let words = words.split(' ').map(|word| word.replace('_', " ")).collect();
-        checked(words).map(|words| words.join(" ")).map_err(|error| error.to_string())
+        checked(words).map(|words| words.join(" ")).map_err(|error| error.one_line())
     }
 
     #[test]
@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let error = check("x promote --strict=to,jobs --to a --jobs=1 src").unwrap_err();
-        assert!(error.contains("`--` is written here"), "{error}");
+        assert!(error.contains("--strict lists `--`"), "{error}");
         let error = check("x promote --strict=to,jobs --to a").unwrap_err();
-        assert!(error.contains("`--jobs` is written here"), "{error}");
+        assert!(error.contains("--strict lists `--jobs`"), "{error}");
         let error = check("x promote --strict --to a").unwrap_err();
-        assert!(error.contains("write --strict=NAME"), "{error}");
+        assert!(error.contains("write it as --strict=NAME"), "{error}");
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl TagArgs {
         let image = reference("IMAGE", &self.image)?;
         let tags = list(&comma_separated(&list(&self.tags)));
         if tags.is_empty() {
-            return Err(Error::usage("no tag: write `imgstep tag IMAGE TAG...`"));
+            return Err(Error::usage("no tag").with_hint("write `imgstep tag IMAGE TAG...`"));
         }
         match tags.iter().find(|tag| !is_tag(tag)) {
             Some(bad) => Err(no_tag(&image, bad)),
@@ -57,12 +57,16 @@ impl TagArgs {
 /// The error for a value that isn't a tag. Other tools take a full reference here.
 fn no_tag(image: &Reference, word: &str) -> Error {
     let shown = printable(word, 300);
-    let advice = match word.parse::<Reference>().ok().filter(|_| word.contains(['/', ':'])) {
+    let hint = match word.parse::<Reference>().ok().filter(|_| word.contains(['/', ':'])) {
         Some(full) if full.name() == image.name() => {
-            full.tag().map(|tag| format!("; write `{tag}`: it is a tag in the image's own repository"))
+            full.tag().map(|tag| format!("write `{tag}`, it is a tag in the image's own repository"))
         }
-        Some(_) => Some(format!("; for another repository write `imgstep promote {image} {shown}`")),
+        Some(_) => Some(format!("for another repository, write `imgstep promote {image} {shown}`")),
         None => None,
     };
-    Error::usage(format!("`{shown}` is not a tag{}", advice.unwrap_or_default()))
+    let error = Error::usage(format!("`{shown}` is not a tag"));
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
 }

@@ -7,7 +7,7 @@ pub enum GuardKind {
     TagExists,
     /// The registry refuses to tell whether a destination's tag exists.
     TagUnknown,
-    /// The source's tag does not point to the digest in the reference (`--verify-tag`).
+    /// The source's tag does not point to the digest in the reference (`--check-tag`).
     TagMoved,
     /// The source or the result does not have the digest that was required.
     DigestMismatch,

@@ -77,7 +77,7 @@ pub enum ErrorKind {
         reason: String,
     },
     /// A registry answered with something that isn't a manifest of any kind.
-    #[error("{what} answered with {answer}, which is no manifest: {reason}")]
+    #[error("{what} answered with {answer}, which is not a manifest: {reason}")]
     NoManifest {
         /// What was asked for.
         what: String,
@@ -261,7 +261,7 @@ impl ErrorKind {
                 Some("what is stored there is damaged; push it there again")
             }
             Self::TimedOut { .. } | Self::Interrupted(_) => Some("run the same command again to resume"),
-            Self::Internal(_) => Some("this is a bug in imgstep, please report it"),
+            Self::Internal(_) => Some("this is a bug in imgstep: report it with the log of --verbose"),
             _ => None,
         }
     }
@@ -270,7 +270,7 @@ impl ErrorKind {
 fn file_text(action: &str, path: &Path, source: &std::io::Error) -> String {
     let path = printable(&path.to_string_lossy(), 500);
     if action.starts_with("read") && source.kind() == std::io::ErrorKind::NotFound {
-        return format!("{path} is not there");
+        return format!("{path} does not exist");
     }
     let said = source.to_string();
     // The number of an error says nothing that its words don't.
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_file_is_told_in_words() {
         let told = |action, code| Error::file(action, "a/b")(std::io::Error::from_raw_os_error(code)).to_string();
-        assert_eq!(told("read", 2), "a/b is not there");
+        assert_eq!(told("read", 2), "a/b does not exist");
         assert_eq!(told("write", 2), "write a/b: No such file or directory");
         assert_eq!(told("read", 13), "read a/b: Permission denied");
     }

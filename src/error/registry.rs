@@ -61,33 +61,29 @@ impl RegistryError {
     pub fn hint(&self) -> Option<&'static str> {
         match self.status {
             500 if self.is_of_urls() => Some(
-                "the image has foreign layers, and the registry takes no manifest that names their addresses (`urls`): whoever \
-                 runs it can allow them (distribution: `validation.manifests.urls.allow`)",
+                "the image has foreign layers, and the registry refuses manifests with `urls`; its administrator can allow \
+                 them (distribution: `validation.manifests.urls.allow`)",
             ),
             407 => Some(
-                "a proxy wants a user, or refuses the one it was given: write http://USER:PASSWORD@PROXY in HTTP_PROXY, or \
-                 put the registry into NO_PROXY",
+                "the proxy requires a login, or rejects the one it was given; set HTTP_PROXY to \
+                 http://USER:PASSWORD@PROXY, or add the registry to NO_PROXY",
             ),
             401 => {
-                Some("log in to this registry (docker login), or name the folder of your config.json with --auth-dir")
+                Some("log in to this registry (docker login), or pass the folder of your config.json with --auth-dir")
             }
-            403 => {
-                Some("the login may not do this here: check the permissions of the account or token on this repository")
-            }
-            404 => Some("check the name; some registries want the repository to be created first"),
-            405 => {
-                Some("the registry does not allow this: it may be read-only or a mirror, or the tag may be immutable")
-            }
+            403 => Some("check the permissions of the account or token on this repository"),
+            404 => Some("check the name; some registries require the repository to be created first"),
+            405 => Some("the registry may be read-only or a mirror, or the tag may be immutable"),
             409 => Some(
-                "somebody else may be writing it at this moment, or the tag is immutable: look what it names now, and run the \
-                 same command again",
+                "another process may be writing it, or the tag may be immutable; check what it points to, then run the same \
+                 command again",
             ),
-            413 => Some("the registry, or a proxy in front of it, limits the size of a request"),
-            429 => Some("wait and run the same command again, or lower --jobs; what was copied is kept"),
+            413 => Some("the registry, or a proxy in front of it, limits the size of requests"),
+            429 => Some("run the same command again later, or with a lower --jobs; completed uploads are kept"),
             507 => {
-                Some("the registry has no room left, or the quota of this repository is used up: ask whoever runs it")
+                Some("the registry has no space left, or the repository has used up its quota; ask its administrator")
             }
-            500..=599 => Some("run the same command again; what was copied is kept"),
+            500..=599 => Some("run the same command again; completed uploads are kept"),
             _ => None,
         }
     }
@@ -150,10 +146,7 @@ mod tests {
             error.to_string(),
             "PUT manifest v1 of ghcr.io/org/app: ghcr.io answered 403 Forbidden: DENIED: not yours"
         );
-        assert_eq!(
-            error.hint(),
-            Some("the login may not do this here: check the permissions of the account or token on this repository")
-        );
+        assert_eq!(error.hint(), Some("check the permissions of the account or token on this repository"));
         assert_eq!(error.exit_status(), ExitStatus::Credentials);
         assert_eq!(error.with_hint("another").hint(), Some("another"));
     }

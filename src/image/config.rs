@@ -342,7 +342,7 @@ pub fn port(text: &str) -> Result<String> {
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit()) && number.parse::<u16>().is_ok_and(|n| n > 0);
     if !is_number || !matches!(protocol, "tcp" | "udp" | "sctp") {
         let text = printable(text, 60);
-        return Err(Error::usage(format!("`{text}` is not a port: write 8080, 8080/tcp, 53/udp or 132/sctp")));
+        return Err(Error::usage(format!("`{text}` is not a port")).with_hint("use 8080, 8080/tcp, 53/udp or 132/sctp"));
     }
     Ok(format!("{number}/{protocol}"))
 }

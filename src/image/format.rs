@@ -124,7 +124,7 @@ pub fn throughout(manifest: &Manifest, format: Format) -> Result<Manifest> {
     let is_other = Format::of(&manifest.media_type) != Some(format);
     let cannot = |reason: &str| Err(Error::guard(GuardKind::UnsupportedByFormat, cannot(manifest, format, reason)));
     if !matches!(manifest.media_type.as_str(), OCI_MANIFEST | DOCKER_MANIFEST) {
-        return cannot("it is no image manifest");
+        return cannot("it isn't an image manifest");
     }
     let mut fields: Map<String, Value> = match serde_json::from_slice(&manifest.bytes) {
         Ok(fields) => fields,
@@ -138,16 +138,16 @@ pub fn throughout(manifest: &Manifest, format: Format) -> Result<Manifest> {
         Some(config) if [OCI_CONFIG, DOCKER_CONFIG].contains(&type_of(config)) => {
             config.insert("mediaType".to_owned(), format.config().into());
         }
-        Some(config) => return cannot(&format!("its config is `{}`, not that of an image", type_of(config))),
+        Some(config) => return cannot(&format!("its config is of type `{}`, not an image config", type_of(config))),
         None => return cannot("it has no config"),
     }
     for layer in fields.get_mut("layers").and_then(Value::as_array_mut).into_iter().flatten() {
-        let Some(layer) = layer.as_object_mut() else { return cannot("a layer of it is no descriptor") };
+        let Some(layer) = layer.as_object_mut() else { return cannot("a layer isn't a descriptor") };
         match format.layer(type_of(layer)) {
             Some(new) => drop(layer.insert("mediaType".to_owned(), new.into())),
             // A type of the same vocabulary's, such as zstd, or of nobody's.
             None if !is_other => {}
-            None => return cannot(&format!("a layer of it is `{}`", type_of(layer))),
+            None => return cannot(&format!("a layer is of type `{}`", type_of(layer))),
         }
     }
     if is_other {
@@ -176,7 +176,7 @@ pub fn lost(fields: &Map<String, Value>, format: Format) -> Option<String> {
 }
 
 fn cannot(manifest: &Manifest, format: Format, reason: &str) -> String {
-    format!("{} can't be written in {}'s types: {}", manifest.digest, format.name(), printable(reason, 200))
+    format!("{} can't be converted to {}'s format: {}", manifest.digest, format.name(), printable(reason, 200))
 }
 
 fn type_of(fields: &Map<String, Value>) -> &str {
@@ -223,6 +223,6 @@ mod tests {
         assert!(why("application/vnd.oci.image.layer.v1.tar+zstd", OCI_CONFIG, "").contains("tar+zstd"));
         assert!(why(LAYERS[0].0, OCI_CONFIG, r#","annotations":{"a":"b"}"#).contains("`annotations`"));
         assert!(why(LAYERS[0].0, OCI_CONFIG, r#","subject":{}, "artifactType":"x""#).contains("`artifactType`"));
-        assert!(why(LAYERS[0].0, "application/x", "").contains("not that of an image"));
+        assert!(why(LAYERS[0].0, "application/x", "").contains("not an image config"));
     }
 }

@@ -121,13 +121,11 @@ pub fn check_platforms(children: &[IndexChild]) -> Result<()> {
     for child in &images {
         if child.platform().is_none() {
             let digest = &child.descriptor.digest;
-            return Err(Error::guard(
-                GuardKind::UnknownPlatform,
-                format!(
-                    "{} ({digest}) says no platform, so that nobody would choose it; --platform-of {digest}=OS/ARCHITECTURE gives it one, --remove {digest} takes it out of an index",
-                    child.name
-                ),
-            ));
+            let text = format!("{} ({digest}) has no platform, so no client would choose it", child.name);
+            let hint = format!(
+                "--platform-of {digest}=OS/ARCHITECTURE gives it one, --remove {digest} removes it from an index"
+            );
+            return Err(Error::guard(GuardKind::UnknownPlatform, text).with_hint(hint));
         }
     }
     for (position, one) in images.iter().enumerate() {
@@ -138,13 +136,13 @@ pub fn check_platforms(children: &[IndexChild]) -> Result<()> {
         if let Some(other) = images[position + 1..].iter().find(same)
             && let Some(platform) = one.platform()
         {
-            return Err(Error::guard(
-                GuardKind::DuplicatePlatform,
-                format!(
-                    "two images for {platform}: {} ({}) and {} ({}); leave one out, let one take the other's place with --from and --replace, or say what one is with --platform-of REF=OS/ARCHITECTURE[/VARIANT]",
-                    one.name, one.descriptor.digest, other.name, other.descriptor.digest
-                ),
-            ));
+            let text = format!(
+                "two images for {platform}: {} ({}) and {} ({})",
+                one.name, one.descriptor.digest, other.name, other.descriptor.digest
+            );
+            let hint = "leave one out, replace one with --from and --replace, or correct the platform of one with \
+                        --platform-of REF=OS/ARCHITECTURE[/VARIANT]";
+            return Err(Error::guard(GuardKind::DuplicatePlatform, text).with_hint(hint));
         }
     }
     Ok(())
@@ -161,15 +159,14 @@ pub fn common_format(children: &[IndexChild], index: Option<&Manifest>) -> Resul
         let own = format_of(child)?;
         match first {
             Some((format, name)) if format != own => {
-                return Err(Error::guard(
-                    GuardKind::MixedFormats,
-                    format!(
-                        "{} is of {}'s types, {name} of {}'s, and registries and engines refuse a mix; --format oci (or docker) converts what differs",
-                        child.name,
-                        own.name(),
-                        format.name()
-                    ),
-                ));
+                let text = format!(
+                    "{} uses {}'s media types, {name} {}'s; they can't be mixed",
+                    child.name,
+                    own.name(),
+                    format.name()
+                );
+                let hint = "--format oci (or docker) converts those that differ";
+                return Err(Error::guard(GuardKind::MixedFormats, text).with_hint(hint));
             }
             Some(_) => {}
             None => first = Some((own, &child.name)),
@@ -186,9 +183,8 @@ pub fn format_of(child: &IndexChild) -> Result<Format> {
     let media_type = &child.descriptor.media_type;
     Format::of(media_type).ok_or_else(|| {
         let (name, digest, media_type) = (&child.name, &child.descriptor.digest, printable(media_type, 120));
-        Error::guard(GuardKind::NotAnImage, format!(
-            "{name} ({digest}) is `{media_type}`, neither of OCI's types nor of Docker's; no index can hold it beside images, so leave it out or --remove {digest}"
-        ))
+        let text = format!("{name} ({digest}) is of type `{media_type}`, which can't be in an index of images");
+        Error::guard(GuardKind::NotAnImage, text).with_hint(format!("leave it out, or --remove {digest}"))
     })
 }
 
@@ -206,10 +202,8 @@ pub fn assembled(
     annotations: &BTreeMap<String, String>,
 ) -> Result<Manifest> {
     if format == Format::Docker && !annotations.is_empty() {
-        return Err(Error::guard(
-            GuardKind::UnsupportedByFormat,
-            "Docker's manifest lists have no annotations; --format oci writes an OCI index, which has",
-        ));
+        let error = Error::guard(GuardKind::UnsupportedByFormat, "Docker's manifest lists have no annotations");
+        return Err(error.with_hint("--format oci writes an OCI index, which has"));
     }
     let raw: Vec<Value> = children.iter().map(|child| child.raw.clone()).collect();
     let annotations: Vec<_> = annotations.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
@@ -241,7 +235,7 @@ fn retyped(index: &Manifest, format: Format) -> Result<Manifest> {
     if let Some(reason) = lost(&fields, format) {
         return Err(Error::guard(
             GuardKind::UnsupportedByFormat,
-            format!("the index of --from can't be written in {}'s types: {reason}", format.name()),
+            format!("the index of --from can't be converted to {}'s format: {reason}", format.name()),
         ));
     }
     fields.insert("mediaType".to_owned(), format.index().into());

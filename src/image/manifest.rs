@@ -82,7 +82,7 @@ impl Manifest {
     /// Bytes that are no JSON object with `schemaVersion` or `mediaType`, so that they are a manifest of no kind; a
     /// `mediaType` in them that is not the type they came with; a schema 1 signature that does not fit.
     pub fn from_bytes(content_type: &str, bytes: Bytes) -> Result<Self, Error> {
-        let none = |reason: String| Error::malformed("this is no manifest", reason);
+        let none = |reason: String| Error::malformed("not a manifest", reason);
         let said = media_type::essence(content_type);
         let media_type = type_of(&Shape::of(&bytes).map_err(none)?, &said)?;
         let digest = if media_type::kind(&media_type) == Kind::Schema1 {

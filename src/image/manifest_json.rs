@@ -284,7 +284,7 @@ impl<'de> Visitor<'de> for Level {
                 }
                 Ok(())
             }
-            Self::Descriptors(field) => Err(A::Error::custom(format!("its `{field}` is no list"))),
+            Self::Descriptors(field) => Err(A::Error::custom(format!("its `{field}` is not a list"))),
             Self::Descriptor(field) => descriptor(field, &mut map),
             Self::Platform => {
                 let mut keys = Keys::new(&OF_PLATFORMS);
@@ -321,7 +321,7 @@ fn descriptor<'de, A: MapAccess<'de>>(field: &str, map: &mut A) -> Result<(), A:
         Some(serde_json::Value::Number(number)) if number.is_u64() => Ok(()),
         Some(other) => {
             let said = printable(&other.to_string(), 40);
-            Err(A::Error::custom(format!("the size of {digest} in it is {said}, which is no number of bytes")))
+            Err(A::Error::custom(format!("the size of {digest} in it is {said}, which is not a number of bytes")))
         }
         None => Err(A::Error::custom(format!("{digest} has no size in it"))),
     }
@@ -336,7 +336,7 @@ pub fn words(error: &serde_json::Error, bytes: &[u8]) -> String {
         return "it begins with a byte order mark (BOM), which JSON does not allow".to_owned();
     }
     if !bytes.trim_ascii_start().starts_with(b"{") {
-        return "it is no JSON object".to_owned();
+        return "it is not a JSON object".to_owned();
     }
     if error.is_data() {
         // Our own words, and behind them the parser's.
@@ -366,9 +366,9 @@ mod tests {
         let why = |text: &str| Shape::of(text.as_bytes()).unwrap_err();
         assert_eq!(why(""), "it is empty");
         assert_eq!(why(" \n"), "it is empty");
-        assert_eq!(why("<html></html>"), "it is no JSON object");
-        assert_eq!(why("[1]"), "it is no JSON object");
-        assert_eq!(why("null"), "it is no JSON object");
+        assert_eq!(why("<html></html>"), "it is not a JSON object");
+        assert_eq!(why("[1]"), "it is not a JSON object");
+        assert_eq!(why("null"), "it is not a JSON object");
         assert_eq!(why("\u{feff}{}"), "it begins with a byte order mark (BOM), which JSON does not allow");
         assert_eq!(why(r#"{"schemaVersion":2,"#), "its JSON ends in the middle, after 19 bytes: it was cut off");
         assert_eq!(why(r#"{"schemaVersion":2}x"#), "something follows behind its JSON, at line 1, column 20");
@@ -406,6 +406,6 @@ mod tests {
         assert_eq!(why(r#""size":1"#), "an entry of its `layers` has no digest");
         assert!(why(r#""size":1,"digest":"sha256:../..""#).contains("is not a digest"));
         assert!(check_descriptors(br#"{"layers":null,"manifests":null,"config":null}"#).is_ok());
-        assert!(check_descriptors(br#"{"layers":{}}"#).unwrap_err().contains("`layers` is no list"));
+        assert!(check_descriptors(br#"{"layers":{}}"#).unwrap_err().contains("`layers` is not a list"));
     }
 }

@@ -66,7 +66,7 @@ impl FromStr for Compression {
             "gzip" => within(9, GZIP_LEVEL).map(Self::Gzip),
             "zstd" => within(19, ZSTD_LEVEL).map(Self::Zstd),
             _ => Err(format!(
-                "`{}` is no compression: write gzip, zstd (each also with a level, gzip:9), or none",
+                "unknown compression `{}`: use gzip, zstd (optionally with a level, gzip:9) or none",
                 printable(text, 40)
             )),
         }

@@ -55,14 +55,9 @@ impl Known {
     pub fn check(&self, found: &Metadata, shown: &Path) -> Result<()> {
         let Some((_, path)) = self.0.iter().find(|(known, _)| *known == id(found)) else { return Ok(()) };
         let name = |path: &Path| printable(&path.to_string_lossy(), 300);
-        Err(Error::guard(
-            GuardKind::LoginsInLayer,
-            format!(
-                "{} would put logins into a layer: {} is where they come from; leave it out with --exclude, or name a folder without it",
-                name(shown),
-                name(path)
-            ),
-        ))
+        let text = format!("{} would put logins into a layer: they are read from {}", name(shown), name(path));
+        let hint = "leave it out with --exclude, or use a folder without it";
+        Err(Error::guard(GuardKind::LoginsInLayer, text).with_hint(hint))
     }
 }
 

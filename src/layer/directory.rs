@@ -101,7 +101,8 @@ impl Directory {
         let from = self.from.join(&child.name);
         let refuse = |what: &str| {
             let name = printable(&from.to_string_lossy(), 300);
-            Err(Error::layer_input(format!("{name} is {what}, which a layer can't hold; leave it out with --exclude")))
+            let error = Error::layer_input(format!("{name} is {what}, which a layer can't contain"));
+            Err(error.with_hint("leave it out with --exclude"))
         };
         let found = match (child.kind, &self.volume, &child.through) {
             (_, Some(volume), Some(through)) => volume.find(through),

@@ -232,16 +232,13 @@ fn refuse_image(origin: &TarOrigin, findings: &LayerScan) -> Result<()> {
     let (form, way) = match archive {
         image_archive::SavedImage::Oci => ("an OCI layout", format!("`mkdir image && tar -xf {file} -C image`")),
         image_archive::SavedImage::Docker => {
-            ("by `docker save`", format!("`skopeo copy docker-archive:{file} oci:image`"))
+            ("of `docker save`", format!("`skopeo copy docker-archive:{file} oci:image`"))
         }
     };
-    Err(Error::guard(
-        GuardKind::SavedImage,
-        format!(
-            "{} is a saved image ({form}) and no layer: to build on that image, {way} and write `imgstep append oci:image`; to push it, `imgstep promote oci:image`",
-            origin.what()
-        ),
-    ))
+    let text = format!("{} is a saved image ({form}), not a layer", origin.what());
+    let hint =
+        format!("{way}, then use `imgstep append oci:image` to build on it, or `imgstep promote oci:image` to push it");
+    Err(Error::guard(GuardKind::SavedImage, text).with_hint(hint))
 }
 
 fn packing_of(compression: Compression) -> LayerCompression {

@@ -153,22 +153,20 @@ fn unknown(name: &str, value: Option<&str>) -> String {
         }
         return match meant(name) {
             Some(attribute) => format!("`{shown}` says no value: write `,{attribute}=…`"),
-            None => format!(
-                "`{shown}` is no attribute (platform=, mode=, owner=); a comma that belongs to a path is written `\\,`"
-            ),
+            None => {
+                format!("unknown attribute `{shown}` (platform=, mode=, owner=); a comma in a path is written `\\,`")
+            }
         };
     };
     match meant(name) {
         Some(attribute) => {
             let os = if attribute == "platform" && !value.contains('/') { "linux/" } else { "" };
             format!(
-                "`{shown}` is no attribute; probably `{attribute}={os}{}` was meant (there are platform=, mode=, owner=)",
+                "unknown attribute `{shown}`; did you mean `{attribute}={os}{}` (there are platform=, mode=, owner=)?",
                 printable(value, 60)
             )
         }
-        None => format!(
-            "`{shown}` is no attribute (platform=, mode=, owner=); a comma that belongs to a path is written `\\,`"
-        ),
+        None => format!("unknown attribute `{shown}` (platform=, mode=, owner=); a comma in a path is written `\\,`"),
     }
 }
 
@@ -288,7 +286,7 @@ mod tests {
     #[test]
     fn an_attribute_that_there_is_not_is_told_with_the_one_that_was_meant() {
         for (text, part) in [
-            ("a=/b,platfrom=linux/arm64", "`platfrom` is no attribute; probably `platform=linux/arm64`"),
+            ("a=/b,platfrom=linux/arm64", "unknown attribute `platfrom`; did you mean `platform=linux/arm64`"),
             ("a=/b,Platform=linux/arm64", "probably `platform=linux/arm64`"),
             ("a=/b,arch=arm64", "probably `platform=linux/arm64`"),
             ("a=/b,chown=1000:1000", "probably `owner=1000:1000`"),
@@ -298,7 +296,7 @@ mod tests {
             ("a=/b,mode", "`mode` says no value: write `,mode=…`"),
             (
                 "a=/b,colour=red",
-                r"`colour` is no attribute (platform=, mode=, owner=); a comma that belongs to a path is written `\,`",
+                r"unknown attribute `colour` (platform=, mode=, owner=); a comma in a path is written `\,`",
             ),
             ("a,b.txt=/c", r"is written `\,`"),
             ("a,b", r"is written `\,`"),

@@ -112,7 +112,7 @@ impl<'a> TarInspector<'a> {
                 Ok(())
             }
             State::Zeros if !is_zero => {
-                let reason = "one block of zeros stands in the middle of it: some readers end there and some refuse it";
+                let reason = "it has a single zero block before its end, which readers treat differently";
                 Err(self.malformed(reason))
             }
             State::Zeros => {
@@ -144,10 +144,10 @@ impl<'a> TarInspector<'a> {
             kind,
             EntryType::XHeader | EntryType::XGlobalHeader | EntryType::GNULongName | EntryType::GNULongLink
         );
-        let said = number(&fields.size).ok_or_else(|| self.malformed("a size in it is no number"))?;
+        let said = number(&fields.size).ok_or_else(|| self.malformed("one of its sizes is not a number"))?;
         let size = if is_records { said } else { self.size.take().unwrap_or(said) };
         if size > SIZE_LIMIT {
-            return Err(self.malformed("a size in it is no number"));
+            return Err(self.malformed("one of its sizes is not a number"));
         }
         if is_records && size > RECORDS_LIMIT {
             return Err(self.malformed("it has a record of more than a megabyte"));

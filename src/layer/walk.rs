@@ -381,9 +381,8 @@ fn check_name(path: &[u8], from: &Path) -> Result<()> {
         return Ok(());
     }
     let name = printable(&from.to_string_lossy(), 300);
-    Err(Error::layer_input(format!(
-        "{name} is named like a mark of deletion (.wh.), which a layer can't hold; leave it out with --exclude"
-    )))
+    let error = Error::layer_input(format!("{name} is named like a whiteout (.wh.), which a layer can't contain"));
+    Err(error.with_hint("leave it out with --exclude"))
 }
 
 /// The mode of a folder: some are known to need something other than 0755.

@@ -59,7 +59,7 @@ pub(super) async fn error_of(mut response: HttpResponse, operation: String, logi
     let pause = retry::retry_after(response.headers()).filter(|_| retry::is_temporary(status));
     let hint = match pause {
         Some(pause) if !pause.is_zero() => {
-            Some(format!("it asks to come back in {}; what was copied is kept", retry::in_words(pause)))
+            Some(format!("run the same command again in {}; completed uploads are kept", retry::in_words(pause)))
         }
         _ => (status == 401 && !login_hint.is_empty()).then(|| login_hint.to_owned()),
     };

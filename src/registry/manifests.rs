@@ -95,12 +95,9 @@ impl Repository {
         Err(Error::from(ErrorKind::NoManifest {
             what: self.named(reference),
             answer: answered(&manifest.media_type, manifest.bytes.len()),
-            reason: format!(
-                "imgstep does not know that type, and no digest vouches for it; if it is what you mean, name it as {}@{}",
-                self.name(),
-                manifest.digest
-            ),
-        }))
+            reason: "its type is unknown, and no digest vouches for it".to_owned(),
+        })
+        .with_hint(format!("if it is what you mean, name it as {}@{}", self.name(), manifest.digest)))
     }
 
     /// A manifest, and whether a digest vouches for its bytes: the one that was asked for, or that the registry names. What
@@ -163,7 +160,7 @@ impl Repository {
         let size = asked.child.map(|child| child.size).filter(|size| *size < limit);
         let bytes = answer.bytes(size.unwrap_or(limit), &what).await.map_err(|error| match (error.kind(), size) {
             (ErrorKind::Malformed { what, .. }, Some(size)) => {
-                Error::malformed(what, format!("it has more than the {size} bytes that its index says"))
+                Error::malformed(what, format!("it is larger than the {size} bytes that its index gives"))
             }
             (ErrorKind::Malformed { .. }, None) => error.with_hint("--max-manifest-size allows more"),
             _ => error,
@@ -219,7 +216,7 @@ impl Repository {
     pub async fn put_manifest(&self, reference: &str, manifest: &Manifest) -> Result<(), Error> {
         let operation = format!("PUT manifest {reference}");
         let content_type = HeaderValue::from_str(&manifest.media_type).map_err(|_| {
-            Error::malformed(format!("manifest {}", manifest.digest), "its media type can't stand in a header")
+            Error::malformed(format!("manifest {}", manifest.digest), "its media type can't be a header")
         })?;
         let headers = [(CONTENT_TYPE, content_type)];
         let request = ApiRequest {
@@ -248,7 +245,7 @@ impl Repository {
                 self.client.warn(&format!("{operation}: the answer names {stored}, but {} is there", manifest.digest));
                 return Ok(());
             }
-            let reason = format!("the answer says that {stored} was stored instead of {}; {now}", manifest.digest);
+            let reason = format!("the registry stored {stored} instead of {}; {now}", manifest.digest);
             return Err(Error::protocol(operation, reason));
         }
         answer.discard().await;
@@ -290,9 +287,11 @@ impl Repository {
             self.seen_manifest(reference, answer).await
         };
         match asked.await {
-            Ok(Presence::Present(now)) => (manifest.is(&now.digest), format!("{reference} names {} now", now.digest)),
-            Ok(Presence::Absent) => (false, format!("{reference} is not there, it was not written")),
-            Ok(Presence::Unknown) | Err(_) => (false, format!("whether {reference} was written is not known")),
+            Ok(Presence::Present(now)) => {
+                (manifest.is(&now.digest), format!("{reference} now points to {}", now.digest))
+            }
+            Ok(Presence::Absent) => (false, format!("{reference} does not exist, it was not written")),
+            Ok(Presence::Unknown) | Err(_) => (false, format!("it is unknown whether {reference} was written")),
         }
     }
 
@@ -332,11 +331,11 @@ fn not_taken(media_type: &str) -> String {
     let shown = crate::text::printable(media_type, 120);
     if media_type.starts_with("application/vnd.docker.") {
         return format!(
-            "it was sent as {shown}, a type of Docker's: `imgstep index SOURCE --to DESTINATION --format oci` writes an index \
-             of OCI's types, and zot takes Docker's with `\"compat\": [\"docker2s2\"]` under `http` in its config"
+            "it was sent as {shown}, a Docker media type; `imgstep index SOURCE --to DESTINATION --format oci` writes an OCI \
+             index, and zot accepts Docker's types with `\"compat\": [\"docker2s2\"]` under `http` in its config"
         );
     }
-    format!("it was sent as {shown}, which this registry does not take")
+    format!("it was sent as {shown}, which this registry does not accept")
 }
 
 /// The digest that an answer says it is about; one that we can't verify is no help and no harm.

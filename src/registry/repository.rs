@@ -111,7 +111,7 @@ impl Repository {
         let origin = self.host.origin(self.transport()).await?;
         let url = origin
             .join(&format!("/v2/{}/{path}", self.path()))
-            .map_err(|_| Error::usage(format!("`{}` can't be part of an address", self.name())))?;
+            .map_err(|_| Error::usage(format!("`{}` can't be part of a URL", self.name())))?;
         Ok(ApiRequest::new(method, url, operation, origin))
     }
 
@@ -262,8 +262,8 @@ impl Repository {
             return error;
         }
         let hint = if self.host.has_answered() {
-            "the registry has answered before: something in between may break long or many connections; run the same \
-             command again, what was copied is kept"
+            "the registry has answered before, so something in between may cut long connections; run the same command \
+             again, completed uploads are kept"
         } else {
             "check the name of the registry and the network, then run the same command again"
         };

@@ -236,7 +236,7 @@ impl Repository {
         if let Some(stored) = answer.header(RANGE).and_then(end_of_range)
             && stored != end
         {
-            let reason = format!("{stored} bytes are said to be stored where {end} were sent");
+            let reason = format!("the registry stored {stored} of {end} bytes");
             return Err(Error::network(format!("{operation} of {}", self.name()), reason));
         }
         let next = match answer.header(LOCATION) {
@@ -296,7 +296,7 @@ impl Repository {
                 }
                 None => Err(Error::protocol(
                     format!("{operation} of {}", self.name()),
-                    format!("the registry says that it stored {stored}, and does not have {digest}; no tag was moved"),
+                    format!("the registry stored {stored} and does not have {digest}; no tag was moved"),
                 )),
             };
         }

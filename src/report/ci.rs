@@ -103,10 +103,8 @@ impl Ci {
         let path = |option: &str, name: &str| {
             let value = variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
             value.ok_or_else(|| {
-                Error::usage(format!(
-                    "--ci {option}: {name} is not set, so there is nowhere to write outputs to; run the step where it \
-                     is, or take --result KEY=FILE and no --ci"
-                ))
+                Error::usage(format!("--ci {option}: {name} is not set, so there is nowhere to write outputs"))
+                    .with_hint("run the step where it is set, or use --result KEY=FILE instead of --ci")
             })
         };
         let outputs = match choice {

@@ -199,7 +199,7 @@ fn route(path: &Path) -> io::Result<Route> {
             } else if folder.is_dir() {
                 Ok(Route::Replace(path.to_owned()))
             } else {
-                let text = format!("there is no folder {}; create it first", folder.display());
+                let text = format!("the folder {} does not exist", folder.display());
                 Err(io::Error::new(ErrorKind::NotFound, text))
             }
         }
@@ -306,11 +306,8 @@ pub(super) mod tests {
         let folder = Folder::new();
         let missing = folder.path("missing/file");
         let error = write_all(&[content(folder.path("new"), "one"), content(&missing, "two")]).unwrap_err();
-        let expected = format!(
-            "write {}: there is no folder {}; create it first",
-            missing.display(),
-            folder.path("missing").display()
-        );
+        let expected =
+            format!("write {}: the folder {} does not exist", missing.display(), folder.path("missing").display());
         assert_eq!(error.to_string(), expected);
         assert!(folder.names().is_empty());
     }

@@ -85,7 +85,7 @@ pub fn parse(words: &[String], allowed: &[ResultKey]) -> Result<Vec<ResultFile>,
             return usage(format!("write KEY=FILE, where KEY is one of {keys}"));
         };
         let Some(key) = ResultKey::ALL.into_iter().find(|key| key.name() == name) else {
-            return usage(format!("there is no result `{name}`; there are {keys}"));
+            return usage(format!("unknown result `{name}`: use one of {keys}"));
         };
         if !allowed.contains(&key) {
             return usage(format!("this step has no result `{name}`; it has {keys}"));
@@ -259,7 +259,7 @@ mod tests {
         };
         let keys = "digest, url, ref, images, tags, source, json, dotenv";
         assert_eq!(message("digest"), format!("--result digest: write KEY=FILE, where KEY is one of {keys}"));
-        assert_eq!(message("Digest=b"), format!("--result Digest=b: there is no result `Digest`; there are {keys}"));
+        assert_eq!(message("Digest=b"), format!("--result Digest=b: unknown result `Digest`: use one of {keys}"));
         assert_eq!(message("base="), format!("--result base=: this step has no result `base`; it has {keys}"));
         assert_eq!(message("ref=a"), "--result ref=a: another result goes to the same file");
     }
@@ -319,8 +319,8 @@ mod tests {
         outcome.destinations[0].name = format!("registry.example/{}", "r".repeat(38));
         outcome.destinations[0].pinned = format!("{}@{}", outcome.destinations[0].name, outcome.digest);
         outcome.images = vec![sample::digest("child"); 30];
-        let error = write_within(&files[..4], &outcome, &folder.0).unwrap_err().to_string();
-        assert!(error.contains("the longest is `images` with 3839 bytes"), "{error}");
+        let error = write_within(&files[..4], &outcome, &folder.0).unwrap_err().one_line();
+        assert!(error.contains("the longest, `images` with 3839 bytes"), "{error}");
         assert!(error.contains("the limit is 4096"), "{error}");
         assert_eq!(fs::read_dir(folder.path("results")).unwrap().count(), 0);
         outcome.images.truncate(26);

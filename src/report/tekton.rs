@@ -28,8 +28,8 @@ pub fn is_here() -> bool {
 /// What a step under Tekton sees of the cluster's logins, for whoever was refused.
 fn logins() -> Option<&'static str> {
     Path::new(ROOT).is_dir().then_some(
-        "in a step of Tekton's, imagePullSecrets are not seen: what counts are the `secrets` of the TaskRun's \
-         ServiceAccount and the workspace `credentials`",
+        "Tekton steps don't use imagePullSecrets: add the login to the `secrets` of the TaskRun's ServiceAccount, or \
+         bind the workspace `credentials`",
     )
 }
 
@@ -52,12 +52,12 @@ fn volume(error: &Error) -> Option<&'static str> {
     let crate::ErrorKind::File { source, .. } = error.kind() else { return None };
     match source.kind() {
         ErrorKind::ReadOnlyFilesystem => Some(
-            "in a step of Tekton's, the container and the workspace `source` can't be written: bind the workspace \
-             `layouts` to a volume that can, and let `oci:` paths begin there",
+            "in a Tekton step, the container and the workspace `source` are read-only: bind the workspace `layouts` to a \
+             writable volume, and put `oci:` paths there",
         ),
         ErrorKind::PermissionDenied => Some(
-            "a step of Tekton's runs as a user to whom a volume may not belong: `fsGroup: 65532` in the \
-             `securityContext` of the TaskRun's `podTemplate` lets it into the workspaces `layouts` and `source`",
+            "the user of a Tekton step may not own the volume: set `fsGroup: 65532` in the `securityContext` of the \
+             TaskRun's `podTemplate` for access to the workspaces `layouts` and `source`",
         ),
         _ => None,
     }
@@ -96,13 +96,17 @@ pub(super) fn check(results: &[Bound], root: &Path) -> Result<(), Error> {
         0 => String::new(),
         count => format!(" (with {count} of earlier steps)"),
     };
-    Err(Error::ci_output(format!(
-        "the results are too long for Tekton: together{shared} they make a message of {total} bytes, and the limit is \
-         {LIMIT}; the longest is `{}` with {} bytes, in {}; leave it out, or have it written to a workspace",
+    let text = format!(
+        "the results are too long for Tekton: together{shared} they make a message of {total} bytes, but the limit is \
+         {LIMIT}"
+    );
+    let hint = format!(
+        "leave out the longest, `{}` with {} bytes in {}, or write it to a workspace",
         longest.key,
         longest.value.len(),
         longest.path.display(),
-    )))
+    );
+    Err(Error::ci_output(text).with_hint(hint))
 }
 
 /// The command line of the process that started this one: under Tekton, of its entrypoint.
@@ -212,12 +216,12 @@ mod tests {
         let fits = "x".repeat(LIMIT - overhead);
         assert_eq!(message(&[("IMAGES", &fits)]).len(), LIMIT);
         check_one(&fits, &folder).unwrap();
-        let error = check_one(&format!("{fits}x"), &folder).unwrap_err().to_string();
+        let error = check_one(&format!("{fits}x"), &folder).unwrap_err().one_line();
         assert_eq!(
             error,
             format!(
-                "the results are too long for Tekton: together they make a message of 4097 bytes, and the limit is \
-                 4096; the longest is `images` with {} bytes, in {}; leave it out, or have it written to a workspace",
+                "the results are too long for Tekton: together they make a message of 4097 bytes, but the limit is 4096; \
+                 leave out the longest, `images` with {} bytes in {}, or write it to a workspace",
                 fits.len() + 1,
                 folder.path("results/IMAGES").display()
             )

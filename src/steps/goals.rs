@@ -143,30 +143,21 @@ pub fn check(terms: Terms, goals: &[Goal], result: &Manifest) -> Result<()> {
     for goal in goals {
         if let Some(pinned) = goal.pinned.iter().find(|pinned| pinned.digest().is_some_and(|digest| !result.is(digest)))
         {
-            return Err(Error::guard(
-                GuardKind::DigestMismatch,
-                format!("what would be written to {pinned} is {}", result.digest),
-            ));
+            let text = format!("the result is {}, but {pinned} requires another digest", result.digest);
+            return Err(Error::guard(GuardKind::DigestMismatch, text));
         }
         for (tag, found) in goal.tags.iter().zip(&goal.found) {
             let name = || goal.named(tag.as_deref(), &result.digest);
             match found {
                 Presence::Present(other) if terms.if_exists == IfExists::Fail && !result.is(&other.digest) => {
-                    return Err(Error::guard(
-                        GuardKind::TagExists,
-                        format!(
-                            "{} exists and names {}, not {}; nothing was written (--if-exists fail)",
-                            name(),
-                            other.digest,
-                            result.digest
-                        ),
-                    ));
+                    let text = format!("{} already points to {}, not {}", name(), other.digest, result.digest);
+                    let hint = "--if-exists overwrite moves the tag, --if-exists skip keeps it";
+                    return Err(Error::guard(GuardKind::TagExists, text).with_hint(hint));
                 }
                 Presence::Unknown if terms.if_exists != IfExists::Overwrite => {
-                    return Err(Error::guard(
-                        GuardKind::TagUnknown,
-                        format!("the registry would not say whether {} exists (403)", name()),
-                    ));
+                    let text = format!("the registry doesn't reveal whether {} exists (403)", name());
+                    let hint = "use a login that may read it; --if-exists overwrite writes it in any case";
+                    return Err(Error::guard(GuardKind::TagUnknown, text).with_hint(hint));
                 }
                 _ => {}
             }

@@ -174,8 +174,8 @@ async fn read(request: &Request, places: &[SourceRepository]) -> Result<Vec<Inpu
         Some(async move {
             let root = source::read(reference, &places[place].store).await?;
             if role == Role::From && media_type::kind(&root.media_type) != Kind::Index {
-                let reason = format!("--from {reference} is no index; name it as an image");
-                return Err(Error::guard(GuardKind::NotAnIndex, reason));
+                let error = Error::guard(GuardKind::NotAnIndex, format!("--from {reference} is not an index"));
+                return Err(error.with_hint("to put it into a new index, pass it as IMAGE"));
             }
             Ok(Input { reference: reference.clone(), place, role, root })
         })
@@ -194,7 +194,7 @@ async fn assemble(request: &Request, places: &[SourceRepository], inputs: &[Inpu
     let mut known: HashMap<Digest, Manifest> =
         inputs.iter().map(|input| (input.root.digest.clone(), input.root.clone())).collect();
     if children.is_empty() {
-        return Err(Error::guard(GuardKind::NothingLeft, "nothing is left to be in the index"));
+        return Err(Error::guard(GuardKind::NothingLeft, "no image is left for the index"));
     }
     if let ([only], true) = (children.as_slice(), request.allow_single) {
         let manifest = manifest_of(only, &known, places).await?;
@@ -230,27 +230,24 @@ async fn manifest_of(
     if let Some(manifest) = known.get(digest) {
         return Ok(manifest.clone());
     }
-    places[child.source].store.child(&child.descriptor).await?.ok_or_else(|| {
-        Error::malformed(
-            child.name.clone(),
-            format!("its index names the manifest {digest}, which is not there (a sparse index)"),
-        )
-    })
+    places[child.source]
+        .store
+        .child(&child.descriptor)
+        .await?
+        .ok_or_else(|| Error::sparse_index(child.name.clone(), digest))
 }
 
 /// What is passed on unchanged can't be changed.
 fn check_single(request: &Request, only: &IndexChild) -> Result<()> {
     let reason = if !request.annotations.is_empty() {
-        "--annotation has no index to stand on"
+        "--annotation has no index to apply to"
     } else if request.format.is_some_and(|format| Format::of(&only.descriptor.media_type) != Some(format)) {
-        "its types are not those of --format"
+        "it doesn't have the format of --format"
     } else {
         return Ok(());
     };
-    Err(Error::guard(
-        GuardKind::UnchangedImage,
-        format!("{} is passed on unchanged, so {reason}; leave --allow-single out", only.name),
-    ))
+    let text = format!("{} would be passed on unchanged, but {reason}", only.name);
+    Err(Error::guard(GuardKind::UnchangedImage, text).with_hint("leave out --allow-single to get an index"))
 }
 
 /// Writes the children that are in the other vocabulary anew.
@@ -270,13 +267,12 @@ async fn convert(
         children.iter().filter_map(|child| child.descriptor.attestation_of().map(str::to_owned)).collect();
     for old in read {
         if attested.iter().any(|subject| *subject == old.digest.as_str()) {
-            return Err(Error::guard(
-                GuardKind::AttestedImage,
-                format!(
-                    "{} can't be converted: an attestation in the index speaks of it by its digest, which would change; --remove takes the attestation out by its own digest",
-                    old.digest
-                ),
-            ));
+            let text = format!(
+                "{} can't be converted: its digest would change, and an attestation in the index covers that digest",
+                old.digest
+            );
+            let hint = "--remove DIGEST, with the attestation's own digest, removes the attestation";
+            return Err(Error::guard(GuardKind::AttestedImage, text).with_hint(hint));
         }
         let new = format::converted(&old, format)?;
         for child in children.iter_mut().filter(|child| child.descriptor.digest == old.digest) {

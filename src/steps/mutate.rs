@@ -216,27 +216,22 @@ async fn edit(request: &Request, store: &Store, root: &Manifest) -> Result<Edite
         (Kind::Index, _) => {
             let edited = editor.index(root.clone(), 0).await?;
             if edited.images == 0 && editor.changes.any() {
-                return Err(Error::guard(
-                    GuardKind::NothingLeft,
-                    format!(
-                        "there is no image in the index {} that could be changed; imgstep inspect shows what it holds",
-                        request.image
-                    ),
-                ));
+                let text = format!("the index {} contains no image that could be changed", request.image);
+                return Err(
+                    Error::guard(GuardKind::NothingLeft, text).with_hint("imgstep inspect shows what it contains")
+                );
             }
             Ok(edited)
         }
         (Kind::Image, _) if request.annotate == Annotate::Index && !request.changes.all.annotations.is_empty() => {
-            Err(Error::guard(
-                GuardKind::NotAnIndex,
-                format!("{} is a single image: there is no index to annotate", request.image),
-            ))
+            let text = format!("{} is a single image, there is no index to annotate", request.image);
+            Err(Error::guard(GuardKind::NotAnIndex, text))
         }
         (Kind::Image, ImageChanges::All(changes)) => editor.image(root.clone(), changes, true).await,
         _ => Err(Error::guard(
             GuardKind::NotAnImage,
             format!(
-                "{} is `{}`, which has no config and no annotations that could be changed",
+                "{} is of type `{}`, which has no config or annotations to change",
                 request.image,
                 printable(&root.media_type, 120)
             ),
@@ -328,12 +323,8 @@ impl Editor<'_> {
             return Ok(None);
         }
         self.tally.keep(child)?;
-        let manifest = self.store.child(child).await?.ok_or_else(|| {
-            Error::malformed(
-                self.store.name(),
-                format!("its index names the manifest {}, which is not there (a sparse index)", child.digest),
-            )
-        })?;
+        let manifest = self.store.child(child).await?;
+        let manifest = manifest.ok_or_else(|| Error::sparse_index(self.store.name(), &child.digest))?;
         match (media_type::kind(&manifest.media_type), changes) {
             (Kind::Image, Some(changes)) => self.image(manifest, changes, false).await.map(Some),
             (Kind::Index, _) => self.index(manifest, depth + 1).await.map(Some),
@@ -367,7 +358,7 @@ impl Editor<'_> {
                 let image = &self.request.image;
                 return Err(Error::guard(
                     GuardKind::NotAnImage,
-                    format!("{image} is an artifact: it has no image's config to change"),
+                    format!("{image} is an artifact, it has no image config to change"),
                 ));
             }
             _ => {}
@@ -383,13 +374,9 @@ impl Editor<'_> {
 /// The manifest with the annotations that are wanted.
 fn annotated(manifest: &Manifest, changes: &Changes) -> Result<Manifest> {
     if changes.sets_annotations() && Format::of(&manifest.media_type) == Some(Format::Docker) {
-        return Err(Error::guard(
-            GuardKind::UnsupportedByFormat,
-            format!(
-                "{} is of Docker's types, which have no annotations; use --label instead, or convert the image first with `imgstep index --format oci`",
-                manifest.digest
-            ),
-        ));
+        let text = format!("{} has Docker's format, which has no annotations", manifest.digest);
+        let hint = "use --label, or convert the image with `imgstep index --format oci` first";
+        return Err(Error::guard(GuardKind::UnsupportedByFormat, text).with_hint(hint));
     }
     manifest.with_annotations(&changes.annotations)
 }

@@ -41,12 +41,13 @@ pub async fn choose(store: &Store, root: Manifest, wishes: &[Platform]) -> Resul
         _ => Err(Error::guard(
             GuardKind::NotAnImage,
             format!(
-                "{} holds {} ({}), which has no platforms; leave --platform out to copy it whole",
-                store.name(),
+                "{} ({}) of {} has no platforms",
                 root.digest,
-                crate::text::printable(&root.media_type, 120)
+                crate::text::printable(&root.media_type, 120),
+                store.name()
             ),
-        )),
+        )
+        .with_hint("leave out --platform to copy it whole")),
     }
 }
 
@@ -124,10 +125,8 @@ pub fn changes_of_each(changes: &PlatformChanges, images: &[Option<&Platform>], 
         let answers = best_of(images.iter().copied(), platform);
         if answers.is_empty() {
             let there = listed(images.iter().copied().flatten());
-            return Err(Error::guard(
-                GuardKind::NoSuchPlatform,
-                format!("{option}: {whose} no image for {platform}; there are: {there}"),
-            ));
+            let text = format!("{option}: {whose} no image for {platform}");
+            return Err(Error::guard(GuardKind::NoSuchPlatform, text).with_hint(available(&there)));
         }
         for answer in answers {
             meant[answer].push(position);
@@ -209,28 +208,29 @@ async fn only_child(
             chosen.iter().filter_map(|child| child.platform.as_ref()).map(Platform::to_string).collect();
         return Err(Error::guard(
             GuardKind::AmbiguousPlatform,
-            format!("{} has several images for {wish}: {}; name one of them in full", store.name(), names.join(", ")),
-        ));
+            format!("{} has several images for {wish}: {}", store.name(), names.join(", ")),
+        )
+        .with_hint("name one of them in full"));
     };
     let manifest = store.child(child).await?.ok_or_else(|| {
-        Error::malformed(
-            store.name(),
-            format!("its index {} names {} for {wish}, which is not there", root.digest, child.digest),
-        )
+        let reason = format!("the manifest {} for {wish} of its index {} is missing", child.digest, root.digest);
+        Error::malformed(store.name(), reason)
     })?;
     Ok(Selection { manifest, warning: None })
 }
 
 pub(super) fn missing<'a>(store: &Store, wish: &Platform, there: impl Iterator<Item = &'a Platform>) -> Error {
-    Error::guard(
-        GuardKind::NoSuchPlatform,
-        format!("{} has no image for {wish}; there are: {}", store.name(), listed(there)),
-    )
+    let text = format!("{} has no image for {wish}", store.name());
+    Error::guard(GuardKind::NoSuchPlatform, text).with_hint(available(&listed(there)))
+}
+
+fn available(platforms: &str) -> String {
+    format!("available platforms: {platforms}")
 }
 
 fn listed<'a>(platforms: impl Iterator<Item = &'a Platform>) -> String {
     let platforms: Vec<String> = platforms.map(Platform::to_string).collect();
-    if platforms.is_empty() { "none that it names".to_owned() } else { platforms.join(", ") }
+    if platforms.is_empty() { "none".to_owned() } else { platforms.join(", ") }
 }
 
 #[cfg(test)]

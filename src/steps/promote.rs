@@ -140,7 +140,7 @@ async fn read_and_ask(request: &Request, store: &Store, stores: &[Store], goals:
             manifest.ok_or_else(|| {
                 Error::from(ErrorKind::SourceMissing {
                     reference: request.source.to_string(),
-                    answer: format!("{digest}, which its tag named a moment ago, is not there"),
+                    answer: format!("its tag pointed to {digest} a moment ago, which does not exist"),
                 })
             })?,
         )

@@ -55,7 +55,7 @@ async fn missing_in(reference: &Reference, store: &Store) -> Error {
     match named.filter(|_| reference.digest().is_none()) {
         Some(named) => Error::from(ErrorKind::SourceMissing {
             reference: reference.to_string(),
-            answer: format!("its index.json names {} so, but that manifest is not in the layout", named.digest),
+            answer: format!("its index.json lists {}, but the layout has no such manifest", named.digest),
         }),
         None => missing(reference, store).await,
     }
@@ -145,11 +145,12 @@ pub async fn check_tag(reference: &Reference, store: &Store) -> Result<()> {
         Presence::Present(found) if found.digest == *digest => Ok(()),
         Presence::Present(found) => Err(Error::guard(
             GuardKind::TagMoved,
-            format!("the tag of {reference} names {} now, not the digest beside it", found.digest),
-        )),
+            format!("the tag of {reference} now points to {}, not to the digest in the reference", found.digest),
+        )
+        .with_hint("leave out the tag to copy the digest anyway")),
         Presence::Absent | Presence::Unknown => Err(Error::guard(
             GuardKind::TagMoved,
-            format!("the tag of {reference} does not exist; its digest can't be checked against it"),
+            format!("the tag of {reference} does not exist, so its digest can't be checked against it"),
         )),
     }
 }

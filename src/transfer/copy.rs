@@ -294,13 +294,8 @@ impl<'a> Copy<'a> {
     }
 
     fn incomplete(&self, child: &Descriptor) -> Error {
-        Error::malformed(
-            self.source.name(),
-            format!(
-                "its index names the manifest {}, which is not there (a sparse index); --platform copies the platforms that are",
-                child.digest
-            ),
-        )
+        Error::sparse_index(self.source.name(), &child.digest)
+            .with_hint("--platform copies only the platforms you name")
     }
 
     /// Writes a manifest whose content is there.

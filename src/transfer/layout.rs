@@ -121,13 +121,9 @@ impl Layout {
             None if descriptors.is_empty() => Ok(None),
             None => {
                 let tags: Vec<&str> = descriptors.iter().filter_map(tag_of).collect();
-                Err(Error::usage(format!(
-                    "oci:{} holds {} images; name one as oci:{}:TAG (there are: {})",
-                    self.directory.display(),
-                    descriptors.len(),
-                    self.directory.display(),
-                    crate::text::printable(&tags.join(", "), 300)
-                )))
+                let (path, tags) = (self.directory.display(), crate::text::printable(&tags.join(", "), 300));
+                let error = Error::usage(format!("oci:{path} contains {} images", descriptors.len()));
+                Err(error.with_hint(format!("name one as oci:{path}:TAG; there are: {tags}")))
             }
         }
     }

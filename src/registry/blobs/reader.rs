@@ -101,9 +101,9 @@ impl Repository {
             return Err(error);
         }
         let hint = if blob.is_foreign() {
-            "it is a foreign layer, and none of its addresses gave it: they are asked over https alone"
+            "it is a foreign layer, and none of its URLs has it; only https URLs are tried"
         } else {
-            "its manifest is there and this blob is not: the source is damaged, or was copied in part"
+            "its manifest exists without it, so the source is damaged or was only partly copied"
         };
         Err(error.with_hint(hint))
     }
@@ -132,7 +132,7 @@ impl Repository {
             let Some(wait) = budget.next(failure) else {
                 return Err(Error::network(
                     format!("GET {}", redacted(&request.url)),
-                    "the address of a foreign layer gives no answer",
+                    "the URL of a foreign layer gives no answer",
                 ));
             };
             tokio::time::sleep(wait).await;
@@ -211,7 +211,7 @@ impl BlobReader {
         }
         self.answer = None;
         let operation = format!("GET blob {} of {}", self.digest.short(), self.repository.name());
-        Err(Error::protocol(operation, "it is not sent in parts"))
+        Err(Error::protocol(operation, "the registry ignores range requests"))
     }
 
     async fn open(&mut self) -> Result<(), Error> {

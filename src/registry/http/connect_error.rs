@@ -85,21 +85,21 @@ fn of_tls(operation: String, trouble: TlsTrouble, said: &str, host: &str, hints:
     let anything = hints.insecure(host);
     let authority = hints.authority();
     let (text, hint) = match trouble {
-        TlsTrouble::NoTls => (format!("{host} does not speak TLS, plain HTTP most likely"), anything),
+        TlsTrouble::NoTls => (format!("{host} does not use TLS, most likely plain HTTP"), anything),
         TlsTrouble::UnknownAuthority => (
-            format!("{host} shows a certificate that no trusted authority signed (UnknownIssuer)"),
+            format!("the certificate of {host} is not signed by a trusted authority (UnknownIssuer)"),
             format!("{authority}; {anything}"),
         ),
         TlsTrouble::AuthorityCertificate => (
-            format!("{host} shows an authority's certificate as its own (CaUsedAsEndEntity)"),
-            format!("{authority}, with this very certificate; {anything}"),
+            format!("the certificate of {host} is one for an authority, not for a server (CaUsedAsEndEntity)"),
+            format!("{authority}, with this certificate in it; {anything}"),
         ),
         TlsTrouble::WrongName => {
-            (format!("{host} shows a certificate for another name: {said}"), format!("use its name, or {anything}"))
+            (format!("the certificate of {host} is for another name: {said}"), format!("use that name; {anything}"))
         }
-        TlsTrouble::Expired => (format!("{host} shows a certificate that is not valid now: {said}"), anything),
-        TlsTrouble::Certificate => (format!("{host} shows a certificate that does not hold: {said}"), anything),
-        TlsTrouble::Refused => (format!("{host} refuses this TLS: {said}"), String::new()),
+        TlsTrouble::Expired => (format!("the certificate of {host} is expired or not valid yet: {said}"), anything),
+        TlsTrouble::Certificate => (format!("the certificate of {host} is invalid: {said}"), anything),
+        TlsTrouble::Refused => (format!("{host} refused the TLS handshake: {said}"), String::new()),
     };
     let error = Error::from(ErrorKind::Tls { operation, trouble, reason: printable(&text, 800) });
     if hint.is_empty() { error } else { error.with_hint(hint) }
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn plain_http_is_told_from_tls() {
         let reason = told(InvalidMessage::InvalidContentType, Hints::Shell);
-        assert!(reason.contains("does not speak TLS"), "{reason}");
+        assert!(reason.contains("does not use TLS"), "{reason}");
         assert!(reason.contains("--insecure-registry reg.example:7443"), "{reason}");
     }
 

@@ -33,25 +33,25 @@ pub fn resolve(asked: &Url, location: &str) -> Result<Url, Error> {
     let fail = |reason: &str| {
         Error::protocol(
             format!(
-                "{} sent us to `{}`",
+                "{} redirected to `{}`",
                 redacted(asked),
                 printable(location.split('?').next().unwrap_or_default(), 200)
             ),
             reason.to_owned(),
         )
     };
-    let mut url = asked.join(location).map_err(|_| fail("that is not an address"))?;
+    let mut url = asked.join(location).map_err(|_| fail("not a valid URL"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(fail("that is not an HTTP address"));
+        return Err(fail("not an HTTP URL"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(fail("that address carries a login"));
+        return Err(fail("refused a URL with a login"));
     }
     if asked.scheme() == "https" && url.scheme() == "http" {
         let own_host = url.host_str() == asked.host_str() && (url.port().is_none() || url.port() == asked.port());
         let port = asked.port();
         if !own_host || url.set_scheme("https").is_err() || url.set_port(port).is_err() {
-            return Err(fail("that leaves TLS, and is refused"));
+            return Err(fail("refused to follow a redirect from https to http"));
         }
     }
     url.set_fragment(None);

@@ -67,8 +67,8 @@ impl Proxy {
         if !matches!(address.scheme_str(), Some("http" | "https")) {
             let scheme = address.scheme_str().unwrap_or_default();
             return Err(Refusal::new(
-                format!("{name} is one of {scheme}://, which is not spoken"),
-                format!("name a proxy of HTTP, or put {} into NO_PROXY", target.host().unwrap_or_default()),
+                format!("{name} uses {scheme}://, which is not supported"),
+                format!("use an HTTP proxy, or add {} to NO_PROXY", target.host().unwrap_or_default()),
             ));
         }
         Ok(Self { address, login: found.basic_auth().cloned(), name })
@@ -88,7 +88,7 @@ impl Proxy {
         connecting.await.map_err(|error| {
             let host = target.host().unwrap_or_default();
             let words = format!("{} can't be reached", self.name);
-            let hint = format!("a registry that needs none belongs into NO_PROXY={host}");
+            let hint = format!("if the registry needs no proxy, set NO_PROXY={host}");
             Box::new(Unreached { words, hint, cause: Some(error.into()) }) as BoxError
         })
     }
@@ -128,8 +128,8 @@ impl Proxy {
         let mut words = format!("answered {status} {} to CONNECT {aim}", reason.unwrap_or_default());
         if status == 407 {
             words.push_str(match self.login {
-                Some(_) => ": it refuses the user and password in that variable",
-                None => ": it wants a user, http://USER:PASSWORD@PROXY in that variable",
+                Some(_) => ": it rejects the user and password in that variable",
+                None => ": it requires a login, as http://USER:PASSWORD@PROXY in that variable",
             });
         }
         let is_final = !matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504);
@@ -138,7 +138,7 @@ impl Proxy {
 
     fn refused(&self, what: &str, host: &str, is_final: bool) -> BoxError {
         let words = format!("{} {what}", self.name);
-        let hint = format!("a registry that needs no proxy belongs into NO_PROXY={host}");
+        let hint = format!("if the registry needs no proxy, set NO_PROXY={host}");
         if is_final { Box::new(Refusal::new(words, hint)) } else { Box::new(Unreached { words, hint, cause: None }) }
     }
 }

@@ -14,7 +14,7 @@ impl Hints {
     /// How an authority is trusted.
     pub fn authority(self) -> &'static str {
         match self {
-            Self::Shell => "name the authority's PEM file with --ca-file, or in SSL_CERT_FILE",
+            Self::Shell => "pass the authority's PEM file with --ca-file, or set SSL_CERT_FILE to it",
             Self::Tekton => "bind the workspace `ca-bundle` to a ConfigMap or Secret with the authority's PEM file",
         }
     }
@@ -22,8 +22,8 @@ impl Hints {
     /// How a host is let go without TLS that holds.
     pub fn insecure(self, host: &str) -> String {
         match self {
-            Self::Shell => format!("--insecure-registry {host} permits plain HTTP and any certificate"),
-            Self::Tekton => format!("{host} in the param `insecure-registry` permits plain HTTP and any certificate"),
+            Self::Shell => format!("--insecure-registry {host} allows plain HTTP and any certificate"),
+            Self::Tekton => format!("{host} in the param `insecure-registry` allows plain HTTP and any certificate"),
         }
     }
 
@@ -31,7 +31,7 @@ impl Hints {
     pub fn login(self, registry: &str) -> Option<String> {
         match self {
             Self::Shell => {
-                Some(format!("run `docker login {registry}`, or name the folder of a config.json with --auth-dir"))
+                Some(format!("run `docker login {registry}`, or pass the folder of a config.json with --auth-dir"))
             }
             Self::Tekton => None,
         }

@@ -65,8 +65,10 @@ fn loopback_of(name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Re
     let own: Vec<SocketAddr> = found.into_iter().filter(|address| address.ip().to_canonical().is_loopback()).collect();
     match first {
         Some(address) if own.is_empty() => Err(Refusal::new(
-            format!("{name} is {address}, which is not this machine, and plain HTTP is spoken to this machine alone"),
-            "--insecure-registry permits it for a registry that has another name",
+            format!(
+                "{name} resolves to {address}, which is not this machine, and plain HTTP is used on this machine only"
+            ),
+            "--insecure-registry allows it for other registries",
         )),
         _ => Ok(own),
     }

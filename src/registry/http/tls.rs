@@ -43,7 +43,7 @@ impl Trust {
         }
         for file in &self.files {
             if add_file(roots, file)? == 0 {
-                return Err(Error::usage(format!("--ca-file {}: there is no PEM certificate in it", file.display())));
+                return Err(Error::usage(format!("--ca-file {}: no PEM certificate in it", file.display())));
             }
         }
         Ok(())
@@ -135,7 +135,7 @@ fn add_directory(roots: &mut Roots, directory: &Path) -> Result<(), Error> {
     }
     if found == 0 {
         return Err(Error::usage(format!(
-            "--ca-dir {}: there is no PEM certificate in it (*.crt, *.pem, *.cer)",
+            "--ca-dir {}: no PEM certificate in it (*.crt, *.pem, *.cer)",
             directory.display()
         )));
     }

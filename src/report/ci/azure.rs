@@ -22,10 +22,8 @@ fn variable(name: &str, value: &str) -> Result<String, Error> {
     let escaped = escape(value);
     // A percent sign has no escape that every agent undoes; and `$(x)` is replaced where the variable is used.
     if unescape(&escaped) != value || value.contains("%AZP25") || value.contains("$(") {
-        return Err(Error::ci_output(format!(
-            "the output `{name}` can't be handed to Azure Pipelines, which would change {value:?}; take --result \
-             KEY=FILE and no --ci"
-        )));
+        let error = Error::ci_output(format!("Azure Pipelines would change the output `{name}`, {value:?}"));
+        return Err(error.with_hint("use --result KEY=FILE instead of --ci"));
     }
     Ok(format!("##vso[task.setvariable variable={name};isoutput=true]{escaped}"))
 }
@@ -77,7 +75,7 @@ mod tests {
         assert_eq!(line.lines().count(), 1);
         for value in ["oci:%3B", "oci:%5D", "oci:%0a%0A", "oci:%AZP25", "oci:$(System.AccessToken)"] {
             let error = variable("name", value).unwrap_err().to_string();
-            assert!(error.starts_with("the output `name` can't be handed to Azure Pipelines"), "{error}");
+            assert!(error.starts_with("Azure Pipelines would change the output `name`"), "{error}");
         }
     }
 }

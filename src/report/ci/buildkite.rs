@@ -30,12 +30,10 @@ pub(super) fn set_meta_data(outputs: &[(&str, String)]) -> Result<(), Error> {
     let set = |(name, value): &(&str, String)| {
         let key = format!("imgstep-{name}");
         let said = run(&["meta-data", "set", &key, value], "")?;
-        // The agent ends well then, and another value is what a later step reads.
+        // The agent succeeds then, and a later step reads another value. Its log is all that tells.
         if said.contains("redacted") {
-            return Err(Error::ci_output(format!(
-                "{AGENT} changed the value of {key}: it holds what a variable of the environment keeps secret; see \
-                 BUILDKITE_REDACTED_VARS"
-            )));
+            let error = Error::ci_output(format!("{AGENT} changed the value of {key}, since it contains a secret"));
+            return Err(error.with_hint("see BUILDKITE_REDACTED_VARS"));
         }
         Ok(())
     };
@@ -61,10 +59,8 @@ fn run(words: &[&str], input: &str) -> Result<String, Error> {
     let mut command = Command::new(AGENT);
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Error::usage(format!(
-            "--ci buildkite: no folder of PATH holds {AGENT}; run the step where the agent runs, or take --result \
-             KEY=FILE and no --ci"
-        )),
+        ErrorKind::NotFound => Error::usage(format!("--ci buildkite: {AGENT} is not in PATH"))
+            .with_hint("run the step where the agent runs, or use --result KEY=FILE instead of --ci"),
         _ => fail(error.to_string()),
     })?;
     if let Some(mut stdin) = child.stdin.take() {

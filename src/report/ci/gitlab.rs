@@ -21,11 +21,10 @@ pub(super) fn check(file: &Path, variables: &[(&str, String)]) -> Result<(), Err
     if length < LIMIT {
         return Ok(());
     }
-    Err(Error::ci_output(format!(
-        "{} would have {length} bytes, and GitLab takes less than {LIMIT}; the longest is {}; take --result KEY=FILE and no --ci",
-        file.display(),
-        variables.iter().max_by_key(|(_, value)| value.len()).map_or("none", |(name, _)| name),
-    )))
+    let longest = variables.iter().max_by_key(|(_, value)| value.len()).map_or("none", |(name, _)| name);
+    let text = format!("{} would have {length} bytes, but GitLab takes less than {LIMIT}", file.display());
+    let hint = format!("the longest is {longest}; use --result KEY=FILE instead of --ci");
+    Err(Error::ci_output(text).with_hint(hint))
 }
 
 #[cfg(test)]

@@ -276,10 +276,8 @@ impl Folder {
 fn create(root: &Path, mark: &Path) -> Result<(), Error> {
     let mut entries = fs::read_dir(root).map_err(Error::file("read", root))?;
     if entries.next().is_some() {
-        return Err(Error::storage(format!(
-            "{} holds something that imgstep did not write; name an empty folder or a new one",
-            root.display()
-        )));
+        let error = Error::storage(format!("{} contains something that imgstep did not write", root.display()));
+        return Err(error.with_hint("use an empty folder, or one that doesn't exist yet"));
     }
     fs::write(mark, MARK_TEXT).map_err(Error::file("write", mark))
 }

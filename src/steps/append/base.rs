@@ -111,7 +111,7 @@ impl Base {
                 let kind = printable(&root.media_type, 120);
                 return Err(Error::guard(
                     GuardKind::NotAnImage,
-                    format!("{reference} is no image that files can be put on ({kind})"),
+                    format!("{reference} can't be a base: it is not an image ({kind})"),
                 ));
             }
         }
@@ -167,7 +167,7 @@ impl Base {
         for image in images {
             match image.no_tar()? {
                 None => kept.push(image),
-                Some(media_type) => reasons.push(format!("the base's image for {} has a layer of the type {media_type}, which is no tar, so that files on top of it would not be seen", image.platform)),
+                Some(media_type) => reasons.push(format!("the base's image for {} has a layer of type {media_type}, which is not a tar: files on top of it would be invisible", image.platform)),
             }
         }
         match reasons.pop() {
@@ -200,12 +200,7 @@ impl Base {
         let reading = chosen.iter().map(|(position, layers)| {
             let (child, entry) = (&children[*position], entries[*position].clone());
             async move {
-                let missing = || {
-                    Error::malformed(
-                        store.name(),
-                        format!("its index names the manifest {}, which is not there", child.digest),
-                    )
-                };
+                let missing = || Error::sparse_index(store.name(), &child.digest);
                 let manifest = store.child(child).await?.ok_or_else(missing)?;
                 read_image(store, manifest, child.platform.clone(), entry, layers.clone()).await
             }
@@ -274,7 +269,7 @@ fn choose(store: &Store, children: &[Descriptor], request: &Request) -> Result<V
     if chosen.is_empty() {
         return Err(Error::guard(
             GuardKind::UnknownPlatform,
-            format!("the index of {} names no image for a platform", store.name()),
+            format!("the index of {} has no image with a platform", store.name()),
         ));
     }
     Ok(chosen)
@@ -313,13 +308,13 @@ async fn read_image(
     layers: Vec<usize>,
 ) -> Result<BaseImage> {
     let malformed = |reason: &str| Error::malformed(format!("manifest {}", manifest.digest), reason.to_owned());
-    let Content::Image { config, .. } = manifest.content()? else { return Err(malformed("it is no image")) };
+    let Content::Image { config, .. } = manifest.content()? else { return Err(malformed("it is not an image")) };
     if !media_type::is_image_config(&config.media_type) {
-        return Err(malformed("it is an artifact, and no image that files can be put on"));
+        return Err(malformed("it is an artifact, which can't be a base"));
     }
     let config = if platform.is_none() { Some(read_config(store, &manifest).await?) } else { None };
     let platform = platform.or_else(|| config.as_ref().and_then(Config::platform)).ok_or_else(|| {
-        Error::guard(GuardKind::UnknownPlatform, format!("the config of {} names no platform", store.name()))
+        Error::guard(GuardKind::UnknownPlatform, format!("the config of {} has no platform", store.name()))
     })?;
     Ok(BaseImage { platform, entry, manifest, config, layers, changes: Changes::default() })
 }
@@ -344,18 +339,16 @@ fn no_platform(request: &Request) -> Error {
             program = binary_in(&layer.path).map(|binary| (layer, binary));
         }
     }
-    let way = "say it of a layer (PATH=DEST,platform=linux/amd64) or with --platform";
-    Error::usage(match program {
-        Some((layer, binary)) if binary.os != "darwin" => format!(
-            "scratch has no platform, and {} is a program for {binary}: add `,platform={binary}` to its layer, or write --platform {binary}",
-            printable(&layer.path.to_string_lossy(), 300)
-        ),
-        Some((layer, binary)) => format!(
-            "scratch has no platform, and {} is a program for {binary}, which runs in no container; {way}",
-            printable(&layer.path.to_string_lossy(), 300)
-        ),
-        None => format!("scratch has no platform: {way}"),
-    })
+    let way = "add `,platform=linux/amd64` to a layer, or pass --platform linux/amd64";
+    let Some((layer, binary)) = program else {
+        return Error::usage("no platform given for scratch").with_hint(way);
+    };
+    let file = printable(&layer.path.to_string_lossy(), 300);
+    let text = format!("no platform given for scratch, and {file} is a {binary} binary");
+    if binary.os == "darwin" {
+        return Error::usage(format!("{text}, which no container can run")).with_hint(way);
+    }
+    Error::usage(text).with_hint(format!("add `,platform={binary}` to its layer, or pass --platform {binary}"))
 }
 
 /// What the beginning of a file says of the program that it is.

@@ -44,9 +44,8 @@ impl Built {
 pub fn build(request: &Request, base: &Base, configs: &[Config], layers: &[Layer]) -> Result<Built> {
     let format = request.format.unwrap_or(base.format);
     if format == Format::Docker && base.images.iter().any(|image| image.changes.sets_annotations()) {
-        return Err(Error::usage(
-            "Docker's manifests have no annotations, and the result is to be Docker's; add --format oci",
-        ));
+        let error = Error::usage("the result has Docker's format, which has no annotations");
+        return Err(error.with_hint("add --format oci"));
     }
     let (mut changed, mut new, mut children) = (Vec::new(), Vec::new(), Vec::new());
     for (image, config) in base.images.iter().zip(configs) {
@@ -90,14 +89,14 @@ fn one(
     if config.diff_ids().len() != base_layers.len() {
         return Err(Error::malformed(
             format!("the base's image {}", image.manifest.digest),
-            format!("its config speaks of {} layers, it has {}", config.diff_ids().len(), base_layers.len()),
+            format!("its config lists {} layers, its manifest {}", config.diff_ids().len(), base_layers.len()),
         ));
     }
     let created = image.changes.created.as_ref().unwrap_or(&request.created);
     for layer in layers::of(layers, image) {
         config.add_layer(&layer.made.diff_id, created, &layer.title)?;
         let media_type = format.layer_of(layer.made.packing).ok_or_else(|| {
-            Error::usage("Docker's manifests have no word for a layer by zstd, and the result is to be Docker's; add --format oci")
+            Error::usage("the result has Docker's format, which has no zstd layers").with_hint("add --format oci")
         })?;
         new.push(Descriptor::new(media_type, layer.made.digest.clone(), layer.made.size));
     }

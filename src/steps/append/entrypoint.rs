@@ -160,25 +160,25 @@ impl<'a> Entrypoint<'a> {
     }
 
     fn refused(&self, verdict: &Verdict, looked_at: &str) -> Error {
-        let reason = match verdict {
-            Verdict::Starts | Verdict::Absent => format!(
-                "which is in no layer given{looked_at} (looked for: {})",
-                printable(&self.places.join(", "), 400)
+        let (reason, remedy) = match verdict {
+            Verdict::Starts | Verdict::Absent => (
+                format!(
+                    "which is in none of the given layers{looked_at} (looked for: {})",
+                    printable(&self.places.join(", "), 400)
+                ),
+                None,
             ),
-            Verdict::NotExecutable(place) => format!(
-                "and {} is not executable (artifacts of GitHub lose that): write `,mode=0755` behind its layer, or `chmod +x` before",
-                printable(place, 200)
+            Verdict::NotExecutable(place) => (
+                format!("and {} is not executable (GitHub's artifacts lose that)", printable(place, 200)),
+                Some("add `,mode=0755` to its layer, or run `chmod +x` first".to_owned()),
             ),
             Verdict::Lacks(place, by) => lacking(place, by, looked_at),
         };
-        Error::guard(
-            GuardKind::MissingEntrypoint,
-            format!(
-                "{} starts with {}, {reason}; --check-entrypoint=false lets it pass",
-                self.image.platform,
-                printable(&self.program, 200),
-            ),
-        )
+        let program = printable(&self.program, 200);
+        let text = format!("the image for {} starts with {program}, {reason}", self.image.platform);
+        let remedy = remedy.map(|remedy| format!("{remedy}; ")).unwrap_or_default();
+        let hint = format!("{remedy}--check-entrypoint=false skips this check");
+        Error::guard(GuardKind::MissingEntrypoint, text).with_hint(hint)
     }
 
     /// Where there are more names than are kept.
@@ -208,18 +208,23 @@ fn missing<'n>(names: &'n PathSet, by: &'n Interpreter) -> Option<&'n Interprete
     None
 }
 
-/// What is said of an interpreter that is not there, and of the ways out.
-fn lacking(place: &str, by: &Interpreter, looked_at: &str) -> String {
+/// The text about an interpreter that is missing, and what to do about it.
+fn lacking(place: &str, by: &Interpreter, looked_at: &str) -> (String, Option<String>) {
     let (place, path) = (printable(place, 200), printable(&String::from_utf8_lossy(&by.path), 200));
     if by.is_script {
-        return format!(
-            "and {place} is a script for {path}, which is in no layer given{looked_at}, or not executable: take a base that has it"
+        let text = format!(
+            "and {place} is a script for {path}, which is in none of the given layers{looked_at}, or not executable"
         );
+        return (text, Some("use a base that has it".to_owned()));
     }
     let libc = if path.contains("musl") { "musl" } else { "glibc" };
-    format!(
-        "and {place} is linked dynamically: it needs {path}, which is in no layer given{looked_at}; link it statically (Rust: a musl target, or -C target-feature=+crt-static; Go: CGO_ENABLED=0), or take a base with {libc}"
-    )
+    let text =
+        format!("and {place} is linked dynamically: it needs {path}, which is in none of the given layers{looked_at}");
+    let hint = format!(
+        "link it statically (Rust: a musl target, or -C target-feature=+crt-static; Go: CGO_ENABLED=0), or use a base \
+         with {libc}"
+    );
+    (text, Some(hint))
 }
 
 fn own_names(layers: &[Layer], image: &BaseImage) -> PathSet {

@@ -180,7 +180,7 @@ fn plans(request: &Request, base: &Base) -> Result<Vec<LayerPlan>> {
     }
     let once = |plan: &&LayerPlan| plan.recipe.source == LayerSource::Tar(TarOrigin::Stdin);
     if plans.iter().filter(once).count() > 1 {
-        return Err(Error::usage("--layer: `-` is named twice, and standard input can be read only once"));
+        return Err(Error::usage("--layer: `-` is given twice, but standard input can be read only once"));
     }
     Ok(plans)
 }
@@ -189,7 +189,7 @@ fn plans(request: &Request, base: &Base) -> Result<Vec<LayerPlan>> {
 fn source_of(spec: &LayerSpec, request: &Request, windows: bool) -> Result<(LayerSource, String)> {
     let origin = TarOrigin::new(&spec.path);
     if origin == TarOrigin::Stdin && spec.dest.is_some() {
-        return Err(Error::usage("--layer: `-` is a tar from standard input, and goes nowhere but to /"));
+        return Err(Error::usage("--layer: `-` is a tar from standard input, it can't have a DEST"));
     }
     if origin == TarOrigin::Stdin || (spec.dest.is_none() && tar_inspector::is_named_tar(&spec.path)) {
         return Ok((LayerSource::Tar(origin), "tar".to_owned()));
@@ -216,12 +216,11 @@ pub fn metadata(spec: &LayerSpec) -> Result<Metadata> {
     workspace::find(&spec.path).map(|found| found.metadata).map_err(|error| {
         let text = spec.path.to_string_lossy();
         match text.split_once(":/").filter(|(from, _)| spec.dest.is_none() && !from.is_empty()) {
-            Some((from, to)) if error.kind() == ErrorKind::NotFound => Error::usage(format!(
-                "--layer: {} is not there; docker's `a:b` is `a=b` here: write `{}=/{}`",
-                printable(&text, 300),
-                printable(from, 200),
-                printable(to, 200)
-            )),
+            Some((from, to)) if error.kind() == ErrorKind::NotFound => {
+                let (from, to) = (printable(from, 200), printable(to, 200));
+                Error::usage(format!("--layer: {} does not exist", printable(&text, 300)))
+                    .with_hint(format!("docker's `a:b` is `a=b` here: write `{from}=/{to}`"))
+            }
             _ => Error::file("read", &spec.path)(error),
         }
     })
@@ -382,16 +381,13 @@ pub fn check_programs(request: &Request, base: &Base, layers: &[Layer]) -> Resul
             let Some((file, binary)) = wrong else { continue };
             let spec = layer.number.and_then(|number| request.layers.get(number));
             let path = spec.map(|spec| spec.path.display().to_string()).unwrap_or_default();
-            return Err(Error::guard(
-                GuardKind::ForeignBinary,
-                format!(
-                    "{file} is a program for {binary} ({}) and would go on {}; probably `--layer {}=…,platform={}` was meant (--allow-foreign-binaries lets it pass)",
-                    binary.format,
-                    image.platform,
-                    printable(&path, 200),
-                    binary.platform()
-                ),
-            ));
+            let text = format!("{file} is a {binary} binary ({}), but the image is {}", binary.format, image.platform);
+            let hint = format!(
+                "write `--layer {}=…,platform={}` if it is for that platform only; --allow-foreign-binaries skips this check",
+                printable(&path, 200),
+                binary.platform()
+            );
+            return Err(Error::guard(GuardKind::ForeignBinary, text).with_hint(hint));
         }
     }
     Ok(())

@@ -106,7 +106,7 @@ impl<'t> DocumentReader<'t> {
             Event::Scalar(text, ScalarStyle::Plain, _, None) if is_null(&text) => None,
             other => {
                 self.skip(&other)?;
-                Some(Err("it is no mapping of fields".to_owned()))
+                Some(Err("it is not a YAML mapping".to_owned()))
             }
         })
     }
@@ -202,10 +202,10 @@ impl<'t> DocumentReader<'t> {
 impl Found {
     fn identity(self) -> Result<Identity, String> {
         if let Some(name) = self.twice {
-            return Err(format!("`{name}` stands there twice"));
+            return Err(format!("`{name}` is there twice"));
         }
         if !self.has_metadata && (self.kind.is_none() || self.api_version.is_none()) {
-            return Err("it is no Kubernetes resource, which has apiVersion, kind and metadata.name".to_owned());
+            return Err("it is not a Kubernetes resource, which has apiVersion, kind and metadata.name".to_owned());
         }
         let identity = Identity {
             api_version: field("apiVersion", self.api_version)?,
@@ -231,7 +231,7 @@ impl Identity {
         let alphanumeric = |byte: u8| byte.is_ascii_alphanumeric();
         let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let wrong = |field: &str, text: &str, rule: &str| {
-            Err(format!("its `{field}` `{}` is none that Kubernetes takes: {rule}", printable(text, 100)))
+            Err(format!("its `{field}` `{}` is not valid in Kubernetes: {rule}", printable(text, 100)))
         };
         let name = self.name.as_bytes();
         let ends = [name.first(), name.last()].into_iter().flatten().all(|byte| lower(*byte));
@@ -320,12 +320,12 @@ mod tests {
 
     #[test]
     fn what_is_no_resource_says_why() {
-        assert_eq!(named("a: 1"), ["it is no Kubernetes resource, which has apiVersion, kind and metadata.name"]);
-        assert_eq!(named("- kind: Task"), ["it is no mapping of fields"]);
+        assert_eq!(named("a: 1"), ["it is not a Kubernetes resource, which has apiVersion, kind and metadata.name"]);
+        assert_eq!(named("- kind: Task"), ["it is not a YAML mapping"]);
         assert_eq!(named("apiVersion: v1\nkind: Task"), ["it has no `metadata.name`"]);
         assert_eq!(named("apiVersion: v1\nkind: Task\nmetadata: {generateName: a-}"), ["it has no `metadata.name`"]);
         assert_eq!(named("apiVersion: v1\nmetadata: {name: a}"), ["it has no `kind`"]);
-        assert_eq!(named("kind: A\nkind: B\nmetadata: {name: a}"), ["`kind` stands there twice"]);
+        assert_eq!(named("kind: A\nkind: B\nmetadata: {name: a}"), ["`kind` is there twice"]);
         for name in ["7", "1.5", "0x1f", "1_000", "-.inf", "on", "True"] {
             let said = one("v1", "Task", name);
             assert!(said.contains("a number or a truth value"), "{name}: {said}");
@@ -339,7 +339,7 @@ mod tests {
             assert!(said.contains(word), "{name}: {said}");
         }
         for name in ["Upper", "a_b", "-a", "a/b", "\"a\\nb\"", "ä"] {
-            assert!(one("v1", "Task", name).contains("none that Kubernetes takes"), "{name}");
+            assert!(one("v1", "Task", name).contains("not valid in Kubernetes"), "{name}");
         }
         assert!(one("/v1", "Task", "a").contains("apiVersion"));
         assert!(one("v1", "task", "a").contains("`kind`"));

@@ -37,26 +37,23 @@ pub fn read(words: &[PathBuf]) -> Result<Vec<Resource>> {
         let (name, text) = text_of(&file)?;
         let found = resources_of(&name, &text)?;
         if found.is_empty() {
-            return Err(Error::usage(format!("{name} holds no resource; leave it out")));
+            return Err(Error::usage(format!("{name} contains no resource")).with_hint("leave it out"));
         }
         resources.extend(found);
     }
     // Each is found by its kind and name, so these order them, and not how files are called.
     resources.sort_by_cached_key(key);
     if let Some([first, second]) = resources.windows(2).find(|pair| key(&pair[0]) == key(&pair[1])) {
-        return Err(Error::usage(format!(
-            "{} is in {} and in {}, and a bundle can hold one {} of a name; leave one out",
-            first.called(),
-            first.place,
-            second.place,
-            first.identity.kind
-        )));
+        let (called, kind) = (first.called(), &first.identity.kind);
+        let text = format!(
+            "{called} is in {} and in {}, and a bundle can hold only one {kind} of a name",
+            first.place, second.place
+        );
+        return Err(Error::usage(text).with_hint("leave one out"));
     }
     if resources.len() > LIMIT {
-        return Err(Error::usage(format!(
-            "these are {} resources, and Tekton reads at most {LIMIT} from a bundle; make several bundles of them",
-            resources.len()
-        )));
+        let text = format!("{} resources are given, but Tekton reads at most {LIMIT} from a bundle", resources.len());
+        return Err(Error::usage(text).with_hint("split them into several bundles"));
     }
     Ok(resources)
 }
@@ -103,14 +100,13 @@ fn files(words: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
         if files.len() == before {
             let name = shown(word);
-            return Err(Error::usage(format!(
-                "the folder {name} has no .yaml or .yml file; name the files themselves"
-            )));
+            let error = Error::usage(format!("the folder {name} has no .yaml or .yml file"));
+            return Err(error.with_hint("name the files themselves"));
         }
         files[before..].sort();
     }
     if files.iter().filter(|file| is_stdin(file)).count() > 1 {
-        return Err(Error::usage("`-` is named twice, and standard input can be read only once"));
+        return Err(Error::usage("`-` is given twice, but standard input can be read only once"));
     }
     Ok(files)
 }
@@ -135,25 +131,26 @@ fn text_of(file: &Path) -> Result<(String, String)> {
     };
     read.map_err(Error::file("read", file))?;
     if bytes.len() as u64 > FILE_LIMIT {
-        return Err(Error::usage(format!("{name} is larger than {FILE_LIMIT} bytes, as no file of resources is")));
+        return Err(Error::usage(format!(
+            "{name} is larger than {FILE_LIMIT} bytes, the limit for a file of resources"
+        )));
     }
     let text = String::from_utf8(bytes)
-        .map_err(|_| Error::usage(format!("{name} is no YAML: its text is not in UTF-8; convert it")))?;
+        .map_err(|_| Error::usage(format!("{name}: not valid YAML (the text is not UTF-8)")))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok((name, text.replace("\r\n", "\n")))
 }
 
 /// The resources in the text of one file.
 pub fn resources_of(name: &str, text: &str) -> Result<Vec<Resource>> {
-    let documents = document::documents(text).map_err(|error| {
-        Error::usage(format!("{name}:{} is no YAML: {}; correct it there", error.line, error.reason))
-    })?;
+    let documents = document::documents(text)
+        .map_err(|error| Error::usage(format!("{name}:{}: not valid YAML: {}", error.line, error.reason)))?;
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let mut resources = Vec::new();
     for document in documents {
         let place = format!("{name}:{}", document.line + 1);
         let identity = document.identity.map_err(|reason| {
-            Error::usage(format!("{place} can't be in a bundle: {reason}; correct it, or leave it out"))
+            Error::usage(format!("{place} can't be in a bundle: {reason}")).with_hint("correct it, or leave it out")
         })?;
         let lines = lines.get(document.line..document.end).unwrap_or_default();
         // The line that divides it from those before is none of its own: a file for each or one for all is the same.
@@ -163,7 +160,8 @@ pub fn resources_of(name: &str, text: &str) -> Result<Vec<Resource>> {
         let alone = document::documents(&text).ok().filter(|alone| alone.len() == 1);
         let alone = alone.and_then(|mut alone| alone.remove(0).identity.ok());
         if alone.as_ref() != Some(&identity) {
-            return Err(Error::usage(format!("{place} can't be read without the rest; put it in a file of its own")));
+            return Err(Error::usage(format!("{place} can't be read without the rest of its file"))
+                .with_hint("put it into a file of its own"));
         }
         resources.push(Resource { identity, text, place });
     }

@@ -96,9 +96,8 @@ pub(super) fn check_names(request: &Request, inputs: &[Input], gathered: &[Vec<I
             Named::Image(reference) => {
                 if let Some(input) = inputs.iter().find(|input| input.reference == *reference) {
                     if media_type::kind(&input.root.media_type) == Kind::Index {
-                        return Err(Error::usage(format!(
-                            "--platform-of: {reference} is an index; name one of its images by digest"
-                        )));
+                        let error = Error::usage(format!("--platform-of: {reference} is an index"));
+                        return Err(error.with_hint("name one of its images by digest"));
                     }
                     continue;
                 }
@@ -106,7 +105,7 @@ pub(super) fn check_names(request: &Request, inputs: &[Input], gathered: &[Vec<I
             }
         };
         if !digest.is_some_and(|digest| digests().any(|other| other == digest)) {
-            return Err(Error::usage(format!("--platform-of: {text} is none of the images")));
+            return Err(Error::usage(format!("--platform-of: {text} is not one of the images")));
         }
     }
     Ok(())

@@ -216,15 +216,16 @@ fn a_platform_that_the_result_does_not_have_ends_with_3() {
             ("--stop-signal", "9"),
             ("--created", "0"),
         ] {
-            let there = "the result has no image for linux/amd46; there are: linux/amd64, linux/arm64, linux/arm/v7";
+            let there =
+                "the result has no image for linux/amd46; available platforms: linux/amd64, linux/arm64, linux/arm/v7";
             let word = format!("{option}=[linux/amd64,linux/amd46]{value}");
             step().args([word]).run().failed(3, &[&format!("{option}: {there}")]);
         }
         // The base has it, but it wasn't selected.
-        step()
-            .args(["--platform", "linux/amd64,linux/arm/v7", "--user", "[linux/arm64]1"])
-            .run()
-            .failed(3, &["--user: the result has no image for linux/arm64; there are: linux/amd64, linux/arm/v7"]);
+        step().args(["--platform", "linux/amd64,linux/arm/v7", "--user", "[linux/arm64]1"]).run().failed(
+            3,
+            &["--user: the result has no image for linux/arm64; available platforms: linux/amd64, linux/arm/v7"],
+        );
         assert!(!registry.has_manifest("app", "v1"));
     }
 }

@@ -39,7 +39,11 @@ fn on_scratch_the_program_must_be_in_a_layer() {
         let step = || append("scratch", &registry.at("app:v1")).args(["--layer", &layer, "--platform", "linux/amd64"]);
         step().args(["--entrypoint", r#"["/app"]"#]).run().failed(
             3,
-            &["linux/amd64 starts with /app", "in no layer given (looked for: /app)", "--check-entrypoint=false"],
+            &[
+                "linux/amd64 starts with /app",
+                "in none of the given layers (looked for: /app)",
+                "--check-entrypoint=false",
+            ],
         );
         assert!(!registry.has_manifest("app", "v1"));
         step().args(["--entrypoint", r#"["/app"]"#, "--check-entrypoint=false"]).run().ended(0);
@@ -78,7 +82,7 @@ fn the_base_is_looked_at_on_request() {
             step("/bin/other")
                 .arg("--check-entrypoint")
                 .run()
-                .failed(3, &["starts with /bin/other", "in no layer given and not in the base"]);
+                .failed(3, &["starts with /bin/other", "in none of the given layers and not in the base"]);
             step("/bin/app")
                 .args(["--check-entrypoint", "--delete", "/usr/bin/app"])
                 .run()

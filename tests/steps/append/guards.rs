@@ -12,10 +12,10 @@ fn a_program_for_another_architecture_ends_with_3() {
     let layer = format!("{path}=/app,mode=0755");
     for registry in registries() {
         let step = || append("scratch", &registry.at("app:v1")).args(["--platform", "linux/arm64", "linux/amd64"]);
-        step().args(["--layer", &layer]).run().failed(
-            3,
-            &[&path, "is a program for linux/amd64 (ELF)", "would go on linux/arm64", "platform=linux/amd64"],
-        );
+        step()
+            .args(["--layer", &layer])
+            .run()
+            .failed(3, &[&path, "is a linux/amd64 binary (ELF)", "the image is linux/arm64", "platform=linux/amd64"]);
         assert!(!registry.has_manifest("app", "v1"));
         step().args(["--layer", &layer, "--allow-foreign-binaries"]).run().ended(0);
         // What can't be run isn't a program.
@@ -32,7 +32,7 @@ fn a_platform_that_the_base_lacks_ends_with_3() {
         append(&registry.at("base:v1"), &registry.at("app:v1"))
             .args(&layers)
             .run()
-            .failed(3, &["has no image for linux/arm64; there are: linux/amd64"]);
+            .failed(3, &["has no image for linux/arm64; available platforms: linux/amd64"]);
         append(&registry.at("nobase:v1"), &registry.at("app:v1")).args(&layers).run().failed(5, &["nobase:v1"]);
         assert!(!registry.has_manifest("app", "v1"));
     }
@@ -89,18 +89,18 @@ fn words_that_make_no_sense_end_with_2() {
     };
     wrong(&[], "nothing to append");
     wrong(&["--layer", "x=/../y"], "`..`");
-    wrong(&["--layer", "x", "--delete", "/y"], "scratch holds nothing");
+    wrong(&["--layer", "x", "--delete", "/y"], "scratch has nothing to delete");
     wrong(&["--layer", &layer, "--compression", "xz"], "gzip, zstd");
     wrong(&["--layer", &layer, "--compression", "zstd:20"], "1 to 19");
     wrong(&["--layer", &layer, "--compression", "zstd", "--format", "docker"], "--format oci");
     wrong(&["--layer=-=/x,platform=linux/amd64"], "standard input");
-    wrong(&["--layer", "-,platform=linux/amd64", "-"], "named twice");
+    wrong(&["--layer", "-,platform=linux/amd64", "-"], "given twice");
     wrong(&["--layer", &layer, "--entrypoint", "/app -v"], "JSON array");
     wrong(&["--layer", &layer, "--env", "x"], "KEY=VALUE");
     wrong(&["--layer", &layer, "--expose", "http"], "is not a port");
     wrong(&["--layer", &layer, "--created", "today"], "is not a time");
     wrong(&["--layer", &layer, "--annotation", "a=b", "--format", "docker"], "--format oci");
-    wrong(&["--layer", &folder.join("amd64").display().to_string()], "scratch has no platform");
+    wrong(&["--layer", &folder.join("amd64").display().to_string()], "no platform given for scratch");
     append("scratch", &out).args(["--layer", "/nowhere/at/all,platform=linux/amd64"]).run().failed(1, &["/nowhere"]);
     assert!(!folder.join("out").exists());
 }

@@ -122,7 +122,7 @@ fn a_guard_that_says_no_leaves_no_upload_open() {
         // If a tag exists and must be kept, nothing is started at all.
         images::image(1, 1, 300).push(&registry, "app", "v1");
         proxy.reset();
-        step().args(["--platform", "linux/amd64", "--if-exists", "fail"]).run().failed(3, &["exists and names"]);
+        step().args(["--platform", "linux/amd64", "--if-exists", "fail"]).run().failed(3, &["already points to"]);
         assert!(proxy.writes().is_empty(), "{:#?}", proxy.lines());
     }
 }

@@ -19,12 +19,12 @@ fn an_attribute_that_there_is_not_is_never_part_of_a_path() {
     let wrong = |end: &str, part: &str| {
         append("scratch", &to).args(["--layer", &format!("{path}=/srv/server.js{end}")]).run().failed(2, &[part]);
     };
-    wrong(",platfrom=linux/arm64", "`platform=linux/arm64` was meant");
-    wrong(",arch=arm64", "`platform=linux/arm64` was meant");
-    wrong(",chown=1000:1000", "`owner=1000:1000` was meant");
-    wrong(",chmod=0755", "`mode=0755` was meant");
+    wrong(",platfrom=linux/arm64", "did you mean `platform=linux/arm64`");
+    wrong(",arch=arm64", "did you mean `platform=linux/arm64`");
+    wrong(",chown=1000:1000", "did you mean `owner=1000:1000`");
+    wrong(",chmod=0755", "did you mean `mode=0755`");
     wrong(";mode=0755", "write `,mode=…`");
-    wrong(",x.js", r"a comma that belongs to a path is written `\,`");
+    wrong(",x.js", r"a comma in a path is written `\,`");
     assert!(!folder.join("out").exists());
     // Spaces after a comma are ignored, and a literal comma can be escaped.
     for registry in registries() {
@@ -47,9 +47,9 @@ fn words_as_docker_and_promote_take_them_are_answered_with_ours() {
     append("scratch", &to)
         .args(["--platform", "linux/amd64", "--layer", &format!("{path}:/srv/x")])
         .run()
-        .failed(2, &["server.js:/srv/x is not there; docker's `a:b` is `a=b` here: write `", "server.js=/srv/x`"]);
+        .failed(2, &["server.js:/srv/x does not exist; docker's `a:b` is `a=b` here: write `", "server.js=/srv/x`"]);
     let missing = append("scratch", &to).args(["--layer", "nofile", "--platform", "linux/amd64"]).run();
-    missing.failed(1, &["nofile is not there"]);
+    missing.failed(1, &["nofile does not exist"]);
     let run = imgstep(["append", "scratch", &to, "--layer", &path]).run().ended(2);
     assert!(run.stderr.contains("where the result goes is said by `--to"), "{}", run.stderr);
     // Without a given platform, scratch takes it from the programs.
@@ -57,9 +57,9 @@ fn words_as_docker_and_promote_take_them_are_answered_with_ours() {
     append("scratch", &to)
         .args(["--layer", &format!("{app}=/app")])
         .run()
-        .failed(2, &["app is a program for linux/amd64: add `,platform=linux/amd64`"]);
-    append("scratch", &to).args(["--layer", "nofile"]).run().failed(1, &["nofile is not there"]);
-    append("scratch", &to).args(["--layer", &path]).run().failed(2, &["scratch has no platform: say it"]);
+        .failed(2, &["app is a linux/amd64 binary; add `,platform=linux/amd64`"]);
+    append("scratch", &to).args(["--layer", "nofile"]).run().failed(1, &["nofile does not exist"]);
+    append("scratch", &to).args(["--layer", &path]).run().failed(2, &["no platform given for scratch; add"]);
     assert!(!folder.join("out").exists());
 }
 
@@ -151,9 +151,9 @@ fn what_files_can_not_be_put_on_is_told() {
     for registry in registries() {
         let step = |base: &str| append(&registry.at(base), &registry.at("app:v1")).args(["--layer", &layer]).run();
         of_nydus("linux/amd64").push(&registry, "single", "v1");
-        step("single:v1").failed(3, &["linux/amd64 has a layer of the type application/vnd.oci.image.layer.nydus"]);
+        step("single:v1").failed(3, &["linux/amd64 has a layer of type application/vnd.oci.image.layer.nydus"]);
         pushed(&registry, "only", vec![(of_nydus("linux/amd64"), on("linux/amd64"))]);
-        step("only:v1").failed(3, &["which is no tar"]);
+        step("only:v1").failed(3, &["which is not a tar"]);
         assert!(!registry.has_manifest("app", "v1"));
         let children = vec![
             (images::image(1, 1, 300), on("linux/amd64")),
@@ -164,7 +164,7 @@ fn what_files_can_not_be_put_on_is_told() {
         ];
         pushed(&registry, "beside", children);
         let run = step("beside:v1").ended(0);
-        assert!(run.stderr.contains("which is no tar") && run.stderr.contains("it is left out"), "{}", run.stderr);
+        assert!(run.stderr.contains("which is not a tar") && run.stderr.contains("it is left out"), "{}", run.stderr);
         let image = manifest(&registry, "app", "v1");
         assert_eq!(image["manifests"].as_array().unwrap().len(), 1, "{image}");
     }

@@ -224,10 +224,10 @@ fn a_program_for_something_else_is_refused() {
         let step = |layer: &str| append(&registry.at("windows:ltsc"), &registry.at("app:v1")).args(["--layer", layer]);
         step(&format!("{linux}=/app.exe,mode=0755"))
             .run()
-            .failed(3, &[&linux, "is a program for linux/amd64 (ELF)", "would go on windows/amd64:10.0.17763.6189"]);
+            .failed(3, &[&linux, "is a linux/amd64 binary (ELF)", "the image is windows/amd64:10.0.17763.6189"]);
         step(&format!("{arm}=/app.exe,mode=0755"))
             .run()
-            .failed(3, &[&arm, "is a program for windows/arm64 (PE)", "would go on windows/amd64"]);
+            .failed(3, &[&arm, "is a windows/arm64 binary (PE)", "the image is windows/amd64"]);
         assert!(!registry.has_manifest("app", "v1"));
         step(&format!("{linux}=/app.exe,mode=0755")).args(["--allow-foreign-binaries"]).run().ended(0);
     }

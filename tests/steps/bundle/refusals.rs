@@ -16,9 +16,9 @@ fn what_is_no_resource_is_named_with_its_line() {
         ("apiVersion: tekton.dev/v1\nmetadata: {name: a}\n".into(), &["no `kind`"]),
         (task.replace("name: build", "name: 7"), &["bad.yaml:1", "quotes"]),
         (task.replace("name: build", "name: Build"), &["`Build`", "lower-case"]),
-        (format!("{task}---\n- a\n- b\n"), &["bad.yaml:8", "no mapping"]),
-        (format!("{task}---\na: b: c\n"), &["bad.yaml:9", "is no YAML", "correct it"]),
-        (format!("{task}---\na: [\n"), &["bad.yaml:", "is no YAML"]),
+        (format!("{task}---\n- a\n- b\n"), &["bad.yaml:8", "not a YAML mapping"]),
+        (format!("{task}---\na: b: c\n"), &["bad.yaml:9", "not valid YAML"]),
+        (format!("{task}---\na: [\n"), &["bad.yaml:", "not valid YAML"]),
         ("# nothing but a comment\n---\n".into(), &["bad.yaml", "no resource"]),
         ("kind: \"\u{1b}[31m\"\napiVersion: v1\nmetadata: {name: a}\n".into(), &["bad.yaml:1"]),
     ];

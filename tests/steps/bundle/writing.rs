@@ -136,7 +136,7 @@ fn standard_input_is_a_file_too() {
         let from_input = bundle(&folder, &["-"], &registry.at("tasks:input")).stdin(input).run().ended(0).stdout;
         assert_eq!(from_input, from_file);
     }
-    bundle(&folder, &["-", "-"], "localhost:1/tasks").run().failed(2, &["`-` is named twice"]);
+    bundle(&folder, &["-", "-"], "localhost:1/tasks").run().failed(2, &["`-` is given twice"]);
 }
 
 #[test]

@@ -213,7 +213,7 @@ fn a_later_step_takes_no_output_for_an_option() {
     let run = Command::new("bash").args(["-c", &script]).env("BASH_ENV", folder.join("bash-env")).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&run.stdout), "5\n");
     let said = String::from_utf8_lossy(&run.stderr);
-    assert!(said.contains("no image: write `imgstep index IMAGE... --to DESTINATION`"), "{said}");
+    assert!(said.contains("no image\nhint: write `imgstep index IMAGE... --to DESTINATION`"), "{said}");
 }
 
 #[test]
@@ -222,10 +222,10 @@ fn without_its_place_a_system_is_refused_before_anything_is_written() {
     let registry = Registry::inside();
     image.push(&registry, "app", "v1");
     for (system, parts) in [
-        ("github", ["--ci github: GITHUB_OUTPUT is not set", "take --result KEY=FILE"]),
-        ("gitlab", ["--ci gitlab: CI_PROJECT_DIR is not set", "take --result KEY=FILE"]),
-        ("circleci", ["--ci circleci: BASH_ENV is not set", "take --result KEY=FILE"]),
-        ("buildkite", ["--ci buildkite: no folder of PATH holds buildkite-agent", "take --result KEY=FILE"]),
+        ("github", ["--ci github: GITHUB_OUTPUT is not set", "use --result KEY=FILE"]),
+        ("gitlab", ["--ci gitlab: CI_PROJECT_DIR is not set", "use --result KEY=FILE"]),
+        ("circleci", ["--ci circleci: BASH_ENV is not set", "use --result KEY=FILE"]),
+        ("buildkite", ["--ci buildkite: buildkite-agent is not in PATH", "use --result KEY=FILE"]),
         ("jenkins", ["", ""]),
     ] {
         promote(&registry, &registry, system).env("PATH", "/nowhere").run().failed(2, &parts);
@@ -235,7 +235,7 @@ fn without_its_place_a_system_is_refused_before_anything_is_written() {
     for (system, variable) in [("github", "GITHUB_OUTPUT"), ("gitlab", "CI_PROJECT_DIR"), ("circleci", "BASH_ENV")] {
         let missing = folder.join("missing/there");
         let run = promote(&registry, &registry, system).env(variable, &missing).run();
-        run.failed(1, &[&missing.display().to_string(), "create it first"]);
+        run.failed(1, &[&missing.display().to_string(), "does not exist"]);
         assert!(!registry.has_manifest("copy", "v1"), "{system}");
     }
 }

@@ -117,10 +117,10 @@ fn an_input_that_the_step_does_not_have_is_an_error_that_names_it() {
 
 #[test]
 fn an_input_that_is_missing_is_named() {
-    refused(&[], &["write `step:` under `with:`", "promote", "setup"]);
-    refused(&[("step", "deploy")], &["there is no step `deploy`"]);
-    refused(&[("step", "promote"), ("to", "a")], &["source: the step `promote` needs this input"]);
-    refused(&[("step", "promote"), ("source", "a")], &["to: the step `promote` needs this input", "under `with:`"]);
+    refused(&[], &["set `step:` under `with:`", "promote", "setup"]);
+    refused(&[("step", "deploy")], &["unknown step `deploy`"]);
+    refused(&[("step", "promote"), ("to", "a")], &["source: the step `promote` requires this input"]);
+    refused(&[("step", "promote"), ("source", "a")], &["to: the step `promote` requires this input", "under `with:`"]);
     refused(&[("step", "promote"), ("source", "a"), ("tags", "v1")], &["to: "]);
     refused(&[("step", "append"), ("to", "a"), ("layer", "x")], &["base: "]);
     refused(&[("step", "tag"), ("image", "a")], &["tags: "]);
@@ -194,7 +194,7 @@ fn artifacts_are_declared_when_asked() {
         // A runner without that file; nothing is written then.
         let to = destination.at("late:v1");
         let inputs = [inputs[0], inputs[1], ("to", &to), ("github-artifacts", "true")];
-        refused(&inputs, &["GITHUB_ARTIFACTS is not set", "leave the option out"]);
+        refused(&inputs, &["GITHUB_ARTIFACTS is not set", "leave out the option"]);
         assert!(!destination.has_manifest("late", "v1"));
     }
 }

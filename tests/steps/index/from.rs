@@ -51,7 +51,7 @@ fn a_platform_goes_with_its_attestation() {
         assert_eq!(platforms(&index), ["linux/amd64", "-"]);
         let by_digest = changed(&registry).args(["--remove", &marked.manifests[2].digest]).run().ended(0);
         assert_eq!(by_digest.stdout, run.stdout);
-        changed(&registry).args(["--remove", "linux/arm64", "linux/amd64"]).run().failed(3, &["nothing is left"]);
+        changed(&registry).args(["--remove", "linux/arm64", "linux/amd64"]).run().failed(3, &["no image is left"]);
     }
 }
 
@@ -103,6 +103,6 @@ fn a_single_image_is_nothing_to_start_from() {
     let image = image_for(Style::Oci, "linux/amd64", 1);
     for registry in registries() {
         image.push(&registry, "app", "v1");
-        changed(&registry).run().failed(3, &["--from", "no index"]);
+        changed(&registry).run().failed(3, &["--from", "is not an index"]);
     }
 }

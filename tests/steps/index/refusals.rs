@@ -96,7 +96,7 @@ fn a_platform_of_what_is_not_there_ends_with_2() {
         both.push(&registry, "app", "both");
         let step =
             |of: &str| index(&[registry.at("app:both")], &registry.at("app:v1")).args(["--platform-of", of]).run();
-        step(&format!("{}=linux/386", registry.at("app:other"))).failed(2, &["none of the images"]);
+        step(&format!("{}=linux/386", registry.at("app:other"))).failed(2, &["not one of the images"]);
         step(&format!("{}=linux/386", registry.at("app:both"))).failed(2, &["is an index", "digest"]);
         let child = format!("{}@{}=linux/386", registry.at("app"), both.manifests[0].digest);
         step(&child).ended(0);

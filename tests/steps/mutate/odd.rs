@@ -65,7 +65,7 @@ fn an_index_without_an_image_is_refused() {
         mutate(&registry.at(&format!("app:{tag}")), &registry.at("app:new"))
             .args(["--label", "a=b"])
             .run()
-            .failed(3, &["there is no image in the index", tag]);
+            .failed(3, &["contains no image that could be changed", tag]);
         assert!(!registry.has_manifest("app", "new"));
         // Its own annotations can be changed.
         mutate(&registry.at(&format!("app:{tag}")), &registry.at(&format!("app:annotated-{tag}")))

@@ -177,12 +177,12 @@ fn a_platform_that_is_not_there_or_not_chosen_is_no_platform_to_speak_of() {
         let step = |tag: &str, words: &[&str]| {
             mutate(&registry.at(&format!("app:{tag}")), &registry.at("app:v2")).args(words).run()
         };
-        let told = ["--env:", "has no image for linux/s390x; there are: linux/amd64"];
+        let told = ["--env:", "has no image for linux/s390x; available platforms: linux/amd64"];
         step("index", &["--env", "[linux/s390x]A=1"]).failed(3, &told);
         step("image", &["--env", "[linux/s390x]A=1"]).failed(3, &told);
         step("index", &["--user", "1", "--unset-env", "[linux/s390x]A"]).failed(3, &["--unset-env:", "linux/s390x"]);
         step("index", &["--platform", "linux/arm64", "--user", "[linux/amd64]1"])
-            .failed(3, &["--user: --platform leaves no image for linux/amd64; there are: linux/arm64"]);
+            .failed(3, &["--user: --platform leaves no image for linux/amd64; available platforms: linux/arm64"]);
         step("index", &["--user", "1", "--user", "2"]).failed(2, &["--user", "twice"]);
         assert!(!registry.has_manifest("app", "v2"));
         step("image", &["--user", "[linux/amd64]1", "--user", "2"]).ended(0);

@@ -317,7 +317,7 @@ fn a_tag_that_could_not_be_written_is_said_to_name_what_it_named() {
         promote(&source.at("app:v1"), &writing.at("copy:v1"))
             .args(["--retries", "1"])
             .run()
-            .failed(6, &[&format!("v1 names {} now", old.digest()), "has answered before"]);
+            .failed(6, &[&format!("v1 now points to {}", old.digest()), "has answered before"]);
         assert_image(&destination, "copy", "v1", &old);
     }
 }
@@ -356,7 +356,7 @@ fn what_is_refused_for_good_is_told_with_what_to_do() {
         image.push(&source, "app", "v1");
         for (number, (path, status, code, exit, word)) in [
             ("/manifests/v1", 409, "CONFLICT", 1, "immutable"),
-            ("/blobs/uploads/", 507, "UNKNOWN", 1, "no room left"),
+            ("/blobs/uploads/", 507, "UNKNOWN", 1, "no space left"),
             ("/blobs/uploads/", 404, "BLOB_UPLOAD_UNKNOWN", 6, "forgotten"),
             ("/blobs/uploads/", 404, "NAME_UNKNOWN", 1, "created first"),
         ]

@@ -232,7 +232,7 @@ fn an_address_in_a_manifest_asks_no_service_of_this_machine() {
             promote(&source.at("app:v1"), &destination.at("app:v1"))
                 .args(["--include-foreign", "--insecure-registry", insecure, "--retries", "0"])
                 .run()
-                .failed(1, &["foreign layer", "https alone"]);
+                .failed(1, &["foreign layer", "only https"]);
         }
         assert!(inside.log().is_empty(), "{:#?}", inside.lines());
     }

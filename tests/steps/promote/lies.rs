@@ -190,7 +190,7 @@ fn a_wrong_digest_in_the_answer_to_a_write_is_looked_into() {
         let writing = Proxy::before(&destination).with(rule("PUT", "/manifests/v2", swallowed));
         promote(&source.at("app:v1"), &writing.at("copy:v2"))
             .run()
-            .failed(1, &[&wrong, image.digest(), "v2 is not there, it was not written"]);
+            .failed(1, &[&wrong, image.digest(), "v2 does not exist, it was not written"]);
     }
 }
 

@@ -59,12 +59,12 @@ fn no_manifests() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let error = br#"{"errors":[{"code":"UNAUTHORIZED","message":"who are you"}]}"#;
     let html = b"<html><body>Welcome!</body></html>";
     vec![
-        ("text/html", html.to_vec(), "text/html, 34 bytes, which is no manifest: is this a registry?"),
-        ("", html.to_vec(), "34 bytes, which is no manifest"),
-        ("application/vnd.example", html.to_vec(), "which is no manifest"),
-        (images::OCI_INDEX, html.to_vec(), "which is no manifest"),
-        (images::OCI_MANIFEST, Vec::new(), "answered with nothing, which is no manifest: is this a registry?"),
-        ("", Vec::new(), "which is no manifest"),
+        ("text/html", html.to_vec(), "text/html, 34 bytes, which is not a manifest: is this a registry?"),
+        ("", html.to_vec(), "34 bytes, which is not a manifest"),
+        ("application/vnd.example", html.to_vec(), "which is not a manifest"),
+        (images::OCI_INDEX, html.to_vec(), "which is not a manifest"),
+        (images::OCI_MANIFEST, Vec::new(), "answered with nothing, which is not a manifest: is this a registry?"),
+        ("", Vec::new(), "which is not a manifest"),
         ("application/json", index[..index.len() / 2].to_vec(), "it was cut off"),
         ("", index[..index.len() / 2].to_vec(), "it was cut off"),
         ("application/json", error.to_vec(), "it is an error, UNAUTHORIZED: who are you"),

@@ -44,7 +44,7 @@ fn a_proxy_is_named_with_its_variable_and_what_it_said() {
     through("ALL_PROXY", &format!("http://{locked}"))
         .failed(1, &[&format!("{locked} (ALL_PROXY) answered 407"), "USER:PASSWORD@PROXY"]);
     let run = through("https_proxy", &format!("http://me:hidden-word@{locked}"))
-        .failed(1, &["(https_proxy) answered 407", "refuses the user and password"]);
+        .failed(1, &["(https_proxy) answered 407", "rejects the user and password"]);
     assert!(!run.stderr.contains("hidden-word"), "{}", run.stderr);
 }
 

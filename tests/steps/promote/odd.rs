@@ -59,8 +59,8 @@ fn sizes_that_are_none_are_told_in_plain_words() {
     let to = destination.at("copy:v1");
     for (size, said) in [
         (json!(-1), "the size of sha256:"),
-        (json!(1.5), "which is no number of bytes"),
-        (json!("500"), "which is no number of bytes"),
+        (json!(1.5), "which is not a number of bytes"),
+        (json!("500"), "which is not a number of bytes"),
         (json!(0), "its descriptor says that it has 0 bytes"),
     ] {
         let (_, from) = written(&folder, &image, |fields| fields["layers"][0]["size"] = size.clone());
@@ -109,7 +109,7 @@ fn a_layout_that_names_an_image_but_lacks_its_manifest() {
     let named = images::sha256(&image.root().bytes);
     promote(&from, &format!("oci:{}:v1", folder.join("to").display()))
         .run()
-        .failed(5, &["its index.json names", &named, "not in the layout"]);
+        .failed(5, &["its index.json lists", &named, "the layout has no such manifest"]);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_blob_that_the_source_lacks_is_told_as_that() {
     let gone = Action::error(404, "BLOB_UNKNOWN", "blob unknown to registry");
     let reading = Proxy::before(&source).with(rule("GET", &format!("/blobs/{victim}"), gone));
     let run = promote(&reading.at("app:v1"), &destination.at("copy:v1")).run();
-    let run = run.failed(1, &["its manifest is there and this blob is not", "BLOB_UNKNOWN"]);
+    let run = run.failed(1, &["its manifest exists without it", "BLOB_UNKNOWN"]);
     assert!(!run.stderr.contains("created first"), "{}", run.stderr);
 }
 

@@ -73,7 +73,7 @@ fn image_pull_secrets_are_not_seen_and_the_error_says_so() {
     assert_eq!(step["exitCode"], 4, "{step:#}");
     let log = step["log"].as_str().unwrap();
     assert!(
-        log.contains("401") && log.contains("imagePullSecrets are not seen") && log.contains("`credentials`"),
+        log.contains("401") && log.contains("don't use imagePullSecrets") && log.contains("`credentials`"),
         "{log}"
     );
     assert!(!registry.has_manifest("copy", "v1"));
