@@ -5,8 +5,9 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::pages::{block, yaml};
+use super::pages::block;
 use super::pipeline::{COMMIT, Pipeline, expanded, in_plain_image, lines, variables};
+use crate::support::yaml;
 
 const IMAGE: &str = "ghcr.io/org/imgstep:v1.0.0";
 
@@ -26,7 +27,7 @@ fn filled(text: &str, known: &BTreeMap<String, String>) -> String {
 #[test]
 fn argo_hands_on_an_output_parameter() {
     let pipeline = Pipeline::new();
-    let Some(documents) = yaml(&pipeline.named(&block("argo-workflows", "workflow.yaml"))) else { return };
+    let documents = yaml::documents(&pipeline.named(&block("argo-workflows", "workflow.yaml")));
     let spec = &documents[0]["spec"];
     // What `kubectl create secret docker-registry` creates, mounted.
     pipeline.write("logins/.dockerconfigjson", &pipeline.logins());
@@ -80,7 +81,7 @@ fn cloud_build_hands_on_in_its_workspace() {
     let pipeline = Pipeline::new();
     // Substitutions come first; they only know the build's own names.
     let substitutions = variables([("COMMIT_SHA", "main"), ("PROJECT_ID", "project")]);
-    let Some(documents) = yaml(&pipeline.named(&block("cloud-build", "cloudbuild.yaml"))) else { return };
+    let documents = yaml::documents(&pipeline.named(&block("cloud-build", "cloudbuild.yaml")));
     let document = &documents[0];
     let secret = &document["availableSecrets"]["secretManager"][0];
     let path = expanded(secret["versionName"].as_str().unwrap(), &substitutions);
@@ -110,7 +111,7 @@ fn cloud_build_hands_on_in_its_workspace() {
 #[test]
 fn woodpecker_hands_on_in_its_workspace() {
     let pipeline = Pipeline::new();
-    let Some(documents) = yaml(&pipeline.named(&block("woodpecker", ".woodpecker.yaml"))) else { return };
+    let documents = yaml::documents(&pipeline.named(&block("woodpecker", ".woodpecker.yaml")));
     let built_in = variables([("CI", "woodpecker"), ("CI_COMMIT_SHA", COMMIT), ("CI_COMMIT_TAG", "v1")]);
     for step in documents[0]["steps"].as_array().unwrap() {
         assert_eq!(step["image"], format!("{IMAGE}-shell"));

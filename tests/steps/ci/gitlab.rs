@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::pages::{block, read, yaml};
+use super::pages::{block, read};
 use super::pipeline::{COMMIT, Pipeline, USER, expanded, lines, variables};
 use super::{gitlab_dotenv, value};
 use crate::support::step::Run;
+use crate::support::yaml;
 
 /// Variables that GitLab sets in every job.
 fn predefined(pipeline: &Pipeline) -> BTreeMap<String, String> {
@@ -59,7 +60,7 @@ fn run(pipeline: &Pipeline, job: &Map<String, Value>, inherited: &[(String, Stri
 #[test]
 fn jobs_publish_a_folder_and_release_it() {
     let pipeline = Pipeline::new();
-    let Some(mut documents) = yaml(&pipeline.named(&block("gitlab", ".gitlab-ci.yml"))) else { return };
+    let mut documents = yaml::documents(&pipeline.named(&block("gitlab", ".gitlab-ci.yml")));
     let document = documents.remove(0);
     pipeline.write("workspace/public/index.html", "<p>hello</p>");
     let publish = job(&document, "publish");
@@ -78,8 +79,8 @@ fn jobs_publish_a_folder_and_release_it() {
 }
 
 /// The component's jobs with these inputs, interpolated as GitLab does it: in the values of the parsed document.
-fn component(name: &str, inputs: &Map<String, Value>) -> Option<Value> {
-    let mut documents = yaml(&read(&format!("templates/{name}.yml")))?;
+fn component(name: &str, inputs: &Map<String, Value>) -> Value {
+    let mut documents = yaml::documents(&read(&format!("templates/{name}.yml")));
     let spec = documents.remove(0);
     let declared = spec["spec"]["inputs"].as_object().unwrap();
     for name in inputs.keys() {
@@ -90,7 +91,7 @@ fn component(name: &str, inputs: &Map<String, Value>) -> Option<Value> {
         let given = inputs.get(name).or_else(|| about.get("default"));
         known.insert(name.clone(), given.unwrap_or_else(|| panic!("the input {name} is required")).as_str().unwrap());
     }
-    Some(interpolated(&documents[0], &known))
+    interpolated(&documents[0], &known)
 }
 
 fn interpolated(value: &Value, inputs: &BTreeMap<String, &str>) -> Value {
@@ -110,10 +111,10 @@ fn interpolated(value: &Value, inputs: &BTreeMap<String, &str>) -> Value {
 #[test]
 fn the_component_promotes_and_hands_on() {
     let pipeline = Pipeline::new();
-    let Some(documents) = yaml(&pipeline.named(&block("gitlab", "component/.gitlab-ci.yml"))) else { return };
+    let documents = yaml::documents(&pipeline.named(&block("gitlab", "component/.gitlab-ci.yml")));
     let include = &documents[0]["include"][0];
     assert_eq!(include["component"], "$CI_SERVER_FQDN/org/imgstep/promote@v1.0.0");
-    let component = component("promote", include["inputs"].as_object().unwrap()).unwrap();
+    let component = component("promote", include["inputs"].as_object().unwrap());
     let promote = job(&component, "promote");
     assert!(documents[0]["stages"].as_array().unwrap().contains(&promote["stage"]));
     let (_, handed) = run(&pipeline, &promote, &[]);
@@ -144,7 +145,7 @@ fn the_other_components_append_and_join() {
             ("entrypoint", r#"["/app","it's \"quoted\"; exit 1"]"#),
             ("env", "A=1 2\nB=`exit 1`"),
         ]);
-        let Some(append) = component("append", &inputs) else { return };
+        let append = component("append", &inputs);
         let (_, handed) = run(&pipeline, &job(&append, "append"), &[]);
         made.push(value(&handed, "IMGSTEP_REF").to_owned());
     }
@@ -154,7 +155,7 @@ fn the_other_components_append_and_join() {
         ("job", "join"),
         ("tags", "v1.2"),
     ]);
-    let (_, handed) = run(&pipeline, &job(&component("index", &inputs).unwrap(), "join"), &[]);
+    let (_, handed) = run(&pipeline, &job(&component("index", &inputs), "join"), &[]);
     let joined = pipeline.destination.manifest("org/joined", "v1.2");
     assert!(value(&handed, "IMGSTEP_REF").ends_with(&crate::support::images::sha256(&joined.body)));
     let children = value(&handed, "IMGSTEP_IMAGE_REFS").split(',').count();

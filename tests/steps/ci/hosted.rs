@@ -5,10 +5,11 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::pages::{block, document, yaml};
+use super::pages::block;
 use super::pipeline::{COMMIT, Pipeline, expanded, lines, variables};
 use super::{azure_agent, buildkite_agent};
 use crate::support::tools::{is_here, left_out};
+use crate::support::yaml;
 
 /// Whether a release can be downloaded here.
 fn can_download() -> bool {
@@ -30,7 +31,7 @@ fn azure_hands_on_within_a_job_and_to_the_next() {
         return;
     }
     let pipeline = Pipeline::new();
-    let Some(documents) = yaml(&pipeline.named(&block("azure-pipelines", "azure-pipelines.yml"))) else { return };
+    let documents = yaml::documents(&pipeline.named(&block("azure-pipelines", "azure-pipelines.yml")));
     let mut outputs: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     let mut log = String::new();
     for job in documents[0]["jobs"].as_array().unwrap() {
@@ -83,7 +84,7 @@ fn buildkite_hands_on_to_the_next_step() {
         return;
     }
     let pipeline = Pipeline::new();
-    let Some(document) = document("buildkite", ".buildkite/pipeline.yml") else { return };
+    let document = yaml::document(&block("buildkite", ".buildkite/pipeline.yml"));
     let script = pipeline.named(&block("buildkite", ".buildkite/imgstep.sh"));
     buildkite_agent(pipeline.folder());
     pipeline.write("secrets/DOCKER_AUTH_CONFIG", &pipeline.logins());
@@ -122,7 +123,7 @@ fn circleci_hands_on_within_a_job_and_by_the_workspace() {
         return;
     }
     let pipeline = Pipeline::new();
-    let Some(documents) = yaml(&pipeline.named(&block("circleci", ".circleci/config.yml"))) else { return };
+    let documents = yaml::documents(&pipeline.named(&block("circleci", ".circleci/config.yml")));
     let document = &documents[0];
     let mut log = String::new();
     for entry in document["workflows"]["release"]["jobs"].as_array().unwrap() {

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::Folder;
 use crate::support::tools::{is_here, left_out};
+use crate::support::{Folder, yaml};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -52,22 +52,6 @@ pub fn python(program: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
-}
-
-/// The documents of a YAML text; `None` without the tools.
-pub fn yaml(text: &str) -> Option<Vec<Value>> {
-    let script = "import json, sys\nfrom ruamel.yaml import YAML\n\
-                  json.dump(list(YAML(typ='safe', pure=True).load_all(sys.stdin.buffer)), sys.stdout)";
-    let output = fed(Command::new(python("python")?).args(["-c", script]), text);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(serde_json::from_slice(&output.stdout).unwrap())
-}
-
-/// The only document in a page's block.
-pub fn document(page: &str, file: &str) -> Option<Value> {
-    let documents = yaml(&block(page, file))?;
-    assert_eq!(documents.len(), 1, "{page} {file}");
-    documents.into_iter().next()
 }
 
 fn fed(command: &mut Command, input: &str) -> std::process::Output {
@@ -150,7 +134,7 @@ fn components_are_as_gitlab_wants_them() {
         assert_schema(&schema, name, spec, ("default: ", "default: null\n      type: "));
         assert_schema(&schema, name, job, ("reports:", "report:"));
         // Every input is used, no undeclared input is used, and each input of the program is an option of the step.
-        let Some(documents) = yaml(&text) else { return };
+        let documents = yaml::documents(&text);
         let help = crate::support::imgstep([name, "--help"]).run().ended(0).stdout;
         let inputs = documents[0]["spec"]["inputs"].as_object().unwrap();
         for (input, about) in inputs {

@@ -10,6 +10,7 @@ use imgstep::cli::args::variable;
 use imgstep::cli::github_action::{inputs, steps};
 
 use super::runner::{Runner, root, run, tool};
+use crate::support::yaml;
 
 #[allow(dead_code)]
 #[path = "../../../github-action/generate.rs"]
@@ -37,29 +38,25 @@ fn action_and_readme_are_what_the_options_say() {
 
 #[test]
 fn every_option_of_every_step_is_an_input_and_nothing_else_is() {
-    let action = read("action.yml");
-    let (_, rest) = action.split_once("\ninputs:\n").unwrap();
-    let (named, rest) = rest.split_once("\noutputs:\n").unwrap();
-    let named: BTreeSet<&str> = named
-        .lines()
-        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
-        .filter(|name| !name.starts_with(' '))
-        .collect();
+    let action = yaml::document(&read("action.yml"));
+    let named: BTreeSet<&str> = action["inputs"].as_object().unwrap().keys().map(String::as_str).collect();
     let command = Cli::command();
     let mut expected: BTreeSet<String> = steps(&command).flat_map(inputs).collect();
     expected.insert("step".to_owned());
     assert_eq!(named, expected.iter().map(String::as_str).collect());
-    for name in &expected {
-        let line = format!("\n        {}: ${{{{ inputs.{name} }}}}\n", variable(name));
-        assert!(rest.contains(&line), "{line}");
-    }
-    assert_eq!(rest.matches("${{ inputs.").count(), expected.len());
+    let steps = action["runs"]["steps"].as_array().unwrap();
+    let given = steps.iter().filter_map(|step| step["env"].as_object()).flatten();
+    let given: BTreeSet<(String, String)> =
+        given.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
+    let given: BTreeSet<_> = given.into_iter().filter(|(_, value)| value.contains("inputs.")).collect();
+    assert_eq!(given, expected.iter().map(|name| (variable(name), format!("${{{{ inputs.{name} }}}}"))).collect());
 }
 
 #[test]
 fn no_script_of_the_action_holds_an_expression_and_no_action_is_nested() {
-    let action = read("action.yml");
-    let scripts: Vec<&str> = action.lines().filter_map(|line| line.trim().strip_prefix("run: ")).collect();
+    let action = yaml::document(&read("action.yml"));
+    let steps = action["runs"]["steps"].as_array().unwrap();
+    let scripts: Vec<&str> = steps.iter().map(|step| step["run"].as_str().unwrap()).collect();
     assert_eq!(
         scripts,
         [
@@ -67,7 +64,7 @@ fn no_script_of_the_action_holds_an_expression_and_no_action_is_nested() {
             r#"exec "$IMGSTEP_BIN" github-action"#
         ]
     );
-    assert!(!action.contains(" uses:"));
+    assert!(steps.iter().all(|step| step.get("uses").is_none()));
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub mod token;
 pub mod tools;
 pub mod tree;
 pub mod wire;
+pub mod yaml;
 
 pub use complete::{assert_complete, assert_image};
 pub use folder::Folder;

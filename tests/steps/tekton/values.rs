@@ -9,7 +9,7 @@ use imgstep::cli::{Cli, parse, strict};
 use serde_json::{Value, json};
 
 use crate::support::tekton::{cluster, manifests, root, task_run, tektoncheck_command};
-use crate::support::{Registry, images};
+use crate::support::{Registry, images, yaml};
 
 /// The minimal arguments of each step.
 const NEEDED: [(&str, &str); 5] = [
@@ -104,10 +104,12 @@ fn hostile(step: &str, random_words: usize) -> Vec<String> {
     words
 }
 
-/// The array params used in the arguments of a Task or StepAction, from its YAML.
-fn arrays(yaml: &str) -> Vec<String> {
-    let arrays = yaml.lines().filter_map(|line| line.trim().strip_prefix("- \"$(params.")?.strip_suffix("[*])\""));
-    arrays.map(str::to_owned).collect()
+/// The array params used in the arguments of a Task or StepAction.
+fn arrays(manifest: &Value) -> Vec<String> {
+    let spec = &manifest["spec"];
+    let args = spec["args"].as_array().or_else(|| spec["steps"][0]["args"].as_array()).unwrap();
+    let array = |word: &Value| Some(word.as_str()?.strip_prefix("$(params.")?.strip_suffix("[*])")?.to_owned());
+    args.iter().filter_map(array).collect()
 }
 
 fn run(kind: &str, step: &str, params: &Value) -> Value {
@@ -172,7 +174,7 @@ fn an_element_of_an_array_is_a_value_or_the_step_is_refused() {
     for kind in ["task", "stepaction"] {
         for (step, needed) in NEEDED {
             let path = root().join(format!("tasks/{kind}/imgstep-{step}/imgstep-{step}.yaml"));
-            for array in arrays(&fs::read_to_string(path).unwrap()) {
+            for array in arrays(&yaml::document(&fs::read_to_string(path).unwrap())) {
                 let mut params: Value = serde_json::from_str(needed).unwrap();
                 params[&array] = json!(["plain"]);
                 runs.push(run(kind, step, &params));
