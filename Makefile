@@ -66,6 +66,7 @@ lint: $(TOOLS)/bin/cargo-deny
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets --manifest-path bench/Cargo.toml --target-dir target/bench-build -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	@sh scripts/unused-dependencies.sh
 	$(TOOLS)/bin/cargo-deny --locked --log-level error check bans licenses sources
 
 # Not part of lint: the database comes from the network, and may fail a commit that changed nothing.

@@ -9,6 +9,9 @@
 //!                     └──▶ report ──▶ stdout, result files, CI
 //! ```
 
+// Whatever dependency users get is used. Those of the tests belong to many targets: scripts/unused-dependencies.sh.
+#![cfg_attr(not(any(test, fuzzing)), warn(unused_crate_dependencies))]
+
 mod atomic_file;
 pub mod cli;
 pub mod credentials;
