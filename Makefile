@@ -6,7 +6,7 @@
 TOOLS = target/tools
 CARGO_DENY = 0.20.2
 
-.PHONY: help build demo test soak fuzz tekton tasks lint advisories bench action release-dry-run clean
+.PHONY: help build demo test soak fuzz tekton tasks lint advisories bench action pages release-dry-run clean
 
 help:
 	@echo 'make build        the static release binary, at dist/imgstep'
@@ -19,6 +19,7 @@ help:
 	@echo 'make lint         formatting, clippy, rustdoc, dependencies'
 	@echo 'make advisories   known weaknesses of dependencies, from a database on the network'
 	@echo 'make bench        compares dist/imgstep with its peers: bench/RESULTS.md (JOB="promote mount" RUNS=3)'
+	@echo 'make pages        generates docs/steps, one page a step, from the command line'
 	@echo 'make action       writes action.yml and the pages that follow from the command line, out of its options'
 	@echo 'make release-dry-run  all of a release but its signatures, in target/release-stage'
 	@echo 'make clean        removes what the others made'
@@ -93,6 +94,9 @@ bench: dist/imgstep
 # Whatever was built last is measured: `make build bench` for what is in the tree now.
 dist/imgstep:
 	@sh scripts/build.sh
+
+pages:
+	@cargo run --quiet --locked --example step-pages
 
 action:
 	@cargo run --quiet --locked --example github-action

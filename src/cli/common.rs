@@ -154,17 +154,17 @@ pub struct ResultArgs {
 /// The CI system that outputs are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CiArg {
-    /// GitHub's outputs if $GITHUB_OUTPUT is set; otherwise only errors are marked as the CI log expects
+    /// As github if $GITHUB_OUTPUT is set; otherwise only mark errors as the CI log expects
     Auto,
-    /// GitHub Actions, Gitea and Forgejo: $GITHUB_OUTPUT
+    /// $GITHUB_OUTPUT, on Gitea and Forgejo too
     Github,
-    /// GitLab CI/CD: the dotenv file $CI_PROJECT_DIR/imgstep.env
+    /// The dotenv file $CI_PROJECT_DIR/imgstep.env
     Gitlab,
-    /// Azure Pipelines: output variables
+    /// Output variables
     Azure,
-    /// Buildkite: meta-data of the build
+    /// Meta-data of the build
     Buildkite,
-    /// CircleCI: $BASH_ENV
+    /// $BASH_ENV
     #[value(name = "circleci")]
     CircleCi,
     /// No outputs, not even GitHub's

@@ -13,7 +13,9 @@ use crate::text::printable;
 #[derive(Debug, Clone, Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct ManArgs {
-    /// Step to describe, such as `promote` or `registry serve` [default: imgstep itself]
+    /// Step, such as `promote` or `registry serve`
+    ///
+    /// Without a step, the page is that of imgstep itself.
     #[arg(value_name = "STEP")]
     pub step: Vec<String>,
 }

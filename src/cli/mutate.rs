@@ -14,7 +14,7 @@ use crate::steps::mutate::{self, Request};
 #[derive(Debug, Clone, Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct MutateArgs {
-    /// Image or index to change: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`
+    /// Image to change: `registry/repository[:tag][@digest]` or `oci:DIR[:tag]`
     #[arg(value_name = "IMAGE")]
     pub image: String,
     /// Destinations, tags and guards.

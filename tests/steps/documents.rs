@@ -4,6 +4,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::imgstep;
+
+#[allow(dead_code)]
+#[path = "../../docs/steps/generate.rs"]
+mod generate;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -92,4 +98,36 @@ fn every_link_of_the_documents_leads_somewhere() {
 fn what_is_said_of_tekton_leads_to_its_tasks() {
     let text = fs::read_to_string(root().join("docs/ci/README.md")).unwrap();
     assert!(text.contains("Tekton has [Tasks](../../tasks/README.md)"), "{text}");
+}
+
+#[test]
+fn the_page_of_every_step_is_what_the_command_line_defines() {
+    let folder = root().join("docs/steps");
+    let pages = generate::pages();
+    for (name, text) in &pages {
+        let known = fs::read_to_string(folder.join(name)).unwrap_or_default();
+        assert!(known == *text, "docs/steps/{name} is out of date; run `make pages`");
+    }
+    for entry in fs::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name == "generate.rs" || pages.contains_key(&name), "docs/steps/{name} is the page of no step");
+    }
+}
+
+#[test]
+fn the_results_of_every_page_are_those_of_the_step() {
+    for (step, arguments) in [
+        ("promote", &["localhost:1/a", "localhost:1/b"][..]),
+        ("append", &["localhost:1/a", "--to", "localhost:1/b", "--delete", "/x"]),
+        ("index", &["--from", "localhost:1/a", "--to", "localhost:1/b"]),
+        ("mutate", &["localhost:1/a", "--to", "localhost:1/b"]),
+        ("bundle", &["no-such-file", "--to", "localhost:1/b"]),
+        ("tag", &["localhost:1/a", "b"]),
+        ("digest", &["localhost:1/a"]),
+    ] {
+        for (key, _, lacking) in generate::RESULTS {
+            let run = imgstep([step]).args(arguments).args(["--retries=0", &format!("--result={key}=/dev/null")]).run();
+            assert_eq!(run.status == 2, lacking.contains(&step), "{step} {key}: {}", run.stderr);
+        }
+    }
 }

@@ -1,7 +1,12 @@
-//! The examples of every `--help` can be pasted, and do what they promise.
+//! Every help text as it is printed. Its examples can be pasted, and do what they promise.
+
+use std::collections::BTreeMap;
 
 use clap::{Command, CommandFactory as _, FromArgMatches as _};
 use imgstep::cli::{Cli, Step, parse};
+
+use crate::support::imgstep;
+use crate::support::snapshot::assert_snapshots;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -46,7 +51,7 @@ fn examples(step: &Command, width: usize) -> Vec<String> {
 }
 
 /// The words of a line, split at spaces and unquoted.
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
     for character in line.chars() {
@@ -102,4 +107,62 @@ fn every_example_means_something() {
             request.unwrap_or_else(|error| panic!("{line}: {error}"));
         }
     }
+}
+
+/// The words of every command: none for imgstep itself, then `promote`, …, `registry serve`.
+fn commands() -> Vec<Vec<String>> {
+    fn below(command: &Command, words: &[String], all: &mut Vec<Vec<String>>) {
+        all.push(words.to_vec());
+        for step in command.get_subcommands() {
+            below(step, &[words, &[step.get_name().to_owned()]].concat(), all);
+        }
+    }
+    let mut all = Vec::new();
+    below(&Cli::command(), &[], &mut all);
+    all
+}
+
+#[test]
+fn snapshot_of_every_help() {
+    let mut texts = BTreeMap::new();
+    for words in commands() {
+        let name = [&["imgstep".to_owned()], words.as_slice()].concat().join("-");
+        let mut text = String::new();
+        for flag in ["-h", "--help"] {
+            let run = imgstep(words.iter().map(String::as_str).chain([flag])).run().ended(0);
+            assert_eq!(run.stderr, "");
+            let line = [&["imgstep".to_owned()], words.as_slice(), &[flag.to_owned()]].concat().join(" ");
+            // What an editor would take away at the end of a line.
+            let printed: String = run.stdout.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+            text = text + "$ " + &line + "\n" + &printed + "\n";
+        }
+        texts.insert(name, text.trim_end().to_owned() + "\n");
+    }
+    assert_snapshots("help", &texts);
+}
+
+#[test]
+fn no_help_is_wider_than_a_page() {
+    for words in commands() {
+        for flag in ["-h", "--help"] {
+            let run = imgstep(words.iter().map(String::as_str).chain([flag])).run().ended(0);
+            for line in run.stdout.lines() {
+                assert!(line.chars().count() <= 100, "{words:?}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_line_of_every_option_stands_by_itself() {
+    let mut wrong = Vec::new();
+    for (step, command) in steps() {
+        for argument in command.get_arguments() {
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            if help.is_empty() || help.chars().count() > 80 || help.ends_with('.') || help.contains('\n') {
+                wrong.push(format!("{step} {}: {help}", argument.get_id()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

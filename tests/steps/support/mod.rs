@@ -18,6 +18,7 @@ pub mod registry;
 pub mod relay;
 pub mod rules;
 pub mod schema1;
+pub mod snapshot;
 pub mod step;
 pub mod tekton;
 #[path = "../../../src/report/terminal.rs"]
