@@ -120,7 +120,7 @@ fn azure_gets_names_as_they_are_or_an_error() {
     assert_eq!(value(&variables, "name"), destination);
     for name in ["a%5Db", "$(System.AccessToken)"] {
         let (run, _) = to_folder(name, "azure", &[]);
-        run.failed(1, &["the output `name` can't be handed to Azure Pipelines", name]);
+        run.failed(1, &["Azure Pipelines would change the output `name`", name]);
     }
 }
 
