@@ -137,8 +137,7 @@ impl AppendArgs {
         let (mtime, epoch) = source_date_epoch()?;
         Ok(Request {
             base,
-            destinations,
-            tags,
+            write: self.writing.request(destinations, tags),
             platforms: parse_list("--platform", &comma_separated(&self.platform))?,
             layers,
             delete,
@@ -149,10 +148,8 @@ impl AppendArgs {
             created: epoch,
             changes: self.changes()?,
             format: self.format.map(Into::into),
-            if_exists: self.writing.if_exists.into(),
             allow_foreign_binaries: self.allow_foreign_binaries,
             check_entrypoint: self.check_entrypoint,
-            dry_run: self.writing.dry_run,
         })
     }
 

@@ -77,10 +77,7 @@ impl BundleArgs {
             files,
             // What the user says lies above.
             annotations: told.into_iter().chain(given).collect(),
-            destinations,
-            tags,
-            if_exists: self.writing.if_exists.into(),
-            dry_run: self.writing.dry_run,
+            write: self.writing.request(destinations, tags),
         })
     }
 }

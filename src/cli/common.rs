@@ -10,6 +10,7 @@ use crate::image::format;
 use crate::image::manifest::MANIFEST_LIMIT;
 use crate::image::reference::Reference;
 use crate::report::ci;
+use crate::steps::destinations::{IfExists, WriteRequest};
 
 /// Options of every step that talks to registries.
 #[derive(Debug, Clone, Args)]
@@ -121,7 +122,14 @@ pub enum IfExistsArg {
     Fail,
 }
 
-impl From<IfExistsArg> for crate::steps::goals::IfExists {
+impl WriteArgs {
+    /// What is written to `destinations` under these conditions, with further `tags`.
+    pub fn request(&self, destinations: Vec<Reference>, tags: Vec<String>) -> WriteRequest {
+        WriteRequest { destinations, tags, if_exists: self.if_exists.into(), dry_run: self.dry_run }
+    }
+}
+
+impl From<IfExistsArg> for IfExists {
     fn from(word: IfExistsArg) -> Self {
         match word {
             IfExistsArg::Overwrite => Self::Overwrite,

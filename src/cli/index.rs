@@ -142,10 +142,7 @@ impl IndexArgs {
             annotations: annotations.into_iter().collect::<BTreeMap<_, _>>(),
             format: self.format.map(Into::into),
             allow_single: self.allow_single,
-            destinations,
-            tags,
-            if_exists: self.writing.if_exists.into(),
-            dry_run: self.writing.dry_run,
+            write: self.writing.request(destinations, tags),
         })
     }
 }

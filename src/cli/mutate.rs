@@ -92,10 +92,7 @@ impl MutateArgs {
                 AnnotateArg::Manifests => mutate::Annotate::Manifests,
                 AnnotateArg::Both => mutate::Annotate::Both,
             },
-            destinations,
-            tags,
-            if_exists: self.writing.if_exists.into(),
-            dry_run: self.writing.dry_run,
+            write: self.writing.request(destinations, tags),
         })
     }
 }

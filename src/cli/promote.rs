@@ -125,15 +125,12 @@ impl PromoteArgs {
         let expect_digest = self.expect_digest.iter().cloned().collect::<Vec<_>>();
         Ok(Request {
             source,
-            destinations,
-            tags,
+            write: self.writing.request(destinations, tags),
             platforms: parse_list("--platform", &comma_separated(&self.platform))?,
-            if_exists: self.writing.if_exists.into(),
             expect_digest: parse_list("--expect-digest", &expect_digest)?.into_iter().next(),
             check_tag: self.check_tag,
             repair: self.repair,
             include_foreign: self.include_foreign,
-            dry_run: self.writing.dry_run,
             remarks: Vec::new(),
         })
     }

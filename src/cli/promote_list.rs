@@ -11,9 +11,9 @@ use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::report::list::ListLine;
 use crate::report::{ListReporter, OutputFormat};
 use crate::steps::context::Context;
-use crate::steps::goals;
 use crate::steps::promote::Request;
 use crate::steps::promote_list::{self, ListEntry};
+use crate::transfer::destination::TagTarget;
 use crate::workspace;
 
 /// No list is larger, in bytes: a hundred thousand lines.
@@ -103,10 +103,10 @@ fn in_line(number: usize, error: Error) -> Error {
 fn check_apart(lines: &[ListEntry]) -> Result<()> {
     let mut writers: HashMap<(String, String), &ListEntry> = HashMap::new();
     for line in lines {
-        for goal in goals::goals(&line.request.destinations, &line.request.tags) {
-            let name = goal.reference.name();
-            for tag in goal.tags.into_iter().flatten() {
-                let writer = *writers.entry((name.clone(), tag.clone())).or_insert(line);
+        for spec in line.request.write.specs() {
+            let name = spec.reference.name();
+            for tag in spec.tags.iter().filter_map(TagTarget::tag) {
+                let writer = *writers.entry((name.clone(), tag.to_owned())).or_insert(line);
                 if writer.request.source != line.request.source {
                     let reason = format!("it writes {name}:{tag}, and so does line {} from elsewhere", writer.number);
                     return Err(in_line(line.number, Error::usage(reason)));
@@ -139,7 +139,7 @@ pub async fn promote(context: &Context, lines: &[ListEntry], dry_run: bool, form
     let named = lines.iter().map(|line| ListLine {
         line: line.number,
         source: line.request.source.to_string(),
-        destinations: line.request.destinations.iter().map(ToString::to_string).collect(),
+        destinations: line.request.write.destinations.iter().map(ToString::to_string).collect(),
     });
     let mut teller = ListReporter::new("promote", dry_run, named.collect(), format, &context.console);
     promote_list::run(context, lines, |position, result| teller.ended(position, result)).await;

@@ -396,8 +396,8 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
         console: console.clone(),
         progress: Progress::new(console.clone(), report::progress::interactive()),
         started: Instant::now(),
-        bulk: LargeBlobSlots::of_step(usize::from(common.jobs)),
-        manifests: ManifestMemory::default(),
+        large_blobs: LargeBlobSlots::of_step(usize::from(common.jobs)),
+        manifest_memory: ManifestMemory::default(),
     })
 }
 

@@ -1,29 +1,30 @@
 //! `append`: puts files on top of a base as reproducible layers and sets its config, for every platform at once.
 //!
-//! The base is read and the destinations are asked at once. Layers are made; a large one is sent while it is made, to
-//! destinations that most likely lack it. When all is made the guards are asked, and only then anything gets a name. Base
-//! layers are mounted or copied, to where they are certain to be needed before all else is known. Children are written
-//! before their index, tags last.
+//! The base is read and the destinations are asked at once. Layers are built; a large one is sent while it is built, to
+//! destinations that most likely lack it. When all are built, the guards are asked; only then is anything committed. Base
+//! layers are mounted or copied, and where they are certain to be needed, this begins before all else is known. Children
+//! are written before their index, tags last.
 
 mod base;
 mod base_layers;
 mod build;
 mod entrypoint;
+mod guards;
 mod layers;
+mod plan;
 mod remote_layers;
+mod send;
 
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
-
 use self::base::Base;
 use self::base_layers::BaseLayers;
-use self::build::Built;
-use self::layers::{AppendContext, Layer};
+use self::build::BuiltImages;
+use self::layers::Layer;
 use super::context::Context;
-use super::goals::{self, Goal, IfExists, Terms};
-use super::telling::{self, Work};
-use crate::error::{Error, Result};
+use super::destinations::WriteRequest;
+use super::sources;
+use crate::error::Result;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::format::Format;
@@ -33,198 +34,127 @@ use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::layer::compress::Compression;
 use crate::layer::credential_paths::CredentialPaths;
 use crate::layer::spec::LayerSpec;
-use crate::registry::ConnectionKind;
-use crate::registry::manifests::Presence;
-use crate::report::outcome::{Action, Outcome, PlatformImage};
-use crate::transfer::copy::Copy;
+use crate::report::outcome::Outcome;
+use crate::transfer::blob_copy::BlobCopy;
+use crate::transfer::blob_source::BlobSource;
 use crate::transfer::destination::Destination;
+use crate::transfer::destinations::{Approved, Destinations, Resolved};
 use crate::transfer::options::{CopyOptions, LargeBlobSlots};
-use crate::transfer::store::Store;
-use crate::transfer::transfer_log::TransferLog;
 
 /// What to put on what, where to, and under which conditions.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The base; `None` is an empty one.
     pub base: Option<Reference>,
-    /// What is written.
-    pub destinations: Vec<Reference>,
-    /// Further tags in the repository of each destination.
-    pub tags: Vec<String>,
-    /// The platforms that are wanted; none means those that layers name, or else all.
+    /// Where to write the result.
+    pub write: WriteRequest,
+    /// The platforms of the result; none means those of the layers, or else all.
     pub platforms: Vec<Platform>,
     /// The layers, lowest first.
     pub layers: Vec<LayerSpec>,
-    /// Paths of the base that shall disappear.
+    /// Paths of the base to remove.
     pub delete: Vec<String>,
-    /// Patterns of files that stay out of every layer.
+    /// Patterns of files to exclude from all layers.
     pub exclude: Vec<String>,
-    /// Where logins come from: none of it goes into a layer.
+    /// Where logins come from: these files never go into a layer.
     pub logins: CredentialPaths,
     /// How layers are compressed.
     pub compression: Compression,
     /// The time of every file, in seconds since 1970.
     pub mtime: u64,
-    /// The time at which images were made that are given none, in RFC 3339.
+    /// The creation time of images that get no other, in RFC 3339.
     pub created: String,
-    /// What changes in the configs and manifests. The annotations for every platform stand on the index too.
+    /// The changes of configs and manifests. Annotations for every platform are set on the index too.
     pub changes: PlatformChanges,
-    /// The vocabulary of the result; the base's if none is said.
+    /// The format of the result; none means the base's.
     pub format: Option<Format>,
-    /// What to do with a tag that names something else.
-    pub if_exists: IfExists,
-    /// Whether programs for other architectures are let through.
+    /// Whether programs for other platforms are accepted.
     pub allow_foreign_binaries: bool,
-    /// Whether the program that an image starts with must be in it; where nothing is said, on scratch alone.
+    /// Whether the program that an image starts with must be in it; by default only on scratch.
     pub check_entrypoint: Option<bool>,
-    /// Whether to say what would be done, and do nothing.
-    pub dry_run: bool,
+}
+
+/// What the parts of an append share.
+struct AppendContext<'a> {
+    context: &'a Context,
+    request: &'a Request,
+    targets: &'a Destinations<Resolved>,
 }
 
 /// Carries it out.
 ///
 /// # Errors
-/// As [`Error`] says; then no tag was moved, except where some of several tags were written before one failed, which
-/// the error names.
+/// As [`crate::error::Error`] says; then no tag was moved, except where some of several tags were written before one
+/// failed, which the error names.
 pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
-    let terms = Terms { if_exists: request.if_exists, dry_run: request.dry_run };
-    let first = request.destinations.first().ok_or_else(|| Error::usage("no destination"))?;
-    // Blobs may be mounted from the base's repository; an empty base has none.
+    let first = request.write.first()?;
+    // Blobs can be mounted from the base's repository. An empty base has none.
     let source = request.base.as_ref().unwrap_or(first);
-    let mut goals = goals::goals(&request.destinations, &request.tags);
-    let stores = goals::open(context, &goals, source, request.dry_run).await?;
+    let targets = Destinations::open(context, &request.write, source).await?;
     let first_layer = layers::begin_first(request);
-    let (found, mut base) = tokio::try_join!(goals::ask(&goals, &stores, None), Base::open(context, request))?;
-    for (goal, found) in goals.iter_mut().zip(found) {
-        goal.found = found;
-    }
-    base.warnings.extend(onto_itself(request, &goals));
-    let ledgers: Vec<Arc<TransferLog>> = goals.iter().map(|_| Arc::default()).collect();
-    let destinations = goals::destinations(&goals, stores, source, &ledgers);
-    expect_transfers(&base, &destinations, request.dry_run).await?;
-    let route = AppendContext { context, request, goals: &goals, destinations: &destinations };
-    let made = layers::make(&route, &base, first_layer).await?;
+    let (targets, base) = tokio::try_join!(targets.resolve(None), Base::open(context, request))?;
+    let append = AppendContext { context, request, targets: &targets };
+    let base_layers = BaseLayers::new(&append, &base)?;
+    base_layers.expect(base.images.len(), targets.all()).await;
+    let layers = layers::build(&append, &base, first_layer).await?;
     if !request.allow_foreign_binaries {
-        layers::check_programs(request, &base, &made)?;
+        guards::check_programs(request, &base, &layers)?;
     }
-    base.warnings.extend(layers::through_links(request, &base, &made));
-    entrypoint::check_given(request, &base, &made)?;
-    let inherited = BaseLayers::new(&route, &base)?;
-    let early = base_layers::certain(&route);
-    let ((), Ready { built, pending, warnings }) =
-        tokio::try_join!(inherited.bring(&early), complete(&route, &base, made, &inherited, &early))?;
-    base.warnings.extend(warnings);
-    let wanting = wanting(&pending);
-    write_children(&route, &built, &wanting).await?;
-    if !request.dry_run {
-        goals::write_tags(&destinations, &pending, &built.root).await?;
-    }
-    let platform = |(platform, digest): &(Platform, Digest)| PlatformImage {
-        platform: platform.to_string(),
-        digest: digest.clone(),
-        size: None,
-    };
-    let work = Work {
-        step: "append",
-        source: None,
-        result: &built.root,
-        platforms: built.platforms.iter().map(platform).collect(),
-        goals: &goals,
-        destinations: &destinations,
-        pending: &pending,
-        warnings: base.warnings,
-    };
-    Ok(Outcome { base: base.described, ..telling::outcome(context, terms, work)? })
+    entrypoint::check_given(request, &base, &layers)?;
+    let mut warnings = base.warnings.clone();
+    warnings.extend(warn_of_itself(request, targets.all()));
+    warnings.extend(guards::warn_of_links(request, &base, &layers));
+    let early = base_layers::certain(&append);
+    let ((), (images, targets, more)) =
+        tokio::try_join!(base_layers.copy_to(&early), complete(&append, &base, layers, &base_layers, &early))?;
+    warnings.extend(more);
+    targets.put_children(&images.children).await?;
+    let written = targets.write_tags().await?;
+    let platforms = images.platforms.iter().map(|(platform, digest)| sources::platform_image(platform, digest));
+    written.report(context, "append").base(base.described).platforms(platforms.collect()).warnings(warnings).outcome()
 }
 
-/// A word where the result takes the name of its base: the same command then puts the layers on once more.
-fn onto_itself(request: &Request, goals: &[Goal]) -> Option<String> {
+/// A warning if the result replaces its own base: the same command then puts the layers on once more.
+fn warn_of_itself(request: &Request, destinations: &[Arc<Destination>]) -> Option<String> {
     let base = request.base.as_ref().filter(|base| base.digest().is_none() && !request.layers.is_empty())?;
     let tag = base.tag().unwrap_or(DEFAULT_TAG);
-    let is_same = |goal: &Goal| {
-        goal.reference.name() == base.name() && goal.tags.iter().any(|own| own.as_deref().unwrap_or(DEFAULT_TAG) == tag)
+    let is_same = |destination: &Arc<Destination>| {
+        let tags = || destination.tags.iter().map(|tag| tag.target.tag().unwrap_or(DEFAULT_TAG));
+        destination.name() == base.name() && tags().any(|own| own == tag)
     };
-    goals.iter().any(is_same).then(|| {
+    destinations.iter().any(is_same).then(|| {
         format!(
             "{base} is the base and the destination: run again, this puts the layers on top of themselves; write to another tag, or name the base by its digest"
         )
     })
 }
 
-/// Opens connections for the blobs of the base, while the layers are made.
-async fn expect_transfers(base: &Base, destinations: &[Destination], dry_run: bool) -> Result<()> {
-    let Some(source) = base.store.as_ref().filter(|_| !dry_run) else { return Ok(()) };
-    let blobs = base.layers()?.len();
-    for destination in destinations.iter().filter(|destination| destination.is_new) {
-        let inherits = if destination.is_source { 0 } else { blobs };
-        let mounts = destination.store.repository().is_some_and(|repository| repository.mount_from().is_some());
-        let load = if mounts { ConnectionKind::Shared } else { ConnectionKind::Dedicated };
-        destination.store.expect_requests(inherits + 2 * base.images.len(), load).await;
-        if inherits > 0 && !mounts {
-            source.expect_requests(blobs, ConnectionKind::Dedicated).await;
-        }
-    }
-    Ok(())
-}
-
-/// A result whose content is at the destinations that want it.
-struct Ready<'a> {
-    built: Built,
-    /// The tags to be written, for each destination.
-    pending: Vec<Vec<Option<&'a str>>>,
-    warnings: Vec<String>,
-}
-
-/// The positions of the destinations that have something to be written.
-fn wanting(pending: &[Vec<Option<&str>>]) -> Vec<usize> {
-    (0..pending.len()).filter(|&position| !pending[position].is_empty()).collect()
-}
-
-/// Builds the images, asks the guards, and brings all blobs to the destinations that want the result, but for the base's
-/// layers where they were brought `early`.
-async fn complete<'a>(
-    route: &AppendContext<'a>,
+/// Builds the images, asks the guards, and copies all blobs to the destinations that lack them, except the base's layers
+/// where they were copied `early`. Returns the images, the approved destinations, and warnings.
+async fn complete(
+    append: &AppendContext<'_>,
     base: &Base,
-    mut made: Vec<Layer>,
-    inherited: &BaseLayers<'_>,
-    early: &[usize],
-) -> Result<Ready<'a>> {
-    let AppendContext { context, request, goals, destinations } = *route;
-    let terms = Terms { if_exists: request.if_exists, dry_run: request.dry_run };
-    let built = build::build(request, base, &base.configs().await?, &made)?;
-    let warnings = entrypoint::check(request, base, &built, &made).await?;
-    goals::check(terms, goals, &built.root)?;
-    let pending: Vec<Vec<Option<&str>>> = goals.iter().map(|goal| goal.pending(terms, &built.root)).collect();
-    let wanting = wanting(&pending);
-    let placed = layers::commit(route, &mut made, &built, &wanting).await?;
-    let made = Store::Generated(layers::into_store(made, &built));
-    // A layer that is made while it is sent takes all cores already: no more than two large ones at once.
-    let options = CopyOptions { bulk: LargeBlobSlots::at_once(2), ..context.copy_options(request.dry_run) };
-    let own = Copy::new(&made, destinations, options, &context.progress).with_placed(&placed);
-    let late: Vec<usize> = wanting.iter().copied().filter(|position| !early.contains(position)).collect();
-    tokio::try_join!(inherited.bring(&late), own.blobs(built.own(), &wanting))?;
-    Ok(Ready { built, pending, warnings })
+    mut layers: Vec<Layer>,
+    base_layers: &BaseLayers<'_>,
+    early: &[Arc<Destination>],
+) -> Result<(BuiltImages, Destinations<Approved>, Vec<String>)> {
+    let AppendContext { context, request, targets } = *append;
+    let images = build::build(request, base, &base.configs().await?, &layers)?;
+    let warnings = entrypoint::check(request, base, &images, &layers).await?;
+    let targets = targets.approve(&images.root)?;
+    let pending = targets.pending();
+    let present = send::commit(append, &mut layers, &images, &pending).await?;
+    let generated = send::generated_blobs(layers, &images);
+    // A layer that is built while it is sent takes all cores already: no more than two large ones at once.
+    let options =
+        CopyOptions { large_blobs: LargeBlobSlots::at_once(2), ..context.copy_options(request.write.dry_run) };
+    let copy = BlobCopy::new(BlobSource::Generated(&generated), options, &context.progress).with_present(&present);
+    let late = pending.except(early);
+    tokio::try_join!(base_layers.copy_to(&late), copy.blobs(images.new_blobs(), &pending))?;
+    Ok((images, targets, warnings))
 }
 
-/// Writes the children of an index, by digest, to the destinations at `wanting`.
-async fn write_children(route: &AppendContext<'_>, built: &Built, wanting: &[usize]) -> Result<()> {
-    let AppendContext { request, destinations, .. } = *route;
-    let children = wanting.iter().flat_map(|&position| built.children.iter().map(move |child| (position, child)));
-    try_join_all(children.map(|(position, child)| async move {
-        let destination = &destinations[position];
-        let there =
-            !destination.is_new && matches!(destination.store.head(child.digest.as_str()).await?, Presence::Present(_));
-        if !there && !request.dry_run {
-            destination.store.put_manifest(child).await?;
-        }
-        destination.ledger.manifest(child, 1, if there { Action::Present } else { Action::Sent });
-        Ok::<_, Error>(())
-    }))
-    .await
-    .map(drop)
-}
-
-/// A descriptor of bytes that are here.
+/// A descriptor of these bytes.
 fn descriptor_of(media_type: &str, bytes: &[u8]) -> Descriptor {
     Descriptor::new(media_type, Digest::of(bytes), bytes.len() as u64)
 }

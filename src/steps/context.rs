@@ -1,10 +1,11 @@
-//! What all steps need: the client, the logins, and someone to tell.
+//! What all steps need: the client, the logins, the console.
 
 use std::time::Instant;
 
 use crate::credentials::Credentials;
 use crate::error::Result;
 use crate::image::reference::Reference;
+use crate::registry::ConnectionKind;
 use crate::registry::client::Client;
 use crate::registry::repository::Access;
 use crate::report::console::Console;
@@ -14,6 +15,10 @@ use crate::transfer::manifest_limits::ManifestMemory;
 use crate::transfer::options::{CopyOptions, LargeBlobSlots};
 use crate::transfer::store::Store;
 
+/// About the number of requests to each registry that follow the first answers: an index has some eight children, an
+/// image some eight blobs.
+pub(super) const FIRST_WAVE: usize = 8;
+
 /// What all steps need.
 pub struct Context {
     /// The client of all registries.
@@ -22,22 +27,22 @@ pub struct Context {
     pub source_credentials: Credentials,
     /// Logins for what is written.
     pub credentials: Credentials,
-    /// Who is told.
+    /// Prints warnings and notes.
     pub console: Console,
-    /// Who is told how far it is.
+    /// Shows the progress.
     pub progress: Progress,
     /// When the step began.
     pub started: Instant,
-    /// Room for large blobs, of all images together.
-    pub bulk: LargeBlobSlots,
-    /// Room for manifests, of all images together.
-    pub manifests: ManifestMemory,
+    /// Slots for large blobs, of all images together.
+    pub large_blobs: LargeBlobSlots,
+    /// Memory for manifests, of all images together.
+    pub manifest_memory: ManifestMemory,
 }
 
 impl Context {
-    /// What one image of several needs: the same connections, tokens and limits, and requests and seconds of its own.
+    /// The context of one image of several: the same connections, tokens and limits, but its own requests and seconds.
     #[must_use]
-    pub fn of_one(&self) -> Self {
+    pub fn for_one_image(&self) -> Self {
         Self {
             client: self.client.counting_apart(),
             source_credentials: self.source_credentials.clone(),
@@ -45,23 +50,34 @@ impl Context {
             console: self.console.clone(),
             progress: self.progress.clone(),
             started: Instant::now(),
-            bulk: self.bulk.clone(),
-            manifests: self.manifests.clone(),
+            large_blobs: self.large_blobs.clone(),
+            manifest_memory: self.manifest_memory.clone(),
         }
     }
 
-    /// The place of `reference`, to be read.
+    /// The repository or layout of `reference`, to read it.
     ///
     /// # Errors
-    /// Its login can't be had.
+    /// Its login can't be found.
     pub async fn source(&self, reference: &Reference) -> Result<Store> {
         self.open(reference, &self.source_credentials, Access::Pull, None).await
     }
 
-    /// The place of `reference`, to be written; blobs may be mounted from `mount_from`, a repository of its registry.
+    /// As [`Self::source`], for an image whose manifests and configs are read and changed: opens connections for these.
     ///
     /// # Errors
-    /// Its login can't be had.
+    /// As [`Self::source`].
+    pub async fn base(&self, reference: &Reference) -> Result<Store> {
+        let store = self.source(reference).await?;
+        store.expect_requests(FIRST_WAVE, ConnectionKind::Shared).await;
+        Ok(store)
+    }
+
+    /// The repository or layout of `reference`, to write to it; blobs may be mounted from `mount_from`, a repository of its
+    /// registry.
+    ///
+    /// # Errors
+    /// Its login can't be found.
     pub async fn destination(
         &self,
         reference: &Reference,
@@ -81,11 +97,11 @@ impl Context {
         match reference {
             Reference::Registry(reference) => {
                 let login = credentials.find(&reference.registry, &reference.repository).await?;
-                let places = credentials.places();
-                Ok(Store::Registry(self.client.repository(reference, login, &places, access, mount_from)))
+                let searched = credentials.places();
+                Ok(Store::Registry(self.client.repository(reference, login, &searched, access, mount_from)))
             }
             Reference::Layout(reference) => {
-                Ok(Store::Layout(Layout::new(&reference.directory), self.client.options().manifest_limit))
+                Ok(Store::Layout(Layout::new(&reference.directory, self.client.options().manifest_limit)))
             }
         }
     }
@@ -99,8 +115,8 @@ impl Context {
             dry_run,
             retries: options.retries,
             jobs: options.jobs,
-            bulk: self.bulk.clone(),
-            manifests: self.manifests.clone(),
+            large_blobs: self.large_blobs.clone(),
+            manifest_memory: self.manifest_memory.clone(),
         }
     }
 

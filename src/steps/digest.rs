@@ -1,7 +1,7 @@
-//! `digest`: the digest that a reference names, by one request.
+//! `digest`: prints the digest that a reference points to, after one request.
 
 use super::context::Context;
-use super::{platforms, source};
+use super::{platforms, sources};
 use crate::error::Result;
 use crate::image::descriptor::Descriptor;
 use crate::image::platform::Platform;
@@ -10,16 +10,16 @@ use crate::registry::manifests::Presence;
 use crate::report::outcome::{DestinationReport, DestinationState, Outcome, SourceReport, Totals};
 use crate::transfer::store::Store;
 
-/// Finds it out; with `platform`, for the image of that platform.
+/// Resolves the digest; with `platform`, that of the image for this platform.
 ///
 /// # Errors
 /// There is no such image, or no such platform.
 pub async fn run(context: &Context, image: &Reference, platform: Option<&Platform>) -> Result<Outcome> {
     let store = context.source(image).await?;
     let found = match platform {
-        None => named(image, &store).await?,
+        None => resolve(image, &store).await?,
         Some(platform) => {
-            let root = source::read(image, &store).await?;
+            let root = sources::read(image, &store).await?;
             platforms::choose(&store, root, std::slice::from_ref(platform)).await?.manifest.descriptor()
         }
     };
@@ -61,14 +61,14 @@ pub async fn run(context: &Context, image: &Reference, platform: Option<&Platfor
     })
 }
 
-/// The descriptor that a reference names. A digest is looked up as well: that it is there is part of the answer.
-async fn named(image: &Reference, store: &Store) -> Result<Descriptor> {
-    let asked = image.digest().map(ToString::to_string).or(image.tag().map(str::to_owned));
-    if let Some(asked) = asked
-        && let Presence::Present(descriptor) = store.head(&asked).await?
+/// The descriptor that a reference points to. A digest is looked up too, since the step promises that it exists.
+async fn resolve(image: &Reference, store: &Store) -> Result<Descriptor> {
+    let key = image.digest().map(ToString::to_string).or(image.tag().map(str::to_owned));
+    if let Some(key) = key
+        && let Presence::Present(descriptor) = store.head(&key).await?
         && !descriptor.media_type.is_empty()
     {
         return Ok(*descriptor);
     }
-    source::read(image, store).await.map(|manifest| manifest.descriptor())
+    sources::read(image, store).await.map(|manifest| manifest.descriptor())
 }

@@ -1,38 +1,37 @@
-//! `inspect`: what an image is made of: platforms, sizes, layers, annotations, referrers.
+//! `inspect`: lists what an image consists of: platforms, sizes, layers, annotations, referrers.
 
 use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
 
 use super::context::Context;
-use super::source;
+use super::sources;
 use crate::error::Result;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::reference::Reference;
-use crate::registry::repository::Permit;
 use crate::report::console::Console;
 use crate::report::inspection::{Inspection, Node, Part, Referrer};
 use crate::transfer::manifest_limits::{ManifestTotals, check_nesting};
 use crate::transfer::store::Store;
 
-/// Looks at it.
+/// Inspects an image.
 ///
 /// # Errors
-/// There is no such image, or a part of it is not well formed.
+/// There is no such image, or a part of it is malformed.
 pub async fn run(context: &Context, image: &Reference) -> Result<Inspection> {
     let store = context.source(image).await?;
-    let manifest = source::read(image, &store).await?;
-    let tally = ManifestTotals::default();
+    let manifest = sources::read(image, &store).await?;
+    let totals = ManifestTotals::default();
     let (mut root, referrers) =
-        tokio::try_join!(node(&store, &tally, manifest, 0), referrers(&store, image, &context.console))?;
+        tokio::try_join!(node(&store, &totals, manifest, 0), referrers(&store, image, &context.console))?;
     if let (None, Some(config)) = (&root.platform, &root.config)
         && media_type::is_image_config(&config.media_type)
     {
         let config = Descriptor::new(config.media_type.clone(), config.digest.clone(), config.size);
-        root.platform = source::platform_of(&store, &config).await?.map(|platform| platform.to_string());
+        root.platform = sources::platform_of(&store, &config).await?.map(|platform| platform.to_string());
     }
     Ok(Inspection {
         schema_version: 1,
@@ -45,8 +44,8 @@ pub async fn run(context: &Context, image: &Reference) -> Result<Inspection> {
 
 async fn referrers(store: &Store, image: &Reference, console: &Console) -> Result<Vec<Referrer>> {
     let Store::Registry(repository) = store else { return Ok(Vec::new()) };
-    let digest = source::resolve(image, store).await?;
-    // That referrers can't be listed is no reason to show nothing.
+    let digest = sources::resolve(image, store).await?;
+    // All else is still worth showing if the referrers can't be listed.
     let found = match repository.referrers(&digest).await {
         Ok(found) => found,
         Err(error) => {
@@ -67,21 +66,21 @@ async fn referrers(store: &Store, image: &Reference, console: &Console) -> Resul
 
 fn node<'n>(
     store: &'n Store,
-    tally: &'n ManifestTotals,
+    totals: &'n ManifestTotals,
     manifest: Manifest,
     depth: usize,
 ) -> std::pin::Pin<Box<dyn Future<Output = Result<Node>> + 'n>> {
     Box::pin(async move {
         check_nesting(&manifest, depth)?;
-        let mut node = bare(&manifest.descriptor());
+        let mut node = node_of(&manifest.descriptor());
         node.annotations = manifest.annotations();
         let content = manifest.content()?;
-        tally.count(&manifest, &content)?;
+        totals.count(&manifest, &content)?;
         drop(manifest);
         match content {
             Content::Index { manifests } => {
-                let below = manifests.iter().map(|child| below(store, tally, child, depth + 1));
-                node.manifests = try_join_all(below).await?;
+                let children = manifests.iter().map(|child| child_node(store, totals, child, depth + 1));
+                node.manifests = try_join_all(children).await?;
             }
             Content::Image { config, layers } => {
                 node.config = Some(part(&config));
@@ -89,7 +88,7 @@ fn node<'n>(
             }
             Content::Artifact { blobs } => node.layers = blobs.iter().map(part).collect(),
             Content::Schema1 { layers } => {
-                node.layers = try_join_all(layers.iter().map(|digest| sized(store, digest))).await?;
+                node.layers = try_join_all(layers.iter().map(|digest| schema1_layer(store, digest))).await?;
             }
             Content::Unknown => {}
         }
@@ -97,14 +96,14 @@ fn node<'n>(
     })
 }
 
-async fn below(store: &Store, tally: &ManifestTotals, child: &Descriptor, depth: usize) -> Result<Node> {
+async fn child_node(store: &Store, totals: &ManifestTotals, child: &Descriptor, depth: usize) -> Result<Node> {
     let mut node = if media_type::kind(&child.media_type) == Kind::Blob {
-        bare(child)
+        node_of(child)
     } else {
-        tally.keep(child)?;
+        totals.keep(child)?;
         match store.child(child).await? {
-            Some(manifest) => node(store, tally, manifest, depth).await?,
-            None => Node { missing: true, ..bare(child) },
+            Some(manifest) => node(store, totals, manifest, depth).await?,
+            None => Node { missing: true, ..node_of(child) },
         }
     };
     node.platform = child.platform.as_ref().filter(|_| !child.is_attestation()).map(ToString::to_string);
@@ -115,24 +114,17 @@ async fn below(store: &Store, tally: &ManifestTotals, child: &Descriptor, depth:
     Ok(node)
 }
 
-async fn sized(store: &Store, digest: &Digest) -> Result<Part> {
-    let size = match store {
-        Store::Registry(repository) => {
-            repository.head_blob(digest, Permit::Acquire).await?.and_then(|found| found.size)
-        }
-        Store::Layout(layout, _) => layout.blob_size(digest)?,
-        Store::Generated(_) => None,
-    };
+async fn schema1_layer(store: &Store, digest: &Digest) -> Result<Part> {
     Ok(Part {
         digest: digest.clone(),
         media_type: String::new(),
-        size: size.unwrap_or(0),
+        size: store.blob_size(digest).await?.unwrap_or(0),
         foreign: false,
         annotations: BTreeMap::new(),
     })
 }
 
-fn bare(descriptor: &Descriptor) -> Node {
+fn node_of(descriptor: &Descriptor) -> Node {
     Node {
         digest: descriptor.digest.clone(),
         media_type: descriptor.media_type.clone(),

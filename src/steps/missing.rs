@@ -1,4 +1,4 @@
-//! What to say of an image that is not there: which part of its name is wrong, and what is near.
+//! Explains why an image isn't there: which part of its name is wrong, and which tags are similar.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::registry::repository::Repository;
 use crate::text::printable;
 
-/// So long the registry may take to say which tags there are. The step has failed already.
+/// Time for the registry to list its tags. The step has failed already.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// So many tags are looked at.
+/// Maximum number of tags that are read.
 const LOOKED_AT: usize = 1000;
-/// So many are named.
+/// Maximum number of tags in a message.
 const NAMED: usize = 5;
 
-/// What a registry's 404 means, as far as its list of tags tells; that it can't be had changes nothing.
+/// What a registry's 404 means, by its list of tags. If that can't be read, the message has less in it.
 pub async fn in_registry(reference: &Reference, repository: &Repository) -> String {
     let answered = format!("{} answered 404 Not Found", repository.host().authority());
     let Some(tag) = reference.tag().filter(|_| reference.digest().is_none()) else {
@@ -26,26 +26,25 @@ pub async fn in_registry(reference: &Reference, repository: &Repository) -> Stri
     match known {
         None => format!("{answered}; there is no repository {} there, check its name", repository.path()),
         Some(tags) if tags.is_empty() => format!("{answered}; the repository has no tags"),
-        Some(tags) => format!("{answered}; {}{assumed}", told(tag, tags)),
+        Some(tags) => format!("{answered}; {}{assumed}", tags_text(tag, tags)),
     }
 }
 
-/// Which tags are near, or which there are.
-fn told(wanted: &str, mut tags: Vec<String>) -> String {
+/// Lists similar tags, or those that exist.
+fn tags_text(wanted: &str, mut tags: Vec<String>) -> String {
     let count = tags.len();
     let reach = (wanted.len() / 3).clamp(1, 3);
     tags.sort_by_cached_key(|tag| (distance(wanted, tag), std::cmp::Reverse(tag.clone())));
     let near = tags.iter().take_while(|tag| distance(wanted, tag) <= reach).take(NAMED).count();
-    let named = |tags: &[String]| printable(&tags.join(", "), 400);
+    let list = |tags: &[String]| printable(&tags.join(", "), 400);
     match near {
-        0 if count <= NAMED => format!("the repository has the tags {}", named(&tags)),
-        0 => format!("no tag is near it; the repository has {}, …", named(&tags[..NAMED])),
-        near => format!("near it the repository has {}", named(&tags[..near])),
+        0 if count <= NAMED => format!("the repository has the tags {}", list(&tags)),
+        0 => format!("no tag is near it; the repository has {}, …", list(&tags[..NAMED])),
+        near => format!("near it the repository has {}", list(&tags[..near])),
     }
 }
 
-/// How many characters are put in, left out or changed between one text and the other (Levenshtein). Both are tags, so at
-/// most 128 bytes long.
+/// The number of characters to add, remove or change between two texts (Levenshtein). Both are tags, of at most 128 bytes.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (line, a) in one.bytes().enumerate() {
@@ -74,10 +73,10 @@ mod tests {
     #[test]
     fn near_tags_come_first_and_are_few() {
         let tags = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(told("v1.2.5", tags("stable v1.2.3 v1.2.4 v2")), "near it the repository has v1.2.4, v1.2.3");
-        assert_eq!(told("latest", tags("v1 v2")), "the repository has the tags v2, v1");
+        assert_eq!(tags_text("v1.2.5", tags("stable v1.2.3 v1.2.4 v2")), "near it the repository has v1.2.4, v1.2.3");
+        assert_eq!(tags_text("latest", tags("v1 v2")), "the repository has the tags v2, v1");
         let many = (0..40).map(|number| format!("build-{number}")).collect::<Vec<_>>();
-        assert!(told("latest", many.clone()).starts_with("no tag is near it; the repository has build-"));
-        assert_eq!(told("build-", many).matches(',').count(), NAMED - 1);
+        assert!(tags_text("latest", many.clone()).starts_with("no tag is near it; the repository has build-"));
+        assert_eq!(tags_text("build-", many).matches(',').count(), NAMED - 1);
     }
 }

@@ -1,10 +1,11 @@
-//! The steps: one file each, a request in and an outcome out. They print nothing and read no environment.
+//! The steps: one file each, a request in and an outcome out. They read no environment, and print nothing but warnings and
+//! notes.
 
 pub mod append;
 pub mod bundle;
 pub mod context;
+pub mod destinations;
 pub mod digest;
-pub mod goals;
 pub mod index;
 pub mod inspect;
 mod missing;
@@ -12,6 +13,6 @@ pub mod mutate;
 pub mod platforms;
 pub mod promote;
 pub mod promote_list;
-pub mod source;
+pub mod sources;
+pub mod step_report;
 pub mod tag;
-pub mod telling;

@@ -1,6 +1,6 @@
-//! Choosing platforms out of an image: one yields that platform's image, several an index of just these.
+//! Chooses platforms of an image: one platform gives that image, several give an index of just these.
 
-use super::source;
+use super::sources;
 use crate::error::{Error, GuardKind, Result};
 use crate::image::config::Changes;
 use crate::image::descriptor::Descriptor;
@@ -11,7 +11,7 @@ use crate::image::platform::{Match, Platform};
 use crate::transfer::manifest_limits::{ManifestTotals, check_nesting};
 use crate::transfer::store::Store;
 
-/// What was chosen.
+/// What was chosen from an image.
 pub struct Selection {
     /// The manifest.
     pub manifest: Manifest,
@@ -19,21 +19,21 @@ pub struct Selection {
     pub warning: Option<String>,
 }
 
-/// The part of `root` that `wishes` ask for; all of it where there are none.
+/// The part of `root` for the `wants`; all of it if there are none.
 ///
 /// # Errors
-/// A platform that is not there (`ErrorKind::Guard`, with a list of those that are), or that several children answer.
-pub async fn choose(store: &Store, root: Manifest, wishes: &[Platform]) -> Result<Selection> {
-    if wishes.is_empty() {
+/// A platform doesn't exist (`ErrorKind::Guard`, with a list of those that do), or fits several children.
+pub async fn choose(store: &Store, root: Manifest, wants: &[Platform]) -> Result<Selection> {
+    if wants.is_empty() {
         return Ok(Selection { manifest: root, warning: None });
     }
     match root.content()? {
-        Content::Index { manifests } => choose_from_index(store, root, &manifests, wishes).await,
+        Content::Index { manifests } => choose_from_index(store, root, &manifests, wants).await,
         Content::Image { config, .. } => {
-            let own = source::platform_of(store, &config).await?;
-            for wish in wishes {
-                if own.as_ref().and_then(|own| own.answers(wish)).is_none() {
-                    return Err(missing(store, wish, own.iter()));
+            let own = sources::platform_of(store, &config).await?;
+            for want in wants {
+                if own.as_ref().and_then(|own| own.answers(want)).is_none() {
+                    return Err(missing(store, want, own.iter()));
                 }
             }
             Ok(Selection { manifest: root, warning: None })
@@ -55,23 +55,23 @@ async fn choose_from_index(
     store: &Store,
     root: Manifest,
     children: &[Descriptor],
-    wishes: &[Platform],
+    wants: &[Platform],
 ) -> Result<Selection> {
     let raw = flatten_index(store, &root).await?;
     let is_flat = raw.len() == children.len();
     let children: Vec<Descriptor> = raw.iter().map(|(child, _)| child.clone()).collect();
     let mut keep = vec![false; children.len()];
-    for wish in wishes {
-        let answers = best_matches(&children, wish);
-        if answers.is_empty() {
-            return Err(missing(store, wish, images(&children).filter_map(|child| child.platform.as_ref())));
+    for want in wants {
+        let matches = best_matches(&children, want);
+        if matches.is_empty() {
+            return Err(missing(store, want, images(&children).filter_map(|child| child.platform.as_ref())));
         }
-        for position in answers {
+        for position in matches {
             keep[position] = true;
         }
     }
-    if wishes.len() == 1 {
-        return only_child(store, &root, &children, &keep, &wishes[0]).await;
+    if wants.len() == 1 {
+        return only_child(store, &root, &children, &keep, &wants[0]).await;
     }
     keep_attestations(&children, &mut keep);
     if is_flat && keep.iter().all(|kept| *kept) {
@@ -86,77 +86,77 @@ async fn choose_from_index(
     Ok(Selection { manifest, warning: Some(warning) })
 }
 
-/// All children of an index as read and as they stand there; those of an index in it in its place.
+/// All children of an index, parsed and raw, with the children of an index in it in its place.
 ///
 /// # Errors
-/// An index that can't be read, or indexes nested too deep.
+/// An index can't be read, or indexes are nested too deep.
 pub async fn flatten_index(store: &Store, index: &Manifest) -> Result<Vec<(Descriptor, serde_json::Value)>> {
     let mut found = Vec::new();
     gather(store, &ManifestTotals::default(), index, 0, &mut found).await?;
     Ok(found)
 }
 
-/// The images among these children of an index that `wishes` ask for; all images where there are none.
+/// The images among these children of an index that fit the `wants`; all images if there are none.
 ///
 /// # Errors
-/// A platform that is not there (`ErrorKind::Guard`, with a list of those that are).
-pub fn matching(store: &Store, children: &[Descriptor], wishes: &[Platform]) -> Result<Vec<Descriptor>> {
-    if wishes.is_empty() {
+/// A platform doesn't exist (`ErrorKind::Guard`, with a list of those that do).
+pub fn matching(store: &Store, children: &[Descriptor], wants: &[Platform]) -> Result<Vec<Descriptor>> {
+    if wants.is_empty() {
         return Ok(images(children).cloned().collect());
     }
     let mut found = Vec::new();
-    for wish in wishes {
-        let answers = best_matches(children, wish);
-        if answers.is_empty() {
-            return Err(missing(store, wish, images(children).filter_map(|child| child.platform.as_ref())));
+    for want in wants {
+        let matches = best_matches(children, want);
+        if matches.is_empty() {
+            return Err(missing(store, want, images(children).filter_map(|child| child.platform.as_ref())));
         }
-        found.extend(answers.into_iter().map(|position| children[position].clone()));
+        found.extend(matches.into_iter().map(|position| children[position].clone()));
     }
     Ok(found)
 }
 
-/// The changes of each image, by the platform that it is for. `whose` images these are is for an error to say.
+/// The changes of each image, by its platform. `whose` images these are is only for the error.
 ///
 /// # Errors
-/// Changes for a platform that none of the images is for (`ErrorKind::Guard`): it may be a slip of the pen.
+/// Changes for a platform that no image has (`ErrorKind::Guard`): probably a typo.
 pub fn changes_of_each(changes: &PlatformChanges, images: &[Option<&Platform>], whose: &str) -> Result<Vec<Changes>> {
-    let mut meant = vec![Vec::new(); images.len()];
+    let mut changes_for = vec![Vec::new(); images.len()];
     for (position, PlatformOverride { platform, option, .. }) in changes.only.iter().enumerate() {
-        let answers = best_of(images.iter().copied(), platform);
-        if answers.is_empty() {
+        let matches = best_of(images.iter().copied(), platform);
+        if matches.is_empty() {
             let there = listed(images.iter().copied().flatten());
             let text = format!("{option}: {whose} no image for {platform}");
             return Err(Error::guard(GuardKind::NoSuchPlatform, text).with_hint(available(&there)));
         }
-        for answer in answers {
-            meant[answer].push(position);
+        for matched in matches {
+            changes_for[matched].push(position);
         }
     }
-    Ok(meant.iter().map(|positions| changes.merged(positions)).collect())
+    Ok(changes_for.iter().map(|positions| changes.merged(positions)).collect())
 }
 
-type Gathering<'w> = std::pin::Pin<Box<dyn Future<Output = Result<()>> + 'w>>;
+type BoxedGather<'w> = std::pin::Pin<Box<dyn Future<Output = Result<()>> + 'w>>;
 
 fn gather<'w>(
     store: &'w Store,
-    tally: &'w ManifestTotals,
+    totals: &'w ManifestTotals,
     index: &'w Manifest,
     depth: usize,
     found: &'w mut Vec<(Descriptor, serde_json::Value)>,
-) -> Gathering<'w> {
+) -> BoxedGather<'w> {
     Box::pin(async move {
         check_nesting(index, depth)?;
         let content = index.content()?;
-        tally.count(index, &content)?;
+        totals.count(index, &content)?;
         let Content::Index { manifests } = content else { return Ok(()) };
         for (child, raw) in manifests.into_iter().zip(index.raw_children()?) {
             let is_index = media_type::kind(&child.media_type) == Kind::Index;
             if is_index {
-                tally.keep(&child)?;
+                totals.keep(&child)?;
             }
             let nested = if is_index { store.child(&child).await? } else { None };
             match nested {
-                Some(nested) => gather(store, tally, &nested, depth + 1, found).await?,
+                Some(nested) => gather(store, totals, &nested, depth + 1, found).await?,
                 None => found.push((child, raw)),
             }
         }
@@ -164,7 +164,7 @@ fn gather<'w>(
     })
 }
 
-/// What speaks of a chosen image stays with it.
+/// Keeps the attestations of the chosen images.
 fn keep_attestations(children: &[Descriptor], keep: &mut [bool]) {
     let chosen: Vec<String> =
         children.iter().zip(&*keep).filter(|(_, kept)| **kept).map(|(child, _)| child.digest.to_string()).collect();
@@ -175,22 +175,22 @@ fn keep_attestations(children: &[Descriptor], keep: &mut [bool]) {
     }
 }
 
-/// The children that are images, not attestations of some.
+/// The children that are images, not attestations.
 fn images(children: &[Descriptor]) -> impl Iterator<Item = &Descriptor> {
     children.iter().filter(|child| !child.is_attestation())
 }
 
-/// The positions of the children that answer `wish` best.
-pub(super) fn best_matches(children: &[Descriptor], wish: &Platform) -> Vec<usize> {
-    best_of(children.iter().map(|child| child.platform.as_ref().filter(|_| !child.is_attestation())), wish)
+/// The positions of the children that fit `want` best.
+pub(super) fn best_matches(children: &[Descriptor], want: &Platform) -> Vec<usize> {
+    best_of(children.iter().map(|child| child.platform.as_ref().filter(|_| !child.is_attestation())), want)
 }
 
-/// The positions of the platforms that answer `wish` best.
-fn best_of<'a>(platforms: impl Iterator<Item = Option<&'a Platform>>, wish: &Platform) -> Vec<usize> {
-    let answers: Vec<(usize, Match)> =
-        platforms.enumerate().filter_map(|(position, platform)| Some((position, platform?.answers(wish)?))).collect();
-    let best = answers.iter().map(|(_, answer)| *answer).max();
-    answers.into_iter().filter(|(_, answer)| Some(*answer) == best).map(|(position, _)| position).collect()
+/// The positions of the platforms that fit `want` best.
+fn best_of<'a>(platforms: impl Iterator<Item = Option<&'a Platform>>, want: &Platform) -> Vec<usize> {
+    let matches: Vec<(usize, Match)> =
+        platforms.enumerate().filter_map(|(position, platform)| Some((position, platform?.answers(want)?))).collect();
+    let best = matches.iter().map(|(_, matched)| *matched).max();
+    matches.into_iter().filter(|(_, matched)| Some(*matched) == best).map(|(position, _)| position).collect()
 }
 
 async fn only_child(
@@ -198,7 +198,7 @@ async fn only_child(
     root: &Manifest,
     children: &[Descriptor],
     keep: &[bool],
-    wish: &Platform,
+    want: &Platform,
 ) -> Result<Selection> {
     let mut chosen: Vec<&Descriptor> =
         children.iter().zip(keep).filter(|(_, kept)| **kept).map(|(child, _)| child).collect();
@@ -208,19 +208,19 @@ async fn only_child(
             chosen.iter().filter_map(|child| child.platform.as_ref()).map(Platform::to_string).collect();
         return Err(Error::guard(
             GuardKind::AmbiguousPlatform,
-            format!("{} has several images for {wish}: {}", store.name(), names.join(", ")),
+            format!("{} has several images for {want}: {}", store.name(), names.join(", ")),
         )
         .with_hint("name one of them in full"));
     };
     let manifest = store.child(child).await?.ok_or_else(|| {
-        let reason = format!("the manifest {} for {wish} of its index {} is missing", child.digest, root.digest);
+        let reason = format!("the manifest {} for {want} of its index {} is missing", child.digest, root.digest);
         Error::malformed(store.name(), reason)
     })?;
     Ok(Selection { manifest, warning: None })
 }
 
-pub(super) fn missing<'a>(store: &Store, wish: &Platform, there: impl Iterator<Item = &'a Platform>) -> Error {
-    let text = format!("{} has no image for {wish}", store.name());
+pub(super) fn missing<'a>(store: &Store, want: &Platform, there: impl Iterator<Item = &'a Platform>) -> Error {
+    let text = format!("{} has no image for {want}", store.name());
     Error::guard(GuardKind::NoSuchPlatform, text).with_hint(available(&listed(there)))
 }
 
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn the_usual_variant_is_meant_and_another_will_do() {
         let children = [child("linux/arm/v6"), child("linux/arm/v7"), child("linux/amd64"), child("linux/s390x/z13")];
-        let best = |wish: &str| best_matches(&children, &wish.parse().unwrap());
+        let best = |want: &str| best_matches(&children, &want.parse().unwrap());
         assert_eq!(best("linux/arm"), [1]);
         assert_eq!(best("linux/arm/v6"), [0]);
         assert_eq!(best("linux/s390x"), [3]);

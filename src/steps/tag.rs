@@ -1,7 +1,8 @@
-//! `tag`: lets more tags name an image in its own repository. One read, and one write for each tag.
+//! `tag`: adds tags to an image in its own repository. One read, and one write for each tag.
 
 use super::context::Context;
-use super::promote::{self, IfExists, Request};
+use super::destinations::{IfExists, WriteRequest};
+use super::promote::{self, Request};
 use crate::error::Result;
 use crate::image::reference::Reference;
 use crate::report::outcome::Outcome;
@@ -11,32 +12,28 @@ use crate::report::outcome::Outcome;
 /// # Errors
 /// As [`promote::run`].
 pub async fn run(context: &Context, image: &Reference, tags: &[String], if_exists: IfExists) -> Result<Outcome> {
-    let tagged = tags.iter().map(|tag| match image.clone() {
-        Reference::Registry(mut reference) => {
-            reference.tag = Some(tag.clone());
-            reference.digest = None;
-            Reference::Registry(reference)
-        }
-        Reference::Layout(mut reference) => {
-            reference.tag = Some(tag.clone());
-            reference.digest = None;
-            Reference::Layout(reference)
-        }
-    });
+    let destinations = tags.iter().map(|tag| with_tag(image, tag)).collect();
     let request = Request {
         source: image.clone(),
-        destinations: tagged.collect(),
-        tags: Vec::new(),
+        write: WriteRequest { destinations, tags: Vec::new(), if_exists, dry_run: false },
         platforms: Vec::new(),
-        if_exists,
         expect_digest: None,
         check_tag: false,
         repair: false,
         include_foreign: false,
-        dry_run: false,
         remarks: Vec::new(),
     };
-    let mut outcome = promote::run(context, &request).await?;
-    outcome.step = "tag";
-    Ok(outcome)
+    let outcome = promote::run(context, &request).await?;
+    Ok(Outcome { step: "tag", ..outcome })
+}
+
+fn with_tag(image: &Reference, tag: &str) -> Reference {
+    let mut tagged = image.clone();
+    let (own_tag, digest) = match &mut tagged {
+        Reference::Registry(reference) => (&mut reference.tag, &mut reference.digest),
+        Reference::Layout(reference) => (&mut reference.tag, &mut reference.digest),
+    };
+    *own_tag = Some(tag.to_owned());
+    *digest = None;
+    tagged
 }

@@ -1,41 +1,181 @@
-//! A destination while an image is brought to it: what is known of it, and how it comes to have a blob.
+//! One destination of a step: a repository or a layout, the tags it gets, and the cheapest way to get a blob there.
 
 use std::sync::Arc;
 
 use super::layout::Layout;
 use super::store::Store;
 use super::transfer_log::TransferLog;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::image::descriptor::Descriptor;
+use crate::image::digest::Digest;
+use crate::image::manifest::Manifest;
+use crate::image::reference::{DEFAULT_TAG, Reference};
+use crate::registry::ConnectionKind;
 use crate::registry::host::SelfMount;
+use crate::registry::manifests::Presence;
 use crate::registry::repository::{Permit, Repository};
 use crate::registry::uploads::{UploadSession, UploadStart};
 
-/// A place that content is brought to.
-pub struct Destination {
-    /// The place.
-    pub store: Store,
-    /// The tag that is to be written was not there: most likely nothing of the image is.
-    pub is_new: bool,
-    /// It is the source's own repository: all content is there.
-    pub is_source: bool,
-    /// What was done. Where a result has several sources, each has a view of its own of the place, and all share this.
-    pub ledger: Arc<TransferLog>,
+/// What a step is asked to write to one repository or layout.
+#[derive(Debug, Clone)]
+pub struct DestinationSpec {
+    /// The repository or layout, by the first reference to it.
+    pub reference: Reference,
+    /// The references with a digest: the result must have it.
+    pub pinned: Vec<Reference>,
+    /// The tags to write.
+    pub tags: Vec<TagTarget>,
 }
 
-/// What it takes to get a blob to a destination.
-pub enum Prepared<'a> {
-    /// It is there.
+/// How the result can be found at a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TagTarget {
+    /// By this tag.
+    Tag(String),
+    /// By its digest alone.
+    DigestOnly,
+}
+
+/// A tag of a destination, and what it points to before the step writes it.
+#[derive(Debug)]
+pub struct Tag {
+    /// The tag.
+    pub target: TagTarget,
+    /// What it points to.
+    pub current: Presence,
+}
+
+/// A repository or layout that a step writes to.
+pub struct Destination {
+    pub(super) id: DestinationId,
+    /// The repository or layout, by the first reference to it.
+    pub reference: Reference,
+    /// The references with a digest: the result must have it.
+    pub(super) pinned: Vec<Reference>,
+    /// The tags to write, in the order of the command line.
+    pub tags: Arc<[Tag]>,
+    pub(super) store: Store,
+    /// The name of the source that blobs are mounted from.
+    pub(super) source: String,
+    /// What was done here.
+    pub log: Arc<TransferLog>,
+}
+
+/// Identifies a destination within its step, whichever source it was opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct DestinationId(pub(super) usize);
+
+/// How a destination gets a blob.
+pub(super) enum Prepared<'a> {
+    /// It has it already.
     Present,
-    /// It was linked from the source's repository.
+    /// Its registry linked it from the source's repository.
     Mounted,
-    /// Its bytes must be sent, to this upload.
+    /// By this upload.
     Upload(&'a Repository, UploadSession),
-    /// Its bytes must be written to this layout.
+    /// As a file of this layout.
     File(&'a Layout),
 }
 
+impl DestinationSpec {
+    /// The repositories and layouts of `destinations`, each once, with its own tags and the `further` ones.
+    pub fn merge(destinations: &[Reference], further: &[String]) -> Vec<Self> {
+        let mut specs: Vec<Self> = Vec::new();
+        for reference in destinations {
+            let name = reference.name();
+            let found = specs.iter().position(|spec| spec.reference.name() == name).unwrap_or_else(|| {
+                specs.push(Self { reference: reference.clone(), pinned: Vec::new(), tags: Vec::new() });
+                specs.len() - 1
+            });
+            let spec = &mut specs[found];
+            spec.pinned.extend(reference.digest().map(|_| reference.clone()));
+            spec.add(TagTarget::of(reference));
+        }
+        for spec in &mut specs {
+            for tag in further {
+                spec.add(TagTarget::Tag(tag.clone()));
+            }
+        }
+        specs
+    }
+
+    fn add(&mut self, tag: TagTarget) {
+        if !self.tags.contains(&tag) {
+            self.tags.push(tag);
+        }
+    }
+}
+
+impl TagTarget {
+    fn of(reference: &Reference) -> Self {
+        match (reference.tag(), reference) {
+            (Some(tag), _) => Self::Tag(tag.to_owned()),
+            (None, Reference::Layout(layout)) if layout.digest.is_none() => Self::Tag(DEFAULT_TAG.to_owned()),
+            (None, _) => Self::DigestOnly,
+        }
+    }
+
+    /// The tag, if there is one.
+    pub fn tag(&self) -> Option<&str> {
+        match self {
+            Self::Tag(tag) => Some(tag),
+            Self::DigestOnly => None,
+        }
+    }
+}
+
+impl Tag {
+    /// Whether it points to `manifest` already.
+    pub fn points_to(&self, manifest: &Manifest) -> bool {
+        matches!(&self.current, Presence::Present(current) if manifest.is(&current.digest))
+    }
+}
+
 impl Destination {
+    /// The name without tag and digest.
+    pub fn name(&self) -> String {
+        self.reference.name()
+    }
+
+    /// The reference that a tag has here; by `digest` where there is no tag.
+    pub fn named(&self, target: &TagTarget, digest: &Digest) -> String {
+        match target {
+            TagTarget::Tag(tag) => format!("{}:{tag}", self.name()),
+            TagTarget::DigestOnly => format!("{}@{digest}", self.name()),
+        }
+    }
+
+    /// The repository or layout, to read what is there.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whether none of its tags exists. Then most likely nothing of the image is there.
+    pub fn is_new(&self) -> bool {
+        self.tags.iter().all(|tag| tag.current == Presence::Absent)
+    }
+
+    /// Whether it is the source's own repository, which has all content already.
+    pub fn is_source(&self) -> bool {
+        self.name() == self.source
+    }
+
+    /// Whether all its tags point to `manifest` already.
+    pub fn points_to(&self, manifest: &Manifest) -> bool {
+        self.tags.iter().all(|tag| tag.points_to(manifest))
+    }
+
+    /// Whether its registry can mount blobs of the source.
+    pub(super) fn can_mount(&self) -> bool {
+        self.store.repository().is_some_and(|repository| repository.mount_from().is_some())
+    }
+
+    /// Opens connections for about `requests` requests. Mounts are short and share a connection.
+    pub(super) async fn expect(&self, requests: usize) {
+        let kind = if self.can_mount() { ConnectionKind::Shared } else { ConnectionKind::Dedicated };
+        self.store.expect_requests(requests, kind).await;
+    }
+
     /// Finds out whether `blob` must be sent, in as few round trips as the registry allows: a mount asks whether the
     /// blob is there (or elsewhere in the registry) and begins the upload if not, all in one.
     ///
@@ -44,48 +184,47 @@ impl Destination {
     ///
     /// # Errors
     /// The destination can't be asked, or refuses an upload.
-    pub async fn prepare(&self, blob: &Descriptor, repair: bool, room: Permit) -> Result<Prepared<'_>> {
+    pub(super) async fn prepare(&self, blob: &Descriptor, repair: bool, permit: Permit) -> Result<Prepared<'_>> {
         let repository = match &self.store {
             Store::Registry(repository) => repository,
-            Store::Layout(layout, _) => {
-                let there = self.store.has_blob(&blob.digest, Some(blob.size), repair, room).await?;
-                return Ok(if there { Prepared::Present } else { Prepared::File(layout) });
+            Store::Layout(layout) => {
+                let is_present = self.store.has_blob(&blob.digest, Some(blob.size), repair, permit).await?;
+                return Ok(if is_present { Prepared::Present } else { Prepared::File(layout) });
             }
-            Store::Generated(_) => return Err(Error::bug("what a step made is not a destination")),
         };
         if repair {
-            if self.store.has_blob(&blob.digest, Some(blob.size), repair, room).await? {
+            if self.store.has_blob(&blob.digest, Some(blob.size), repair, permit).await? {
                 return Ok(Prepared::Present);
             }
-            return begin(repository, blob, None, room).await;
+            return begin(repository, blob, None, permit).await;
         }
         let mount_from = repository.mount_from().map(str::to_owned);
         if let Some(from) = mount_from {
-            let prepared = begin(repository, blob, Some(&from), room).await?;
-            return self.unless_present(prepared, blob, room).await;
+            let prepared = begin(repository, blob, Some(&from), permit).await?;
+            return self.unless_present(prepared, blob, permit).await;
         }
         if repository.host().self_mount() == SelfMount::Refused {
-            if self.store.has_blob(&blob.digest, Some(blob.size), false, room).await? {
+            if self.store.has_blob(&blob.digest, Some(blob.size), false, permit).await? {
                 return Ok(Prepared::Present);
             }
-            return begin(repository, blob, None, room).await;
+            return begin(repository, blob, None, permit).await;
         }
-        match begin(repository, blob, Some(repository.path()), room).await? {
+        match begin(repository, blob, Some(repository.path()), permit).await? {
             Prepared::Mounted => Ok(Prepared::Present),
             prepared if repository.host().self_mount() == SelfMount::Answered => Ok(prepared),
-            prepared => self.unless_present(prepared, blob, room).await,
+            prepared => self.unless_present(prepared, blob, permit).await,
         }
     }
 
-    /// An upload that was begun though the blob may be there: registries may decline a mount for any reason.
+    /// Cancels an upload if the blob is there after all: registries may decline a mount for any reason.
     async fn unless_present<'a>(
         &'a self,
         prepared: Prepared<'a>,
         blob: &Descriptor,
-        room: Permit,
+        permit: Permit,
     ) -> Result<Prepared<'a>> {
         let Prepared::Upload(repository, session) = prepared else { return Ok(prepared) };
-        if self.store.has_blob(&blob.digest, Some(blob.size), false, room).await? {
+        if self.store.has_blob(&blob.digest, Some(blob.size), false, permit).await? {
             repository.abandon_upload(&session).await;
             return Ok(Prepared::Present);
         }
@@ -97,9 +236,9 @@ async fn begin<'a>(
     repository: &'a Repository,
     blob: &Descriptor,
     from: Option<&str>,
-    room: Permit,
+    permit: Permit,
 ) -> Result<Prepared<'a>> {
-    Ok(match repository.begin_upload(&blob.digest, from, room, &repository.budget()).await? {
+    Ok(match repository.begin_upload(&blob.digest, from, permit, &repository.budget()).await? {
         UploadStart::Mounted => Prepared::Mounted,
         UploadStart::Session(session) => Prepared::Upload(repository, session),
     })

@@ -1,4 +1,4 @@
-//! Content that a step made itself, as a source: configs in memory, and layers that are made again while they are sent.
+//! Blobs that a step generated itself: configs in memory, and layers that are built again while they are sent.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,29 +14,39 @@ use crate::layer::recipe::Recipe;
 #[derive(Default)]
 pub struct GeneratedBlobs(HashMap<Digest, GeneratedBlob>);
 
-/// How a blob's bytes are had.
+/// How to get the bytes of a blob.
 pub enum GeneratedBlob {
     /// They are in memory.
     Buffered(Vec<Bytes>),
-    /// They are made whenever they are read.
-    Layer(Arc<Recipe>),
+    /// They are built again whenever they are read.
+    Rebuilt(Arc<Recipe>),
 }
 
 /// A blob being read.
 pub enum GeneratedReader {
     /// Pieces in memory.
     Buffered(VecDeque<Bytes>),
-    /// Pieces from the thread that makes them; when nobody takes them any more, it ends.
-    Layer(mpsc::Receiver<Result<Bytes>>),
+    /// Pieces from the thread that builds them. It ends when nobody takes them any more.
+    Rebuilt(mpsc::Receiver<Result<Bytes>>),
 }
 
 impl GeneratedBlobs {
     /// Adds a blob.
-    pub fn add(&mut self, digest: Digest, content: GeneratedBlob) {
-        self.0.insert(digest, content);
+    pub fn add(&mut self, digest: Digest, blob: GeneratedBlob) {
+        self.0.insert(digest, blob);
     }
 
-    /// Whether a blob is there.
+    /// Adds a blob that is in memory.
+    pub fn add_bytes(&mut self, digest: Digest, bytes: Bytes) {
+        self.add(digest, GeneratedBlob::Buffered(vec![bytes]));
+    }
+
+    /// Adds all `others`.
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    /// Whether this is one of them.
     pub fn has(&self, digest: &Digest) -> bool {
         self.0.contains_key(digest)
     }
@@ -49,32 +59,32 @@ impl GeneratedBlobs {
         match self.0.get(digest) {
             Some(GeneratedBlob::Buffered(pieces)) => {
                 let mut skip = offset;
-                Ok(GeneratedReader::Buffered(pieces.iter().filter_map(|piece| behind(&mut skip, piece)).collect()))
+                Ok(GeneratedReader::Buffered(pieces.iter().filter_map(|piece| after(&mut skip, piece)).collect()))
             }
-            Some(GeneratedBlob::Layer(recipe)) => Ok(GeneratedReader::Layer(make(Arc::clone(recipe), offset))),
+            Some(GeneratedBlob::Rebuilt(recipe)) => Ok(GeneratedReader::Rebuilt(build(Arc::clone(recipe), offset))),
             None => Err(Error::bug(format!("{digest} was not made by this step"))),
         }
     }
 }
 
-/// What is left of a piece when `skip` bytes are dropped.
-fn behind(skip: &mut u64, piece: &Bytes) -> Option<Bytes> {
+/// A piece without its first `skip` bytes.
+fn after(skip: &mut u64, piece: &Bytes) -> Option<Bytes> {
     let dropped = usize::try_from(*skip).unwrap_or(usize::MAX).min(piece.len());
     *skip -= dropped as u64;
     (dropped < piece.len()).then(|| piece.slice(dropped..))
 }
 
-/// Makes a layer on threads of its own.
-fn make(recipe: Arc<Recipe>, offset: u64) -> mpsc::Receiver<Result<Bytes>> {
+/// Builds a layer on threads of its own.
+fn build(recipe: Arc<Recipe>, offset: u64) -> mpsc::Receiver<Result<Bytes>> {
     let (sender, pieces) = mpsc::channel(1);
     std::thread::spawn(move || {
         let mut skip = offset;
-        let poured = recipe.stream_to(|piece| match behind(&mut skip, &piece) {
+        let streamed = recipe.stream_to(|piece| match after(&mut skip, &piece) {
             Some(piece) => sender.blocking_send(Ok(piece)).map_err(|_| crate::layer::compress::stopped()),
             None => Ok(()),
         });
-        if let Err(error) = poured {
-            // If nobody listens, nobody wants to know.
+        if let Err(error) = streamed {
+            // Nobody is interested any more if the receiver is gone.
             let _ = sender.blocking_send(Err(error));
         }
     });
@@ -89,7 +99,7 @@ impl GeneratedReader {
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         match self {
             Self::Buffered(pieces) => Ok(pieces.pop_front()),
-            Self::Layer(pieces) => pieces.recv().await.transpose(),
+            Self::Rebuilt(pieces) => pieces.recv().await.transpose(),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A blob that is sent while it is still being made. Its digest is known when its last byte is, so that it is only then
-//! asked for: until it is committed, nothing of it can be seen.
+//! Blobs that are sent while they are still being made. Their digest is only known with their last byte, so that they are
+//! committed later: until then, nobody sees them.
 
 use std::sync::Arc;
 
@@ -7,18 +7,26 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
+use super::destination::Destination;
+use super::destinations::Pending;
 use super::layout::{FileWriter, Layout};
-use super::pieces::{PieceReceiver, PieceSender, piece_channel, whole_body};
+use super::pieces::{PieceReceiver, PieceSenders, piece_channels, whole_body};
 use super::store::Store;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::image::digest::Digest;
 use crate::registry::UploadCounter;
 use crate::registry::repository::{Permit, Repository};
 use crate::registry::uploads::UploadSession;
 use crate::report::progress::Item;
 
-/// A blob that lies at a destination whole, and has no name there yet. Dropped, it comes to nothing.
-pub enum UncommittedBlob {
+/// All bytes of a blob at a destination, not committed under a digest yet. If it is dropped, the blob doesn't come into
+/// being.
+pub struct UncommittedBlob {
+    destination: Arc<Destination>,
+    ingest: Ingest,
+}
+
+enum Ingest {
     /// An upload that has all bytes.
     Upload(Repository, UploadSession),
     /// A temporary file.
@@ -26,85 +34,79 @@ pub enum UncommittedBlob {
 }
 
 impl UncommittedBlob {
-    /// Gives it its name, if the destination finds the digest in the bytes that it has.
+    /// Commits it, if the guards approved its destination; abandons it otherwise. Returns the destination that has it.
     ///
     /// # Errors
-    /// It doesn't, or the upload was forgotten meanwhile.
-    pub async fn commit(self, digest: &Digest) -> Result<()> {
-        match self {
-            Self::Upload(repository, session) => {
-                repository.complete_upload(&session, digest, None, &repository.budget()).await
+    /// The bytes at the destination don't have this digest, or the upload was forgotten meanwhile.
+    pub async fn commit(self, digest: &Digest, approved: &Pending) -> Result<Option<Arc<Destination>>> {
+        let Self { destination, ingest } = self;
+        match ingest {
+            Ingest::Upload(repository, session) if !approved.contains(&destination) => {
+                repository.abandon_upload(&session).await;
+                return Ok(None);
             }
-            Self::File(layout, writer) => layout.commit_unnamed_blob(writer, digest).await,
+            Ingest::File(..) if !approved.contains(&destination) => return Ok(None),
+            Ingest::Upload(repository, session) => {
+                repository.complete_upload(&session, digest, None, &repository.budget()).await?;
+            }
+            Ingest::File(layout, writer) => layout.commit_unnamed_blob(writer, digest).await?,
         }
-    }
-
-    /// Gives it up.
-    pub async fn abandon(self) {
-        if let Self::Upload(repository, session) = self {
-            repository.abandon_upload(&session).await;
-        }
+        Ok(Some(destination))
     }
 }
 
-/// Sends `first` and then all `pieces` to each of `stores`, at the pace of the slowest; what became of each, in the same
-/// order. When all have failed, no more pieces are taken.
-pub async fn stream(
-    stores: &[&Store],
+/// Sends `first` and then all `pieces` to each destination, at the pace of the slowest. Returns what became of each, in
+/// the same order. When all have failed, no more pieces are taken.
+pub async fn ingest(
+    destinations: &[Arc<Destination>],
     first: Bytes,
     pieces: mpsc::Receiver<Bytes>,
     item: &Item,
 ) -> Vec<Result<UncommittedBlob>> {
-    let (lines, feeds): (Vec<_>, Vec<_>) = stores.iter().map(|_| piece_channel()).unzip();
-    let sending = join_all(stores.iter().zip(feeds).map(|(store, feed)| send(store, feed)));
-    let (sent, ()) = tokio::join!(sending, hand_out(first, pieces, lines, item));
+    let (senders, receivers) = piece_channels(destinations.len());
+    let sending = join_all(destinations.iter().zip(receivers).map(|(destination, receiver)| async move {
+        let ingest = ingest_at(&destination.store, receiver).await?;
+        Ok(UncommittedBlob { destination: Arc::clone(destination), ingest })
+    }));
+    let (sent, ()) = tokio::join!(sending, send_all(first, pieces, senders, item));
     sent
 }
 
-async fn hand_out(first: Bytes, mut pieces: mpsc::Receiver<Bytes>, lines: Vec<PieceSender>, item: &Item) {
-    let mut lines: Vec<Option<PieceSender>> = lines.into_iter().map(Some).collect();
+async fn send_all(first: Bytes, mut pieces: mpsc::Receiver<Bytes>, mut senders: PieceSenders, item: &Item) {
     let mut next = Some(first);
     while let Some(piece) = next {
         item.grow(piece.len() as u64);
         item.advance(piece.len() as u64);
-        for slot in &mut lines {
-            if let Some(line) = slot
-                && !line.send(piece.clone()).await
-            {
-                *slot = None;
-            }
-        }
-        if lines.iter().all(Option::is_none) {
+        if !senders.send(&piece).await {
             return;
         }
         next = pieces.recv().await;
     }
 }
 
-async fn send(store: &Store, mut feed: PieceReceiver) -> Result<UncommittedBlob> {
+async fn ingest_at(store: &Store, mut receiver: PieceReceiver) -> Result<Ingest> {
     match store {
         Store::Registry(repository) => {
-            // Held until an answer came: it tells the other end that no more is taken.
-            let _open = feed.open.take();
-            let _room = repository.host().permits(1).await?;
+            // Held until there is an answer: then the other end knows that no more is taken.
+            let _open = receiver.open.take();
+            let _permit = store.permit().await?;
             let session = repository.begin_unnamed_upload(Permit::Held).await?;
-            let pulled = Arc::new(UploadCounter::default());
-            let body = whole_body(feed, &pulled);
-            match repository.upload_stream(&session, body, &pulled).await {
-                Ok(session) => Ok(UncommittedBlob::Upload(repository.clone(), session)),
+            let counter = Arc::new(UploadCounter::default());
+            let body = whole_body(receiver, &counter);
+            match repository.upload_stream(&session, body, &counter).await {
+                Ok(session) => Ok(Ingest::Upload(repository.clone(), session)),
                 Err(error) => {
                     repository.abandon_upload(&session).await;
                     Err(error)
                 }
             }
         }
-        Store::Layout(layout, _) => {
+        Store::Layout(layout) => {
             let mut writer = layout.create_unnamed_blob().await?;
-            while let Some(piece) = feed.next().await {
+            while let Some(piece) = receiver.next().await {
                 writer.write(&piece).await?;
             }
-            Ok(UncommittedBlob::File(layout.clone(), writer))
+            Ok(Ingest::File(layout.clone(), writer))
         }
-        Store::Generated(_) => Err(Error::bug("what a step made is not a destination")),
     }
 }

@@ -34,12 +34,14 @@ const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Layout {
     directory: PathBuf,
+    /// The largest manifest that is read, in bytes.
+    manifest_limit: u64,
 }
 
 impl Layout {
-    /// The layout in `directory`, which need not exist yet.
-    pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into() }
+    /// The layout in `directory`, which need not exist yet. No manifest of more than `manifest_limit` bytes is read.
+    pub fn new(directory: impl Into<PathBuf>, manifest_limit: u64) -> Self {
+        Self { directory: directory.into(), manifest_limit }
     }
 
     /// The folder.
@@ -131,9 +133,9 @@ impl Layout {
     /// The manifest with this digest, if it is there; `child` is what its index says of it.
     ///
     /// # Errors
-    /// A file that can't be read, is larger than `limit` bytes or than it should be, is no manifest
+    /// A file that can't be read, is larger than the limit or than it should be, is no manifest
     /// (`ErrorKind::NoManifest`), or doesn't have its digest.
-    pub async fn manifest(&self, digest: &Digest, limit: u64, child: Option<&Descriptor>) -> Result<Option<Manifest>> {
+    pub async fn manifest(&self, digest: &Digest, child: Option<&Descriptor>) -> Result<Option<Manifest>> {
         let path = self.blob_path(digest);
         if let (Some(child), Some(size)) = (child, self.blob_size(digest)?)
             && size != child.size
@@ -141,7 +143,7 @@ impl Layout {
             let reason = format!("it has {size} bytes, its index says {}", child.size);
             return Err(Error::malformed(path.display().to_string(), reason));
         }
-        let Some(bytes) = self.read_limited(&blob_inside(digest), limit).await? else { return Ok(None) };
+        let Some(bytes) = self.read_limited(&blob_inside(digest), self.manifest_limit).await? else { return Ok(None) };
         let index = self.entries().await?;
         let entry = index.as_ref().and_then(|index| {
             index["manifests"].as_array()?.iter().find(|entry| entry["digest"] == digest.as_str())?["mediaType"]

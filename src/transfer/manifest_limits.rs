@@ -1,5 +1,5 @@
-//! What manifests may take: one bound on their bytes in memory, for all levels of nesting together, and one on what they
-//! name in all. A registry, or an image's author, decides on both.
+//! Limits on manifests: on their bytes in memory, for all levels of nesting together, and on the number of their
+//! descriptors. Without them, a registry or an image's author would decide on both.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,53 +10,53 @@ use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::manifest::{Content, Manifest};
 
-/// Indexes in indexes deeper than this are refused: real ones are nested once or twice.
+/// Maximum depth of indexes in indexes: real ones are nested once or twice.
 pub const NESTING_LIMIT: usize = 8;
-/// All manifests of an image together name no more manifests and blobs: real ones name some hundreds.
+/// Maximum number of descriptors in all manifests of an image together: real ones have some hundreds.
 pub const DESCRIPTOR_LIMIT: u64 = 10_000;
-/// The indexes of an image that are held while what they name is brought are no larger together, in bytes.
+/// Maximum size of the indexes of an image that are held while their children are copied, together, in bytes.
 const INDEXES_LIMIT: u64 = 16 * 1024 * 1024;
-/// A step that keeps all manifests of an image, to look at them or to change them, keeps no more bytes of them.
+/// Maximum size of the manifests that a step keeps to show or change an image, together, in bytes.
 const KEPT_LIMIT: u64 = 64 * 1024 * 1024;
-/// So many bytes of other manifests are in memory at once; more wait.
-const ROOM: usize = 48 * 1024 * 1024;
-/// What a manifest takes beside its bytes.
+/// Bytes of other manifests in memory at once; more wait.
+const MEMORY: usize = 48 * 1024 * 1024;
+/// What a manifest takes in addition to its bytes.
 const EACH: usize = 16 * 1024;
 
-/// Room for the manifests of images, shared by all copies that have a clone of it.
+/// Memory for manifests, shared by all copies that have a clone.
 #[derive(Debug, Clone)]
 pub struct ManifestMemory(Arc<Semaphore>);
 
 impl Default for ManifestMemory {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM)))
+        Self(Arc::new(Semaphore::new(MEMORY)))
     }
 }
 
 impl ManifestMemory {
-    /// Room for a manifest that is to be read, once there is some. Whoever has it waits for nobody who wants some: it is
-    /// given back before the children of an index are looked at.
-    pub(super) async fn room_for(&self, child: &Descriptor) -> Option<OwnedSemaphorePermit> {
-        let size = usize::try_from(child.size).unwrap_or(ROOM).saturating_add(EACH).min(ROOM);
+    /// Waits for memory for a manifest that is about to be read. To avoid a deadlock, an index gives it back before its
+    /// children are read.
+    pub(super) async fn reserve(&self, child: &Descriptor) -> Option<OwnedSemaphorePermit> {
+        let size = usize::try_from(child.size).unwrap_or(MEMORY).saturating_add(EACH).min(MEMORY);
         Arc::clone(&self.0).acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX)).await.ok()
     }
 }
 
-/// What one image's manifests have come to so far.
+/// The totals of one image's manifests so far.
 #[derive(Debug, Default)]
 pub struct ManifestTotals {
     descriptors: AtomicU64,
     /// The bytes of indexes that are held.
     indexes: AtomicU64,
-    /// The bytes of manifests that are kept.
+    /// The bytes of manifests that the step keeps.
     kept: AtomicU64,
 }
 
 impl ManifestTotals {
-    /// Counts what a manifest names.
+    /// Counts the descriptors of a manifest.
     ///
     /// # Errors
-    /// With it the image names too much.
+    /// The image has too many.
     pub fn count(&self, manifest: &Manifest, content: &Content) -> Result<()> {
         let named = match content {
             Content::Index { manifests } => manifests.len(),
@@ -75,10 +75,10 @@ impl ManifestTotals {
         Ok(())
     }
 
-    /// Counts a manifest that is to be read and kept, before it is read.
+    /// Counts a manifest that the step keeps, before it is read.
     ///
     /// # Errors
-    /// With it the manifests that are kept are too large together.
+    /// The manifests that are kept are too large together.
     pub fn keep(&self, child: &Descriptor) -> Result<()> {
         let size = child.size.min(KEPT_LIMIT + 1);
         if self.kept.fetch_add(size, Ordering::Relaxed).saturating_add(size) > KEPT_LIMIT {
@@ -88,13 +88,13 @@ impl ManifestTotals {
         Ok(())
     }
 
-    /// Holds an index until the answer is dropped.
+    /// Holds an index until the result is dropped.
     ///
     /// # Errors
-    /// The indexes that are held are too large together. To wait would be to wait for oneself.
+    /// The indexes that are held are too large together. To wait for memory would be to wait for oneself.
     pub fn hold(&self, index: &Manifest) -> Result<HeldIndex<'_>> {
         let size = index.size();
-        let held = HeldIndex { tally: self, size };
+        let held = HeldIndex { totals: self, size };
         if self.indexes.fetch_add(size, Ordering::Relaxed).saturating_add(size) > INDEXES_LIMIT {
             let reason = format!("with it the indexes of the image have more than {INDEXES_LIMIT} bytes");
             return Err(Error::malformed(format!("manifest {}", index.digest), reason));
@@ -106,20 +106,20 @@ impl ManifestTotals {
 /// An index that is held.
 #[derive(Debug)]
 pub struct HeldIndex<'a> {
-    tally: &'a ManifestTotals,
+    totals: &'a ManifestTotals,
     size: u64,
 }
 
 impl Drop for HeldIndex<'_> {
     fn drop(&mut self) {
-        self.tally.indexes.fetch_sub(self.size, Ordering::Relaxed);
+        self.totals.indexes.fetch_sub(self.size, Ordering::Relaxed);
     }
 }
 
 /// Checks how deep an index is nested.
 ///
 /// # Errors
-/// Deeper than anybody builds them.
+/// Deeper than real ones are.
 pub fn check_nesting(manifest: &Manifest, depth: usize) -> Result<()> {
     if depth <= NESTING_LIMIT {
         return Ok(());
@@ -139,21 +139,21 @@ mod tests {
         let index = Manifest::from_bytes("", text.as_slice().into()).unwrap();
         let child = Descriptor::new("", digest, 1);
         let content = Content::Index { manifests: vec![child; 5_000] };
-        let tally = ManifestTotals::default();
-        assert!(tally.count(&index, &content).is_ok());
-        assert!(tally.count(&index, &content).is_ok());
-        assert!(tally.count(&index, &Content::Index { manifests: Vec::new() }).is_ok());
-        assert!(tally.count(&index, &content).unwrap_err().to_string().contains("10000 manifests and blobs"));
+        let totals = ManifestTotals::default();
+        assert!(totals.count(&index, &content).is_ok());
+        assert!(totals.count(&index, &content).is_ok());
+        assert!(totals.count(&index, &Content::Index { manifests: Vec::new() }).is_ok());
+        assert!(totals.count(&index, &content).unwrap_err().to_string().contains("10000 manifests and blobs"));
     }
 
     #[test]
     fn an_index_is_held_as_long_as_it_is_needed() {
         let text = format!(r#"{{"schemaVersion":2,"manifests":[],"x":"{}"}}"#, "x".repeat(9 << 20));
         let index = Manifest::from_bytes("", text.into_bytes().into()).unwrap();
-        let tally = ManifestTotals::default();
-        let first = tally.hold(&index).unwrap();
-        assert!(tally.hold(&index).unwrap_err().to_string().contains("16777216 bytes"));
+        let totals = ManifestTotals::default();
+        let first = totals.hold(&index).unwrap();
+        assert!(totals.hold(&index).unwrap_err().to_string().contains("16777216 bytes"));
         drop(first);
-        assert!(tally.hold(&index).is_ok());
+        assert!(totals.hold(&index).is_ok());
     }
 }

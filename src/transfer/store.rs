@@ -1,41 +1,25 @@
-//! A place that images are read from and written to: a repository of a registry, or an OCI layout.
+//! Where images are stored: in a repository of a registry, or in an OCI layout.
 
-use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::generated::{GeneratedBlobs, GeneratedReader};
-use super::layout::{FileReader, Layout};
-use super::read_attempts::ReadAttempts;
+use super::destination::TagTarget;
+use super::layout::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::manifest::Manifest;
 use crate::image::media_type::{self, Kind};
-use crate::registry::BlobReader;
 use crate::registry::ConnectionKind;
 use crate::registry::manifests::{ManifestQuery, Presence};
 use crate::registry::repository::{Permit, Repository};
 use crate::text::printable;
 
-/// A source or a destination.
+/// A repository or a layout. Steps can read all that is in it; only this module's parent writes manifests and tags.
 pub enum Store {
     /// A repository of a registry.
     Registry(Repository),
-    /// An OCI layout, and the largest manifest that is read from it, in bytes.
-    Layout(Layout, u64),
-    /// What the step made itself: blobs alone, and to be read alone.
-    Generated(GeneratedBlobs),
-}
-
-/// A blob being read; its bytes are not checked yet.
-pub enum StoreReader {
-    /// From a registry.
-    Registry(Box<BlobReader>),
-    /// From a file.
-    File(FileReader),
-    /// From layers and configs that the step made.
-    Layer(GeneratedReader),
-    /// Out of memory: what a step made. `None` once it was handed out.
-    Generated(Option<Bytes>),
+    /// An OCI layout.
+    Layout(Layout),
 }
 
 impl Store {
@@ -43,103 +27,108 @@ impl Store {
     pub fn name(&self) -> String {
         match self {
             Self::Registry(repository) => repository.name(),
-            Self::Layout(layout, _) => format!("oci:{}", layout.directory().display()),
-            Self::Generated(_) => "what was made here".to_owned(),
+            Self::Layout(layout) => format!("oci:{}", layout.directory().display()),
         }
     }
 
-    /// Opens connections for about so many requests that are about to be sent at once.
-    pub async fn expect_requests(&self, count: usize, load: ConnectionKind) {
+    /// Opens connections for about `count` requests that are about to be sent at once.
+    pub async fn expect_requests(&self, count: usize, kind: ConnectionKind) {
         if let Self::Registry(repository) = self {
-            repository.expect_requests(count, load).await;
+            repository.expect_requests(count, kind).await;
         }
     }
 
-    /// What a tag or digest names there, without reading it.
+    /// What a tag points to, or whether a digest exists, without reading the manifest.
     ///
     /// # Errors
-    /// The place can't be asked.
+    /// The registry can't be asked, or the layout can't be read.
     pub async fn head(&self, reference: &str) -> Result<Presence> {
         match self {
             Self::Registry(repository) => repository.head_manifest(reference).await,
-            Self::Layout(layout, _) => {
+            Self::Layout(layout) => {
                 let found = match reference.parse::<Digest>() {
                     Ok(digest) => layout.blob_size(&digest)?.map(|size| Descriptor::new("", digest, size)),
                     Err(_) => layout.resolve(Some(reference)).await?,
                 };
                 Ok(found.map_or(Presence::Absent, |found| Presence::Present(Box::new(found))))
             }
-            Self::Generated(_) => Ok(Presence::Absent),
         }
     }
 
-    /// The manifest that a tag or digest names; without a reference, the one that a layout means by itself.
+    /// Whether a digest exists, as [`Self::head`] answers it.
     ///
     /// # Errors
-    /// It can't be read, or is not what it should be.
+    /// As [`Self::head`].
+    pub async fn has(&self, digest: &Digest) -> Result<bool> {
+        Ok(matches!(self.head(digest.as_str()).await?, Presence::Present(_)))
+    }
+
+    /// The manifest with a tag or digest; without a reference, `latest` or the only image of a layout.
+    ///
+    /// # Errors
+    /// It can't be read, or isn't what it should be.
     pub async fn manifest(&self, reference: Option<&str>) -> Result<Option<Manifest>> {
         self.manifest_as(reference, ManifestQuery::default()).await
     }
 
-    /// As [`Self::manifest`], with what is known of it before.
+    /// As [`Self::manifest`], checked against what is known about it before.
     ///
     /// # Errors
     /// As [`Self::manifest`].
-    pub async fn manifest_as(&self, reference: Option<&str>, asked: ManifestQuery<'_>) -> Result<Option<Manifest>> {
+    pub async fn manifest_as(&self, reference: Option<&str>, query: ManifestQuery<'_>) -> Result<Option<Manifest>> {
         match self {
             Self::Registry(repository) => {
-                repository.get_manifest(reference.unwrap_or(crate::image::reference::DEFAULT_TAG), asked).await
+                repository.get_manifest(reference.unwrap_or(crate::image::reference::DEFAULT_TAG), query).await
             }
-            Self::Layout(layout, limit) => {
+            Self::Layout(layout) => {
                 let digest = match reference.map(str::parse::<Digest>) {
                     Some(Ok(digest)) => Some(digest),
                     _ => layout.resolve(reference).await?.map(|descriptor| descriptor.digest),
                 };
                 match digest {
-                    Some(digest) => layout.manifest(&digest, *limit, asked.child).await,
+                    Some(digest) => layout.manifest(&digest, query.child).await,
                     None => Ok(None),
                 }
             }
-            Self::Generated(_) => Ok(None),
         }
     }
 
-    /// The manifest that an index names as `child`, under the digest by which it does; `None` if it is not there. What a
-    /// layout has under a type that nobody knows may be a blob: then there is no such manifest.
+    /// The manifest that an index lists as `child`, under the digest in the index; `None` if it isn't there. Of an unknown
+    /// type, a layout may have a blob: then there is no such manifest.
     ///
     /// # Errors
-    /// It can't be read, or is not what its index says.
+    /// It can't be read, or isn't what its index says.
     pub async fn child(&self, child: &Descriptor) -> Result<Option<Manifest>> {
         let kind = media_type::kind(&child.media_type);
-        let asked = ManifestQuery { expected: None, child: (kind != Kind::Schema1).then_some(child) };
-        let is_no_manifest = |error: &Error| matches!(error.kind(), ErrorKind::NoManifest { .. });
-        match self.manifest_as(Some(child.digest.as_str()), asked).await {
-            Ok(Some(manifest)) => self.described(manifest, child).map(Some),
-            Err(error) if matches!(self, Self::Layout(..)) && kind == Kind::Unknown && is_no_manifest(&error) => {
+        let query = ManifestQuery { expected: None, child: (kind != Kind::Schema1).then_some(child) };
+        let is_not_manifest = |error: &Error| matches!(error.kind(), ErrorKind::NoManifest { .. });
+        match self.manifest_as(Some(child.digest.as_str()), query).await {
+            Ok(Some(manifest)) => self.checked_child(manifest, child).map(Some),
+            Err(error) if matches!(self, Self::Layout(..)) && kind == Kind::Unknown && is_not_manifest(&error) => {
                 Ok(None)
             }
             other => other,
         }
     }
 
-    /// A manifest under the digest, and if need be the type, by which its index names it as `child`.
+    /// A manifest with the digest, and where it has none of its own the type, that its index gives it in `child`.
     ///
     /// # Errors
-    /// It has another size or another type than its index says.
-    pub(super) fn described(&self, mut manifest: Manifest, child: &Descriptor) -> Result<Manifest> {
-        let (own, said) = (media_type::kind(&manifest.media_type), media_type::kind(&child.media_type));
-        let is_schema1 = own == Kind::Schema1 && said == Kind::Schema1;
-        let other = |reason: String| {
+    /// Its size or its type isn't that in the index.
+    pub(super) fn checked_child(&self, mut manifest: Manifest, child: &Descriptor) -> Result<Manifest> {
+        let is_schema1 = media_type::kind(&manifest.media_type) == Kind::Schema1
+            && media_type::kind(&child.media_type) == Kind::Schema1;
+        let mismatch = |reason: String| {
             Error::malformed(format!("manifest {} of {}", child.digest, self.name()), printable(&reason, 400))
         };
         if manifest.size() != child.size && !is_schema1 {
-            return Err(other(format!("it has {} bytes, its index says {}", manifest.size(), child.size)));
+            return Err(mismatch(format!("it has {} bytes, its index says {}", manifest.size(), child.size)));
         }
-        let is_told = !child.media_type.is_empty();
-        if is_told && !is_schema1 && media_type::essence(&child.media_type) != manifest.media_type {
+        let has_type = !child.media_type.is_empty();
+        if has_type && !is_schema1 && media_type::essence(&child.media_type) != manifest.media_type {
             if !media_type::is_vague(&manifest.media_type) {
-                let (own, said) = (&manifest.media_type, &child.media_type);
-                return Err(other(format!("it has two faces: its index calls it `{said}`, it is `{own}`")));
+                let (own, listed) = (&manifest.media_type, &child.media_type);
+                return Err(mismatch(format!("it has two faces: its index calls it `{listed}`, it is `{own}`")));
             }
             manifest.media_type.clone_from(&child.media_type);
         }
@@ -147,62 +136,64 @@ impl Store {
         Ok(manifest)
     }
 
-    /// Writes a manifest by its digest, so that a parent may point at it.
+    /// Writes a manifest by its digest, so that a parent can point to it.
     ///
     /// # Errors
     /// It can't be written.
-    pub async fn put_manifest(&self, manifest: &Manifest) -> Result<()> {
+    pub(super) async fn put_manifest(&self, manifest: &Manifest) -> Result<()> {
         match self {
             Self::Registry(repository) => repository.put_manifest(manifest.digest.as_str(), manifest).await,
-            Self::Layout(layout, _) => layout.put_manifest(manifest).await,
-            Self::Generated(_) => Err(self.read_only()),
+            Self::Layout(layout) => layout.put_manifest(manifest).await,
         }
     }
 
-    /// Writes a manifest and lets `tag` name it; without a tag, by its digest.
+    /// Writes a manifest and makes `target` point to it.
     ///
     /// # Errors
     /// It can't be written.
-    pub async fn tag_manifest(&self, tag: Option<&str>, manifest: &Manifest) -> Result<()> {
+    pub(super) async fn tag_manifest(&self, target: &TagTarget, manifest: &Manifest) -> Result<()> {
+        let tag = target.tag();
         match self {
             Self::Registry(repository) => {
-                // Under a tag a registry files it by SHA-256: the name that we print must be there as well.
+                // A registry files a tagged manifest by its SHA-256. The digest that we print must exist as well.
                 if tag.is_some() && manifest.digest.algorithm() != Algorithm::Sha256 {
                     repository.put_manifest(manifest.digest.as_str(), manifest).await?;
                 }
                 repository.put_manifest(tag.unwrap_or(manifest.digest.as_str()), manifest).await
             }
-            Self::Layout(layout, _) => {
+            Self::Layout(layout) => {
                 layout.put_manifest(manifest).await?;
                 layout.tag(tag, manifest).await
             }
-            Self::Generated(_) => Err(self.read_only()),
         }
     }
 
-    /// Whether a manifest is there: by a registry's word, and by its bytes in a layout, whose index says nothing of them.
+    /// Whether a manifest is there: as a registry answers, and by its bytes in a layout, whose index can list a manifest
+    /// without a file.
     ///
     /// # Errors
     /// The registry can't be asked.
-    pub async fn holds_manifest(&self, digest: &Digest) -> Result<bool> {
+    pub(super) async fn holds_manifest(&self, digest: &Digest) -> Result<bool> {
         match self {
-            Self::Registry(repository) => {
-                Ok(matches!(repository.head_manifest(digest.as_str()).await?, Presence::Present(_)))
-            }
-            Self::Layout(layout, limit) => Ok(matches!(layout.manifest(digest, *limit, None).await, Ok(Some(_)))),
-            Self::Generated(_) => Ok(false),
+            Self::Registry(_) => self.has(digest).await,
+            Self::Layout(layout) => Ok(matches!(layout.manifest(digest, None).await, Ok(Some(_)))),
         }
     }
 
-    /// Whether a blob is there, and with the size it should have. `thorough` trusts a layout's file by its bytes alone.
+    /// Whether a blob is there, with the size it should have. `thorough` reads a layout's file and checks its digest.
     ///
     /// # Errors
-    /// The place can't be asked.
-    pub async fn has_blob(&self, digest: &Digest, size: Option<u64>, thorough: bool, room: Permit) -> Result<bool> {
+    /// The registry can't be asked, or the layout can't be read.
+    pub(super) async fn has_blob(
+        &self,
+        digest: &Digest,
+        size: Option<u64>,
+        thorough: bool,
+        permit: Permit,
+    ) -> Result<bool> {
         let found = match self {
-            Self::Registry(repository) => repository.head_blob(digest, room).await?.map(|presence| presence.size),
-            Self::Layout(layout, _) => layout.blob_size(digest)?.map(Some),
-            Self::Generated(made) => made.has(digest).then_some(None),
+            Self::Registry(repository) => repository.head_blob(digest, permit).await?.map(|presence| presence.size),
+            Self::Layout(layout) => layout.blob_size(digest)?.map(Some),
         };
         let Some(found) = found else { return Ok(false) };
         if let (Some(found), Some(size)) = (found, size)
@@ -211,62 +202,40 @@ impl Store {
             return Ok(false);
         }
         match self {
-            Self::Layout(layout, _) if thorough => layout.blob_is_whole(digest).await,
+            Self::Layout(layout) if thorough => layout.blob_is_whole(digest).await,
             _ => Ok(true),
         }
     }
 
-    /// Begins to read a blob at byte `offset`.
+    /// The size of a blob in bytes; `None` if it isn't there, or if its registry doesn't report it.
     ///
     /// # Errors
-    /// It is not there, or can't be read.
-    pub async fn open_blob(&self, blob: &Descriptor, offset: u64, readings: &ReadAttempts) -> Result<StoreReader> {
+    /// The registry can't be asked, or the layout can't be read.
+    pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
         match self {
             Self::Registry(repository) => {
-                let reading = readings.next(repository);
-                repository.open_blob(blob, offset, &reading).await.map(|reader| StoreReader::Registry(Box::new(reader)))
+                Ok(repository.head_blob(digest, Permit::Acquire).await?.and_then(|presence| presence.size))
             }
-            Self::Layout(layout, _) => layout.open_blob(&blob.digest, offset).await.map(StoreReader::File),
-            Self::Generated(made) => made.open(&blob.digest, offset).map(StoreReader::Layer),
+            Self::Layout(layout) => layout.blob_size(digest),
         }
     }
 
-    /// The repository, if this is a registry's.
+    /// A permit for one request, where the registry has a limit.
+    ///
+    /// # Errors
+    /// None in practice: the limiter is never closed.
+    pub async fn permit(&self) -> Result<Option<OwnedSemaphorePermit>> {
+        match self {
+            Self::Registry(repository) => repository.host().permits(1).await.map(Some),
+            Self::Layout(_) => Ok(None),
+        }
+    }
+
+    /// The repository, if this is one.
     pub fn repository(&self) -> Option<&Repository> {
         match self {
             Self::Registry(repository) => Some(repository),
-            Self::Layout(..) | Self::Generated(_) => None,
-        }
-    }
-
-    fn read_only(&self) -> Error {
-        Error::bug(format!("nothing can be written to {}", self.name()))
-    }
-}
-
-impl StoreReader {
-    /// The next piece; `None` where the sender ended.
-    ///
-    /// # Errors
-    /// It can't be read.
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        match self {
-            Self::Registry(reader) => reader.next().await,
-            Self::File(reader) => reader.next().await,
-            Self::Layer(reader) => reader.next().await,
-            Self::Generated(bytes) => Ok(bytes.take().filter(|bytes| !bytes.is_empty())),
-        }
-    }
-
-    /// The sender ended before the `size` bytes that were to come: goes on, or fails.
-    pub(super) async fn ended_early(&mut self, size: u64) -> Result<()> {
-        match self {
-            Self::Registry(reader) => reader.ended_early().await,
-            Self::File(reader) => Err(reader.too_short(size)),
-            Self::Layer(_) => Err(Error::layer_input(format!(
-                "a layer came out shorter than its {size} bytes: one of its files changed"
-            ))),
-            Self::Generated(_) => Err(Error::bug(format!("what was made has fewer than its {size} bytes"))),
+            Self::Layout(_) => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What was done with each manifest and blob at one destination: the raw material of the report.
+//! What was done with each manifest and blob at one destination, for the report.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,20 +9,20 @@ use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
 use crate::report::outcome::{Action, BlobTransfer, ManifestTransfer};
 
-/// What was done at one destination. Each digest counts once; the order is that of depth (children before parents),
-/// then of digests, so that two runs tell the same story.
+/// What was done at one destination. Each digest counts once. The order is by depth (children before parents), then by
+/// digest, so that two runs have the same report.
 #[derive(Default)]
 pub struct TransferLog {
     manifests: Mutex<BTreeMap<(std::cmp::Reverse<usize>, Digest), ManifestTransfer>>,
     blobs: Mutex<BTreeMap<Digest, BlobTransfer>>,
-    /// The bytes that images consist of.
+    /// The sizes of images in bytes.
     sizes: Mutex<BTreeMap<Digest, u64>>,
     /// The children of indexes in an index.
     nested: Mutex<BTreeMap<Digest, Vec<Descriptor>>>,
 }
 
 impl TransferLog {
-    /// Notes a manifest at `depth` below the root (the root is 0).
+    /// Logs a manifest at `depth` below the root (the root is 0).
     pub fn manifest(&self, manifest: &Manifest, depth: usize, action: Action) {
         let transfer = ManifestTransfer {
             digest: manifest.digest.clone(),
@@ -38,7 +38,7 @@ impl TransferLog {
             }
             Ok(Content::Index { manifests }) if depth > 0 => {
                 let mut nested = self.nested.lock().unwrap_or_else(PoisonError::into_inner);
-                // As much of each as its platform needs: the rest may be large.
+                // No more than what its platform needs: the rest may be large.
                 let children = manifests.into_iter().filter(|child| !child.is_attestation());
                 let lean = |child: Descriptor| Descriptor { platform: child.platform.clone(), ..child.lean() };
                 nested.insert(manifest.digest.clone(), children.map(lean).collect());
@@ -49,7 +49,7 @@ impl TransferLog {
         manifests.insert((std::cmp::Reverse(depth), manifest.digest.clone()), transfer);
     }
 
-    /// Notes a blob.
+    /// Logs a blob.
     pub fn blob(&self, blob: &Descriptor, action: Action, time: Duration) {
         let transfer = BlobTransfer {
             digest: blob.digest.clone(),
@@ -62,22 +62,22 @@ impl TransferLog {
         blobs.entry(blob.digest.clone()).or_insert(transfer);
     }
 
-    /// All manifests noted.
+    /// All manifests.
     pub fn manifests(&self) -> Vec<ManifestTransfer> {
         self.manifests.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// The bytes of an image's config and layers, if its manifest was noted.
+    /// The size of an image's config and layers in bytes, if its manifest was logged.
     pub fn size_of(&self, image: &Digest) -> Option<u64> {
         self.sizes.lock().unwrap_or_else(PoisonError::into_inner).get(image).copied()
     }
 
-    /// The children of an index in an index, if it was noted.
+    /// The children of an index in an index, if it was logged.
     pub fn children_of(&self, index: &Digest) -> Option<Vec<Descriptor>> {
         self.nested.lock().unwrap_or_else(PoisonError::into_inner).get(index).cloned()
     }
 
-    /// All blobs noted.
+    /// All blobs.
     pub fn blobs(&self) -> Vec<BlobTransfer> {
         self.blobs.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

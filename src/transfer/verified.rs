@@ -1,45 +1,46 @@
-//! A blob being read with every byte hashed on its way: its last bytes are not handed out unless the digest holds.
+//! A blob being read, with every byte hashed on its way: its last bytes are only handed out if the digest matches.
 
 use bytes::Bytes;
 
+use super::blob_source::{BlobSource, SourceReader};
 use super::read_attempts::ReadAttempts;
-use super::store::{Store, StoreReader};
+use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Hasher;
 
 /// A reader that proves what it hands out.
 pub struct Verified<'a> {
-    source: &'a Store,
+    source: BlobSource<'a>,
     blob: &'a Descriptor,
-    reader: StoreReader,
+    reader: SourceReader,
     hasher: Option<Hasher>,
     /// Bytes read and hashed.
     read: u64,
     /// Bytes before this one are hashed but not handed out.
     from: u64,
-    readings: ReadAttempts,
+    attempts: ReadAttempts,
 }
 
 impl<'a> Verified<'a> {
-    /// Begins to read `blob` at byte `from`, with a reader that stands at byte 0 if one is `opened` already.
+    /// Begins to read `blob` at byte `from`; a reader that is `opened` already is at byte 0.
     ///
     /// # Errors
-    /// The blob can't be opened, or is said to be empty by a digest that is not that of nothing.
+    /// The blob can't be opened, or its size is 0 and its digest isn't that of nothing.
     pub async fn open(
-        source: &'a Store,
+        source: BlobSource<'a>,
         blob: &'a Descriptor,
         from: u64,
-        opened: Option<StoreReader>,
-        readings: &ReadAttempts,
+        opened: Option<SourceReader>,
+        attempts: &ReadAttempts,
     ) -> Result<Self> {
         let fresh = || (0, Hasher::new(blob.digest.algorithm()));
-        let (read, hasher) = if opened.is_some() { fresh() } else { readings.before(from).unwrap_or_else(fresh) };
+        let (read, hasher) = if opened.is_some() { fresh() } else { attempts.before(from).unwrap_or_else(fresh) };
         let reader = match opened {
             Some(reader) => reader,
-            None => source.open_blob(blob, read, readings).await.map_err(|error| recorded(readings, error))?,
+            None => source.open_blob(blob, read, attempts).await.map_err(|error| recorded(attempts, error))?,
         };
-        let mut verified = Self { source, blob, reader, hasher: Some(hasher), read, from, readings: readings.clone() };
+        let mut verified = Self { source, blob, reader, hasher: Some(hasher), read, from, attempts: attempts.clone() };
         if blob.size == 0 && blob.digest.same_algorithm_of(b"") != blob.digest {
             return Err(Error::malformed(
                 format!("blob {} of {}", blob.digest, source.name()),
@@ -47,26 +48,26 @@ impl<'a> Verified<'a> {
             ));
         }
         if blob.size == 0 {
-            // It has no last bytes to keep back: who writes it would take the end for the end of the right ones.
+            // It has no last bytes to keep back: a writer would take its end for the end of the right bytes.
             verified.check()?;
         }
         Ok(verified)
     }
 
-    /// The next bytes; `None` when all have been handed out and were the right ones.
+    /// The next bytes; `None` when all have been handed out and were right.
     ///
     /// # Errors
-    /// The bytes can't be had, are too many, or don't have the digest. Then the last of them were kept back.
+    /// The bytes can't be read, are too many, or don't match the digest. Then the last of them were kept back.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             if self.read == self.blob.size {
                 // An empty blob comes here first, the others a second time.
                 return self.check().map(|()| None);
             }
-            let next = self.reader.next().await.map_err(|error| recorded(&self.readings, error))?;
+            let next = self.reader.next().await.map_err(|error| recorded(&self.attempts, error))?;
             let Some(piece) = next else {
                 let goes_on = self.reader.ended_early(self.blob.size).await;
-                goes_on.map_err(|error| recorded(&self.readings, error))?;
+                goes_on.map_err(|error| recorded(&self.attempts, error))?;
                 continue;
             };
             let start = self.read;
@@ -76,7 +77,7 @@ impl<'a> Verified<'a> {
             }
             if let Some(hasher) = self.hasher.as_mut() {
                 hasher.update(&piece);
-                self.readings.add(self.read, hasher);
+                self.attempts.add(self.read, hasher);
             }
             if self.read == self.blob.size {
                 self.check()?;
@@ -97,7 +98,7 @@ impl<'a> Verified<'a> {
         }
         let (what, expected) = (format!("blob of {}", self.source.name()), self.blob.digest.clone());
         if self.source.repository().is_some() {
-            let found = self.readings.came_wrong([actual.to_string()]);
+            let found = self.attempts.came_wrong([actual.to_string()]);
             return Err(Error::from(ErrorKind::WrongBytes { what, expected, found }));
         }
         Err(Error::from(ErrorKind::DigestMismatch { what, expected, actual }))
@@ -107,7 +108,7 @@ impl<'a> Verified<'a> {
         let size = self.blob.size;
         if self.source.repository().is_some() {
             let (what, expected) = (format!("blob of {}", self.source.name()), self.blob.digest.clone());
-            let found = self.readings.came_wrong([format!("more than {size} bytes")]);
+            let found = self.attempts.came_wrong([format!("more than {size} bytes")]);
             return Error::from(ErrorKind::WrongBytes { what, expected, found });
         }
         Error::malformed(
@@ -117,32 +118,32 @@ impl<'a> Verified<'a> {
     }
 }
 
-/// What a registry sent too little of is wrong as well.
-fn recorded(readings: &ReadAttempts, error: Error) -> Error {
+/// Records wrong bytes; too few of them are wrong too.
+fn recorded(attempts: &ReadAttempts, error: Error) -> Error {
     error.map_kind(|kind| match kind {
         ErrorKind::WrongBytes { what, expected, found } => {
-            ErrorKind::WrongBytes { what, expected, found: readings.came_wrong(found) }
+            ErrorKind::WrongBytes { what, expected, found: attempts.came_wrong(found) }
         }
         other => other,
     })
 }
 
-/// All bytes of a blob that is small enough to be kept; read again where a registry sent wrong ones.
+/// Reads all bytes of a blob that is small enough for memory, and again if a registry sent wrong ones.
 ///
 /// # Errors
-/// It can't be read, or doesn't have its digest however often it is read.
+/// It can't be read, or doesn't match its digest however often it is read.
 pub async fn read_whole(store: &Store, blob: &Descriptor) -> Result<Vec<u8>> {
-    let readings = ReadAttempts::default();
+    let attempts = ReadAttempts::default();
     loop {
-        match read_once(store, blob, &readings).await {
-            Err(error) if readings.once_more(&error) => {}
+        match read_once(store, blob, &attempts).await {
+            Err(error) if attempts.once_more(&error) => {}
             result => return result,
         }
     }
 }
 
-async fn read_once(store: &Store, blob: &Descriptor, readings: &ReadAttempts) -> Result<Vec<u8>> {
-    let mut verified = Verified::open(store, blob, 0, None, readings).await?;
+async fn read_once(store: &Store, blob: &Descriptor, attempts: &ReadAttempts) -> Result<Vec<u8>> {
+    let mut verified = Verified::open(store.into(), blob, 0, None, attempts).await?;
     let mut bytes = Vec::new();
     while let Some(piece) = verified.next().await? {
         bytes.extend_from_slice(&piece);
@@ -162,15 +163,15 @@ mod tests {
 
     async fn layout_with(content: &[u8], digest: &Digest) -> (std::path::PathBuf, Store) {
         let folder = std::env::temp_dir().join(format!("imgstep-verified-{:x}", fastrand::u64(..)));
-        let layout = Layout::new(&folder);
+        let layout = Layout::new(&folder, 1024);
         let mut writer = layout.create_blob(digest).await.unwrap();
         writer.write(content).await.unwrap();
         writer.commit().await.unwrap();
-        (folder, Store::Layout(layout, 1024))
+        (folder, Store::Layout(layout))
     }
 
-    async fn read_all(store: &Store, blob: &Descriptor, from: u64, readings: &ReadAttempts) -> Result<Vec<u8>> {
-        let mut verified = Verified::open(store, blob, from, None, readings).await?;
+    async fn read_all(store: &Store, blob: &Descriptor, from: u64, attempts: &ReadAttempts) -> Result<Vec<u8>> {
+        let mut verified = Verified::open(store.into(), blob, from, None, attempts).await?;
         let mut bytes = Vec::new();
         while let Some(piece) = verified.next().await? {
             bytes.extend_from_slice(&piece);
@@ -184,10 +185,10 @@ mod tests {
             let content: Vec<u8> = (0..40_000_000_u32).map(|i| (i % 251) as u8).collect();
             let blob = Descriptor::new("", Digest::of(&content), content.len() as u64);
             let (folder, store) = layout_with(&content, &blob.digest).await;
-            let readings = ReadAttempts::default();
-            assert_eq!(read_all(&store, &blob, 0, &readings).await.unwrap(), content);
-            assert!(readings.before(20_000_000).is_some());
-            assert_eq!(read_all(&store, &blob, 20_000_001, &readings).await.unwrap(), content[20_000_001..]);
+            let attempts = ReadAttempts::default();
+            assert_eq!(read_all(&store, &blob, 0, &attempts).await.unwrap(), content);
+            assert!(attempts.before(20_000_000).is_some());
+            assert_eq!(read_all(&store, &blob, 20_000_001, &attempts).await.unwrap(), content[20_000_001..]);
             std::fs::remove_dir_all(folder).unwrap();
         });
     }

@@ -1,4 +1,4 @@
-//! The base of an append: the images that layers go on, one for each platform, and what else is known of it.
+//! The base of an append: the images that layers go on, one for each platform.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read as _;
@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use oci_spec::image::{ANNOTATION_BASE_IMAGE_DIGEST, ANNOTATION_BASE_IMAGE_NAME};
 use serde_json::{Value, json};
 
-use super::{Request, descriptor_of, layers};
+use super::{Request, descriptor_of, plan};
 use crate::error::{Error, GuardKind, Result};
 use crate::image::config::{Changes, Config};
 use crate::image::descriptor::Descriptor;
@@ -20,10 +20,9 @@ use crate::image::platform::{Match, Platform};
 use crate::image::reference::Reference;
 use crate::image::spec;
 use crate::layer::binary::{self, Binary};
-use crate::registry::ConnectionKind;
 use crate::report::outcome::SourceReport;
 use crate::steps::context::Context;
-use crate::steps::{platforms, source};
+use crate::steps::{platforms, sources};
 use crate::text::printable;
 use crate::transfer::manifest_limits::ManifestTotals;
 use crate::transfer::store::Store;
@@ -31,15 +30,15 @@ use crate::workspace;
 
 /// The base.
 pub struct Base {
-    /// Where it is read from; `None` of an empty one.
+    /// Where it is read from; `None` for an empty one.
     pub store: Option<Store>,
-    /// What the report says of it.
+    /// Its entry in the report.
     pub described: Option<SourceReport>,
-    /// The index, if the result is to be one: the base's own, or an empty one.
+    /// The index, if the result is one: the base's own, or an empty one.
     pub index: Option<Manifest>,
-    /// The vocabulary it is written in.
+    /// Its format.
     pub format: Format,
-    /// The images that are wanted, in the base's order.
+    /// The images of the requested platforms, in the base's order.
     pub images: Vec<BaseImage>,
     /// What a user should know.
     pub warnings: Vec<String>,
@@ -49,21 +48,21 @@ pub struct Base {
 pub struct BaseImage {
     /// The platform.
     pub platform: Platform,
-    /// Its entry in the index, as it stands there.
+    /// Its entry in the index, raw.
     pub entry: Value,
     /// The manifest.
     pub manifest: Manifest,
-    /// The config, where it had to be read to know the platform.
+    /// The config, if it had to be read to find out the platform.
     config: Option<Config>,
-    /// The positions of the layers, in the request, that go on it.
+    /// The numbers of the request's layers that go on it.
     pub layers: Vec<usize>,
-    /// What changes in its config and manifest.
+    /// The changes of its config and manifest.
     pub changes: Changes,
 }
 
 impl BaseImage {
-    /// The media type of a layer that is no tar.
-    fn no_tar(&self) -> Result<Option<String>> {
+    /// The media type of a layer that isn't a tar.
+    fn layer_without_tar(&self) -> Result<Option<String>> {
         let Content::Image { layers, .. } = self.manifest.content()? else { return Ok(None) };
         let odd = layers.into_iter().find(|layer| !media_type::is_tar(&layer.media_type));
         Ok(odd.map(|layer| printable(&layer.media_type, 120)))
@@ -71,10 +70,10 @@ impl BaseImage {
 }
 
 impl Base {
-    /// Reads the base, as far as its platforms are wanted.
+    /// Reads the base, for the requested platforms.
     ///
     /// # Errors
-    /// It does not exist, or lacks a platform (`ErrorKind::Guard`), or is no image.
+    /// It doesn't exist, lacks a platform (`ErrorKind::Guard`), or isn't an image.
     pub async fn open(context: &Context, request: &Request) -> Result<Self> {
         let mut base = match &request.base {
             Some(reference) => Self::read(context, reference, request).await?,
@@ -89,10 +88,9 @@ impl Base {
     }
 
     async fn read(context: &Context, reference: &Reference, request: &Request) -> Result<Self> {
-        let store = context.source(reference).await?;
-        source::expect_first_wave([&store], ConnectionKind::Shared).await;
-        let root = source::read(reference, &store).await?;
-        let described = source::described(reference, &root);
+        let store = context.base(reference).await?;
+        let root = sources::read(reference, &store).await?;
+        let described = sources::described(reference, &root);
         let mut base = Self {
             format: Format::of(&root.media_type).unwrap_or(Format::Oci),
             store: None,
@@ -119,10 +117,10 @@ impl Base {
         Ok(base)
     }
 
-    /// The layers of its images, those that they share once.
+    /// The layers of its images, each once.
     ///
     /// # Errors
-    /// A manifest that is not well formed.
+    /// A manifest is malformed.
     pub fn layers(&self) -> Result<Vec<Descriptor>> {
         let (mut seen, mut all) = (HashSet::new(), Vec::new());
         for image in self.images.iter().filter(|_| self.store.is_some()) {
@@ -136,7 +134,7 @@ impl Base {
     /// The configs of its images, in their order.
     ///
     /// # Errors
-    /// One can't be read, or is none.
+    /// One can't be read, or isn't a config.
     pub async fn configs(&self) -> Result<Vec<Config>> {
         let reading = self.images.iter().map(|image| async move {
             match (&image.config, &self.store) {
@@ -147,7 +145,7 @@ impl Base {
         try_join_all(reading).await
     }
 
-    /// The name and digest by which a result says what it is built on: not a path of this machine.
+    /// The annotations with the base's name and digest. A path of this machine isn't a name.
     pub fn annotations(&self, digest: Option<&Digest>) -> Vec<(String, Option<String>)> {
         let Some(described) = &self.described else { return Vec::new() };
         let name = (!described.reference.starts_with("oci:"))
@@ -159,13 +157,13 @@ impl Base {
         ]
     }
 
-    /// The images whose layers are all tars. Others, such as those for Nydus, are mounted by means of an index of their
-    /// own files: what is put on top would not be seen.
+    /// The images whose layers are all tars. Others, such as those for Nydus, are mounted by an index of their own files:
+    /// files on top of them would be invisible.
     fn only_of_tars(&mut self, images: Vec<BaseImage>) -> Result<Vec<BaseImage>> {
         let mut kept = Vec::new();
         let mut reasons = Vec::new();
         for image in images {
-            match image.no_tar()? {
+            match image.layer_without_tar()? {
                 None => kept.push(image),
                 Some(media_type) => reasons.push(format!("the base's image for {} has a layer of type {media_type}, which is not a tar: files on top of it would be invisible", image.platform)),
             }
@@ -186,16 +184,16 @@ impl Base {
                 "{attestations} attestations of the base speak of its own images and are not in the result"
             ));
         }
-        let tally = ManifestTotals::default();
-        let told = found.into_iter().map(|(child, entry)| with_platform(store, &tally, child, entry));
-        let (mut children, mut entries): (Vec<Descriptor>, Vec<Value>) = try_join_all(told).await?.into_iter().unzip();
+        let totals = ManifestTotals::default();
+        let typed = found.into_iter().map(|(child, entry)| with_platform(store, &totals, child, entry));
+        let (mut children, mut entries): (Vec<Descriptor>, Vec<Value>) = try_join_all(typed).await?.into_iter().unzip();
         self.warnings.extend(without_platform(&children));
         let has_platform: Vec<bool> = children.iter().map(|child| child.platform.is_some()).collect();
         let is_image = |position: usize| !children[position].is_attestation() && has_platform[position];
         let kept: Vec<usize> = (0..children.len()).filter(|position| is_image(*position)).collect();
         (children, entries) = kept.iter().map(|at| (children[*at].clone(), entries[*at].clone())).unzip();
         let chosen = choose(store, &children, request)?;
-        chosen.iter().try_for_each(|(position, _)| tally.keep(&children[*position]))?;
+        chosen.iter().try_for_each(|(position, _)| totals.keep(&children[*position]))?;
         self.warnings.extend(left_out(&children, &chosen, request));
         let reading = chosen.iter().map(|(position, layers)| {
             let (child, entry) = (&children[*position], entries[*position].clone());
@@ -218,24 +216,21 @@ impl Base {
 /// A child of an index with its platform, if it is an image for one.
 async fn with_platform(
     store: &Store,
-    tally: &ManifestTotals,
+    totals: &ManifestTotals,
     mut child: Descriptor,
     entry: Value,
 ) -> Result<(Descriptor, Value)> {
     if child.is_attestation() || child.platform.is_some() || media_type::kind(&child.media_type) == Kind::Blob {
         return Ok((child, entry));
     }
-    tally.keep(&child)?;
-    if let Some(manifest) = store.child(&child).await?
-        && let Content::Image { config, .. } = manifest.content()?
-        && media_type::is_image_config(&config.media_type)
-    {
-        child.platform = source::platform_of(store, &config).await?;
+    totals.keep(&child)?;
+    if let Some(manifest) = store.child(&child).await? {
+        child.platform = sources::own_platform(store, &manifest).await?;
     }
     Ok((child, entry))
 }
 
-/// What to say of the children that are no images for a platform, and so not in the result.
+/// A warning about the children that aren't images for a platform, and so not in the result.
 fn without_platform(children: &[Descriptor]) -> Option<String> {
     let others = children.iter().filter(|child| !child.is_attestation() && child.platform.is_none());
     let names: Vec<String> = others.map(|child| format!("{} ({})", child.digest, child.media_type)).collect();
@@ -245,17 +240,17 @@ fn without_platform(children: &[Descriptor]) -> Option<String> {
     })
 }
 
-/// The positions of the wanted children, and of the layers that go on each.
+/// The positions of the requested children, and the numbers of the layers that go on each.
 fn choose(store: &Store, children: &[Descriptor], request: &Request) -> Result<Vec<(usize, Vec<usize>)>> {
     let named: Vec<Platform> = request.layers.iter().filter_map(|layer| layer.platform.clone()).collect();
-    let wishes = if request.platforms.is_empty() { &named } else { &request.platforms };
-    let mut wanted = vec![wishes.is_empty(); children.len()];
-    for wish in wishes {
-        let answers = platforms::best_matches(children, wish);
-        if answers.is_empty() {
-            return Err(platforms::missing(store, wish, children.iter().filter_map(|child| child.platform.as_ref())));
+    let wants = if request.platforms.is_empty() { &named } else { &request.platforms };
+    let mut wanted = vec![wants.is_empty(); children.len()];
+    for want in wants {
+        let matches = platforms::best_matches(children, want);
+        if matches.is_empty() {
+            return Err(platforms::missing(store, want, children.iter().filter_map(|child| child.platform.as_ref())));
         }
-        for position in answers {
+        for position in matches {
             wanted[position] = true;
         }
     }
@@ -275,7 +270,7 @@ fn choose(store: &Store, children: &[Descriptor], request: &Request) -> Result<V
     Ok(chosen)
 }
 
-/// A word on the platforms of the base that are lost since some layers name others, while some are for all.
+/// A warning about the platforms of the base that are left out, since some layers are for other platforms.
 fn left_out(children: &[Descriptor], chosen: &[(usize, Vec<usize>)], request: &Request) -> Option<String> {
     let is_for_all = !request.delete.is_empty() || request.layers.iter().any(|layer| layer.platform.is_none());
     if !is_for_all || !request.platforms.is_empty() {
@@ -321,17 +316,17 @@ async fn read_image(
 
 async fn read_config(store: &Store, image: &Manifest) -> Result<Config> {
     match image.content()? {
-        Content::Image { config, .. } => Config::parse(&source::read_config(store, &config).await?),
+        Content::Image { config, .. } => Config::parse(&sources::read_config(store, &config).await?),
         _ => Err(Error::bug(format!("{} is not an image", image.digest))),
     }
 }
 
-/// What is to be said where nobody names a platform: the one that a program is for is most likely meant. Nobody takes it
-/// for granted, as files that are no programs tell of none, and a second program may be for another.
+/// The error if no platform is given. The platform of a program among the layers is suggested, but not assumed: other files
+/// have none, and a second program may have another.
 fn no_platform(request: &Request) -> Error {
     let mut program = None;
     for layer in request.layers.iter().filter(|layer| layer.path != Path::new("-")) {
-        let found = match layers::metadata(layer) {
+        let found = match plan::metadata(layer) {
             Ok(found) => found,
             Err(error) => return error,
         };
@@ -351,14 +346,14 @@ fn no_platform(request: &Request) -> Error {
     Error::usage(text).with_hint(format!("add `,platform={binary}` to its layer, or pass --platform {binary}"))
 }
 
-/// What the beginning of a file says of the program that it is.
+/// The program in a file, by its first bytes.
 fn binary_in(path: &Path) -> Option<Binary> {
     let mut head = Vec::new();
     workspace::open(path).ok()?.take(binary::HEADER as u64).read_to_end(&mut head).ok()?;
     binary::recognise(&head)
 }
 
-/// Empty images for the platforms that are named.
+/// Empty images for the platforms of the request.
 fn scratch(request: &Request) -> Result<Base> {
     let same = |one: &Platform, other: &Platform| one.answers(other) == Some(Match::Exact);
     let mut wanted: Vec<Platform> = Vec::new();

@@ -1,64 +1,77 @@
-//! The base's layers on their way: where it is certain that the result will be written, they set out as soon as the
-//! base's manifests are there, while its configs are still being read.
+//! The base's layers on their way: where the result is certain to be written, they are copied as soon as the base's
+//! manifests are known, while its configs are still being read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::AppendContext;
 use super::base::Base;
-use super::layers::AppendContext;
 use crate::error::Result;
 use crate::image::descriptor::Descriptor;
 use crate::report::outcome::Action;
-use crate::transfer::copy::Copy;
+use crate::transfer::blob_copy::BlobCopy;
+use crate::transfer::blob_source::BlobSource;
 use crate::transfer::destination::Destination;
 
 /// The layers of the base, and how they get to the destinations.
 pub struct BaseLayers<'a> {
     layers: Vec<Descriptor>,
-    /// `None` of an empty base.
-    copy: Option<Copy<'a>>,
-    destinations: &'a [Destination],
+    /// `None` for an empty base.
+    copy: Option<BlobCopy<'a>>,
 }
 
 impl<'a> BaseLayers<'a> {
-    /// Those of `base`.
+    /// The layers of `base`.
     ///
     /// # Errors
-    /// A manifest that is not well formed.
-    pub fn new(route: &AppendContext<'a>, base: &'a Base) -> Result<Self> {
-        let AppendContext { context, request, destinations, .. } = *route;
-        let options = context.copy_options(request.dry_run);
-        let copy = base.store.as_ref().map(|store| Copy::new(store, destinations, options, &context.progress));
-        Ok(Self { layers: base.layers()?, copy, destinations })
+    /// A manifest is malformed.
+    pub fn new(append: &AppendContext<'a>, base: &'a Base) -> Result<Self> {
+        let AppendContext { context, request, .. } = *append;
+        let options = context.copy_options(request.write.dry_run);
+        let copy = |store| BlobCopy::new(BlobSource::Store(store), options, &context.progress);
+        Ok(Self { layers: base.layers()?, copy: base.store.as_ref().map(copy) })
     }
 
-    /// Brings them to the destinations at these positions.
+    /// Opens connections for them, and for the configs and manifests of `images` images, while the new layers are built.
+    pub async fn expect(&self, images: usize, destinations: &[Arc<Destination>]) {
+        let Some(copy) = &self.copy else { return };
+        let (at_home, away) = by_home(destinations);
+        copy.expect(self.layers.len(), 2 * images, &away).await;
+        copy.expect(0, 2 * images, &at_home).await;
+    }
+
+    /// Copies them to these destinations.
     ///
     /// # Errors
     /// One can't be read or written.
-    pub async fn bring(&self, positions: &[usize]) -> Result<()> {
+    pub async fn copy_to(&self, destinations: &[Arc<Destination>]) -> Result<()> {
         let Some(copy) = &self.copy else { return Ok(()) };
-        let (at_home, away): (Vec<usize>, Vec<usize>) =
-            positions.iter().partition(|position| self.destinations[**position].is_source);
+        let (at_home, away) = by_home(destinations);
         for layer in &self.layers {
             let action = if layer.is_foreign() { Action::Foreign } else { Action::Present };
-            for position in &at_home {
-                self.destinations[*position].ledger.blob(layer, action, Duration::ZERO);
+            for destination in &at_home {
+                destination.log.blob(layer, action, Duration::ZERO);
             }
         }
         copy.blobs(self.layers.clone(), &away).await
     }
 }
 
-/// The destinations, by position, that most likely lack the base's layers and certainly get the result: unless it turns out
-/// that there is none, and then blobs without a name are all that is left of it.
-pub fn certain(route: &AppendContext<'_>) -> Vec<usize> {
+/// The destinations that are the base's own repository, which has its layers already, and the others.
+fn by_home(destinations: &[Arc<Destination>]) -> (Vec<Arc<Destination>>, Vec<Arc<Destination>>) {
+    destinations.iter().cloned().partition(|destination| destination.is_source())
+}
+
+/// The destinations that most likely lack the base's layers and are certain to get the result. If there turns out to be no
+/// result, then all that is left there are blobs without a manifest.
+pub fn certain(append: &AppendContext<'_>) -> Vec<Arc<Destination>> {
     // Whether there is a result may depend on what is in those layers.
-    if route.request.dry_run || route.request.looks_for_entrypoint() {
+    if append.request.write.dry_run || append.request.looks_for_entrypoint() {
         return Vec::new();
     }
-    let lacks = |position: &usize| {
-        let destination = &route.destinations[*position];
-        destination.is_new && !destination.is_source && destination.store.repository().is_some()
-    };
-    (0..route.destinations.len()).filter(lacks).filter(|&position| route.is_written(position)).collect()
+    let mut certain = append.targets.certain();
+    certain.retain(|destination| {
+        destination.is_new() && !destination.is_source() && destination.store().repository().is_some()
+    });
+    certain
 }

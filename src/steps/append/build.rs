@@ -1,4 +1,4 @@
-//! The images of an append, and their index: what the base has, with the layers on top and the config changed.
+//! Builds the images of an append and their index: those of the base, with the layers on top and the config changed.
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -16,8 +16,8 @@ use crate::image::format::{Format, throughout};
 use crate::image::manifest::{Content, Manifest, describe};
 use crate::image::platform::Platform;
 
-/// What is to be written.
-pub struct Built {
+/// The images of the result.
+pub struct BuiltImages {
     /// The index, or the one image.
     pub root: Manifest,
     /// The images of an index, in its order.
@@ -30,9 +30,9 @@ pub struct Built {
     pub layers: Vec<Descriptor>,
 }
 
-impl Built {
-    /// All blobs that were made here.
-    pub fn own(&self) -> Vec<Descriptor> {
+impl BuiltImages {
+    /// All blobs that don't come from the base.
+    pub fn new_blobs(&self) -> Vec<Descriptor> {
         self.layers.iter().chain(self.configs.iter().map(|(config, _)| config)).cloned().collect()
     }
 }
@@ -40,8 +40,8 @@ impl Built {
 /// Builds every image, and the index over them. `configs` are those of the base's images.
 ///
 /// # Errors
-/// A base that is not well formed, or that the wanted vocabulary has no words for.
-pub fn build(request: &Request, base: &Base, configs: &[Config], layers: &[Layer]) -> Result<Built> {
+/// A base that is malformed, or that can't be expressed in the requested format.
+pub fn build(request: &Request, base: &Base, configs: &[Config], layers: &[Layer]) -> Result<BuiltImages> {
     let format = request.format.unwrap_or(base.format);
     if format == Format::Docker && base.images.iter().any(|image| image.changes.sets_annotations()) {
         let error = Error::usage("the result has Docker's format, which has no annotations");
@@ -60,7 +60,7 @@ pub fn build(request: &Request, base: &Base, configs: &[Config], layers: &[Layer
         Some(index) => over(request, base, index, &children, format)?,
         None => children.pop().ok_or_else(|| Error::bug("the base has no image"))?,
     };
-    Ok(Built { root, children, platforms, configs: changed, layers: new })
+    Ok(BuiltImages { root, children, platforms, configs: changed, layers: new })
 }
 
 struct Child {
@@ -83,7 +83,7 @@ fn one(
             Content::Image { layers, .. } => layers,
             _ => Vec::new(),
         },
-        // The manifest of an empty base is not whole yet: it has no config.
+        // The manifest of an empty base is incomplete: it has no config yet.
         (None, _) => Vec::new(),
     };
     if config.diff_ids().len() != base_layers.len() {
@@ -94,11 +94,11 @@ fn one(
     }
     let created = image.changes.created.as_ref().unwrap_or(&request.created);
     for layer in layers::of(layers, image) {
-        config.add_layer(&layer.made.diff_id, created, &layer.title)?;
-        let media_type = format.layer_of(layer.made.packing).ok_or_else(|| {
+        config.add_layer(&layer.built.diff_id, created, &layer.title)?;
+        let media_type = format.layer_of(layer.built.packing).ok_or_else(|| {
             Error::usage("the result has Docker's format, which has no zstd layers").with_hint("add --format oci")
         })?;
-        new.push(Descriptor::new(media_type, layer.made.digest.clone(), layer.made.size));
+        new.push(Descriptor::new(media_type, layer.built.digest.clone(), layer.built.size));
     }
     config.set_created(created);
     config.apply(&image.changes)?;
@@ -108,7 +108,11 @@ fn one(
     if format == Format::Oci {
         manifest = manifest.with_annotations(&annotations(&image.changes, base, Some(&image.manifest.digest)))?;
     }
-    Ok(Child { manifest: throughout(&spoken(&manifest, format)?, format)?, config: (config, bytes), layers: new })
+    Ok(Child {
+        manifest: throughout(&drop_unsupported(&manifest, format)?, format)?,
+        config: (config, bytes),
+        layers: new,
+    })
 }
 
 fn annotations(changes: &Changes, base: &Base, digest: Option<&Digest>) -> Vec<(String, Option<String>)> {
@@ -122,7 +126,7 @@ fn over(request: &Request, base: &Base, index: &Manifest, children: &[Manifest],
     if format == Format::Oci {
         manifest = manifest.with_annotations(&annotations(&request.changes.all, base, None))?;
     }
-    let manifest = spoken(&manifest, format)?;
+    let manifest = drop_unsupported(&manifest, format)?;
     if manifest.media_type == format.index() {
         return Ok(manifest);
     }
@@ -133,9 +137,8 @@ fn over(request: &Request, base: &Base, index: &Manifest, children: &[Manifest],
     Ok(Manifest { media_type: format.index().to_owned(), ..manifest })
 }
 
-/// The manifest without what Docker's vocabulary has no words for, if it is to be Docker's: that it is built on
-/// something, and what the base's author noted.
-fn spoken(manifest: &Manifest, format: Format) -> Result<Manifest> {
+/// The manifest without the fields that Docker's format lacks, if that is the format of the result.
+fn drop_unsupported(manifest: &Manifest, format: Format) -> Result<Manifest> {
     if format == Format::Oci {
         return Ok(manifest.clone());
     }
@@ -147,7 +150,7 @@ fn spoken(manifest: &Manifest, format: Format) -> Result<Manifest> {
     })
 }
 
-/// The entry of an image: what the base's index said of its platform stays.
+/// The index entry of an image. The platform stays as it was in the base's index.
 fn entry(image: &BaseImage, child: &Manifest, format: Format) -> Result<Value> {
     let mut fields: Map<String, Value> = image.entry.as_object().cloned().unwrap_or_default();
     describe(&mut fields, &child.descriptor());
@@ -158,7 +161,7 @@ fn entry(image: &BaseImage, child: &Manifest, format: Format) -> Result<Value> {
     if format == Format::Docker {
         fields.shift_remove("annotations");
     } else if let Some(annotations) = fields.get_mut("annotations").and_then(Value::as_object_mut) {
-        // These speak of what the base was built on.
+        // These are about the base's own base.
         annotations.shift_remove(ANNOTATION_BASE_IMAGE_NAME);
         annotations.shift_remove(ANNOTATION_BASE_IMAGE_DIGEST);
     }

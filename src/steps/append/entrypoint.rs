@@ -1,5 +1,5 @@
-//! Whether the program that an image starts with is in it and can be started, with what is in the layers given or, where
-//! the base was looked at, in the base.
+//! Checks that the program that an image starts with exists and can be started: in the given layers, or, where the base is
+//! read too, in the base.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Request;
 use super::base::{Base, BaseImage};
-use super::build::Built;
+use super::build::BuiltImages;
 use super::layers::{self, Layer};
 use crate::error::{Error, GuardKind, Result};
 use crate::image::descriptor::Descriptor;
@@ -23,20 +23,20 @@ use crate::transfer::read_attempts::ReadAttempts;
 use crate::transfer::store::Store;
 use crate::transfer::verified::Verified;
 
-/// Where a program without a slash is looked for when the image says no `PATH`, as container engines do.
+/// The `PATH` of images that set none, as container engines have it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A script's interpreter may be a script, and so on, no longer than this (`BINPRM_MAX_RECURSION` of Linux, about).
+/// Maximum number of scripts that are interpreters of each other (about Linux's `BINPRM_MAX_RECURSION`).
 const SCRIPTS_LIMIT: usize = 5;
 
 impl Request {
-    /// Whether entrypoints are looked for in the base too. On scratch that costs nothing; of a base every layer must be
-    /// read for it.
+    /// Whether entrypoints are looked for in the base too. On scratch that costs nothing; otherwise every layer of the base
+    /// must be read.
     pub(super) fn looks_for_entrypoint(&self) -> bool {
         self.check_entrypoint.unwrap_or(self.base.is_none())
     }
 
-    /// Whether it is looked at what was given at all.
+    /// Whether the files of the given layers are checked at all.
     pub(super) fn looks_at_names(&self) -> bool {
         self.check_entrypoint != Some(false)
     }
@@ -46,24 +46,24 @@ impl Request {
 struct Entrypoint<'a> {
     image: &'a BaseImage,
     program: String,
-    /// Where it is looked for.
-    places: Vec<String>,
+    /// The paths where it is looked for.
+    paths: Vec<String>,
 }
 
-/// What becomes of a program when it is started.
+/// What happens when a program is started.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// It runs, as far as can be seen.
+    /// It runs, as far as is known.
     Starts,
-    /// It is nowhere.
+    /// It doesn't exist.
     Absent,
-    /// Nobody may execute what is at this place.
+    /// The file at this path isn't executable.
     NotExecutable(String),
-    /// What starts the file at this place is not there.
+    /// The interpreter or loader of the file at this path doesn't exist.
     Lacks(String, Interpreter),
 }
 
-/// Refuses, before anything is sent, an image whose entrypoint is set to a file given that nobody may execute.
+/// Refuses, before anything is sent, an image whose entrypoint is set to a given file that isn't executable.
 ///
 /// # Errors
 /// `ErrorKind::Guard`, as of [`check`].
@@ -72,7 +72,7 @@ pub fn check_given(request: &Request, base: &Base, layers: &[Layer]) -> Result<(
     for image in images {
         let first = image.changes.entrypoint.as_ref().and_then(|words| words.first());
         let Some(program) = first.filter(|program| program.starts_with('/')) else { continue };
-        let entrypoint = Entrypoint { image, program: program.clone(), places: vec![program.clone()] };
+        let entrypoint = Entrypoint { image, program: program.clone(), paths: vec![program.clone()] };
         let verdict = entrypoint.judge(&own_names(layers, image));
         if matches!(verdict, Verdict::NotExecutable(_)) {
             return Err(entrypoint.refused(&verdict, ""));
@@ -90,13 +90,13 @@ pub fn check_given(request: &Request, base: &Base, layers: &[Layer]) -> Result<(
 ///
 /// # Errors
 /// `ErrorKind::Guard`, naming the platform and where the program was looked for; a layer of the base that can't be read.
-pub async fn check(request: &Request, base: &Base, built: &Built, layers: &[Layer]) -> Result<Vec<String>> {
+pub async fn check(request: &Request, base: &Base, images: &BuiltImages, layers: &[Layer]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     if !request.looks_at_names() {
         return Ok(warnings);
     }
     let (mut read, mut room) = (HashMap::new(), PathBudget::default());
-    for (image, (_, config)) in base.images.iter().zip(&built.configs) {
+    for (image, (_, config)) in base.images.iter().zip(&images.configs) {
         let Some(entrypoint) = Entrypoint::of(image, config) else { continue };
         let names = own_names(layers, image);
         let verdict = entrypoint.judge(&names);
@@ -138,14 +138,14 @@ impl<'a> Entrypoint<'a> {
         }
         let config: Value = serde_json::from_slice(config).unwrap_or_default();
         let program = first_word(&config["config"])?;
-        let places = places(&program, &config["config"]);
-        Some(Self { image, program, places })
+        let paths = paths(&program, &config["config"]);
+        Some(Self { image, program, paths })
     }
 
     /// What becomes of it where these files are: the first that is executable is started, as engines do.
     fn judge(&self, names: &PathSet) -> Verdict {
         let mut verdict = Verdict::Absent;
-        for place in &self.places {
+        for place in &self.paths {
             match names.start(place.as_bytes()) {
                 Some(Start::Never) if verdict == Verdict::Absent => verdict = Verdict::NotExecutable(place.clone()),
                 None | Some(Start::Never) => {}
@@ -164,7 +164,7 @@ impl<'a> Entrypoint<'a> {
             Verdict::Starts | Verdict::Absent => (
                 format!(
                     "which is in none of the given layers{looked_at} (looked for: {})",
-                    printable(&self.places.join(", "), 400)
+                    printable(&self.paths.join(", "), 400)
                 ),
                 None,
             ),
@@ -235,7 +235,7 @@ fn own_names(layers: &[Layer], image: &BaseImage) -> PathSet {
 
 fn put_own(names: &mut PathSet, layers: &[Layer], image: &BaseImage) {
     for layer in layers::of(layers, image) {
-        if let Some(own) = &layer.made.findings.names {
+        if let Some(own) = &layer.built.findings.names {
             names.put_on(own);
         }
     }
@@ -248,7 +248,7 @@ fn first_word(config: &Value) -> Option<String> {
 }
 
 /// The paths that a program's name means.
-fn places(program: &str, config: &Value) -> Vec<String> {
+fn paths(program: &str, config: &Value) -> Vec<String> {
     if program.starts_with('/') {
         return vec![program.to_owned()];
     }
@@ -290,22 +290,19 @@ async fn of_base(
 
 /// The names in a layer of the base, which is read for them from its first byte to its last, and again where it came wrong.
 async fn of_layer(store: &Store, layer: &Descriptor, room: PathBudget) -> Result<PathSet> {
-    let readings = ReadAttempts::default();
+    let attempts = ReadAttempts::default();
     loop {
-        match read_layer(store, layer, room, &readings).await {
-            Err(error) if readings.once_more(&error) => {}
+        match read_layer(store, layer, room, &attempts).await {
+            Err(error) if attempts.once_more(&error) => {}
             result => return result,
         }
     }
 }
 
-async fn read_layer(store: &Store, layer: &Descriptor, room: PathBudget, readings: &ReadAttempts) -> Result<PathSet> {
+async fn read_layer(store: &Store, layer: &Descriptor, room: PathBudget, attempts: &ReadAttempts) -> Result<PathSet> {
     let what = format!("layer {} of {}", layer.digest, store.name());
-    let _room = match store {
-        Store::Registry(repository) => Some(repository.host().permits(1).await?),
-        Store::Layout(..) | Store::Generated(_) => None,
-    };
-    let mut verified = Verified::open(store, layer, 0, None, readings).await?;
+    let _permit = store.permit().await?;
+    let mut verified = Verified::open(store.into(), layer, 0, None, attempts).await?;
     let mut findings = LayerScan::with_room(room);
     let mut inspector = TarInspector::new(&what, &mut findings);
     let mut unpacker: Option<Decompressor> = None;
@@ -332,10 +329,10 @@ mod tests {
     #[test]
     fn where_a_program_is_looked_for() {
         let config = json!({"WorkingDir": "/srv", "Env": ["A=1", "PATH=/opt/bin/:bin:/bin"]});
-        assert_eq!(places("/app", &config), ["/app"]);
-        assert_eq!(places("./app", &config), ["/srv/./app"]);
-        assert_eq!(places("app", &config), ["/opt/bin/app", "/bin/app"]);
-        assert_eq!(places("app", &json!({})).len(), 6);
+        assert_eq!(paths("/app", &config), ["/app"]);
+        assert_eq!(paths("./app", &config), ["/srv/./app"]);
+        assert_eq!(paths("app", &config), ["/opt/bin/app", "/bin/app"]);
+        assert_eq!(paths("app", &json!({})).len(), 6);
         assert_eq!(first_word(&json!({"Entrypoint": [], "Cmd": ["sh", "-c"]})), Some("sh".to_owned()));
         assert_eq!(first_word(&json!({"Entrypoint": null, "Cmd": null})), None);
     }

@@ -1,47 +1,50 @@
-//! The children of an index to be: what each input contributes, for which platform, and what is left out or replaced.
+//! The children of the new index: what each input contributes, for which platform, and what is left out or replaced.
 
 use super::{Input, Named, Removal, Request, Role};
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::index::{self, IndexChild};
-use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::platform::{Match, Platform};
 use crate::image::reference::Reference;
-use crate::steps::{platforms, source};
+use crate::steps::{platforms, sources};
 use crate::transfer::store::Store;
 
 /// The children that an input contributes: those of an index, or itself.
 pub(super) async fn children_of(request: &Request, store: &Store, input: &Input) -> Result<Vec<IndexChild>> {
-    let Input { reference, place, root, .. } = input;
+    let Input { reference, source, root, .. } = input;
     let mut children = Vec::new();
     if media_type::kind(&root.media_type) == Kind::Index {
         for (descriptor, raw) in platforms::flatten_index(store, root).await? {
-            children.push(
-                told(request, store, &descriptor, IndexChild::from_raw(raw, reference.to_string(), *place)?).await?,
-            );
+            let child = IndexChild::from_raw(raw, reference.to_string(), *source)?;
+            children.push(with_own_fields(request, store, &descriptor, child).await?);
         }
     } else {
-        let platform = own_platform(store, root).await?;
-        children.push(IndexChild::of(root, platform.as_ref(), reference.to_string(), *place)?);
+        let platform = sources::own_platform(store, root).await?;
+        children.push(IndexChild::of(root, platform.as_ref(), reference.to_string(), *source)?);
     }
     let name = (children.len() == 1 && children[0].descriptor.digest == root.digest).then_some(reference);
-    let known_better = |child: IndexChild| match said_by_user(request, name, &child.descriptor.digest) {
-        Some(said) => {
-            let said = completed(said, child.descriptor.platform.as_ref());
-            child.with_platform(&said)
+    let corrected = |child: IndexChild| match stated_by_user(request, name, &child.descriptor.digest) {
+        Some(stated) => {
+            let platform = completed(stated, child.descriptor.platform.as_ref());
+            child.with_platform(&platform)
         }
         None => Ok(child),
     };
-    children.into_iter().map(known_better).collect()
+    children.into_iter().map(corrected).collect()
 }
 
-/// A child with the type and the platform that its index does not say: they stand in its bytes.
-async fn told(request: &Request, store: &Store, descriptor: &Descriptor, mut child: IndexChild) -> Result<IndexChild> {
+/// A child with its type and platform, taken from its own manifest and config if its index lacks them.
+async fn with_own_fields(
+    request: &Request,
+    store: &Store,
+    descriptor: &Descriptor,
+    mut child: IndexChild,
+) -> Result<IndexChild> {
     let needs_platform = descriptor.platform.is_none()
         && !descriptor.is_attestation()
-        && said_by_user(request, None, &descriptor.digest).is_none();
+        && stated_by_user(request, None, &descriptor.digest).is_none();
     let needs_type = descriptor.media_type.is_empty();
     if (needs_platform || needs_type)
         && media_type::kind(&descriptor.media_type) != Kind::Blob
@@ -50,44 +53,34 @@ async fn told(request: &Request, store: &Store, descriptor: &Descriptor, mut chi
         if needs_type {
             child = child.with_media_type(&manifest.media_type)?;
         }
-        if needs_platform && let Some(platform) = own_platform(store, &manifest).await? {
+        if needs_platform && let Some(platform) = sources::own_platform(store, &manifest).await? {
             child = child.with_platform(&platform)?;
         }
     }
     Ok(child)
 }
 
-/// The platform that the config of an image says.
-async fn own_platform(store: &Store, manifest: &Manifest) -> Result<Option<Platform>> {
-    match manifest.content()? {
-        Content::Image { config, .. } if media_type::is_image_config(&config.media_type) => {
-            source::platform_of(store, &config).await
-        }
-        _ => Ok(None),
-    }
-}
-
-/// What `--platform-of` says of a child.
-fn said_by_user<'r>(request: &'r Request, reference: Option<&Reference>, digest: &Digest) -> Option<&'r Platform> {
-    let is_action_invocation = |named: &Named| match named {
+/// The platform of a child as `--platform-of` states it.
+fn stated_by_user<'r>(request: &'r Request, reference: Option<&Reference>, digest: &Digest) -> Option<&'r Platform> {
+    let is_named = |named: &Named| match named {
         Named::Digest(named) => named == digest,
         Named::Image(named) => Some(named) == reference || named.digest() == Some(digest),
     };
-    request.platform_of.iter().rev().find(|(named, _)| is_action_invocation(named)).map(|(_, platform)| platform)
+    request.platform_of.iter().rev().find(|(named, _)| is_named(named)).map(|(_, platform)| platform)
 }
 
-/// A platform in a user's words, who can't say all that a config does: the version and features of the same operating
-/// system stay.
-fn completed(said: &Platform, own: Option<&Platform>) -> Platform {
-    let mut platform = said.clone();
-    if let Some(own) = own.filter(|own| own.os == said.os) {
+/// A platform as the user stated it. The version and the features of the operating system can't be stated; they stay if
+/// it is the same one.
+fn completed(stated: &Platform, own: Option<&Platform>) -> Platform {
+    let mut platform = stated.clone();
+    if let Some(own) = own.filter(|own| own.os == stated.os) {
         platform.os_version = platform.os_version.or_else(|| own.os_version.clone());
         platform.os_features.clone_from(&own.os_features);
     }
     platform
 }
 
-/// Every child that `--platform-of` names must be there.
+/// Checks that `--platform-of` names no child that isn't there.
 pub(super) fn check_names(request: &Request, inputs: &[Input], gathered: &[Vec<IndexChild>]) -> Result<()> {
     let digests = || gathered.iter().flatten().map(|child| &child.descriptor.digest);
     for (named, _) in &request.platform_of {
@@ -126,19 +119,19 @@ pub(super) fn edited(
             Role::Replace => replacing.extend(children),
         }
     }
-    // Without an index to start from, what is to be left out can only be meant of what is given.
+    // Without an index to start from, children can only be left out of the images.
     let removed_from = if request.from.is_some() { &mut old } else { &mut added };
     for removal in &request.remove {
-        let is_action_invocation = |child: &&IndexChild| match removal {
+        let is_removed = |child: &&IndexChild| match removal {
             Removal::Digest(digest) => child.descriptor.digest == *digest,
-            Removal::Platform(wish) => {
-                child.platform().is_some_and(|platform| platform.answers(wish) == Some(Match::Exact))
+            Removal::Platform(removed) => {
+                child.platform().is_some_and(|platform| platform.answers(removed) == Some(Match::Exact))
             }
         };
         let gone: Vec<Digest> =
-            removed_from.iter().filter(is_action_invocation).map(|child| child.descriptor.digest.clone()).collect();
+            removed_from.iter().filter(is_removed).map(|child| child.descriptor.digest.clone()).collect();
         if gone.is_empty() {
-            // No error: a second run finds its work done.
+            // Not an error: a second run finds nothing left to do.
             let what = match removal {
                 Removal::Digest(digest) => digest.to_string(),
                 Removal::Platform(platform) => platform.to_string(),

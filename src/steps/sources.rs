@@ -1,6 +1,4 @@
-//! Reading what a reference names: the manifest, and the little that is asked about it.
-
-use futures_util::future::join_all;
+//! Reads the manifest that a reference points to, and the few facts about it that steps need.
 
 use super::missing;
 use crate::error::{Error, ErrorKind, GuardKind, Result};
@@ -10,33 +8,27 @@ use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
-use crate::registry::ConnectionKind;
 use crate::registry::manifests::{ManifestQuery, Presence};
-use crate::registry::repository::Repository;
 use crate::report::outcome::{PlatformImage, SourceReport};
 use crate::text::printable;
 use crate::transfer::store::Store;
 use crate::transfer::verified::read_whole;
 
-/// So many requests to each place follow the first answers, most often: an index has some eight children, an image some
-/// eight blobs.
-const FIRST_WAVE: usize = 8;
-
-/// To tell the platforms of an image, no more indexes in its index are looked into.
+/// Maximum number of indexes in an index that are read to list the platforms.
 const INDEXES_LIMIT: usize = 64;
 
-/// An image config is no larger.
+/// Maximum size of an image's config, in bytes.
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
 
-/// What `reference` is asked for by: its digest, its tag, or nothing (a layout that means one by itself).
-fn asked(reference: &Reference) -> Option<&str> {
+/// What `reference` is looked up by: its digest, its tag, or nothing (the only image of a layout).
+fn lookup_key(reference: &Reference) -> Option<&str> {
     reference.digest().map(Digest::as_str).or(reference.tag())
 }
 
 async fn missing(reference: &Reference, store: &Store) -> Error {
     let answer = match store {
         Store::Registry(repository) => missing::in_registry(reference, repository).await,
-        Store::Layout(..) | Store::Generated(_) => match reference {
+        Store::Layout(_) => match reference {
             Reference::Layout(layout) if !layout.directory.is_dir() => {
                 format!("there is no folder {}", printable(&layout.directory.to_string_lossy(), 300))
             }
@@ -46,28 +38,27 @@ async fn missing(reference: &Reference, store: &Store) -> Error {
     Error::from(ErrorKind::SourceMissing { reference: reference.to_string(), answer })
 }
 
-/// As [`missing()`]; of a layout that names the image, but lacks its manifest, it says that.
-async fn missing_in(reference: &Reference, store: &Store) -> Error {
-    let named = match store {
-        Store::Layout(layout, _) => layout.resolve(reference.tag()).await.ok().flatten(),
-        Store::Registry(_) | Store::Generated(_) => None,
+/// As [`missing()`]; for a layout that lists the image but lacks its manifest, the error says so.
+async fn missing_manifest(reference: &Reference, store: &Store) -> Error {
+    let listed = match store {
+        Store::Layout(layout) => layout.resolve(reference.tag()).await.ok().flatten(),
+        Store::Registry(_) => None,
     };
-    match named.filter(|_| reference.digest().is_none()) {
-        Some(named) => Error::from(ErrorKind::SourceMissing {
+    match listed.filter(|_| reference.digest().is_none()) {
+        Some(listed) => Error::from(ErrorKind::SourceMissing {
             reference: reference.to_string(),
-            answer: format!("its index.json lists {}, but the layout has no such manifest", named.digest),
+            answer: format!("its index.json lists {}, but the layout has no such manifest", listed.digest),
         }),
         None => missing(reference, store).await,
     }
 }
 
-/// What to say where a layout knows an image by SHA-512: it is written under its SHA-256, by which every registry knows
-/// it. Who wants the other name too asks for it by that.
+/// A warning about an image whose layout lists it by SHA-512: it is written by its SHA-256, which every registry knows.
 ///
 /// # Errors
 /// The layout can't be read.
 pub async fn other_name(reference: &Reference, store: &Store, digest: &Digest) -> Result<Option<String>> {
-    let Store::Layout(layout, _) = store else { return Ok(None) };
+    let Store::Layout(layout) = store else { return Ok(None) };
     if reference.digest().is_some() {
         return Ok(None);
     }
@@ -78,26 +69,7 @@ pub async fn other_name(reference: &Reference, store: &Store, digest: &Digest) -
     }))
 }
 
-/// Opens connections to the places that will be asked most, while the first answers are on their way, for what is `load`
-/// mostly; within one registry blobs are mounted, which is light. Those of a step that finds nothing to do are opened in
-/// vain: a few, against a round trip (with TLS two) of every other step.
-pub async fn expect_first_wave(stores: impl IntoIterator<Item = &Store>, load: ConnectionKind) {
-    let mut hosts: Vec<(&Repository, usize)> = Vec::new();
-    for repository in stores.into_iter().filter_map(Store::repository) {
-        let authority = repository.host().authority();
-        match hosts.iter_mut().find(|(known, _)| known.host().authority() == authority) {
-            Some((_, count)) => *count += FIRST_WAVE,
-            None => hosts.push((repository, FIRST_WAVE)),
-        }
-    }
-    let opening = hosts.into_iter().map(|(repository, count)| {
-        let load = if count > FIRST_WAVE { ConnectionKind::Shared } else { load };
-        repository.expect_requests(count, load)
-    });
-    join_all(opening).await;
-}
-
-/// The manifest that `reference` names.
+/// The manifest that `reference` points to.
 ///
 /// # Errors
 /// There is none (`ErrorKind::SourceMissing`), or it can't be read.
@@ -105,37 +77,37 @@ pub async fn read(reference: &Reference, store: &Store) -> Result<Manifest> {
     read_expecting(reference, store, None).await
 }
 
-/// As [`read`]; the `expected` digest vouches for a manifest of an unknown type, if it is that.
+/// As [`read`]; if it matches the `expected` digest, a manifest of an unknown type is accepted.
 ///
 /// # Errors
 /// As [`read`].
 pub async fn read_expecting(reference: &Reference, store: &Store, expected: Option<&Digest>) -> Result<Manifest> {
-    let known = ManifestQuery { expected, child: None };
-    let Some(mut manifest) = store.manifest_as(asked(reference), known).await? else {
-        return Err(missing_in(reference, store).await);
+    let query = ManifestQuery { expected, child: None };
+    let Some(mut manifest) = store.manifest_as(lookup_key(reference), query).await? else {
+        return Err(missing_manifest(reference, store).await);
     };
     if let Some(digest) = reference.digest() {
-        // Called by the digest by which the user knows it, whatever its algorithm.
+        // It keeps the digest by which the user knows it, whatever the algorithm.
         manifest.digest = digest.clone();
     }
     Ok(manifest)
 }
 
-/// The digest that `reference` names, without reading the manifest where that can be had.
+/// The digest that `reference` points to, without reading the manifest if the registry answers that.
 ///
 /// # Errors
-/// There is none, or it can't be asked.
+/// There is none, or the registry can't be asked.
 pub async fn resolve(reference: &Reference, store: &Store) -> Result<Digest> {
-    let Some(asked) = asked(reference) else { return read(reference, store).await.map(|manifest| manifest.digest) };
-    match store.head(asked).await? {
+    let Some(key) = lookup_key(reference) else { return read(reference, store).await.map(|manifest| manifest.digest) };
+    match store.head(key).await? {
         Presence::Present(descriptor) => Ok(descriptor.digest),
         Presence::Absent => Err(missing(reference, store).await),
-        // A refusal of HEAD says nothing; that of GET says why.
+        // A refused HEAD has no reason in it; a refused GET has.
         Presence::Unknown => read(reference, store).await.map(|manifest| manifest.digest),
     }
 }
 
-/// Checks that the tag of a reference with tag and digest names that digest.
+/// Checks that the tag of a reference with tag and digest points to that digest.
 ///
 /// # Errors
 /// It doesn't (`ErrorKind::Guard`).
@@ -165,25 +137,44 @@ pub fn described(reference: &Reference, manifest: &Manifest) -> SourceReport {
     }
 }
 
-/// The bytes of a small blob, all of them checked.
+/// The bytes of a config, all of them checked.
 ///
 /// # Errors
-/// It is larger than 8 MiB, can't be read, or doesn't have its digest.
+/// It is larger than 8 MiB, can't be read, or doesn't match its digest.
 pub async fn read_config(store: &Store, config: &Descriptor) -> Result<Vec<u8>> {
     if config.size > CONFIG_LIMIT {
         let reason = format!("a config of {} bytes is larger than the limit of {CONFIG_LIMIT}", config.size);
         return Err(Error::malformed(format!("blob {} of {}", config.digest, store.name()), reason));
     }
-    let _room = match store {
-        Store::Registry(repository) => Some(repository.host().permits(1).await?),
-        Store::Layout(..) | Store::Generated(_) => None,
-    };
-    // A config is no layer: whatever it calls itself, it is read where it belongs and nowhere else.
+    let _permit = store.permit().await?;
+    // Whatever its descriptor says, a config isn't a foreign layer: it is read from its repository and nowhere else.
     let config = &Descriptor { urls: Vec::new(), ..config.clone() };
     read_whole(store, config).await
 }
 
-/// The platform that an image's config says; `None` where it says none (an artifact).
+/// The config of an image; `None` for anything that isn't an image.
+///
+/// # Errors
+/// The manifest is malformed.
+pub fn image_config(manifest: &Manifest) -> Result<Option<Descriptor>> {
+    Ok(match manifest.content()? {
+        Content::Image { config, .. } if media_type::is_image_config(&config.media_type) => Some(*config),
+        _ => None,
+    })
+}
+
+/// The platform of an image, by its config; `None` for anything that isn't an image, or doesn't state its platform.
+///
+/// # Errors
+/// The config can't be read.
+pub async fn own_platform(store: &Store, manifest: &Manifest) -> Result<Option<Platform>> {
+    match image_config(manifest)? {
+        Some(config) => platform_of(store, &config).await,
+        None => Ok(None),
+    }
+}
+
+/// The platform in a config; `None` if it has none (as for an artifact).
 ///
 /// # Errors
 /// The config can't be read.
@@ -191,50 +182,47 @@ pub async fn platform_of(store: &Store, config: &Descriptor) -> Result<Option<Pl
     read_config(store, config).await.map(|bytes| platform_in(&bytes))
 }
 
-/// The platform that the bytes of a config say.
+/// The platform in the bytes of a config.
 pub fn platform_in(config: &[u8]) -> Option<Platform> {
     let platform: Option<Platform> = serde_json::from_slice(config).ok();
     platform.filter(|platform| !platform.os.is_empty() && !platform.architecture.is_empty())
 }
 
-/// The platforms of an index, in its order, as the report tells them.
-pub fn platforms_of_index(manifests: &[Descriptor]) -> Vec<PlatformImage> {
-    let named = |child: &Descriptor| child.platform.clone().filter(|_| !child.is_attestation());
-    manifests
-        .iter()
-        .filter_map(|child| named(child).map(|platform| (platform, child)))
-        .map(|(platform, child)| PlatformImage {
-            platform: platform.to_string(),
-            digest: child.digest.clone(),
-            size: None,
-        })
-        .collect()
+/// The report's entry for the image of a platform. Its size is added when it is known.
+pub fn platform_image(platform: &Platform, digest: &Digest) -> PlatformImage {
+    PlatformImage { platform: platform.to_string(), digest: digest.clone(), size: None }
 }
 
-/// The platforms of an index and of those in it, as the report tells them. An index in it is read where its children are
-/// not `known`.
+/// The report's entries for the platforms of an index, in its order.
+pub fn platforms_of_index(manifests: &[Descriptor]) -> Vec<PlatformImage> {
+    let images = manifests.iter().filter(|child| !child.is_attestation());
+    images.filter_map(|child| Some(platform_image(child.platform.as_ref()?, &child.digest))).collect()
+}
+
+/// The report's entries for the platforms of an index and of the indexes in it, which are read if their children aren't
+/// `known`.
 ///
 /// # Errors
-/// One of them can't be read, or is not well formed.
+/// One of them can't be read, or is malformed.
 pub async fn platforms_below(
     store: &Store,
     index: &Manifest,
     known: impl Fn(&Digest) -> Option<Vec<Descriptor>>,
 ) -> Result<Vec<PlatformImage>> {
     let mut found = Vec::new();
-    // What is to be looked at, the next one last.
+    // What is still to be read, the next one last.
     let mut waiting = children(index)?;
     waiting.reverse();
-    let mut looked_into = 0;
+    let mut nested_count = 0;
     while let Some(child) = waiting.pop() {
-        let is_index = media_type::kind(&child.media_type) == Kind::Index && looked_into < INDEXES_LIMIT;
+        let is_index = media_type::kind(&child.media_type) == Kind::Index && nested_count < INDEXES_LIMIT;
         let mut nested = known(&child.digest).filter(|_| is_index);
         if is_index && nested.is_none() {
             nested = store.child(&child).await?.map(|index| children(&index)).transpose()?;
         }
         match nested {
             Some(nested) => {
-                looked_into += 1;
+                nested_count += 1;
                 waiting.extend(nested.into_iter().rev());
             }
             None => found.extend(platforms_of_index(std::slice::from_ref(&child))),
@@ -243,10 +231,10 @@ pub async fn platforms_below(
     Ok(found)
 }
 
-/// The children of an index; none of anything else.
+/// The children of an index; none for anything else.
 ///
 /// # Errors
-/// The manifest is not well formed.
+/// The manifest is malformed.
 pub fn children(manifest: &Manifest) -> Result<Vec<Descriptor>> {
     Ok(match manifest.content()? {
         Content::Index { manifests } => manifests,
