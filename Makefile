@@ -1,8 +1,9 @@
-# The commands of this repository. `make` lists them. Plain POSIX make: each target is one or two commands that also
-# work by themselves.
+# The commands of this repository; `make` lists them. Plain POSIX make: each target is one or two commands that also
+# work without make.
 .POSIX:
 
-# What the tests and lints need and the machine lacks is installed here, apart from the packages of tests/setup.sh.
+# Where tools for tests and lints are installed if the machine doesn't have them, apart from the packages of
+# tests/setup.sh.
 TOOLS = target/tools
 CARGO_DENY = 0.20.2
 
@@ -34,7 +35,7 @@ test:
 	@sh tests/setup.sh
 	@sh tests/run.sh
 
-# tests/soak/README.md says what it does, and how to run one of its runs again.
+# tests/soak/README.md describes it, and how to repeat one of its runs.
 SEED = 1
 RATE =
 KIND =
@@ -43,7 +44,7 @@ soak:
 	@runs='$(RUNS)'; PATH="$$PWD/$(TOOLS)/bin:$$PATH" SEED='$(SEED)' RUNS="$${runs:-10000}" RATE='$(RATE)' KIND='$(KIND)' \
 		JOBS='$(JOBS)' cargo test --quiet --locked --test soak
 
-# fuzz/README.md says what to do with what it finds.
+# fuzz/README.md describes what to do with its findings.
 SECONDS = 60
 TARGET =
 fuzz:
@@ -54,7 +55,8 @@ tekton:
 	@sh tests/run.sh --example tasks
 	@sh tests/run.sh --test steps tekton::
 
-# IMAGE is what the steps run; a release names its own by tag and digest. Without it, tasks/IMAGE stays as it is.
+# IMAGE is the image that the steps run; a release sets its own by tag and digest. Without it, tasks/IMAGE doesn't
+# change.
 IMAGE =
 tasks:
 	@[ -z '$(IMAGE)' ] || printf '%s\n' '$(IMAGE)' >tasks/IMAGE
@@ -70,18 +72,18 @@ lint: $(TOOLS)/bin/cargo-deny
 	@sh scripts/unused-dependencies.sh
 	$(TOOLS)/bin/cargo-deny --locked --log-level error check bans licenses sources
 
-# Not part of lint: the database comes from the network, and may fail a commit that changed nothing.
-# .github/workflows/ci.yml runs it in a job of its own.
+# Not part of lint: the database comes from the network, and could fail a commit that changed nothing.
+# .github/workflows/ci.yml runs it in a separate job.
 advisories: $(TOOLS)/bin/cargo-deny
 	$(TOOLS)/bin/cargo-deny --locked check advisories
 
-# Unoptimized and without debug information: that is one minute on two cores, and it checks this tree in a second.
+# Unoptimized and without debug information: it builds in one minute on two cores, and checks this tree in a second.
 $(TOOLS)/bin/cargo-deny:
 	CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=0 \
 		cargo install --quiet --locked --debug --version $(CARGO_DENY) --root $(TOOLS) cargo-deny
 
-# JOB names the jobs (all if empty, see bench/src/jobs.rs), WHO the tools, AT a part of the scenario's name ("50 ms"), RUNS
-# the number of runs. Only a run of everything writes bench/RESULTS.md; one of a few writes its own, below target/bench.
+# JOB selects jobs (all if empty, see bench/src/jobs.rs), WHO tools, AT scenarios by a part of their name ("50 ms"),
+# RUNS sets the number of runs. Only a full run writes bench/RESULTS.md; others write to target/bench.
 JOB =
 WHO =
 AT =
@@ -91,7 +93,7 @@ bench: dist/imgstep
 	@cargo build --quiet --release --locked --manifest-path bench/Cargo.toml --target-dir target/bench-build
 	@JOB='$(JOB)' WHO='$(WHO)' AT='$(AT)' RUNS='$(RUNS)' PATH="$$PWD/$(TOOLS)/bin:$$PATH" target/bench-build/release/imgstep-bench
 
-# Whatever was built last is measured: `make build bench` for what is in the tree now.
+# Measures the last build: use `make build bench` for the current tree.
 dist/imgstep:
 	@sh scripts/build.sh
 

@@ -11,7 +11,7 @@ import sys
 
 BENCH = pathlib.Path(__file__).resolve().parent
 
-# A section of RESULTS.md, a column of its first table, and what the picture calls it. The last is the one that imgstep loses.
+# A section of RESULTS.md, a column of its first table, and its name in the picture. imgstep loses in the last one.
 GROUPS = [
     ("promote", "50 ms, TLS, HTTP/2", "Copy an index of 8 platforms, 48 MB"),
     ("mount", "50 ms, TLS, HTTP/2", "The same within one registry"),

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sets up what the bench uses besides cargo: registries, a server for TLS, compressors, and the other clients. What
-# can't be had is named; the report names it too.
+# Installs what the bench needs besides cargo: registries, a TLS server, compressors, and the other tools. It lists what
+# can't be installed, and so does the report.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,7 @@ have() {
     command -v "$1" >/dev/null 2>&1
 }
 
-# as_root COMMAND...: as it is for root, by sudo where that asks no password.
+# as_root COMMAND...: runs it as root, with sudo if that needs no password.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
@@ -25,7 +25,7 @@ as_root() {
     fi
 }
 
-# quietly COMMAND...: its output is shown only if it fails.
+# quietly COMMAND...: shows its output only if it fails.
 quietly() {
     if ! said=$("$@" </dev/null 2>&1); then
         printf '%s\n' "$said" | tail -n 5 >&2
@@ -40,7 +40,7 @@ install_packages() {
     quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
 }
 
-# Those with a server would start it, on ports that nobody asked for.
+# Packages with a server would start it, on ports that nobody asked for.
 stop_services() {
     [ -d /run/systemd/system ] || return 0
     for service in docker-registry nginx; do
@@ -61,7 +61,7 @@ if [ $# -gt 0 ] && install_packages "$@"; then
     case " $* " in *" docker-registry "* | *" nginx-light "*) stop_services ;; esac
 fi
 
-# from_source NAME MODULE@VERSION: with Go, into target/tools.
+# from_source NAME MODULE@VERSION: builds it with Go into target/tools.
 from_source() {
     if have "$1" || ! have go; then
         return 0

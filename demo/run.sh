@@ -1,16 +1,16 @@
 #!/bin/sh
-# The main jobs in one minute: a program is built and put into an image for each of two platforms, the images are joined
-# by an index, and that goes from a staging registry to production.
-# Takes nothing but this repository, a shell and a C compiler; no network, no root, no daemon.
+# The main jobs in one minute: builds a program and appends it to an image for each of two platforms, joins the images
+# with an index, and promotes that from a staging registry to production. Needs only this repository, a shell and a C
+# compiler; no network, no root, no daemon.
 set -eu
 cd "$(dirname "$0")/.."
 imgstep=$PWD/dist/imgstep
 
-# `registry serve -- COMMAND` serves while COMMAND runs and says where in IMGSTEP_REGISTRY. Nested, that is two
+# `registry serve -- COMMAND` serves while COMMAND runs, with its address in IMGSTEP_REGISTRY. Nested, that is two
 # registries, which end with this script however it ends.
 if [ -z "${DEMO_STAGING-}" ]; then
     [ -x "$imgstep" ] || { echo "dist/imgstep is not there: run 'make build' first" >&2; exit 1; }
-    # The inner shell expands these.
+    # Expanded by the inner shell.
     # shellcheck disable=SC2016
     exec "$imgstep" registry serve -- \
         sh -c 'DEMO_STAGING=$IMGSTEP_REGISTRY exec "$0" registry serve -- sh "$1"' "$imgstep" "$PWD/demo/run.sh"
@@ -27,7 +27,7 @@ heading() {
 }
 [ -t 1 ] || heading() { printf '\n# %s\n' "$*"; }
 
-# Shows a command as one would type it, then runs it. On stderr, so that the answer can be caught from stdout.
+# Prints a command as one would type it, then runs it. Prints to stderr, so that the output can be captured from stdout.
 run() {
     shown=
     for word in "$@"; do
@@ -47,7 +47,7 @@ fail() {
 
 # --- A program for two platforms. -----------------------------------------------------------------------------------
 
-# compile COMPILER OUTPUT FLAGS...: linked statically where the system can.
+# compile COMPILER OUTPUT FLAGS...: links statically if the system can.
 compile() {
     compiler=$1 output=$2
     shift 2
@@ -55,8 +55,8 @@ compile() {
         "$compiler" -O "$@" -o "$output" "$work/hello.c"
 }
 
-# Two platforms that this machine can compile for: with a cross compiler the other processor, else this processor and a
-# younger generation of it, which is a platform of its own.
+# Two platforms that this machine can compile for: with a cross compiler the other architecture, otherwise this
+# architecture and a newer generation of it, which is a platform of its own.
 build() {
     cat >"$work/hello.c" <<'END'
 #include <stdio.h>
@@ -81,7 +81,7 @@ END
 build
 heading "A program for $one and for $two"
 "$work/hello-one"
-# Programs of other systems than Linux can be built here, and would be refused on an image for Linux.
+# Programs for systems other than Linux can be built here, and would be refused in a Linux image.
 [ "$(uname -s)" = Linux ] || export IMGSTEP_ALLOW_FOREIGN_BINARIES=true
 
 # append_to TAG PLATFORM PROGRAM

@@ -1,14 +1,15 @@
 #!/bin/sh
-# Builds the fuzz targets and runs each for a while: fuzz/run.sh [TARGET...]. SECONDS_EACH is how long, in seconds.
+# Builds the fuzz targets and runs each for a while: fuzz/run.sh [TARGET...]. SECONDS_EACH is the time for each, in
+# seconds.
 set -eu
 cd "$(dirname "$0")"
 
-# libFuzzer sees which ways an input takes by these. They are flags of stable Rust; cargo-fuzz, which wants a nightly,
-# gives the same. Memory is safe without a sanitizer, and all is five times as fast.
+# These flags tell libFuzzer which paths an input takes. They work with stable Rust; cargo-fuzz, which needs a nightly,
+# sets the same ones. The code is memory safe without a sanitizer, and runs five times as fast.
 flags='--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4'
 flags="$flags -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
 flags="$flags -Cllvm-args=-sanitizer-coverage-trace-compares"
-# With a target named, the flags are for what runs there and not for what builds it.
+# With an explicit target, the flags apply to the program but not to build scripts and macros.
 host=$(rustc -vV | sed -n 's/^host: //p')
 built=../target/fuzz-build
 RUSTFLAGS=$flags cargo build --quiet --release --target "$host" --target-dir "$built"
@@ -20,7 +21,7 @@ for target; do
     mkdir -p "corpus/$target" "artifacts/$target" "regressions/$target"
     log=artifacts/$target/log
     status=0
-    # No input takes ten seconds, and none half a gigabyte.
+    # No input may take ten seconds or half a gigabyte.
     "$built/$host/release/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=512 -print_final_stats=1 \
         -artifact_prefix="artifacts/$target/" "corpus/$target" "seeds/$target" "regressions/$target" >"$log" 2>&1 || status=$?
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")

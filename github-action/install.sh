@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings imgstep onto a runner, for action.yml: the archive of the release that this commit is, if its SHA-256 is the one
-# committed in checksums.txt. Bash 3.2 (macOS), curl and tar are enough. Says where the program is: the output `bin`.
+# Installs imgstep on a runner, for action.yml: the archive of this commit's release, if its SHA-256 matches the one
+# committed in checksums.txt. Needs only Bash 3.2 (macOS), curl and tar. The output `bin` has the program's path.
 #
 #   IMGSTEP_BIN           a program to take instead; nothing is downloaded
 #   IMGSTEP_DOWNLOAD_URL  where releases are, in place of GitHub: a mirror, whose archives have to be the same
@@ -10,7 +10,7 @@ repository=org/imgstep
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 attempts=5
 
-# fail TEXT: the reason as an annotation of the run, in one line.
+# fail TEXT: prints the reason as an annotation of the run, in one line, and exits.
 fail() {
     local text=$1
     text=${text//\%/%25}
@@ -20,13 +20,13 @@ fail() {
     exit 1
 }
 
-# give PROGRAM: the end of it all.
+# give PROGRAM: writes the output and exits.
 give() {
     printf 'bin=%s\n' "$1" >>"${GITHUB_OUTPUT:-/dev/stdout}"
     exit 0
 }
 
-# The SHA-256 of a file; by its content alone, since a strange name changes what these programs print.
+# The SHA-256 of a file, read from stdin because unusual file names change what these programs print.
 sha256() {
     local line
     if command -v sha256sum >/dev/null; then
@@ -37,18 +37,18 @@ sha256() {
     printf '%s' "${line%% *}"
 }
 
-# fetch URL FILE: again after what may pass, with longer and longer pauses.
+# fetch URL FILE: retries transient errors, with increasing pauses.
 fetch() {
     local attempt=1 pause=1 status code
     while :; do
         status=0
-        # curl takes proxies from the environment.
+        # curl reads the proxy from the environment.
         code=$(curl --silent --show-error --fail --location --proto "$protocols" --proto-redir "$protocols" --tlsv1.2 \
             --connect-timeout 20 --speed-limit 1000 --speed-time 30 --max-time 600 \
             --output "$2" --write-out '%{http_code}' "$1") || status=$?
         [ "$status" != 0 ] || return 0
         case $status:$code in
-        # Curl has no such option, the address is none; it may not or can't be had.
+        # Not retried: unsupported protocol or option, invalid URL, no access, not found.
         1:* | 2:* | 3:* | 22:401 | 22:403 | 22:404 | 22:410) break ;;
         esac
         [ "$attempt" -lt "$attempts" ] || break
@@ -120,8 +120,8 @@ temp=${RUNNER_TEMP:-${TMPDIR:-/tmp}}
 folder=$(mktemp -d "${temp%/}/imgstep-XXXXXX")
 archive=$folder/$asset
 
-# The tool cache holds the archive, not the program, so that what comes from there is verified each time like what comes
-# over the network: other jobs of a self-hosted runner may write it. It is verified where only this job writes.
+# The tool cache holds the archive, not the program, so that a cached archive is verified each time like a downloaded
+# one: other jobs on a self-hosted runner may be able to write there. It is verified where only this job can write.
 cached=''
 if [ -n "${RUNNER_TOOL_CACHE:-}" ] && mkdir -p "$RUNNER_TOOL_CACHE/imgstep/$version/$arch" 2>/dev/null; then
     cached=$RUNNER_TOOL_CACHE/imgstep/$version/$arch/$asset
@@ -137,7 +137,7 @@ else
         fail "$url is not what was released: its SHA-256 is $found, and $sum was committed with this action. Nothing of it was run."
     fi
     echo "imgstep $version: downloaded and verified" >&2
-    # Complete or not at all, also where two jobs of one machine come at once. A full disk is no reason to fail.
+    # Atomic, even if two jobs on one machine run at once. A full disk is not a failure.
     if [ -n "$cached" ]; then
         { cp "$archive" "$cached.$$" && mv -f "$cached.$$" "$cached"; } 2>/dev/null || rm -f "$cached.$$"
     fi

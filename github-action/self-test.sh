@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# What .github/workflows/action.yml tries the action with, on each kind of runner:
-#   begin   a release of the program in this tree, served on loopback and committed to by checksums.txt; a registry
-#   compare that the action gave what the program gives for the same values, and nothing was executed
-#   damage  lets checksums.txt say something else
+# What .github/workflows/action.yml uses to test the action on each kind of runner:
+#   begin   serves a release of this tree's program on loopback, with its checksum in checksums.txt, and a registry
+#   compare checks that the action gave what the program gives for the same values, and that nothing was executed
+#   damage  writes a wrong checksum into checksums.txt
 #   end     stops both servers
-# $PROGRAM names a program that is built already.
+# $PROGRAM names a prebuilt program.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 work=$RUNNER_TEMP/imgstep-self-test
 
-# port LOG: the port that a server says it listens on, once it does.
+# port LOG: prints the port that a server listens on, once its log has it.
 port() {
     local found='' tries=0
     while [ -z "$found" ] && [ "$tries" -lt 100 ]; do
@@ -22,7 +22,7 @@ port() {
     echo "$found"
 }
 
-# serve NAME COMMAND...: in the background, with its log and its process number beside.
+# serve NAME COMMAND...: runs it in the background, with its log and its process number in files.
 serve() {
     local name=$1
     shift
@@ -47,13 +47,13 @@ begin() {
         echo "assets=http://127.0.0.1:$(port "$work/assets.log")"
         echo "registry=127.0.0.1:$(port "$work/registry.log")"
         echo "program=$program"
-        # Nobody may evaluate it once more.
+        # Must not be expanded again.
         # shellcheck disable=SC2016
         echo 'expression=${{ github.token }}'
     } >>"$GITHUB_OUTPUT"
 }
 
-# The digest follows from each value, so that one digest says that all of them arrived as they are.
+# The digest depends on each value, so one digest shows that all of them arrived unchanged.
 # shellcheck disable=SC2016,SC2153
 compare() {
     local expected

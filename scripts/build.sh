@@ -1,8 +1,8 @@
 #!/bin/sh
-# Builds dist/imgstep: one file that runs on any Linux of this architecture, in any image, `scratch` included. The same
-# sources and tools give the same bytes, in whichever folder and whenever.
+# Builds dist/imgstep: one file that runs on any Linux of this architecture, in any image, including `scratch`. The same
+# sources and tools give the same bytes, in any folder and at any time.
 #
-# The release sets these: CARGO (`cargo auditable`), TARGET (another triple than this machine's), OUTPUT.
+# Set by the release: CARGO (`cargo auditable`), TARGET (a triple other than this machine's), OUTPUT.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -18,10 +18,10 @@ fail() {
     exit 1
 }
 
-# musl links statically as it is, but takes the target's std and a C compiler that knows musl's headers (for ring).
+# musl links statically by default, but needs the target's std and a C compiler that finds musl's headers (for ring).
 musl_compiler() {
     for compiler in "$arch-linux-musl-gcc" musl-gcc; do
-        # The second is for this machine's processor alone.
+        # The second one only works for this machine's architecture.
         [ "$compiler" != musl-gcc ] || [ "$arch" = "${host%%-*}" ] || continue
         if command -v "$compiler" >/dev/null 2>&1; then
             echo "$compiler"
@@ -32,20 +32,20 @@ musl_compiler() {
 
 case $wanted in
 *-apple-darwin)
-    # macOS has no static executables: its C library is only there to be linked dynamically.
+    # macOS has no static executables: its C library can only be linked dynamically.
     target=$wanted
     ;;
 *-linux-*)
     musl=$arch-unknown-linux-musl
     compiler=$(musl_compiler)
-    # The path alone proves nothing: it is printed for targets that are not installed, too.
+    # The path alone proves nothing: it is printed for targets that aren't installed, too.
     if [ -n "$compiler" ] && ls "$("${RUSTC:-rustc}" --print target-libdir --target "$musl")"/libstd-*.rlib >/dev/null 2>&1; then
         target=$musl
         export "CC_$(echo "$target" | tr - _)=$compiler"
     else
         target=$arch-unknown-linux-gnu
-        # Only together with an explicit --target: without it the flag would reach procedural macros, which are
-        # shared libraries and can't be built so.
+        # Only with an explicit --target: otherwise the flag would apply to procedural macros, which are shared
+        # libraries and can't be built that way.
         RUSTFLAGS="${RUSTFLAGS-} -C target-feature=+crt-static"
         export RUSTFLAGS
     fi
@@ -55,15 +55,15 @@ case $wanted in
     ;;
 esac
 
-# No path of this machine is in the file.
+# The file contains no path of this machine.
 crates=${CARGO_HOME:-$HOME/.cargo}/registry/src
 RUSTFLAGS="${RUSTFLAGS-} --remap-path-prefix=$crates=crates --remap-path-prefix=$PWD=imgstep"
 export RUSTFLAGS
-# Words, not one word: `cargo auditable`.
+# Split into words: `cargo auditable`.
 # shellcheck disable=SC2086
 ${CARGO:-cargo} build --release --locked --target "$target" --bin imgstep
 
-# Installed by a rename, so that a binary that is running is not written to.
+# Installed by a rename, so that a running binary isn't overwritten.
 mkdir -p "$(dirname "$output")"
 cp "$target_dir/$target/release/imgstep" "$output.new"
 mv "$output.new" "$output"
@@ -72,7 +72,7 @@ linkage="linked by the system's rules"
 case $target in
 *-linux-*)
     linkage=static
-    # ldd ends with 1 for some static files and with 0 for others: what it says is what counts.
+    # ldd exits with 1 for some static files and with 0 for others: its output is what counts.
     said=$(ldd "$output" 2>&1) || true
     case $said in
     *"statically linked"* | *"not a dynamic executable"* | *"ot a valid dynamic program"*) ;;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs cargo's tests with the words that follow, and says behind them what was left out: cargo counts a test that finds no
-# tool to work with as passed. With CI=true such a test has failed.
+# Runs cargo's tests with these arguments, and lists the skipped tests at the end: cargo counts a test that doesn't find
+# its tool as passed. With CI=true such a test fails.
 set -u
 cd "$(dirname "$0")/.." || exit
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sets up what the tests use besides cargo: real registries and other clients to compare with. What can't be had is
-# named, and the tests that need it are left out, except where CI=true: there its absence is a failure of those tests.
+# Installs what the tests need besides cargo: real registries, and other tools to compare with. It lists what can't be
+# installed, and the tests that need it are skipped; with CI=true they fail instead.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -12,7 +12,7 @@ have() {
     command -v "$1" >/dev/null 2>&1
 }
 
-# as_root COMMAND...: as it is for root, by sudo where that asks no password.
+# as_root COMMAND...: runs it as root, with sudo if that needs no password.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
@@ -23,7 +23,7 @@ as_root() {
     fi
 }
 
-# quietly COMMAND...: its output is shown only if it fails.
+# quietly COMMAND...: shows its output only if it fails.
 quietly() {
     if ! said=$("$@" </dev/null 2>&1); then
         printf '%s\n' "$said" | tail -n 5 >&2
@@ -31,12 +31,12 @@ quietly() {
     fi
 }
 
-# patient_apt WORDS...: where another apt is at work, it waits for its end.
+# patient_apt ARGUMENTS...: waits if another apt is running.
 patient_apt() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 -o DPkg::Lock::Timeout=600 "$@"
 }
 
-# The lists have a lock of their own, which no option waits for.
+# The package lists have a separate lock, which no option waits for.
 update_lists() {
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         if said=$(patient_apt update </dev/null 2>&1); then
@@ -58,7 +58,7 @@ install_packages() {
     quietly patient_apt install -y --no-install-recommends "$@"
 }
 
-# The processor that this machine is not: the examples are built for both.
+# The architecture other than this machine's: the examples are built for both.
 case $(uname -m) in
 aarch64) other=x86_64 other_package=x86-64 other_debian=amd64 ;;
 *) other=aarch64 other_package=aarch64 other_debian=arm64 ;;
@@ -81,12 +81,12 @@ have docker-registry || set -- "$@" docker-registry
 have skopeo || set -- "$@" skopeo
 have umoci || set -- "$@" umoci
 have zstd || set -- "$@" zstd
-# What the examples of docs/ci and the GitHub Action are run with.
+# For running the examples of docs/ci and of the GitHub Action.
 have curl || set -- "$@" curl
 have busybox || set -- "$@" busybox
 have git || set -- "$@" git
 have shellcheck || set -- "$@" shellcheck
-# What the examples are run with, and built with.
+# For building and running the examples.
 have_engine || set -- "$@" docker.io
 have go || set -- "$@" golang-go
 have npm || set -- "$@" npm
@@ -95,7 +95,7 @@ have_venv || set -- "$@" python3-venv
 have javac || set -- "$@" default-jdk-headless
 have "$other-linux-gnu-gcc" || set -- "$@" "gcc-$other_package-linux-gnu" "libc6-dev-$other_debian-cross"
 if [ $# -gt 0 ] && install_packages "$@" && [ -d /run/systemd/system ]; then
-    # These two also start services, which nobody asked for. The tests start their own.
+    # These two packages also start services, which nobody asked for. The tests start their own.
     for package in "$@"; do
         case $package in
         docker-registry) quietly as_root systemctl disable --now docker-registry || true ;;
@@ -103,12 +103,12 @@ if [ $# -gt 0 ] && install_packages "$@" && [ -d /run/systemd/system ]; then
         esac
     done
 fi
-# Newer Debians have the client in a package of its own.
+# Newer Debian versions have the client in a separate package.
 if ! have docker && have dockerd; then
     install_packages docker-cli || true
 fi
 
-# Older ones don't fetch the newer Go that a module asks for.
+# Older versions don't download the newer Go that a module requires.
 have_recent_go() {
     go version 2>/dev/null | grep -Eq 'go1[.](2[1-9]|[3-9][0-9])'
 }
@@ -119,7 +119,7 @@ if ! have crane && have_recent_go; then
         go install "github.com/google/go-containerregistry/cmd/crane@$crane" || true
 fi
 
-# What checks YAML and Groovy against the schemas and grammars of CI systems, in an environment of its own.
+# Checks YAML and Groovy against the schemas and grammars of CI systems, in a separate environment.
 install_python_tools() {
     have_venv || return 1
     echo "setup: installing check-jsonschema, zizmor and a grammar of Groovy into target/tools/python"
@@ -132,7 +132,7 @@ have_python_tools() {
 }
 have_python_tools || install_python_tools || true
 
-# Argo's schema comes with its Go module, of which nothing is compiled.
+# Argo's schema comes with its Go module, which isn't compiled.
 argo=v3.7.4
 if [ ! -f "$tools/argo/$argo.json" ] && have go; then
     echo "setup: taking the schema of Argo Workflows $argo into target/tools"
@@ -142,12 +142,12 @@ if [ ! -f "$tools/argo/$argo.json" ] && have go; then
     [ -z "$folder" ] || cp "$folder/api/jsonschema/schema.json" "$tools/argo/$argo.json" || true
 fi
 
-# What the GitHub Action is checked and run with.
+# For checking and running the GitHub Action.
 for program in github.com/nektos/act@v0.2.89 github.com/rhysd/actionlint/cmd/actionlint@v1.7.12; do
     name=${program%@*}
     if have_recent_go && [ ! -x "$tools/bin/${name##*/}" ]; then
         echo "setup: installing $program into target/tools"
-        # Both ask for a newer Go than Debian's, which fetches it by itself.
+        # Both require a newer Go than Debian's, which downloads it by itself.
         quietly env GOBIN="$tools/bin" GOFLAGS=-buildvcs=false GOTOOLCHAIN=auto go install -ldflags='-s -w' "$program" || true
     fi
 done
@@ -157,8 +157,8 @@ if have npm && [ ! -e "$tools/node_modules/.bin/action-validator" ]; then
         @action-validator/core@0.6.0 @action-validator/cli@0.6.0 || true
 fi
 
-# Tekton's own code, with ours around it: about 90 seconds on two cores, once. Without cgo, since its programs run in
-# roots that hold nothing else.
+# Tekton's own code, with ours around it: about 90 seconds on two cores, once. Without cgo, because its programs run in
+# root folders that contain nothing else.
 have_go_for_tekton() {
     go version 2>/dev/null | grep -Eq 'go1[.](2[4-9]|[3-9][0-9])'
 }
@@ -174,7 +174,7 @@ if have_go_for_tekton; then
     ) || true
 fi
 
-# Deno is in no Debian; npm has its binary.
+# Debian doesn't package Deno; npm has its binary.
 if ! have deno && have npm; then
     case $(uname -m) in
     aarch64) package=@deno/linux-arm64-glibc@2.9.6 ;;
@@ -188,14 +188,14 @@ if ! have deno && have npm; then
     fi
 fi
 
-# The std of the installed Rust comes from rustup alone. Where it isn't, Debian's compiler stands in for the other
-# processor: unpacked, not installed, so that nothing else finds it.
+# The std for the installed Rust is only available from rustup. Otherwise Debian's compiler is used for the other
+# architecture: unpacked, not installed, so that nothing else finds it.
 have_other_std() {
     libraries=$(rustc --print target-libdir --target "$other-unknown-linux-gnu") &&
         ls "$libraries"/libstd-*.rlib >/dev/null 2>&1
 }
 
-# unpack_rust COMPILER STD: Debian's packages of them.
+# unpack_rust COMPILER STD: unpacks Debian's packages of them.
 unpack_rust() {
     rm -rf "$tools/rust"
     WORK=$tools/packages sh examples/base/packages.sh "$(dpkg --print-architecture)" "$tools/rust" \
@@ -205,12 +205,12 @@ unpack_rust() {
 
 if ! have_other_std && [ ! -x "$tools/rust/rustc" ]; then
     echo "setup: unpacking Debian's Rust for $other into target/tools"
-    # The first is the newer of the two, where a Debian has it.
+    # The first is the newer of the two, if Debian has it.
     if unpack_rust rustc-web libstd-rust-web-dev >/dev/null 2>&1 || quietly unpack_rust rustc libstd-rust-dev; then
         libraries=$tools/rust/usr/lib/$(uname -m)-linux-gnu:$tools/rust/lib/$(uname -m)-linux-gnu
         cat >"$tools/rust/rustc" <<END
 #!/bin/sh
-# The compiler for $other is Debian's, and the installed one for all else.
+# Debian's compiler for $other, and the installed one for everything else.
 case " \$* " in
 *$other-unknown-linux-gnu*)
     export LD_LIBRARY_PATH="$libraries"

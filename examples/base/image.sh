@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes a base for the examples out of Debian's packages, for linux/amd64 and linux/arm64, without Docker:
+# Builds a base image for the examples from Debian's packages, for linux/amd64 and linux/arm64, without Docker:
 #
 #     sh image.sh static|python|node|java|deno DESTINATION
 #
-# It is what the distroless images are: a runtime and what it links to, certificates, time zones, a user `nonroot`
-# (65532), and no shell. Where this machine's sources have packages for its own processor alone, so does the base.
-# $IMGSTEP names another binary, $WORK another folder to work in than `out`.
+# Like the distroless images, it has a runtime and the libraries it links to, certificates, time zones, a user `nonroot`
+# (65532), and no shell. If this machine's sources only have packages for its own architecture, so does the base.
+# $IMGSTEP names another binary, $WORK a working folder other than `out`.
 set -eu
 cd "$(dirname "$0")"
 name=$1 to=$2
@@ -17,8 +17,8 @@ tree=$WORK/$name
 rm -rf "$tree"
 mkdir -p "$tree"
 
-# unpack ARCHITECTURE FOLDER PACKAGE...: with what they depend on, but for packages that only their scripts or a shell
-# would need.
+# unpack ARCHITECTURE FOLDER PACKAGE...: unpacks them with their dependencies, except packages that only their scripts
+# or a shell need.
 unpack() {
     architecture=$1 folder=$2
     shift 2
@@ -26,7 +26,7 @@ unpack() {
     rm -rf "$folder/usr/share/doc" "$folder/usr/share/man" "$folder/usr/share/lintian" "$folder/usr/share/bug"
 }
 
-# What is the same for every processor.
+# The part that is the same for every architecture.
 common() {
     without='debconf.*|cdebconf|openssl|lib.*|gcc.*|zlib1g'
     unpack "$own" "$tree/certificates" ca-certificates tzdata
@@ -61,14 +61,14 @@ runtime() {
         unpack "$1" "$2" nodejs
         ;;
     java)
-        # A server's program draws nothing: of what the package depends on, libjvm links to these alone.
+        # A server doesn't draw: of the package's dependencies, libjvm only links to these.
         without='!openjdk-.*-jre-headless|libc6|libgcc-s1|libstdc[+][+]6|zlib1g'
         unpack "$1" "$2" default-jre-headless
         mkdir -p "$2/usr/bin"
         ln -s "/$(cd "$2" && find usr/lib/jvm -path '*/bin/java' -type f)" "$2/usr/bin/java"
         ;;
     deno)
-        # Deno is in no Debian; npm has its binaries, which link to these.
+        # Debian doesn't package Deno; npm has its binaries, which link to these.
         without='gcc.*'
         unpack "$1" "$2" libc6 libgcc-s1
         case $1 in
@@ -87,7 +87,7 @@ set -- "$tree/common,mode=keep"
 platforms=
 for architecture in amd64 arm64; do
     if [ "$name" != static ]; then
-        # Not `if runtime`: that would let the commands of runtime fail one by one.
+        # Not `if runtime`: that would ignore failing commands in runtime.
         set +e
         (set -e && runtime "$architecture" "$tree/$architecture")
         status=$?
@@ -102,7 +102,7 @@ for architecture in amd64 arm64; do
     platforms="$platforms linux/$architecture"
 done
 
-# It is made to be tried soon, not to be kept: fast before small.
+# The image is for trying out, so fast comes before small.
 # shellcheck disable=SC2086 # two words at most
 imgstep append scratch --to "$to" --platform $platforms --layer "$@" --compression gzip:1 \
     --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Unpacks packages of this machine's Debian, for any processor, without installing them:
+# Unpacks packages from this machine's Debian, for any architecture, without installing them:
 #
 #     sh packages.sh ARCHITECTURE FOLDER WITHOUT PACKAGE...
 #
-# The packages come with all that they depend on, but for names that the regular expression WITHOUT matches; with a `!`
-# before it, names that it does not match. apt keeps its lists in $WORK (default: out, beside this
-# file): the system's own are neither used nor changed, so that this takes no root.
+# The packages come with all their dependencies, except for names that match the regular expression WITHOUT; with a `!`
+# before it, names that don't match. apt keeps its lists in $WORK (default: out, next to this file): the system's own
+# lists are neither used nor changed, so this doesn't need root.
 set -eu
 architecture=$1 folder=$2 without=$3
 shift 3
@@ -16,11 +16,11 @@ work=$(cd "$work" && pwd)
 folder=$(cd "$folder" && pwd)
 state=$work/apt-$architecture
 
-# Two that run at once take turns.
+# Two concurrent runs take turns.
 exec 9>"$work/lock"
 flock 9
 
-# Only what the distribution itself signs: a machine's further sources would make other images.
+# Only packages signed by the distribution: a machine's additional sources would give other images.
 distribution=$(sed -n 's/^ID=//p' /etc/os-release)
 case $distribution in
 ubuntu) origin=Ubuntu ;;
@@ -48,12 +48,12 @@ apt() {
         -o Dir::Etc::Preferences="$state/preferences" -o Dir::Etc::PreferencesParts=/dev/null "$@"
 }
 
-# twice COMMAND...: mirrors have hiccups that retries of single requests don't cure.
+# twice COMMAND...: mirrors sometimes fail in a way that retries of single requests don't fix.
 twice() {
     "$@" || { sleep 3 && "$@"; }
 }
 
-# Lists of today serve for the day.
+# Today's lists are used for the whole day.
 if [ -z "$(find "$state/updated" -mmin -720 2>/dev/null)" ]; then
     twice apt update
     touch "$state/updated"
@@ -67,7 +67,7 @@ wanted=$(apt install --simulate "$@" | awk '$1 == "Inst" { print $2 }' | sed 's/
 rm -rf "$state/debs"
 mkdir "$state/debs"
 cd "$state/debs"
-# Words of package names, which hold no spaces.
+# Package names without quotes: they contain no spaces.
 # shellcheck disable=SC2086
 twice apt download $wanted
 for package in *.deb; do

@@ -1,7 +1,7 @@
 #!/bin/sh
-# assets.sh STAGE: what users download. For each STAGE/binaries/<os>-<arch>/imgstep an archive
-# STAGE/assets/imgstep-<version>-<os>-<arch>.tar.gz with the program, completions and manual pages; the bill of materials;
-# checksums of all of it. The same input gives the same bytes.
+# assets.sh STAGE: creates the downloads. For each STAGE/binaries/<os>-<arch>/imgstep an archive
+# STAGE/assets/imgstep-<version>-<os>-<arch>.tar.gz with the program, completions and manual pages; the bill of
+# materials; checksums of everything. The same input gives the same bytes.
 set -eu
 cd "$(dirname "$0")/../.."
 . scripts/release/names.sh
@@ -24,14 +24,14 @@ for binary in "$stage"/binaries/*/imgstep; do
     chmod -R u=rwX,go=rX "$folder"
     chmod 755 "$folder/imgstep"
     archive=imgstep-$version-$platform.tar.gz
-    # GNU tar, and gzip without a name and time.
+    # GNU tar, and gzip without name and time.
     tar -C "$folder" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=ustar \
         -cf - LICENSE README.md completions imgstep man | gzip -9n >"$assets/$archive"
     rm -r "$folder"
 done
 
-# The bill of materials: what is in the program for Linux, from Cargo.lock. Its number and time are fixed, so that it is
-# the same each time; the number is made of the version.
+# The bill of materials: the contents of the Linux program, from Cargo.lock. Its serial number and time are fixed, so
+# that it is the same each time; the serial number is derived from the version.
 sbom=imgstep-$version.cdx.json
 cargo cyclonedx --quiet --format json --spec-version 1.5 --target x86_64-unknown-linux-musl \
     --override-filename "${sbom%.json}"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# busybox.sh ARCH FOLDER: the static busybox of Debian (or Ubuntu) for amd64 or arm64, and its licence, into FOLDER.
-# Unpacked, not installed; where this machine's sources have no packages for ARCH, run it on one of that ARCH.
+# busybox.sh ARCH FOLDER: puts the static busybox of Debian (or Ubuntu) for amd64 or arm64, and its licence, into
+# FOLDER. It is unpacked, not installed; if this machine's sources have no packages for ARCH, run it on a machine with
+# that architecture.
 set -eu
 cd "$(dirname "$0")/../.."
 arch=$1 folder=$2

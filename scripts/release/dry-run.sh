@@ -1,6 +1,6 @@
 #!/bin/sh
-# dry-run.sh: the whole release but what takes GitHub's word for who we are (signatures, provenance), against the registry
-# inside imgstep. What is made lies in target/release-stage; the tree stays as it is. docs/releasing.md tells the rest.
+# dry-run.sh: the whole release except what needs GitHub's identity (signatures, provenance), against the registry in
+# imgstep. The output is in target/release-stage; the tree isn't changed. See docs/releasing.md.
 set -eu
 cd "$(dirname "$0")/../.."
 if [ "${1-}" != inside ]; then
@@ -21,8 +21,8 @@ aarch64 | arm64) own=arm64 other=amd64 other_machine=x86_64 ;;
 *) own=amd64 other=arm64 other_machine=aarch64 ;;
 esac
 
-# Debian's compiler, which tests/setup.sh unpacks for the other processor's std: with that of this machine too, since
-# procedural macros run in the compiler and must be its own work.
+# Debian's compiler, which tests/setup.sh unpacks for the other architecture's std. It needs Debian's std for this
+# machine too, because procedural macros run in the compiler and must be built by it.
 debian_rustc() {
     rust=$PWD/target/tools/rust
     [ -x "$rust/usr/bin/rustc" ] || return 1
@@ -40,7 +40,7 @@ END
     echo "$rust/rustc-for-all"
 }
 
-# The program for the other processor: by the std that rustup has, or by Debian's compiler.
+# The program for the other architecture: with rustup's std, or with Debian's compiler.
 build_other() {
     triple=$other_machine-unknown-linux-gnu
     rustc=rustc
@@ -54,7 +54,7 @@ build_other() {
         sh scripts/build.sh
 }
 
-# What is done while the registry runs.
+# Runs while the registry is up.
 inside() {
     export IMGSTEP="$PWD/$stage/binaries/linux-$own/imgstep"
     to=$IMGSTEP_REGISTRY/org/imgstep
@@ -104,7 +104,7 @@ inside() {
     install
 }
 
-# The action's installer, with the archives as a release has them.
+# The action's installer, with the release's archives.
 install() {
     if [ ! -f "$stage/tree/github-action/install.sh" ] || ! command -v python3 >/dev/null; then
         echo "left out: the action's installer (github-action/install.sh and python3)"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# image.sh STAGE REPOSITORY: makes the image out of STAGE/binaries/linux-*, by the program that is released, and leaves it
-# in REPOSITORY under tags that end in -candidate. $IMGSTEP names the program. Its digest is in STAGE/image.digest, that
-# of the image with a shell in STAGE/image-shell.digest.
+# image.sh STAGE REPOSITORY: builds the image from STAGE/binaries/linux-*, with the program to be released, and pushes
+# it to REPOSITORY under tags that end in -candidate. $IMGSTEP names the program. Its digest is written to
+# STAGE/image.digest, that of the image with a shell to STAGE/image-shell.digest.
 set -eu
 cd "$(dirname "$0")/../.."
 . scripts/release/names.sh
@@ -11,7 +11,7 @@ imgstep() { "${IMGSTEP:-imgstep}" "$@"; }
 description='Container image steps for CI as pure registry operations: promote, append, index, with no daemon, no root and no disk.'
 created=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
 
-# What is said of the image, in labels and annotations.
+# The image's labels and annotations.
 said() {
     for word in "title=imgstep" "description=$description" "licenses=Apache-2.0" "vendor=imgstep" "version=$version" \
         "revision=$revision" "source=$repository" "url=$repository" "documentation=$repository#readme" \
@@ -20,7 +20,7 @@ said() {
     done
 }
 
-# One image for each processor, on nothing: the program, and whom it trusts.
+# One image for each platform, from scratch: the program, and the authorities that it trusts.
 set --
 for platform in amd64 arm64; do
     folder=$stage/binaries/linux-$platform
@@ -39,7 +39,8 @@ done
 IMGSTEP_ANNOTATION=$(said) imgstep index "$@" --to "$to:v$version-candidate" --result "digest=$stage/image.digest" \
     "ref=$stage/image.ref"
 
-# The same with a shell, the bytes of which don't depend on where it lies, for systems that run each job by one. Its files belong to root, as their workspaces do.
+# The same with a shell, for systems that run each job in one. The shell's bytes don't depend on its path. Its files
+# belong to root, because those systems' workspaces do.
 set -- "$stage/shell=/"
 rm -rf "$stage/shell"
 mkdir -p "$stage/shell/bin" "$stage/shell/tmp" "$stage/shell/usr/bin" "$stage/shell/usr/share/doc/busybox"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The notes of the release: its section of CHANGELOG.md, up to the next.
+# The release notes: the version's section of CHANGELOG.md, up to the next one.
 set -eu
 cd "$(dirname "$0")/../.."
 . scripts/release/names.sh

@@ -1,11 +1,11 @@
 #!/bin/sh
-# The digest of the image and the checksums of the archives, where users of a release find them:
+# The image's digest and the archives' checksums, where users of a release find them:
 #
 #     pins.sh write STAGE     writes them into github-action/checksums.txt and tasks/, from what assets.sh and image.sh left
 #     pins.sh check [STAGE]   that all of them agree: with one another and with the version, and with STAGE
 #
-# A commit is a release or it is none: one that has some of them fails the check. It works in the folder $TREE, which is
-# this repository if not said otherwise.
+# A commit is either a complete release or not one: a commit with only some of the pins fails the check. It works in the
+# folder $TREE, by default this repository.
 set -eu
 cd "$(dirname "$0")/../.."
 . scripts/release/names.sh
@@ -19,7 +19,7 @@ checksums=github-action/checksums.txt
 pin=tasks/IMAGE
 unreleased=sha256:0000000000000000000000000000000000000000000000000000000000000000
 
-# The lines of the archives alone, which is what the action downloads.
+# Only the lines of archives, which is what the action downloads.
 archives() {
     grep -E '^[0-9a-f]{64}  imgstep-.*[.]tar[.]gz$' "$1" || true
 }
@@ -32,7 +32,7 @@ write() {
     fi
     [ -f "$pin" ] || return 0
     echo "$image:v$version@$digest" >"$pin"
-    # The generator writes the same from tasks/IMAGE and Cargo.toml; its own check is part of the tests.
+    # The generator writes the same from tasks/IMAGE and Cargo.toml; the tests run its own check.
     find tasks -type f -name '*.y*ml' | while read -r file; do
         sed -E -e "s#$image:v[0-9][^@ ]*@sha256:[0-9a-f]{64}#$image:v$version@$digest#g" "$file" >"$file.new"
         if cmp -s "$file" "$file.new"; then rm "$file.new"; else mv "$file.new" "$file"; fi
@@ -41,7 +41,7 @@ write() {
 
 check() {
     wrong=
-    # say TEXT: what does not agree.
+    # say TEXT: prints a mismatch.
     say() {
         echo "pins.sh: $*" >&2
         wrong=yes

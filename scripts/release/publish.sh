@@ -1,6 +1,6 @@
 #!/bin/sh
-# publish.sh STAGE REPOSITORY BUNDLE: gives what image.sh left in REPOSITORY its names, and makes the bundle of the Tasks
-# and StepActions in tasks/, which pins.sh has written. $IMGSTEP names the program, $TREE another tree than this one.
+# publish.sh STAGE REPOSITORY BUNDLE: tags what image.sh pushed to REPOSITORY, and builds the bundle from the Tasks and
+# StepActions in tasks/, which pins.sh has written. $IMGSTEP names the program, $TREE a tree other than this one.
 set -eu
 cd "$(dirname "$0")/../.."
 . scripts/release/names.sh
@@ -8,7 +8,7 @@ stage=$1 to=$2 bundle_to=$3
 imgstep() { "${IMGSTEP:-imgstep}" "$@"; }
 tree=${TREE:-.}
 
-# Released names stay what they are; only the moving ones move.
+# Release tags never move; only the moving ones do.
 imgstep promote "$to@$(cat "$stage/image.digest")" "$to:v$version" --if-exists fail
 imgstep promote "$to@$(cat "$stage/image-shell.digest")" "$to:v$version-shell" --if-exists fail
 imgstep tag "$to:v$version" "$moving"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# roots.sh FILE: the certificate authorities of Mozilla, as Debian (or Ubuntu) packages them, in one file. They come from
-# the package and not from /etc/ssl: a machine may trust others, which are no business of whoever runs the image.
+# roots.sh FILE: Mozilla's certificate authorities, as packaged by Debian (or Ubuntu), in one file. They are taken from
+# the package and not from /etc/ssl: this machine may trust others, which must not end up in the image.
 set -eu
 cd "$(dirname "$0")/../.."
 file=$1
@@ -12,10 +12,10 @@ WORK=$work/packages sh examples/base/packages.sh "$(dpkg --print-architecture)" 
 mkdir -p "$(dirname "$file")"
 find "$work/roots/usr/share/ca-certificates/mozilla" -name '*.crt' | LC_ALL=C sort | while read -r certificate; do
     cat "$certificate"
-    # Not all of them end with a line's end.
+    # Some of them don't end with a newline.
     [ -z "$(tail -c 1 "$certificate")" ] || echo
 done >"$file"
 found=$(grep -c 'BEGIN CERTIFICATE' "$file") || found=0
-# Mozilla has about 140: far fewer would be a package that is built in another way.
+# Mozilla has about 140: far fewer would mean that the package is built differently.
 [ "$found" -ge 100 ] || { echo "roots.sh: only $found authorities in ca-certificates" >&2 && exit 1; }
 echo "$file: $found authorities, $(wc -c <"$file") bytes" >&2

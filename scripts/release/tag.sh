@@ -2,9 +2,9 @@
 # The release commit, on top of the commit that was built, and its tags:
 #
 #     tag.sh STAGE     commits what pins.sh writes, tags it vX.Y.Z and pushes the tag
-#     tag.sh moving    lets the moving tag (v1) name the same commit
+#     tag.sh moving    moves the moving tag (v1) to the same commit
 #
-# $TOKEN may push. Both change nothing when they are run again.
+# $TOKEN may push. Both commands change nothing when they are run again.
 set -eu
 cd "$(dirname "$0")/../.."
 . scripts/release/names.sh
@@ -29,7 +29,7 @@ git add --update
 # Nothing else may differ from what was built.
 strange=$(git diff --cached --name-only | grep -vE '^(github-action/checksums[.]txt|tasks/)' || true)
 [ -z "$strange" ] || fail "the release would change $strange"
-# Made of its parent alone, so that a second run makes the same commit.
+# Derived only from its parent, so that a second run makes the same commit.
 GIT_AUTHOR_DATE="@$SOURCE_DATE_EPOCH +0000" GIT_COMMITTER_DATE="@$SOURCE_DATE_EPOCH +0000" \
     git commit --quiet --allow-empty -m "Release $version" -m "The image and the archives were built from $built; this commit names them by their digests."
 git tag --force "$tag" HEAD

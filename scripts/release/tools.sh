@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the release needs beside Rust: versions that are fixed, built into target/tools.
+# The tools that the release needs in addition to Rust: pinned versions, built into target/tools.
 set -eu
 cd "$(dirname "$0")/../.."
 auditable=0.7.7

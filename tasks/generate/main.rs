@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Every file that is generated: its path below `tasks`, and its text.
+/// Every generated file: its path below `tasks`, and its text.
 fn generated(image: &str) -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
     for step in &STEPS {
@@ -64,7 +64,7 @@ fn generated(image: &str) -> BTreeMap<PathBuf, String> {
     files
 }
 
-/// Handwritten files that run the image too: samples, tests and pipelines.
+/// Handwritten files that also run the image: samples, tests and pipelines.
 fn pinned(folder: &Path, image: &str) -> BTreeMap<PathBuf, String> {
     let repository = image.split_once(':').map_or(image, |(repository, _)| repository);
     let mut files = BTreeMap::new();
@@ -115,7 +115,7 @@ fn image(folder: &Path) -> Result<String, String> {
     Ok(image.to_owned())
 }
 
-/// The version of imgstep, which is that of its Tasks.
+/// imgstep's version, which is also that of its Tasks.
 fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }

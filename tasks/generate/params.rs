@@ -9,34 +9,34 @@ use crate::steps::{EXCEPTIONS, Step};
 /// One param.
 pub struct Param {
     pub name: String,
-    /// The option, which has the same name except where a terminal needs another one.
+    /// The option, which has the same name unless a terminal needs another one.
     pub option: String,
     pub description: String,
     pub default: Default,
-    /// How its value reaches the binary.
+    /// How its value is passed to the binary.
     pub way: Way,
 }
 
-/// A param's type and its default value.
+/// A param's type and default value.
 pub enum Default {
     /// A string.
     Text(String),
     /// An array, empty by default.
     List,
-    /// A string that must be given.
+    /// A required string.
     RequiredText,
-    /// An array that must be given.
+    /// A required array.
     RequiredList,
 }
 
-/// How a value reaches the binary, so that it can never become an option.
+/// How a value is passed to the binary, so that it can never become an option.
 #[derive(PartialEq, Eq)]
 pub enum Way {
     /// `--name=VALUE`; nothing if empty.
     Option,
     /// `--name VALUE VALUE…`; nothing if there are none.
     ListOption,
-    /// `IMGSTEP_NAME=VALUE`: several lines are several values, as for options that take one for each platform.
+    /// `IMGSTEP_NAME=VALUE`: several lines are several values, for options that take one for each platform.
     Environment,
     /// After `--`.
     Word,
@@ -59,7 +59,7 @@ pub fn name(arg: &Arg) -> String {
     arg.get_long().map_or_else(|| arg.get_id().as_str().replace('_', "-"), str::to_owned)
 }
 
-/// The params of a step: what must be given first, then the rest as `--help` has it.
+/// The params of a step: required ones first, then the rest in the order of `--help`.
 pub fn of(step: &Step) -> Vec<Param> {
     let command = command(step);
     let is_exception = |name: &str| EXCEPTIONS.iter().chain(step.exceptions).any(|(option, _)| *option == name);
@@ -100,7 +100,7 @@ fn param(arg: &Arg, step: &Step) -> Param {
 }
 
 fn description(arg: &Arg, way: &Way) -> String {
-    // Here an option that can be repeated is a param with several lines.
+    // An option that can be repeated becomes a param with several lines.
     const REPEATED: &str =
         " Options that take one value can be repeated: once for all platforms, and once for each platform.";
     let text = help::description(arg).replace(REPEATED, "");

@@ -5,21 +5,21 @@
 pub struct Step {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What the Task does, for a catalogue.
+    /// What the Task does, for a catalog.
     pub description: &'static str,
-    /// Words to find it by.
+    /// Search keywords.
     pub tags: &'static str,
     /// Required params, in the order of the page.
     pub required: &'static [&'static str],
-    /// What its working directory is.
+    /// The working directory's content.
     pub folder: Workspace,
     /// The results that it writes.
     pub results: &'static [&'static str],
-    /// Options that are no params, and why.
+    /// Options that aren't params, and why.
     pub exceptions: &'static [(&'static str, &'static str)],
     /// Descriptions of params that differ from their option's help.
     pub descriptions: &'static [(&'static str, &'static str)],
-    /// The params of the example in its page.
+    /// The params of the example on its page.
     pub example: &'static str,
 }
 

@@ -29,7 +29,7 @@ impl Kind {
     }
 }
 
-/// The workspaces of a step, that of its folder first.
+/// The workspaces of a step, with the one of its working directory first.
 pub fn workspaces(step: &Step) -> impl Iterator<Item = &Workspace> {
     std::iter::once(&step.folder).chain(&COMMON)
 }
@@ -148,7 +148,7 @@ fn param_spec(text: &mut String, param: &Param) {
     }
 }
 
-/// What runs: the same in a Task's step and in a StepAction, but for how paths are named.
+/// The container: the same in a Task's step and in a StepAction, except for how paths are named.
 fn container(kind: Kind, step: &Step, params: &[Param], image: &str, indent: usize) -> String {
     let path = |workspace: &Workspace| match kind {
         Kind::Task => format!("$(workspaces.{}.path)", workspace.name),
@@ -169,14 +169,14 @@ fn container(kind: Kind, step: &Step, params: &[Param], image: &str, indent: usi
     for workspace in &COMMON {
         args.extend(workspace.option.map(|option| format!("--{option}={}", path(workspace))));
     }
-    // Behind the workspace: the first login that fits is taken.
+    // After the workspace: the first matching login is used.
     args.push("--auth-dir=$(credentials.path)".to_owned());
     args.extend(results(step).map(|of| format!("--result={}={}", of.key, result(of))));
-    // What is written here is all that may be an option, whatever the elements of an array are.
+    // What is written here is the only place for options, whatever the elements of an array are.
     let name = |arg: &String| arg.strip_prefix("--").map(|arg| arg.split('=').next().unwrap_or_default().to_owned());
     let names: Vec<String> = args.iter().filter_map(name).collect();
     args.insert(1, format!("--strict={}", names.join(",")));
-    // Words come last, and whatever is in them they are no options.
+    // Positional arguments come last, where nothing can be an option.
     args.push("--".to_owned());
     for param in params.iter().filter(|param| param.way == Way::Word) {
         args.push(format!("$(params.{}{})", param.name, if param.is_list() { "[*]" } else { "" }));
@@ -214,12 +214,12 @@ securityContext:
   seccompProfile:
     type: RuntimeDefault";
 
-/// A double-quoted scalar.
+/// A double-quoted YAML scalar.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// The lines of a folded scalar, none longer than 110 where words allow it.
+/// The lines of a folded YAML scalar, at most 110 characters long where words allow it.
 fn folded(text: &mut String, indent: usize, words: &str) {
     let mut line = String::new();
     for word in words.split_whitespace() {

@@ -1,9 +1,9 @@
-// Readbundle reads one resource of a Tekton bundle by the code of Tekton's own bundle resolver, and prints its bytes:
-// what a TaskRun whose taskRef names the bundle is given by the controller.
+// Readbundle reads one resource of a Tekton bundle with Tekton's own bundle resolver, and prints its bytes: what the
+// controller gives a TaskRun whose taskRef names the bundle.
 //
 //	readbundle BUNDLE KIND NAME
 //
-// On stderr stand the annotations that come with it and the source that the resolver records, a line each.
+// On stderr are the annotations that come with it and the source that the resolver records, one per line.
 package main
 
 import (

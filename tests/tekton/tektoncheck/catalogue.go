@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The categories that catalogues know (tektoncd/hub, config.yaml).
+// The categories that catalogs know (tektoncd/hub, config.yaml).
 var categories = []string{"Automation", "Build Tools", "CLI", "Cloud", "Code Quality", "Continuous Integration",
 	"Deployment", "Developer Tools", "Git", "Image Build", "Integration & Delivery", "Kubernetes", "Messaging", "Monitoring",
 	"Networking", "Openshift", "Publishing", "Security", "Storage", "Testing"}
@@ -22,8 +22,8 @@ var (
 	version  = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
 )
 
-// catalogued says what Artifact Hub and catlin would find wrong with a Task or StepAction, and where it falls short of this
-// repository's own promises: no script, no shell, the restricted profile of Pod Security.
+// catalogued reports what Artifact Hub and catlin would find wrong with a Task or StepAction, and violations of this
+// repository's own rules: no script, no shell, the restricted profile of Pod Security.
 func catalogued(resource resource, description string, params v1.ParamSpecs, steps []v1.Step) []string {
 	var wrong []string
 	check := func(holds bool, format string, values ...any) {

@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// cluster answers the controller's questions about the objects that there are, through the real clients.
+// cluster answers the controller's requests for existing objects, through the real clients.
 type cluster struct {
 	objects map[string]metav1.Object
 	kube    kubernetes.Interface
@@ -25,7 +25,7 @@ type cluster struct {
 	server  *httptest.Server
 }
 
-// plural names the objects of a kind in an address.
+// plural returns a kind's name in a URL.
 var plural = map[string]string{"Task": "tasks", "StepAction": "stepactions", "Pipeline": "pipelines", "Secret": "secrets",
 	"ConfigMap": "configmaps", "ServiceAccount": "serviceaccounts"}
 
@@ -56,7 +56,7 @@ func newCluster(resources []resource) (*cluster, error) {
 
 func (c *cluster) answer(response http.ResponseWriter, request *http.Request) {
 	response.Header().Set("Content-Type", "application/json")
-	// StepActions are sent to be judged once more (dry run) before they are used.
+	// StepActions are validated once more (dry run) before they are used.
 	if request.Method == http.MethodPost && path.Base(request.URL.Path) == "stepactions" {
 		action := &v1beta1.StepAction{}
 		err := json.NewDecoder(request.Body).Decode(action)

@@ -18,10 +18,11 @@ import (
 // contain is the subcommand by which this program becomes a container.
 const contain = "contain"
 
-// forbidden is the exit code of a box that this machine doesn't allow: a container's own is never so high by chance here.
+// forbidden is the exit code if this machine doesn't allow a container: a container's own is never this high here.
 const forbidden = 197
 
-// box is a container: a root of nothing but mounts, and a user without a name, without capabilities, without a way up.
+// box is a container: a root folder with only mounts, and an anonymous user without capabilities or privilege
+// escalation.
 type box struct {
 	Root        string
 	ReadOnly    bool
@@ -41,8 +42,8 @@ type mount struct {
 // Devices that every container has.
 var devices = []string{"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"}
 
-// run starts the box and waits for its end. Root makes a namespace of mounts; others need one of users around it, in which
-// they are the user of the box.
+// run starts the box and waits for its end. Root creates a mount namespace; others need a user namespace around it, in
+// which they are the box's user.
 func (b box) run(log io.Writer) (int, error) {
 	text, err := json.Marshal(b)
 	if err != nil {
@@ -60,7 +61,7 @@ func (b box) run(log io.Writer) (int, error) {
 		command.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: b.User, HostID: os.Getuid(), Size: 1}}
 		command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: b.User, HostID: os.Getgid(), Size: 1}}
-		// The capabilities to mount survive the way into this program.
+		// The capabilities for mounting are inherited by this program.
 		command.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT}
 	}
 	err = command.Run()
@@ -74,7 +75,7 @@ func (b box) run(log io.Writer) (int, error) {
 	return 0, nil
 }
 
-// enter mounts what a box holds, goes in, and becomes its program.
+// enter mounts the box's content, enters it, and becomes its program.
 func enter(words []string) error {
 	runtime.LockOSThread()
 	var b box
@@ -111,7 +112,7 @@ func enter(words []string) error {
 		return fmt.Errorf("/proc: %w", err)
 	}
 	if b.ReadOnly {
-		// An image that is read only has no /tmp of its own either: nothing can be written but volumes.
+		// A read-only image has no writable /tmp either: only volumes can be written.
 		if err := unix.Mount("", b.Root, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
 			return fmt.Errorf("the root can't be made read only: %w", err)
 		}
@@ -130,7 +131,7 @@ func enter(words []string) error {
 		if err := syscall.Setgroups(nil); err != nil {
 			return err
 		}
-		// As OpenShift has it: any user, in the group of root.
+		// As in OpenShift: any user, in root's group.
 		if err := syscall.Setresgid(0, 0, 0); err != nil {
 			return err
 		}
@@ -157,7 +158,7 @@ func enter(words []string) error {
 	return syscall.Exec(program, b.Words, b.Environment)
 }
 
-// make binds a file or folder of the machine to its place below root.
+// make binds a file or folder of the machine to its path below root.
 func (m mount) make(root string) error {
 	target := filepath.Join(root, m.Target)
 	info, err := os.Stat(m.Source)
@@ -181,7 +182,7 @@ func (m mount) make(root string) error {
 	if !m.ReadOnly {
 		return nil
 	}
-	// What is locked on the source must be said again.
+	// Flags that are locked on the source must be repeated.
 	var is unix.Statfs_t
 	if err := unix.Statfs(target, &is); err != nil {
 		return err

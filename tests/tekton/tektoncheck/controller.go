@@ -14,7 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// What the controller's own images are called.
+// The names of the controller's own images.
 var images = pipeline.Images{
 	EntrypointImage:     "tekton.example/entrypoint",
 	ShellImage:          "tekton.example/shell",
@@ -23,8 +23,8 @@ var images = pipeline.Images{
 	SidecarLogResultsImage: "tekton.example/sidecarlogresults",
 }
 
-// runTask does what the controller does for a TaskRun, by the controller's functions and in its order, lets the kubelet run
-// the Pod, and has the controller read what became of it.
+// runTask does what the controller does for a TaskRun, with the controller's functions and in its order, lets the
+// kubelet run the Pod, and has the controller read the result.
 func runTask(ctx context.Context, c *cluster, kubelet *kubelet, run *v1.TaskRun) ([]stepReport, error) {
 	made, spec, applied, err := podOf(ctx, c, run)
 	if err != nil {
@@ -42,7 +42,7 @@ func runTask(ctx context.Context, c *cluster, kubelet *kubelet, run *v1.TaskRun)
 	return reports, err
 }
 
-// podOf makes the Pod of a TaskRun; it gives the Task as it was resolved, and with everything substituted, too.
+// podOf creates the Pod of a TaskRun; it also returns the Task as resolved, and with everything substituted.
 func podOf(ctx context.Context, c *cluster, run *v1.TaskRun) (*corev1.Pod, *v1.TaskSpec, *v1.TaskSpec, error) {
 	run.SetDefaults(ctx)
 	if err := run.Validate(ctx); err != nil {
@@ -90,7 +90,7 @@ func podOf(ctx context.Context, c *cluster, run *v1.TaskRun) (*corev1.Pod, *v1.T
 	return made, spec, applied, err
 }
 
-// typesHold sees that each result has the type that the Task declares, without which Tekton fails the TaskRun.
+// typesHold checks that each result has the type declared in the Task; otherwise Tekton fails the TaskRun.
 func typesHold(run *v1.TaskRun, spec *v1.TaskSpec) error {
 	for _, declared := range spec.Results {
 		for _, result := range run.Status.Results {

@@ -17,21 +17,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// kubelet runs the containers of a Pod as processes, each in a root of its own, as a user that nobody knows.
+// kubelet runs the containers of a Pod as processes, each in its own root folder, as an unknown user.
 type kubelet struct {
 	cluster *cluster
 	binary  string
 	tools   string
 	claims  map[string]string
 	folder  string
-	// What a binary that isn't static needs from the machine.
+	// What a dynamically linked binary needs from the machine.
 	libraries []string
 	pods      int
-	// As OpenShift does it: one user for a whole namespace, whom no image has heard of.
+	// As in OpenShift: one user for a whole namespace, unknown to every image.
 	user int
 }
 
-// The machine's folders, which stand for the images that aren't ours.
+// The machine's folders, which replace the images that aren't ours.
 var machine = []string{"/bin", "/sbin", "/usr", "/lib", "/lib64", "/etc"}
 
 func newKubelet(c *cluster, binary, tools string, claims []string) (*kubelet, error) {
@@ -41,7 +41,7 @@ func newKubelet(c *cluster, binary, tools string, claims []string) (*kubelet, er
 	}
 	k := &kubelet{cluster: c, tools: tools, claims: map[string]string{}, folder: folder,
 		user: 1_000_000 + rand.IntN(1_000_000_000)}
-	// Anybody may pass: the steps' users own nothing.
+	// Traversable by everyone: the steps' users own nothing.
 	if err := os.Chmod(folder, 0o755); err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (k *kubelet) clean() {
 	_ = os.RemoveAll(k.folder)
 }
 
-// run runs the Pod to its end, and writes into its status what a kubelet would.
+// run runs the Pod to its end, and sets its status as a kubelet would.
 func (k *kubelet) run(pod *corev1.Pod) ([]stepReport, error) {
 	k.pods++
 	folder := filepath.Join(k.folder, fmt.Sprint(k.pods))
@@ -86,7 +86,7 @@ func (k *kubelet) run(pod *corev1.Pod) ([]stepReport, error) {
 				report.ExitCode, err, report.Log)
 		}
 	}
-	// What would read results out of its log is not run: the controller fetches logs from a real kubelet only.
+	// The container that reads results from the log isn't run: the controller only fetches logs from a real kubelet.
 	pod.Spec.Containers = slices.DeleteFunc(pod.Spec.Containers, func(container corev1.Container) bool {
 		return container.Image == images.SidecarLogResultsImage
 	})
@@ -119,10 +119,10 @@ func (k *kubelet) run(pod *corev1.Pod) ([]stepReport, error) {
 	return reports, nil
 }
 
-// volume makes the folder of a volume.
+// volume creates the folder of a volume.
 func (k *kubelet) volume(folder string, volume corev1.Volume) (string, error) {
 	path := filepath.Join(folder, "volumes", volume.Name)
-	// No umask: whoever runs may write.
+	// Independent of the umask: every user may write.
 	make := func(path string) error {
 		if err := os.MkdirAll(path, 0o777); err != nil {
 			return err
@@ -140,7 +140,7 @@ func (k *kubelet) volume(folder string, volume corev1.Volume) (string, error) {
 		path = filepath.Join(k.folder, "claims", claim)
 		return path, make(path)
 	case volume.DownwardAPI != nil:
-		// The controller says so once the Pod runs.
+		// The controller reports this once the Pod runs.
 		return path, project(path, map[string][]byte{"ready": []byte("READY")})
 	case volume.Secret != nil:
 		secret, is := k.cluster.objects["secrets/"+volume.Secret.SecretName].(*corev1.Secret)
@@ -169,7 +169,7 @@ func (k *kubelet) volume(folder string, volume corev1.Volume) (string, error) {
 	return "", fmt.Errorf("nobody knows such a volume: %+v", volume.VolumeSource)
 }
 
-// project writes files as the kubelet does: each a link to one in a folder that can be swapped at once.
+// project writes files as the kubelet does: each is a link into a folder that can be swapped atomically.
 func project(path string, data map[string][]byte) error {
 	real := filepath.Join(path, "..2026_01_02")
 	if err := os.MkdirAll(real, 0o755); err != nil {
@@ -210,7 +210,7 @@ func (k *kubelet) start(folder string, volumes map[string]string, container core
 		}
 		box.Mounts = append(box.Mounts, mount{Source: filepath.Join(source, is.SubPath), Target: is.MountPath, ReadOnly: is.ReadOnly})
 	}
-	// What the kubelet reads when the container has ended.
+	// What the kubelet reads after the container has ended.
 	termination := filepath.Join(own, "termination")
 	if err := os.WriteFile(termination, nil, 0o666); err != nil {
 		return report, err
@@ -221,7 +221,7 @@ func (k *kubelet) start(folder string, volumes map[string]string, container core
 	if container.TerminationMessagePath != "" {
 		box.Mounts = append(box.Mounts, mount{Source: termination, Target: container.TerminationMessagePath})
 	}
-	// Folders before what is in them.
+	// Folders before their content.
 	sort.SliceStable(box.Mounts, func(a, b int) bool { return box.Mounts[a].Target < box.Mounts[b].Target })
 	if context := container.SecurityContext; context != nil {
 		box.ReadOnly = context.ReadOnlyRootFilesystem != nil && *context.ReadOnlyRootFilesystem
@@ -243,7 +243,7 @@ func (k *kubelet) start(folder string, volumes map[string]string, container core
 	return report, err
 }
 
-// started gives the environment and the words that a container is started with, each variable put into what follows.
+// started returns the environment and the arguments of a container, with variables expanded.
 func started(container corev1.Container) ([]string, []string, error) {
 	known := map[string]string{"HOSTNAME": "pod", "PATH": "/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin"}
 	order := []string{"HOSTNAME", "PATH"}
@@ -266,7 +266,7 @@ func started(container corev1.Container) ([]string, []string, error) {
 	return environment, words, nil
 }
 
-// image lists what a container's root holds.
+// image lists the content of a container's root.
 func (k *kubelet) image(name string) []mount {
 	var mounts []mount
 	folders := func(paths []string) {
@@ -289,7 +289,7 @@ func (k *kubelet) image(name string) []mount {
 	return mounts
 }
 
-// expand puts variables into a text as the kubelet does: $(NAME) where it is known, $$ for a dollar.
+// expand expands variables in a text as the kubelet does: $(NAME) if it is known, $$ for a dollar.
 func expand(text string, environment map[string]string) string {
 	var out strings.Builder
 	for at := 0; at < len(text); at++ {

@@ -1,11 +1,11 @@
-// Tektoncheck lets Tekton's own code judge and run the Tasks, StepActions and Pipelines of this repository.
+// Tektoncheck validates and runs this repository's Tasks, StepActions and Pipelines with Tekton's own code.
 //
-//	tektoncheck validate FILE...     admission's checks, and those of catalogues
-//	tektoncheck options BINARY FILE...  the arguments of each step beside the binary's own options
+//	tektoncheck validate FILE...     admission's checks, and those of catalogs
+//	tektoncheck options BINARY FILE...  compares each step's arguments with the binary's options
 //	tektoncheck run -binary BINARY -tools DIR [-replace OLD=NEW]... [-claim NAME=DIR]... FILE...
-//	                                 runs each TaskRun and PipelineRun, and prints what became of them as JSON
-//	tektoncheck words FILE...        reads TaskRuns from stdin, one a line, and prints as JSON, a line for each, what its
-//	                                 step would be started with
+//	                                 runs each TaskRun and PipelineRun, and prints the results as JSON
+//	tektoncheck words FILE...        reads TaskRuns from stdin, one per line, and prints for each a line of JSON with
+//	                                 the command line of its step
 package main
 
 import (
@@ -37,14 +37,14 @@ func main() {
 			fail("%v", err)
 		}
 	case contain:
-		// Only ever returns to say what went wrong.
+		// Only returns if it failed.
 		fail("contain: %v", enter(words))
 	default:
 		fail("no subcommand %q", os.Args[1])
 	}
 }
 
-// finish prints what was found wrong, and how much was looked at.
+// finish prints the problems, and how much was checked.
 func finish(seen int, wrong []string) {
 	for _, line := range wrong {
 		fmt.Fprintln(os.Stderr, line)
@@ -60,7 +60,7 @@ func fail(format string, values ...any) {
 	os.Exit(1)
 }
 
-// files lists the YAML files that paths name: files, or folders with everything below them.
+// files lists the YAML files at the given paths: files, or folders with everything below them.
 func files(paths []string) []string {
 	var found []string
 	for _, path := range paths {

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// namespace is where everything is.
+// namespace is the namespace of all objects.
 const namespace = "default"
 
 // resource is one document of a file.
@@ -43,7 +43,7 @@ func (r resource) String() string {
 	return fmt.Sprintf("%s: %s %s", r.file, r.kind, name)
 }
 
-// empty makes the type that a document is decoded into.
+// empty creates the type that a document is decoded into.
 func empty(apiVersion, kind string) metav1.Object {
 	switch apiVersion + " " + kind {
 	case "tekton.dev/v1 Task":
@@ -70,7 +70,7 @@ func empty(apiVersion, kind string) metav1.Object {
 	return nil
 }
 
-// load reads the documents of a file, after texts in them were replaced. Fields that a type doesn't have are errors.
+// load reads the documents of a file, after replacing texts in them. Unknown fields are errors.
 func load(file string, replace []string) ([]resource, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

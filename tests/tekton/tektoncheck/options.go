@@ -11,8 +11,8 @@ import (
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 )
 
-// Options that no Task gives as params, each for a reason. They are listed here apart from where the Tasks are written,
-// so that none is lost by accident.
+// Options that no Task has as params, each for a reason. They are listed here, apart from the Tasks' source, so that
+// none is lost by accident.
 var noParam = map[string]string{
 	"help":             "is for people",
 	"auth-dir":         "is the workspace credentials",
@@ -25,7 +25,7 @@ var noParam = map[string]string{
 	"github-artifacts": "is for GitHub",
 }
 
-// Options of one step that its Task doesn't give.
+// Options of one step that its Task doesn't have.
 var noParamOf = map[string][]string{
 	"promote": {"destination"},
 	"append":  {"annotate-from-ci"},
@@ -41,8 +41,8 @@ var (
 	param      = regexp.MustCompile(`\$\(params\.([a-z-]+)(?:\[\*\])?\)`)
 )
 
-// compareOptions sees that every option that a step is given is one of the binary's, that every option of the binary is a
-// param of that name, and that every param is used.
+// compareOptions checks that every option a step is called with exists in the binary, that every option of the binary
+// is a param of that name, and that every param is used.
 func compareOptions(binary string, files []string) (int, []string) {
 	resources, err := loadAll(files, nil)
 	if err != nil {
@@ -88,7 +88,7 @@ func compare(binary string, specs v1.ParamSpecs, args []string, env map[string]s
 	}
 	words := map[string]bool{}
 	for _, match := range helpWord.FindAllStringSubmatch(string(output), -1) {
-		// The words of the command line have the names of variables: IMAGE... is IMGSTEP_IMAGES.
+		// The positional arguments are named like their variables: IMAGE... is IMGSTEP_IMAGES.
 		words[strings.ToLower(match[1])] = true
 	}
 	wrong := strictness(args)
@@ -148,8 +148,8 @@ func compare(binary string, specs v1.ParamSpecs, args []string, env map[string]s
 	return wrong
 }
 
-// strictness sees that the first word behind the step says which options follow: what keeps the elements of an array from
-// becoming others.
+// strictness checks that the first argument after the step lists the options that follow: it keeps the elements of an
+// array from becoming options.
 func strictness(args []string) []string {
 	var names []string
 	for _, arg := range args[2:] {

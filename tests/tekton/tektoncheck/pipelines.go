@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// runPipeline runs the tasks of a PipelineRun one after the other, in an order that the controller allows, with params and
-// results substituted by its functions.
+// runPipeline runs the tasks of a PipelineRun one after the other, in an order that the controller allows, with params
+// and results substituted by its functions.
 func runPipeline(ctx context.Context, c *cluster, kubelet *kubelet, run *v1.PipelineRun) (*report, error) {
 	run.SetDefaults(ctx)
 	if err := run.Validate(ctx); err != nil {
@@ -62,7 +62,7 @@ func runPipeline(ctx context.Context, c *cluster, kubelet *kubelet, run *v1.Pipe
 				return report, fmt.Errorf("%s failed: %s", name, one.Message)
 			}
 		}
-		// The lists of a matrix's results are made when another task asks for them, and not for the Pipeline's results.
+		// The lists of a matrix's results are created when another task uses them, but not for the Pipeline's results.
 		resolved.TaskRuns = runs
 		state = append(state, resolved)
 		done.Insert(name)
@@ -74,7 +74,7 @@ func runPipeline(ctx context.Context, c *cluster, kubelet *kubelet, run *v1.Pipe
 	return report, err
 }
 
-// prepared judges what the run gives, and substitutes it.
+// prepared validates the run's params and workspaces, and substitutes them.
 func prepared(ctx context.Context, spec *v1.PipelineSpec, run *v1.PipelineRun) (*v1.PipelineSpec, error) {
 	spec.SetDefaults(ctx)
 	if err := resources.ValidateRequiredParametersProvided(&spec.Params, &run.Spec.Params); err != nil {
@@ -124,7 +124,7 @@ func resolve(ctx context.Context, c *cluster, run *v1.PipelineRun, task v1.Pipel
 	return resolved, nil
 }
 
-// taskRuns makes the TaskRuns of a task: one, or one for each combination of its matrix.
+// taskRuns creates the TaskRuns of a task: one, or one for each combination of its matrix.
 func taskRuns(resolved *resources.ResolvedPipelineTask, run *v1.PipelineRun) ([]*v1.TaskRun, error) {
 	task := resolved.PipelineTask
 	var combinations []v1.Params
@@ -159,7 +159,7 @@ func taskRuns(resolved *resources.ResolvedPipelineTask, run *v1.PipelineRun) ([]
 	return runs, nil
 }
 
-// bindings hands the volumes of the run's workspaces on; those that are not bound are left out where that is allowed.
+// bindings passes the volumes of the run's workspaces on; optional ones may be unbound.
 func bindings(resolved *resources.ResolvedPipelineTask, run *v1.PipelineRun) ([]v1.WorkspaceBinding, error) {
 	bound := map[string]v1.WorkspaceBinding{}
 	for _, binding := range run.Spec.Workspaces {

@@ -15,7 +15,7 @@ import (
 	"knative.dev/pkg/apis"
 )
 
-// report is what became of a TaskRun or a PipelineRun.
+// report is the result of a TaskRun or a PipelineRun.
 type report struct {
 	Name      string                    `json:"name"`
 	Succeeded bool                      `json:"succeeded"`
@@ -26,7 +26,7 @@ type report struct {
 	TaskRuns  []report                  `json:"taskRuns,omitempty"`
 }
 
-// stepReport is what one container said.
+// stepReport is the result of one container.
 type stepReport struct {
 	Name     string `json:"name"`
 	ExitCode int    `json:"exitCode"`
@@ -36,7 +36,7 @@ type stepReport struct {
 	User        int    `json:"user"`
 }
 
-// pairs collects words of the form NAME=VALUE.
+// pairs collects arguments of the form NAME=VALUE.
 type pairs []string
 
 func (p *pairs) String() string { return strings.Join(*p, " ") }

@@ -9,8 +9,8 @@ import (
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 )
 
-// validateFiles gives each resource the defaults of admission and has it judged as admission would, then by the rules of
-// catalogues, and sees that Pipelines and runs give Tasks what those ask for.
+// validateFiles applies admission's defaults to each resource and validates it as admission would, then by the rules of
+// catalogs, and checks that Pipelines and runs pass Tasks what those declare.
 func validateFiles(files []string) (int, []string) {
 	resources, err := loadAll(files, nil)
 	if err != nil {
@@ -23,7 +23,7 @@ func validateFiles(files []string) (int, []string) {
 	for _, resource := range resources {
 		if is, ok := resource.object.(tektonObject); ok {
 			is.SetDefaults(ctx)
-			// Of runs that generate their name, admission sees the name that was generated.
+			// Admission sees the generated name of a run.
 			if resource.object.GetName() == "" && resource.object.GetGenerateName() != "" {
 				resource.object.SetName(resource.object.GetGenerateName() + "x")
 			}
@@ -50,7 +50,7 @@ func validateFiles(files []string) (int, []string) {
 	return len(resources), wrong
 }
 
-// use is a place that calls a Task or StepAction by its name.
+// use is a reference to a Task or StepAction by name.
 type use struct {
 	where      string
 	task       string
@@ -115,7 +115,7 @@ func stepUses(where string, steps []v1.Step) []use {
 	return found
 }
 
-// called is the name of what is called: its own, or that within a bundle.
+// called is the name of the referenced resource: its own, or the one within a bundle.
 func called(name string, by v1.ResolverRef) string {
 	for _, param := range by.Params {
 		if param.Name == "name" {
@@ -133,7 +133,7 @@ func names(params v1.Params) []string {
 	return names
 }
 
-// wrong compares what is given with what is asked for.
+// wrong compares what is passed with what is declared.
 func (u use) wrong(tasks map[string]*v1.Task, actions map[string]*v1beta1.StepAction) []string {
 	var specs v1.ParamSpecs
 	var wrong []string

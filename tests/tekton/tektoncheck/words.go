@@ -12,15 +12,15 @@ import (
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 )
 
-// start is what the program of a step is started with.
+// start is the command line and environment of a step's program.
 type start struct {
 	Words       []string `json:"words,omitempty"`
 	Environment []string `json:"environment,omitempty"`
-	// Why there is no such Pod.
+	// The reason why there is no such Pod.
 	Refused string `json:"refused,omitempty"`
 }
 
-// printWords has the controller make the Pod of each TaskRun that stdin holds, and prints what the kubelet would start its
+// printWords has the controller create the Pod of each TaskRun on stdin, and prints what the kubelet would start its
 // first step with, without the entrypoint around it.
 func printWords(files []string) error {
 	resources, err := loadAll(files, nil)
@@ -57,7 +57,7 @@ func startOf(c *cluster, run *v1.TaskRun) start {
 	if err != nil {
 		return start{Refused: err.Error()}
 	}
-	// ENTRYPOINT ITS-OPTIONS -entrypoint PROGRAM -- WORDS: its own end before any word of ours.
+	// ENTRYPOINT ITS-OPTIONS -entrypoint PROGRAM -- ARGUMENTS: its options end before any argument of ours.
 	end := slices.Index(words, "--")
 	return start{Words: append([]string{words[end-1]}, words[end+1:]...), Environment: environment}
 }

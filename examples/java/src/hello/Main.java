@@ -17,7 +17,7 @@ public final class Main {
     public static void main(String[] arguments) throws IOException {
         String system = System.getProperty("os.name").toLowerCase() + "/" + System.getProperty("os.arch");
         System.out.println("program: Java on " + system);
-        // Java knows no getuid; a process's entry in /proc belongs to its user.
+        // Java has no getuid; a process's entry in /proc belongs to its user.
         System.out.println("user: " + Files.getAttribute(Path.of("/proc/self/"), "unix:uid"));
         System.out.println("folder: " + Path.of("").toAbsolutePath());
         try (InputStream greeting = Main.class.getResourceAsStream("/greeting.txt")) {
