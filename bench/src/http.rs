@@ -5,13 +5,13 @@ use std::net::{SocketAddr, TcpStream};
 
 /// A response, read completely.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -21,13 +21,13 @@ impl Answer {
         if self.status == status {
             return Ok(self);
         }
-        let said = String::from_utf8_lossy(&self.body);
-        Err(io::Error::other(format!("{of}: {} instead of {status}: {said}", self.status)))
+        let text = String::from_utf8_lossy(&self.body);
+        Err(io::Error::other(format!("{of}: {} instead of {status}: {text}", self.status)))
     }
 
     fn length(&self) -> io::Result<u64> {
         if self.header("transfer-encoding").is_some() {
-            return Err(io::Error::other("an answer in chunks, which nobody asked for"));
+            return Err(io::Error::other("a chunked response, which was not requested"));
         }
         Ok(self.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0))
     }
@@ -35,12 +35,12 @@ impl Answer {
 
 /// A keep-alive connection.
 #[derive(Debug)]
-pub struct Session {
+pub struct Connection {
     host: SocketAddr,
     connection: BufReader<TcpStream>,
 }
 
-impl Session {
+impl Connection {
     pub fn open(host: SocketAddr) -> io::Result<Self> {
         let connection = TcpStream::connect(host)?;
         connection.set_nodelay(true)?;
@@ -48,7 +48,7 @@ impl Session {
     }
 
     /// Sends a request with these bytes as its body.
-    pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+    pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
         self.stream(method, path, headers, body.len() as u64, |connection| connection.write_all(body))
     }
 
@@ -60,15 +60,15 @@ impl Session {
         headers: &[(&str, &str)],
         length: u64,
         write: impl FnOnce(&mut TcpStream) -> io::Result<()>,
-    ) -> io::Result<Answer> {
+    ) -> io::Result<Response> {
         self.send(method, path, headers, length)?;
         write(self.connection.get_mut())?;
-        let mut answer = self.head()?;
+        let mut response = self.head()?;
         if method != "HEAD" {
-            let length = answer.length()?;
-            (&mut self.connection).take(length).read_to_end(&mut answer.body)?;
+            let length = response.length()?;
+            (&mut self.connection).take(length).read_to_end(&mut response.body)?;
         }
-        Ok(answer)
+        Ok(response)
     }
 
     /// Reads a body and discards it; returns its size.
@@ -87,17 +87,17 @@ impl Session {
         self.connection.get_mut().write_all(head.as_bytes())
     }
 
-    fn head(&mut self) -> io::Result<Answer> {
+    fn head(&mut self) -> io::Result<Response> {
         let mut line = String::new();
         self.connection.read_line(&mut line)?;
         let status = line.split(' ').nth(1).and_then(|word| word.parse().ok());
-        let status = status.ok_or_else(|| io::Error::other(format!("not an answer of HTTP: {line:?}")))?;
+        let status = status.ok_or_else(|| io::Error::other(format!("not an HTTP response: {line:?}")))?;
         let mut headers = vec![];
         loop {
             line.clear();
             self.connection.read_line(&mut line)?;
             let Some((name, value)) = line.trim_end().split_once(':') else {
-                return Ok(Answer { status, headers, body: vec![] });
+                return Ok(Response { status, headers, body: vec![] });
             };
             headers.push((name.to_owned(), value.trim().to_owned()));
         }
@@ -111,6 +111,6 @@ pub fn request(
     path: &str,
     headers: &[(&str, &str)],
     body: &[u8],
-) -> io::Result<Answer> {
-    Session::open(host)?.request(method, path, headers, body)
+) -> io::Result<Response> {
+    Connection::open(host)?.request(method, path, headers, body)
 }

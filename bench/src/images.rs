@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::http::{Answer, Session};
+use crate::http::{Connection, Response};
 
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -50,7 +50,7 @@ pub const SMALL: Image =
     Image { repository: "bench/small", count: 200, indexed: false, layers: 3, layer_bytes: 20_000 };
 
 /// Everything in an image's repository.
-pub fn whole(image: Image) -> Image {
+pub fn complete(image: Image) -> Image {
     [PLATFORMS, SINGLE, BULK, HUGE, PARTS, SMALL]
         .into_iter()
         .find(|one| one.repository == image.repository)
@@ -93,10 +93,10 @@ impl Image {
 
     /// Pushes it to the registry at `host`.
     pub fn push(&self, host: SocketAddr) -> io::Result<()> {
-        let registry = &mut Session::open(host)?;
+        let registry = &mut Connection::open(host)?;
         let mut children = vec![];
         for (number, platform) in self.platforms().into_iter().enumerate() {
-            let manifest = self.push_part(registry, number, &platform)?;
+            let manifest = self.push_platform(registry, number, &platform)?;
             let tag = (!self.indexed).then(|| self.tags()[number].clone());
             let mut child = put_manifest(registry, self.repository, tag.as_deref(), MANIFEST, &manifest)?;
             child["platform"] = platform;
@@ -110,7 +110,7 @@ impl Image {
     }
 
     /// Pushes the blobs of one platform; returns its manifest.
-    fn push_part(&self, registry: &mut Session, number: usize, platform: &Value) -> io::Result<Value> {
+    fn push_platform(&self, registry: &mut Connection, number: usize, platform: &Value) -> io::Result<Value> {
         let (mut layers, mut diff_ids) = (vec![], vec![]);
         for layer in 0..self.layers {
             // Every layer of every image is different.
@@ -129,10 +129,10 @@ impl Image {
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    written(Sha256::digest(bytes).as_slice())
+    digest_text(Sha256::digest(bytes).as_slice())
 }
 
-fn written(hash: &[u8]) -> String {
+fn digest_text(hash: &[u8]) -> String {
     let mut text = "sha256:".to_owned();
     for byte in hash {
         text.push_str(&format!("{byte:02x}"));
@@ -141,7 +141,7 @@ fn written(hash: &[u8]) -> String {
 }
 
 fn put_manifest(
-    registry: &mut Session,
+    registry: &mut Connection,
     repository: &str,
     tag: Option<&str>,
     media_type: &str,
@@ -155,21 +155,21 @@ fn put_manifest(
 }
 
 /// Pushes a blob from memory; returns its descriptor.
-pub fn put_blob(registry: &mut Session, repository: &str, media_type: &str, bytes: &[u8]) -> io::Result<Value> {
+pub fn put_blob(registry: &mut Connection, repository: &str, media_type: &str, bytes: &[u8]) -> io::Result<Value> {
     let digest = sha256(bytes);
-    let path = with_digest(&begin(registry, repository)?, &digest);
+    let path = with_digest(&start_upload(registry, repository)?, &digest);
     registry.request("PUT", &path, &[("Content-Type", "application/octet-stream")], bytes)?.expect(201, "PUT")?;
     Ok(json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() }))
 }
 
 /// Starts an upload; returns its path.
-fn begin(registry: &mut Session, repository: &str) -> io::Result<String> {
+fn start_upload(registry: &mut Connection, repository: &str) -> io::Result<String> {
     let path = format!("/v2/{repository}/blobs/uploads/");
     path_of(&registry.request("POST", &path, &[], &[])?.expect(202, &path)?)
 }
 
-fn path_of(answer: &Answer) -> io::Result<String> {
-    let location = answer.header("location").ok_or_else(|| io::Error::other("an upload without a Location"))?;
+fn path_of(response: &Response) -> io::Result<String> {
+    let location = response.header("location").ok_or_else(|| io::Error::other("an upload without a Location"))?;
     let path = location.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| rest[at..].to_owned()));
     Ok(path.unwrap_or_else(|| location.to_owned()))
 }
@@ -179,17 +179,17 @@ fn with_digest(path: &str, digest: &str) -> String {
 }
 
 /// Streams a layer of noise into the registry, so that a layer of gigabytes needs no space here.
-fn push_layer(registry: &mut Session, repository: &str, seed: u64, bytes: u64) -> io::Result<(Value, String)> {
-    let path = begin(registry, repository)?;
+fn push_layer(registry: &mut Connection, repository: &str, seed: u64, bytes: u64) -> io::Result<(Value, String)> {
+    let path = start_upload(registry, repository)?;
     let size = layer_size(bytes);
     let mut made = None;
     let headers = [("Content-Type", "application/octet-stream")];
-    let answer = registry.stream("PATCH", &path, &headers, size, |connection| {
+    let response = registry.stream("PATCH", &path, &headers, size, |connection| {
         made = Some(write_layer(connection, seed, bytes)?);
         Ok(())
     })?;
-    let path = path_of(&answer.expect(202, "PATCH")?)?;
-    let (digest, diff_id) = made.expect("the answer came after the layer");
+    let path = path_of(&response.expect(202, "PATCH")?)?;
+    let (digest, diff_id) = made.expect("the response came after the layer");
     registry.request("PUT", &with_digest(&path, &digest), &[], &[])?.expect(201, "PUT")?;
     Ok((json!({ "mediaType": LAYER, "digest": digest, "size": size }), diff_id))
 }
@@ -213,10 +213,10 @@ fn layer_size(bytes: u64) -> u64 {
 /// its diff ID.
 fn write_layer(to: &mut impl Write, seed: u64, bytes: u64) -> io::Result<(String, String)> {
     let tar = tar_size(bytes);
-    let (mut whole, mut inside, mut checksum) = (Sha256::new(), Sha256::new(), crc32fast::Hasher::new());
+    let (mut compressed, mut tar_hash, mut checksum) = (Sha256::new(), Sha256::new(), crc32fast::Hasher::new());
     let mut noise = Noise(seed);
     let mut block = vec![];
-    whole.update([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
+    compressed.update([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
     to.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255])?;
     let mut at = 0;
     while at < tar {
@@ -227,23 +227,23 @@ fn write_layer(to: &mut impl Write, seed: u64, bytes: u64) -> io::Result<(String
         block.extend((length as u16).to_le_bytes());
         block.extend((!(length as u16)).to_le_bytes());
         noise.fill(&mut block, length as usize);
-        put_tar_parts(&mut block[5..], at, bytes);
-        inside.update(&block[5..]);
+        overwrite_with_tar_headers(&mut block[5..], at, bytes);
+        tar_hash.update(&block[5..]);
         checksum.update(&block[5..]);
-        whole.update(&block);
+        compressed.update(&block);
         to.write_all(&block)?;
         at += length;
     }
     let mut tail = checksum.finalize().to_le_bytes().to_vec();
     tail.extend((tar as u32).to_le_bytes());
-    whole.update(&tail);
+    compressed.update(&tail);
     to.write_all(&tail)?;
-    Ok((written(&whole.finalize()), written(&inside.finalize())))
+    Ok((digest_text(&compressed.finalize()), digest_text(&tar_hash.finalize())))
 }
 
 /// Overwrites the noise of a tar piece that starts at `at`: with the header at the tar's start, and with zeros after
 /// the file.
-fn put_tar_parts(piece: &mut [u8], at: u64, bytes: u64) {
+fn overwrite_with_tar_headers(piece: &mut [u8], at: u64, bytes: u64) {
     if at == 0 {
         piece[..TAR_BLOCK as usize].copy_from_slice(&tar_header(bytes));
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::images::{BULK, HUGE, Image, PLATFORMS, SINGLE, SMALL};
-use crate::peers::{TOOLS, Tool};
-use crate::registries::{Limit, Link};
+use crate::test_bed::{Limit, Link};
+use crate::tools::{TOOLS, Tool};
 use crate::work::Work;
 
 /// A task over a network link.
@@ -22,7 +22,7 @@ pub struct Job {
     pub name: &'static str,
     pub title: &'static str,
     /// What is done, in a sentence or two.
-    pub words: &'static str,
+    pub description: &'static str,
     pub scenarios: Vec<Scenario>,
     /// Seconds for one tool in one scenario: slow tools get fewer runs, but at least one.
     pub budget: f64,
@@ -95,28 +95,28 @@ fn copies() -> Vec<Job> {
         Job {
             name: "promote",
             title: "An index of 8 platforms to another registry",
-            words: "8 platforms × 6 layers of 1 MB, to a registry that has nothing of it.",
+            description: "8 platforms × 6 layers of 1 MB, to a registry that has nothing of it.",
             scenarios: at_every_distance(Work::Copy(PLATFORMS)),
             budget: 9.0,
         },
         Job {
             name: "mount",
             title: "The same within one registry",
-            words: "8 platforms × 6 layers of 1 MB, to an empty repository of the same registry.",
+            description: "8 platforms × 6 layers of 1 MB, to an empty repository of the same registry.",
             scenarios: at_every_distance(Work::Mount(PLATFORMS)),
             budget: 8.0,
         },
         Job {
             name: "nothing",
             title: "The same again, nothing to do",
-            words: "8 platforms × 6 layers of 1 MB, to another registry that has all of it under that tag.",
+            description: "8 platforms × 6 layers of 1 MB, to another registry that has all of it under that tag.",
             scenarios: at_every_distance(Work::Again(PLATFORMS)),
             budget: 4.0,
         },
         Job {
             name: "single",
             title: "One image to another registry",
-            words: "5 layers of 4 MB, to a registry that has nothing of it.",
+            description: "5 layers of 4 MB, to a registry that has nothing of it.",
             scenarios: at_every_distance(Work::Copy(SINGLE)),
             budget: 6.0,
         },
@@ -128,7 +128,7 @@ fn bulk() -> Vec<Job> {
         Job {
             name: "bulk",
             title: "10 layers of 50 MB to another registry",
-            words: "Without distance, timed without the proxy; and with each connection, to source and destination, \
+            description: "Without distance, timed without the proxy; and with each connection, to source and destination, \
                     limited to 50 MB/s each way.",
             scenarios: vec![
                 scenario("no limit", Work::Copy(BULK), direct()),
@@ -139,7 +139,7 @@ fn bulk() -> Vec<Job> {
         Job {
             name: "huge",
             title: "One layer of 2 GB to another registry",
-            words: "Without distance, timed without the proxy; and with each connection to the source limited to 50 \
+            description: "Without distance, timed without the proxy; and with each connection to the source limited to 50 \
                     MB/s, as by an object store that gives each reader its share. (By the specification an upload is \
                     one stream: if the destination were limited too, no tool could be faster than 40 s.)",
             scenarios: vec![
@@ -156,7 +156,7 @@ fn making() -> Vec<Job> {
         Job {
             name: "append-program",
             title: "A program of 10 MB on 8 platforms of a base in another registry",
-            words: "The base is 8 platforms × 6 layers of 1 MB; the program goes on each platform. Peers get a tar \
+            description: "The base is 8 platforms × 6 layers of 1 MB; the program goes on each platform. Peers get a tar \
                     made beforehand; crane, which can't append to an index, needs a command per platform and one for \
                     the index.",
             scenarios: at(&[0, 50], "", Work::Append(PLATFORMS)),
@@ -165,7 +165,7 @@ fn making() -> Vec<Job> {
         Job {
             name: "append-folder",
             title: "700 MB of mixed files on a small base in another registry",
-            words: "Files from this machine's /usr. imgstep gets the folder (and, in separate rows, a tar of it, and \
+            description: "Files from this machine's /usr. imgstep gets the folder (and, in separate rows, a tar of it, and \
                     that tar into an OCI layout on the same disk instead of a registry, which is what a compressor \
                     does), crane and regctl a tar made beforehand; in a separate row, crane reads from tar through a \
                     pipe. Timed without the proxy.",
@@ -175,7 +175,7 @@ fn making() -> Vec<Job> {
         Job {
             name: "index",
             title: "An index of 3 and of 30 images",
-            words: "The images are in the index's repository, under tags of their own.",
+            description: "The images are in the index's repository, under tags of their own.",
             scenarios: [at(&[50], "3 images, ", Work::Index(3)), at(&[50], "30 images, ", Work::Index(30))].concat(),
             budget: 6.0,
         },
@@ -188,7 +188,7 @@ fn rest() -> Vec<Job> {
         Job {
             name: "many",
             title: "200 small images in a row",
-            words: "Each has 3 layers of 20 kB. imgstep gets a list, crane copies all tags of the repository at \
+            description: "Each has 3 layers of 20 kB. imgstep gets a list, crane copies all tags of the repository at \
                     once; the others have no command for it. All are also called 200 times by a shell loop, where \
                     peak memory is that of the largest process.",
             scenarios: vec![
@@ -201,7 +201,7 @@ fn rest() -> Vec<Job> {
         Job {
             name: "start",
             title: "Start and print the version",
-            words: "The lifetime of a process, a hundred times.",
+            description: "The lifetime of a process, a hundred times.",
             scenarios: vec![scenario("version", Work::Version, direct())],
             budget: 1.0,
         },

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::peers::first_version_line;
+use crate::tools::version_of;
 
 /// Names and values for the report.
 pub fn describe() -> Vec<(&'static str, String)> {
@@ -13,7 +13,7 @@ pub fn describe() -> Vec<(&'static str, String)> {
         ("processor", field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned())),
         ("cores", cores().to_string()),
         ("memory", memory.map_or_else(|| "unknown".to_owned(), |kilobytes| format!("{} GB", kilobytes / 1_000_000))),
-        ("kernel", said("uname", &["-sr"])),
+        ("kernel", output_of("uname", &["-sr"])),
         (
             "system",
             field_of(&fs::read_to_string("/etc/os-release").unwrap_or_default(), "PRETTY_NAME", '=')
@@ -32,10 +32,10 @@ pub fn helpers() -> Vec<(&'static str, String)> {
         ("zstd", "zstd", &["--version"]),
         ("GNU time", "/usr/bin/time", &["--version"]),
     ];
-    let version = |program: &str, words: &[&str]| first_version_line(Path::new(program), words);
+    let version = |program: &str, args: &[&str]| version_of(Path::new(program), args);
     programs
         .into_iter()
-        .map(|(name, program, words)| (name, version(program, words).unwrap_or_else(|| "missing".to_owned())))
+        .map(|(name, program, args)| (name, version(program, args).unwrap_or_else(|| "missing".to_owned())))
         .collect()
 }
 
@@ -44,11 +44,11 @@ pub fn cores() -> usize {
 }
 
 pub fn today() -> String {
-    said("date", &["-u", "+%Y-%m-%d"])
+    output_of("date", &["-u", "+%Y-%m-%d"])
 }
 
-fn said(program: &str, words: &[&str]) -> String {
-    let output = Command::new(program).args(words).output();
+fn output_of(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output();
     output.map_or_else(|_| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

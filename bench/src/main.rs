@@ -1,26 +1,26 @@
 //! `make bench`: compares imgstep with other tools, and writes the reports.
 #![forbid(unsafe_code)]
 
-mod contest;
+mod compare;
+mod direction;
 mod files;
-mod held;
 mod http;
 mod images;
 mod jobs;
-mod limit;
+mod kernel_buffer;
+mod lower_bound;
 mod machine;
 mod measure;
 mod nginx;
-mod peers;
 mod plot;
 mod profile;
 mod profile_report;
 mod proxy;
 mod rates;
-mod registries;
 mod report;
 mod targets;
-mod way;
+mod test_bed;
+mod tools;
 mod work;
 
 use std::io;
@@ -29,14 +29,14 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 use std::{env, fs};
 
-use contest::{Bench, JobResult};
+use compare::{Bench, JobResult};
 use files::Files;
 use jobs::Job;
-use measure::Surroundings;
-use peers::Found;
+use measure::Environment;
 use rates::Rates;
-use registries::Lab;
-use report::Circumstances;
+use report::Context;
+use test_bed::TestBed;
+use tools::InstalledTool;
 use work::Work;
 
 /// Generated files, relative to the repository's root.
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 
 fn bench() -> io::Result<()> {
     let begun = Instant::now();
-    let (jobs, whole) = asked_for()?;
+    let (jobs, is_complete) = selected_jobs()?;
     let runs = env::var("RUNS").ok().filter(|text| !text.is_empty());
     let runs = runs.map_or(Ok(5), |text| text.parse()).map_err(|_| io::Error::other("RUNS is a number"))?;
     let work = env::current_dir()?.join(WORK);
@@ -67,61 +67,61 @@ fn bench() -> io::Result<()> {
     let imgstep = env::current_dir()?.join("dist/imgstep");
     let binary_bytes =
         fs::metadata(&imgstep).map_err(|_| io::Error::other("there is no dist/imgstep: make build"))?.len();
-    let (mut tools, missing) = peers::find(&imgstep);
+    let (mut tools, missing) = tools::find(&imgstep);
     for tool in &missing {
         eprintln!("bench: {} is missing: it is in no table (bench/setup.sh says why)", tool.name());
     }
-    if !words("WHO").is_empty() {
-        tools.retain(|found| words("WHO").iter().any(|name| name == found.tool.name()));
+    if !list_variable("WHO").is_empty() {
+        tools.retain(|found| list_variable("WHO").iter().any(|name| name == found.tool.name()));
     }
     let with_folder = jobs.iter().any(|job| job.scenarios.iter().any(|one| matches!(one.work, Work::AppendFolder(_))));
     let files = Files::gather(&work, with_folder)?;
     let storage = storage(&work)?;
-    let lab = Lab::start(&work, &storage)?;
-    let surroundings = Surroundings::new(&work, &lab.authorities)?;
+    let test_bed = TestBed::start(&work, &storage)?;
+    let environment = Environment::new(&work, &test_bed.authorities)?;
     eprintln!("bench: what this machine can do");
-    let rates = Rates::measure(&lab, with_folder.then_some(files.tar.as_path()))?;
-    let results = measure(&jobs, &lab, &files, &surroundings, &tools, runs)?;
-    let judged = targets::judge(&results, &rates, binary_bytes);
-    let circumstances = Circumstances {
+    let rates = Rates::measure(&test_bed, with_folder.then_some(files.tar.as_path()))?;
+    let results = measure(&jobs, &test_bed, &files, &environment, &tools, runs)?;
+    let verdicts = targets::judge(&results, &rates, binary_bytes);
+    let context = Context {
         tools: &tools,
         missing: &missing,
         runs,
-        storage: storage_words(&storage),
+        storage: storage_description(&storage),
         folder: with_folder.then_some((files.count, files.bytes)),
         rates: &rates,
         minutes: begun.elapsed().as_secs_f64() / 60.0,
-        tls_name: &lab.name,
+        tls_name: &test_bed.name,
     };
-    let text = report::write(&results, &judged, &circumstances);
+    let text = report::write(&results, &verdicts, &context);
     // A partial run isn't a record: it must not overwrite the reports of a full run.
-    let folder = if whole { PathBuf::from("bench") } else { work.clone() };
+    let folder = if is_complete { PathBuf::from("bench") } else { work.clone() };
     write_all(&folder, &text, &results, &rates)?;
     eprintln!("bench: {}", folder.join("RESULTS.md").display());
     Ok(())
 }
 
 /// The jobs named in JOB, with the scenarios whose label contains AT, and whether that is everything.
-fn asked_for() -> io::Result<(Vec<Job>, bool)> {
+fn selected_jobs() -> io::Result<(Vec<Job>, bool)> {
     let mut all = jobs::all();
-    let asked = words("JOB");
+    let asked = list_variable("JOB");
     if let Some(unknown) = asked.iter().find(|name| !all.iter().any(|job| job.name == **name)) {
         let names: Vec<_> = all.iter().map(|job| job.name).collect();
         return Err(io::Error::other(format!("there is no job `{unknown}`; there are {}", names.join(", "))));
     }
     let at = env::var("AT").unwrap_or_default();
-    let whole = asked.is_empty() && words("WHO").is_empty() && at.is_empty();
+    let is_complete = asked.is_empty() && list_variable("WHO").is_empty() && at.is_empty();
     if !asked.is_empty() {
         all.retain(|job| asked.iter().any(|name| name == job.name));
     }
     for job in &mut all {
         job.scenarios.retain(|scenario| scenario.label.contains(&at));
     }
-    Ok((all, whole))
+    Ok((all, is_complete))
 }
 
 /// The words in a variable: `a b` or `a,b`.
-fn words(variable: &str) -> Vec<String> {
+fn list_variable(variable: &str) -> Vec<String> {
     let text = env::var(variable).unwrap_or_default();
     text.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
@@ -139,7 +139,7 @@ fn storage(work: &Path) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-fn storage_words(storage: &Path) -> String {
+fn storage_description(storage: &Path) -> String {
     let place = if storage.starts_with("/dev/shm") { "memory (/dev/shm)" } else { "a folder on the disk" };
     place.to_owned()
 }
@@ -147,20 +147,20 @@ fn storage_words(storage: &Path) -> String {
 /// Runs every job, after pushing the images that it needs.
 fn measure(
     jobs: &[Job],
-    lab: &Lab,
+    test_bed: &TestBed,
     files: &Files,
-    surroundings: &Surroundings,
-    tools: &[Found],
+    environment: &Environment,
+    tools: &[InstalledTool],
     runs: usize,
 ) -> io::Result<Vec<JobResult>> {
-    let bench = Bench { lab, files, surroundings, tools, runs };
+    let bench = Bench { test_bed, files, environment, tools, runs };
     let mut pushed = vec![];
     let mut results = vec![];
     for job in jobs {
         for image in job.scenarios.iter().filter_map(|scenario| scenario.work.image()) {
             // A repository is always pushed completely: jobs that need only a part of it have another count.
             if !pushed.contains(&image.repository) {
-                images::whole(image).push(lab.source.address)?;
+                images::complete(image).push(test_bed.source.address)?;
                 pushed.push(image.repository);
             }
         }
@@ -172,7 +172,7 @@ fn measure(
 fn write_all(folder: &Path, text: &str, results: &[JobResult], rates: &Rates) -> io::Result<()> {
     fs::create_dir_all(folder.join("plots"))?;
     fs::write(folder.join("RESULTS.md"), text)?;
-    fs::write(folder.join("LIMIT.md"), limit::write(results, rates, &report::head()))?;
+    fs::write(folder.join("LIMIT.md"), lower_bound::write(results, rates, &report::head()))?;
     let profiles = folder.join("PROFILE.md");
     match profile_report::write(results, rates, &report::head()) {
         Some(text) => fs::write(profiles, text)?,

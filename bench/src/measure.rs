@@ -29,19 +29,19 @@ pub struct Run {
 
 /// Wall time and output of one run, each line with its time since the start of the process.
 #[derive(Debug)]
-pub struct Told {
+pub struct LoggedRun {
     pub wall: f64,
     pub lines: Vec<(f64, String)>,
 }
 
 /// CPU time in seconds.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Times {
+pub struct CpuTime {
     pub user: f64,
     pub system: f64,
 }
 
-impl Times {
+impl CpuTime {
     pub fn sum(self) -> f64 {
         self.user + self.system
     }
@@ -49,13 +49,13 @@ impl Times {
 
 /// The environment of every command, without the user's settings, credentials and caches.
 #[derive(Debug)]
-pub struct Surroundings {
+pub struct Environment {
     home: PathBuf,
     authorities: PathBuf,
     gnu_time: Option<&'static str>,
 }
 
-impl Surroundings {
+impl Environment {
     pub fn new(work: &Path, authorities: &Path) -> io::Result<Self> {
         let home = work.join("home");
         fs::create_dir_all(home.join("docker"))?;
@@ -66,18 +66,18 @@ impl Surroundings {
     }
 
     /// Runs a command. A non-zero exit status is an error with the last lines of its output.
-    pub fn run(&self, words: &[String]) -> io::Result<Run> {
+    pub fn run(&self, args: &[String]) -> io::Result<Run> {
         let data = self.fresh_data()?;
-        let (said, peak) = (self.home.join("said"), self.home.join("peak"));
+        let (output, peak) = (self.home.join("output"), self.home.join("peak"));
         // With GNU time, because the peak memory of a direct child would start at the memory of this process.
-        let mut command = Command::new(self.gnu_time.unwrap_or(&words[0]));
+        let mut command = Command::new(self.gnu_time.unwrap_or(&args[0]));
         if self.gnu_time.is_some() {
-            command.args(["-f", "%M", "-o"]).arg(&peak).args(words);
+            command.args(["-f", "%M", "-o"]).arg(&peak).args(args);
         } else {
-            command.args(&words[1..]);
+            command.args(&args[1..]);
         }
-        self.surround(&mut command, &data);
-        command.stdout(Stdio::null()).stderr(File::create(&said)?).process_group(0);
+        self.isolate(&mut command, &data);
+        command.stdout(Stdio::null()).stderr(File::create(&output)?).process_group(0);
         let before = children_cpu()?;
         let begun = Instant::now();
         let mut child = command.spawn()?;
@@ -86,7 +86,7 @@ impl Surroundings {
             Ok((status, begun.elapsed().as_secs_f64(), children_cpu()? - before))
         })?;
         if !status.success() {
-            let text = fs::read_to_string(&said)?;
+            let text = fs::read_to_string(&output)?;
             let end: Vec<&str> = text.lines().rev().take(3).collect();
             return Err(io::Error::other(format!(
                 "{status}: {}",
@@ -98,25 +98,25 @@ impl Surroundings {
     }
 
     /// Runs a command directly, and records its output.
-    pub fn run_told(&self, words: &[String]) -> io::Result<Told> {
+    pub fn run_logged(&self, args: &[String]) -> io::Result<LoggedRun> {
         let data = self.fresh_data()?;
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
-        self.surround(&mut command, &data);
+        let mut command = Command::new(&args[0]);
+        command.args(&args[1..]);
+        self.isolate(&mut command, &data);
         command.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let begun = Instant::now();
         let mut child = command.spawn()?;
-        let (status, told) = within_limit(&mut child, |child| {
+        let (status, logged) = within_limit(&mut child, |child| {
             let mut lines = vec![];
             for line in child.stderr.take().map(BufReader::new).into_iter().flat_map(BufReader::lines) {
                 lines.push((begun.elapsed().as_secs_f64(), line?));
             }
-            Ok((child.wait()?, Told { wall: begun.elapsed().as_secs_f64(), lines }))
+            Ok((child.wait()?, LoggedRun { wall: begun.elapsed().as_secs_f64(), lines }))
         })?;
         if status.success() {
-            return Ok(told);
+            return Ok(logged);
         }
-        let last = told.lines.last().map(|(_, line)| line.as_str()).unwrap_or_default();
+        let last = logged.lines.last().map(|(_, line)| line.as_str()).unwrap_or_default();
         Err(io::Error::other(format!("{status}: {last}")))
     }
 
@@ -129,22 +129,22 @@ impl Surroundings {
     }
 
     /// Runs a command directly: for commands that take a millisecond.
-    pub fn run_bare(&self, words: &[String]) -> io::Result<Run> {
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
-        self.surround(&mut command, &self.home);
+    pub fn run_directly(&self, args: &[String]) -> io::Result<Run> {
+        let mut command = Command::new(&args[0]);
+        command.args(&args[1..]);
+        self.isolate(&mut command, &self.home);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let before = children_cpu()?;
         let begun = Instant::now();
         let status = command.status()?;
         let wall = begun.elapsed().as_secs_f64();
         if !status.success() {
-            return Err(io::Error::other(format!("{}: {status}", words[0])));
+            return Err(io::Error::other(format!("{}: {status}", args[0])));
         }
         Ok(Run { wall, cpu: children_cpu()? - before, memory: None })
     }
 
-    fn surround(&self, command: &mut Command, data: &Path) {
+    fn isolate(&self, command: &mut Command, data: &Path) {
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy().to_ascii_lowercase();
             if text.ends_with("_proxy") || text.starts_with("imgstep_") || text.starts_with("docker_") || text == "ci" {
@@ -181,13 +181,13 @@ fn within_limit<T>(child: &mut Child, work: impl FnOnce(&mut Child) -> io::Resul
 
 /// CPU time of all children that have ended.
 fn children_cpu() -> io::Result<f64> {
-    Ok(times_of(UsageWho::RUSAGE_CHILDREN)?.sum())
+    Ok(cpu_time_of(UsageWho::RUSAGE_CHILDREN)?.sum())
 }
 
-pub fn times_of(who: UsageWho) -> io::Result<Times> {
+pub fn cpu_time_of(who: UsageWho) -> io::Result<CpuTime> {
     let usage = getrusage(who)?;
     let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    Ok(Times { user: seconds(usage.user_time()), system: seconds(usage.system_time()) })
+    Ok(CpuTime { user: seconds(usage.user_time()), system: seconds(usage.system_time()) })
 }
 
 /// CPU time of a process, including its ended threads. Read from its clock: /proc only has hundredths of seconds, or

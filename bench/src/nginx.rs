@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::registries::{free_port, wait_for};
+use crate::test_bed::{free_port, wait_for};
 
 /// Creates the authority and the certificate; returns the file with all trusted authorities.
 pub fn make_certificates(work: &Path, name: &str, ip: IpAddr) -> io::Result<PathBuf> {
@@ -28,22 +28,22 @@ pub fn make_certificates(work: &Path, name: &str, ip: IpAddr) -> io::Result<Path
     Ok(bundle)
 }
 
-fn openssl(work: &Path, words: &[&str]) -> io::Result<()> {
-    let output = Command::new("openssl").args(words).current_dir(work).stdin(Stdio::null()).output()?;
+fn openssl(work: &Path, args: &[&str]) -> io::Result<()> {
+    let output = Command::new("openssl").args(args).current_dir(work).stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());
     }
-    Err(io::Error::other(format!("openssl {}: {}", words[0], String::from_utf8_lossy(&output.stderr))))
+    Err(io::Error::other(format!("openssl {}: {}", args[0], String::from_utf8_lossy(&output.stderr))))
 }
 
 /// Starts nginx in front of each of `registries`; `None` if it isn't installed.
 pub fn start(work: &Path, ip: IpAddr, registries: &[SocketAddr]) -> io::Result<Option<(Child, Vec<SocketAddr>)>> {
-    let mut doors = vec![];
+    let mut endpoints = vec![];
     let mut servers = String::new();
     for (number, registry) in registries.iter().enumerate() {
-        let door = free_port(ip)?;
-        servers.push_str(&server(number, door, *registry));
-        doors.push(door);
+        let endpoint = free_port(ip)?;
+        servers.push_str(&server(number, endpoint, *registry));
+        endpoints.push(endpoint);
     }
     fs::write(work.join("nginx.conf"), config(work, &servers))?;
     let Some(program) = ["nginx", "/usr/sbin/nginx"]
@@ -61,10 +61,10 @@ pub fn start(work: &Path, ip: IpAddr, registries: &[SocketAddr]) -> io::Result<O
         .stdout(Stdio::null())
         .stderr(File::create(work.join("nginx-errors.log"))?)
         .spawn()?;
-    for door in &doors {
-        wait_for(*door, "nginx")?;
+    for endpoint in &endpoints {
+        wait_for(*endpoint, "nginx")?;
     }
-    Ok(Some((child, doors)))
+    Ok(Some((child, endpoints)))
 }
 
 /// A single process, so that killing it ends everything. Nothing is buffered completely, because that would add a round
@@ -109,11 +109,11 @@ http {{
     )
 }
 
-fn server(number: usize, door: SocketAddr, registry: SocketAddr) -> String {
+fn server(number: usize, endpoint: SocketAddr, registry: SocketAddr) -> String {
     format!(
         "    upstream registry{number} {{ server {registry}; keepalive 64; }}
     server {{
-        listen {door} ssl http2;
+        listen {endpoint} ssl http2;
         location / {{ proxy_pass http://registry{number}; }}
     }}
 "

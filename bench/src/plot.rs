@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::contest::{JobResult, Measured};
-use crate::peers::{TOOLS, Tool};
+use crate::compare::{JobResult, ScenarioResult};
+use crate::tools::{TOOLS, Tool};
 
 const INK: &str = "#1f2328";
 const PALE: &str = "#d0d7de";
@@ -68,13 +68,13 @@ fn label(value: f64, step: f64) -> String {
 
 /// Two panels, plain HTTP and TLS, with wall time over the round trip.
 fn lines(result: &JobResult) -> String {
-    let panels: Vec<(&str, Vec<&Measured>)> = [("plain HTTP", false), ("TLS, HTTP/2 where the client can", true)]
+    let panels: Vec<(&str, Vec<&ScenarioResult>)> = [("plain HTTP", false), ("TLS, HTTP/2 where the client can", true)]
         .map(|(words, tls)| (words, result.measured.iter().filter(|one| one.scenario.link.tls == tls).collect()))
         .into_iter()
         .filter(|(_, measured): &(_, Vec<_>)| !measured.is_empty())
         .collect();
     let most = result.measured.iter().flat_map(|one| &one.outcomes).filter(|one| one.done());
-    let most = most.map(crate::contest::Outcome::wall).fold(0.001, f64::max);
+    let most = most.map(crate::compare::Outcome::wall).fold(0.001, f64::max);
     let width = LEFT + panels.len() as f64 * (PANEL + LEFT);
     let mut svg = begin(width, TOP + HEIGHT + 84.0, &format!("{}: wall time, seconds", result.job.title));
     for (number, (words, measured)) in panels.iter().enumerate() {
@@ -87,10 +87,10 @@ fn lines(result: &JobResult) -> String {
     svg
 }
 
-fn panel(left: f64, most: f64, measured: &[&Measured]) -> String {
+fn panel(left: f64, most: f64, measured: &[&ScenarioResult]) -> String {
     let mut svg = String::new();
     let furthest = measured.iter().map(|one| one.scenario.link.round_trip.as_secs_f64()).fold(0.001, f64::max);
-    let x = |one: &Measured| left + one.scenario.link.round_trip.as_secs_f64() / furthest * (PANEL - 20.0);
+    let x = |one: &ScenarioResult| left + one.scenario.link.round_trip.as_secs_f64() / furthest * (PANEL - 20.0);
     let y = |seconds: f64| TOP + HEIGHT * (1.0 - seconds / (most * 1.05));
     let step = step(most);
     let mut mark = 0.0;
@@ -154,14 +154,14 @@ fn bars(result: &JobResult) -> String {
             format!("<text x=\"16\" y=\"{y:.0}\" font-weight=\"bold\">{}</text>\n", escaped(&measured.scenario.label));
         svg.push_str(&words);
         y += row;
-        let walls = measured.outcomes.iter().filter(|one| one.done()).map(crate::contest::Outcome::wall);
+        let walls = measured.outcomes.iter().filter(|one| one.done()).map(crate::compare::Outcome::wall);
         let most = walls.fold(1e-6, f64::max);
         for outcome in &measured.outcomes {
-            svg.push_str(&text(left - 8.0, y, "end", &outcome.contender.label));
+            svg.push_str(&text(left - 8.0, y, "end", &outcome.command.label));
             if outcome.done() {
                 let wall = outcome.wall();
                 let long = wall / most * (width - left - 80.0);
-                let ink = color(outcome.contender.tool);
+                let ink = color(outcome.command.tool);
                 let _ = writeln!(
                     svg,
                     "<rect x=\"{left:.0}\" y=\"{:.0}\" width=\"{long:.1}\" height=\"14\" fill=\"{ink}\"/>",

@@ -5,9 +5,9 @@ use std::io;
 
 use nix::sys::resource::UsageWho;
 
-use crate::measure::{Times, Told, cpu_of, median, times_of};
-use crate::registries::Lab;
-use crate::work::Places;
+use crate::measure::{CpuTime, LoggedRun, cpu_of, cpu_time_of, median};
+use crate::test_bed::TestBed;
+use crate::work::Locations;
 
 /// Number of runs. The one with the median time is shown request by request.
 pub const RUNS: usize = 5;
@@ -21,13 +21,13 @@ pub struct Profile {
     /// Its requests, ordered by when the first of each kind was sent.
     pub groups: Vec<Group>,
     /// Means of all runs.
-    pub spent: Spent,
+    pub cpu: CpuByProcess,
 }
 
 /// CPU time in seconds, by process.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Spent {
-    pub imgstep: Times,
+pub struct CpuByProcess {
+    pub imgstep: CpuTime,
     pub source: f64,
     pub destination: f64,
     pub nginx: Option<f64>,
@@ -38,7 +38,7 @@ pub struct Spent {
 /// Requests of one kind to one registry. Times are seconds since the start of the process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
-    pub place: &'static str,
+    pub registry: &'static str,
     pub kind: &'static str,
     pub count: usize,
     pub first_sent: f64,
@@ -49,34 +49,34 @@ pub struct Group {
 
 /// One request, parsed from a line of the `-v` log.
 #[derive(Debug, PartialEq)]
-struct Said<'a> {
+struct LoggedRequest<'a> {
     method: &'a str,
     /// The URL without its scheme.
-    address: &'a str,
+    url: &'a str,
     /// The status, or why there was none.
-    answer: &'a str,
+    response: &'a str,
     milliseconds: f64,
 }
 
 /// The same command with logging of requests.
-pub fn telling(words: &[String]) -> Vec<String> {
+pub fn with_logging(words: &[String]) -> Vec<String> {
     words.iter().map(|word| if word == "-q" { "-v".to_owned() } else { word.clone() }).collect()
 }
 
 impl Profile {
     /// Executes `run` several times, each time after `prepare`.
     pub fn measure(
-        lab: &Lab,
-        places: &Places,
+        test_bed: &TestBed,
+        locations: &Locations,
         prepare: impl Fn() -> io::Result<()>,
-        run: impl Fn() -> io::Result<Told>,
+        run: impl Fn() -> io::Result<LoggedRun>,
     ) -> io::Result<Self> {
-        let (mut runs, mut spent) = (vec![], vec![]);
+        let (mut runs, mut cpu) = (vec![], vec![]);
         for _ in 0..RUNS {
             prepare()?;
-            let before = Spent::until_now(lab, places.tls)?;
+            let before = CpuByProcess::until_now(test_bed, locations.tls)?;
             runs.push(run()?);
-            spent.push(Spent::until_now(lab, places.tls)?.since(before));
+            cpu.push(CpuByProcess::until_now(test_bed, locations.tls)?.since(before));
         }
         let walls: Vec<f64> = runs.iter().map(|run| run.wall).collect();
         let middle = median(&walls);
@@ -84,21 +84,21 @@ impl Profile {
         let shown = runs.iter().min_by(|a, b| (a.wall - middle).abs().total_cmp(&(b.wall - middle).abs()));
         let shown = shown.ok_or_else(|| io::Error::other("no run"))?;
         let wall = walls.iter().sum::<f64>() / walls.len() as f64;
-        let groups = group(&shown.lines, places);
+        let groups = group(&shown.lines, locations);
         if groups.is_empty() {
-            return Err(io::Error::other("imgstep said no request"));
+            return Err(io::Error::other("imgstep logged no request"));
         }
-        Ok(Self { wall, shown: shown.wall, groups, spent: Spent::mean(&spent) })
+        Ok(Self { wall, shown: shown.wall, groups, cpu: CpuByProcess::mean(&cpu) })
     }
 }
 
-impl Spent {
-    fn until_now(lab: &Lab, tls: bool) -> io::Result<Self> {
+impl CpuByProcess {
+    fn until_now(test_bed: &TestBed, tls: bool) -> io::Result<Self> {
         Ok(Self {
-            imgstep: times_of(UsageWho::RUSAGE_CHILDREN)?,
-            source: cpu_of(lab.source.process)?,
-            destination: cpu_of(lab.destination.process)?,
-            nginx: lab.nginx.filter(|_| tls).map(cpu_of).transpose()?,
+            imgstep: cpu_time_of(UsageWho::RUSAGE_CHILDREN)?,
+            source: cpu_of(test_bed.source.process)?,
+            destination: cpu_of(test_bed.destination.process)?,
+            nginx: test_bed.nginx.filter(|_| tls).map(cpu_of).transpose()?,
             bench: cpu_of(std::process::id())?,
         })
     }
@@ -106,7 +106,7 @@ impl Spent {
     /// Combines two readings field by field.
     fn with(self, other: Self, each: impl Fn(f64, f64) -> f64) -> Self {
         Self {
-            imgstep: Times {
+            imgstep: CpuTime {
                 user: each(self.imgstep.user, other.imgstep.user),
                 system: each(self.imgstep.system, other.imgstep.system),
             },
@@ -132,32 +132,32 @@ impl Spent {
 }
 
 /// `None` for other lines.
-fn said(line: &str) -> Option<Said<'_>> {
-    let (request, answer) = line.split_once(" → ")?;
+fn parse(line: &str) -> Option<LoggedRequest<'_>> {
+    let (request, response) = line.split_once(" → ")?;
     let (method, url) = request.split_once(' ')?;
-    let (_, address) = url.split_once("://")?;
-    let (answer, took) = answer.rsplit_once(" (")?;
+    let (_, url) = url.split_once("://")?;
+    let (response, took) = response.rsplit_once(" (")?;
     let milliseconds = took.strip_suffix(" ms)")?.parse().ok()?;
-    Some(Said { method, address, answer, milliseconds })
+    Some(LoggedRequest { method, url, response, milliseconds })
 }
 
 /// Groups the requests in `lines` by registry and kind.
-fn group(lines: &[(f64, String)], places: &Places) -> Vec<Group> {
-    let (from, to) = places.repositories();
-    let (from, to) = (address_of(&from), address_of(&to));
+fn group(lines: &[(f64, String)], locations: &Locations) -> Vec<Group> {
+    let (from, to) = locations.repositories();
+    let (from, to) = (url_prefix(&from), url_prefix(&to));
     let mut groups: Vec<Group> = vec![];
     for (answered, line) in lines {
-        let Some(request) = said(line) else { continue };
-        let (place, rest) = if let Some(rest) = request.address.strip_prefix(&to) {
+        let Some(request) = parse(line) else { continue };
+        let (registry, rest) = if let Some(rest) = request.url.strip_prefix(&to) {
             ("destination", rest)
-        } else if let Some(rest) = request.address.strip_prefix(&from) {
+        } else if let Some(rest) = request.url.strip_prefix(&from) {
             ("source", rest)
         } else {
             ("elsewhere", "")
         };
         let (answered, sent) = (*answered, answered - request.milliseconds / 1e3);
-        let kind = kind(request.method, rest, request.answer);
-        match groups.iter_mut().find(|group| group.place == place && group.kind == kind) {
+        let kind = kind(request.method, rest, request.response);
+        match groups.iter_mut().find(|group| group.registry == registry && group.kind == kind) {
             Some(group) => {
                 group.count += 1;
                 group.first_sent = group.first_sent.min(sent);
@@ -166,7 +166,7 @@ fn group(lines: &[(f64, String)], places: &Places) -> Vec<Group> {
                 group.last_answered = group.last_answered.max(answered);
             }
             None => groups.push(Group {
-                place,
+                registry,
                 kind,
                 count: 1,
                 first_sent: sent,
@@ -181,13 +181,13 @@ fn group(lines: &[(f64, String)], places: &Places) -> Vec<Group> {
 }
 
 /// The prefix of a repository's URLs, without the scheme.
-fn address_of(repository: &str) -> String {
+fn url_prefix(repository: &str) -> String {
     let (host, name) = repository.split_once('/').unwrap_or((repository, ""));
     format!("{host}/v2/{name}/")
 }
 
 /// `rest` is the URL after the repository.
-fn kind(method: &str, rest: &str, answer: &str) -> &'static str {
+fn kind(method: &str, rest: &str, response: &str) -> &'static str {
     let by_digest = rest.starts_with("manifests/sha256:");
     let what = rest.split(['/', '?']).next().unwrap_or_default();
     let upload = rest.starts_with("blobs/uploads/");
@@ -200,7 +200,7 @@ fn kind(method: &str, rest: &str, answer: &str) -> &'static str {
         ("PUT", "manifests") => "manifests written, by tag",
         ("GET", "blobs") if !upload => "blobs opened",
         ("HEAD", "blobs") => "blobs looked up",
-        ("POST", "blobs") if answer == "201" => "blobs mounted",
+        ("POST", "blobs") if response == "201" => "blobs mounted",
         ("POST", "blobs") => "uploads started",
         ("PATCH", "blobs") => "blobs sent, in parts",
         ("PUT", "blobs") if upload => "blobs sent",
@@ -216,16 +216,16 @@ mod tests {
     #[test]
     fn a_line_is_a_request_or_something_else() {
         let line = "PUT http://127.0.0.1:5931/v2/a/base/blobs/uploads/d232?_state=…&digest=sha256:cbea → 201 (4 ms)";
-        let address = "127.0.0.1:5931/v2/a/base/blobs/uploads/d232?_state=…&digest=sha256:cbea";
-        assert_eq!(said(line), Some(Said { method: "PUT", address, answer: "201", milliseconds: 4.0 }));
-        let failed = said("GET https://vm:443/v2/a/manifests/v1 → connection reset (by peer) (12 ms)");
-        assert_eq!(failed.map(|failed| failed.answer), Some("connection reset (by peer)"));
-        assert_eq!(said("promoted 127.0.0.1:5931/b/base:v2 (2 platforms): 3 blobs mounted, in 0.02 s"), None);
-        assert_eq!(said("error: a → b"), None);
+        let url = "127.0.0.1:5931/v2/a/base/blobs/uploads/d232?_state=…&digest=sha256:cbea";
+        assert_eq!(parse(line), Some(LoggedRequest { method: "PUT", url, response: "201", milliseconds: 4.0 }));
+        let failed = parse("GET https://vm:443/v2/a/manifests/v1 → connection reset (by peer) (12 ms)");
+        assert_eq!(failed.map(|failed| failed.response), Some("connection reset (by peer)"));
+        assert_eq!(parse("promoted 127.0.0.1:5931/b/base:v2 (2 platforms): 3 blobs mounted, in 0.02 s"), None);
+        assert_eq!(parse("error: a → b"), None);
     }
 
     #[test]
-    fn a_kind_is_told_by_method_address_and_answer() {
+    fn the_kind_follows_from_method_url_and_response() {
         assert_eq!(kind("GET", "manifests/v1", "200"), "manifests read, by tag");
         assert_eq!(kind("GET", "manifests/sha256:1", "200"), "manifests read, by digest");
         assert_eq!(kind("HEAD", "manifests/sha256:1", "404"), "manifests looked up, by digest");
@@ -239,9 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_grouped_by_place_and_kind_in_the_order_of_being_sent() {
+    fn requests_are_grouped_by_registry_and_kind_in_the_order_of_sending() {
         let files = crate::files::Files::default();
-        let places = Places::of("one:5000", "a/base", "two:5001", "out/imgstep", &files);
+        let locations = Locations::of("one:5000", "a/base", "two:5001", "out/imgstep", &files);
         let lines = [
             (0.110, "GET http://one:5000/v2/a/base/manifests/sha256:1 → 200 (50 ms)"),
             (0.130, "GET http://one:5000/v2/a/base/manifests/sha256:2 → 200 (60 ms)"),
@@ -251,15 +251,15 @@ mod tests {
             (0.200, "promoted it"),
         ];
         let lines = lines.map(|(at, line)| (at, line.to_owned()));
-        let groups = group(&lines, &places);
-        let told: Vec<_> = groups.iter().map(|group| (group.place, group.kind, group.count)).collect();
+        let groups = group(&lines, &locations);
+        let found: Vec<_> = groups.iter().map(|group| (group.registry, group.kind, group.count)).collect();
         let expected = [
             ("source", "manifests read, by tag", 1),
             ("destination", "manifests looked up, by tag", 1),
             ("elsewhere", "something else", 1),
             ("source", "manifests read, by digest", 2),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(found, expected);
         let Group { first_sent, last_sent, first_answered, last_answered, .. } = groups[3];
         let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
         assert!(close(first_sent, 0.060) && close(last_sent, 0.070), "{first_sent} {last_sent}");

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::contest::{JobResult, Measured, Outcome};
-use crate::limit::Least;
+use crate::compare::{JobResult, Outcome, ScenarioResult};
+use crate::lower_bound::LowerBound;
 use crate::machine;
 use crate::profile::{Group, Profile, RUNS};
 use crate::rates::Rates;
@@ -48,7 +48,7 @@ fn preface() -> String {
     )
 }
 
-fn section(profile: &Profile, measured: &Measured, rates: &Rates) -> String {
+fn section(profile: &Profile, measured: &ScenarioResult, rates: &Rates) -> String {
     let mut text = format!(
         "The run shown took {:.3} s, these {RUNS} runs {:.3} s on average{}.\n\n",
         profile.shown,
@@ -60,43 +60,43 @@ fn section(profile: &Profile, measured: &Measured, rates: &Rates) -> String {
     text.push_str(
         "| requests | count | first sent | last sent | first answered | last answered |\n|---|--:|--:|--:|--:|--:|\n",
     );
-    for Group { place, kind, count, first_sent, last_sent, first_answered, last_answered } in &profile.groups {
+    for Group { registry, kind, count, first_sent, last_sent, first_answered, last_answered } in &profile.groups {
         let _ = writeln!(
             text,
-            "| {place}: {kind} | {count} | {first_sent:.3} | {last_sent:.3} | {first_answered:.3} | {last_answered:.3} |"
+            "| {registry}: {kind} | {count} | {first_sent:.3} | {last_sent:.3} | {first_answered:.3} | {last_answered:.3} |"
         );
     }
     text.push_str("\n| CPU time | seconds |\n|---|--:|\n");
-    for (name, seconds) in spent(profile, measured, rates) {
+    for (name, seconds) in cpu_rows(profile, measured, rates) {
         let _ = writeln!(text, "| {name} | {seconds:.3} |");
     }
     text
 }
 
 /// The rows of the CPU time table.
-fn spent(profile: &Profile, measured: &Measured, rates: &Rates) -> Vec<(String, f64)> {
-    let (spent, link, work) = (&profile.spent, measured.scenario.link, measured.scenario.work);
-    let mut lines = vec![("imgstep, user".to_owned(), spent.imgstep.user)];
+fn cpu_rows(profile: &Profile, measured: &ScenarioResult, rates: &Rates) -> Vec<(String, f64)> {
+    let (cpu, link, work) = (&profile.cpu, measured.scenario.link, measured.scenario.work);
+    let mut lines = vec![("imgstep, user".to_owned(), cpu.imgstep.user)];
     if let (Work::Copy(image), true) = (work, link.direct) {
         let hashing = image.bytes() as f64 * rates.hash;
         lines.push((format!("– of which hashing {:.0} MB", image.bytes() as f64 / 1e6), hashing));
     }
-    lines.push(("imgstep, system".to_owned(), spent.imgstep.system));
+    lines.push(("imgstep, system".to_owned(), cpu.imgstep.system));
     if work.within_one_registry() {
-        lines.push(("the registry".to_owned(), spent.source));
+        lines.push(("the registry".to_owned(), cpu.source));
     } else {
-        lines.push(("source registry".to_owned(), spent.source));
-        lines.push(("destination registry".to_owned(), spent.destination));
+        lines.push(("source registry".to_owned(), cpu.source));
+        lines.push(("destination registry".to_owned(), cpu.destination));
     }
-    lines.extend(spent.nginx.map(|seconds| ("nginx".to_owned(), seconds)));
+    lines.extend(cpu.nginx.map(|seconds| ("nginx".to_owned(), seconds)));
     let bench = if link.direct { "reading imgstep's log" } else { "proxy, and reading imgstep's log" };
-    lines.push((bench.to_owned(), spent.bench));
+    lines.push((bench.to_owned(), cpu.bench));
     let cores = machine::cores();
-    lines.push(("**together**".to_owned(), spent.sum()));
-    lines.push((format!("together ÷ {cores} cores"), spent.sum() / cores as f64));
+    lines.push(("**together**".to_owned(), cpu.sum()));
+    lines.push((format!("together ÷ {cores} cores"), cpu.sum() / cores as f64));
     lines.push(("**wall**".to_owned(), profile.wall));
     // Without a round trip, all of it remains to be explained.
-    if let Some(least) = Least::of(work).filter(|_| !link.round_trip.is_zero()) {
+    if let Some(least) = LowerBound::of(work).filter(|_| !link.round_trip.is_zero()) {
         let trips = least.trips(link);
         let seconds = trips as f64 * link.round_trip.as_secs_f64();
         lines.push((format!("{trips} round trips of {} ms", link.round_trip.as_millis()), seconds));

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::way::{Way, carry};
+use crate::direction::{Direction, forward};
 
 /// Settings for connections opened from now on.
 #[derive(Debug, Default)]
@@ -38,15 +38,19 @@ pub struct Counters {
 
 /// A snapshot of [`Counters`]. Up is from the client to the server.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Passed {
+pub struct Traffic {
     pub connections: u64,
     pub up: u64,
     pub down: u64,
 }
 
 impl Counters {
-    pub fn read(&self) -> Passed {
-        Passed { connections: self.connections.load(Relaxed), up: self.up.load(Relaxed), down: self.down.load(Relaxed) }
+    pub fn read(&self) -> Traffic {
+        Traffic {
+            connections: self.connections.load(Relaxed),
+            up: self.up.load(Relaxed),
+            down: self.down.load(Relaxed),
+        }
     }
 }
 
@@ -89,9 +93,9 @@ fn open(client: &TcpStream, target: SocketAddr, distance: &Distance, counters: &
     }
     // On loopback `connect` returns at once. Over a distance it would take a round trip, and the client could only send
     // after it: whatever it sends earlier counts as sent then.
-    let up = Way::new(client, server, &counters.up, accepted + 2 * delay, delay, rate);
-    let down = Way::new(server, client, &counters.down, accepted, delay, rate);
-    let done = carry(&mut [up, down]);
+    let up = Direction::new(client, server, &counters.up, accepted + 2 * delay, delay, rate);
+    let down = Direction::new(server, client, &counters.down, accepted, delay, rate);
+    let done = forward(&mut [up, down]);
     if done.is_err() {
         // An error on one side closes the other side, too.
         for end in [client, server] {

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use crate::http::{self, Session};
+use crate::http::{self, Connection};
 use crate::images::{Image, put_blob};
 use crate::machine;
 use crate::measure::{cpu_of, median};
-use crate::registries::{Lab, Link};
+use crate::test_bed::{Link, TestBed};
 
 /// The blob for measuring the registry.
 const PROBE: Image = Image { repository: "bench/probe", count: 1, indexed: false, layers: 1, layer_bytes: 500_000_000 };
@@ -43,12 +43,12 @@ pub struct Compressor {
 }
 
 impl Rates {
-    pub fn measure(lab: &Lab, tar: Option<&Path>) -> io::Result<Self> {
+    pub fn measure(test_bed: &TestBed, tar: Option<&Path>) -> io::Result<Self> {
         let mut rates = Self { hash: hash(), ..Self::default() };
-        rates.registry(lab)?;
-        let base = round_trip(lab, 0)?;
+        rates.registry(test_bed)?;
+        let base = round_trip(test_bed, 0)?;
         for asked in [10, 50, 150] {
-            rates.round_trips.push((asked as f64 / 1e3, (round_trip(lab, asked)? - base) / 2.0));
+            rates.round_trips.push((asked as f64 / 1e3, (round_trip(test_bed, asked)? - base) / 2.0));
         }
         if let Some(tar) = tar {
             rates.compressors = compressors(tar)?;
@@ -56,14 +56,14 @@ impl Rates {
         Ok(rates)
     }
 
-    fn registry(&mut self, lab: &Lab) -> io::Result<()> {
-        let (host, process) = (lab.destination.address, lab.destination.process);
-        let registry = &mut Session::open(host)?;
+    fn registry(&mut self, test_bed: &TestBed) -> io::Result<()> {
+        let (host, process) = (test_bed.destination.address, test_bed.destination.process);
+        let registry = &mut Connection::open(host)?;
         let bytes = PROBE.bytes() as f64;
         let begun = cpu_of(process)?;
         PROBE.push(host)?;
         let pushed = cpu_of(process)?;
-        let blob = largest_layer(lab)?;
+        let blob = largest_layer(test_bed)?;
         registry.drain(&format!("/v2/{}/blobs/{blob}", PROBE.repository))?;
         let served = cpu_of(process)?;
         for number in 0..SMALL_REQUESTS / 3 {
@@ -77,15 +77,15 @@ impl Rates {
         self.receive = (pushed - begun) / bytes;
         self.serve = (served - pushed) / bytes;
         self.request = (answered - served) / SMALL_REQUESTS as f64;
-        lab.destination.wipe()
+        test_bed.destination.wipe()
     }
 }
 
-fn largest_layer(lab: &Lab) -> io::Result<String> {
+fn largest_layer(test_bed: &TestBed) -> io::Result<String> {
     let path = format!("/v2/{}/manifests/v1", PROBE.repository);
     let accept = [("Accept", crate::images::MANIFEST)];
-    let answer = http::request(lab.destination.address, "GET", &path, &accept, &[])?.expect(200, &path)?;
-    let manifest: serde_json::Value = serde_json::from_slice(&answer.body)?;
+    let response = http::request(test_bed.destination.address, "GET", &path, &accept, &[])?.expect(200, &path)?;
+    let manifest: serde_json::Value = serde_json::from_slice(&response.body)?;
     Ok(manifest["layers"][0]["digest"].as_str().unwrap_or_default().to_owned())
 }
 
@@ -107,10 +107,10 @@ fn hash() -> f64 {
 }
 
 /// The time of a request through the proxy, including its connection.
-fn round_trip(lab: &Lab, milliseconds: u64) -> io::Result<f64> {
+fn round_trip(test_bed: &TestBed, milliseconds: u64) -> io::Result<f64> {
     let link = Link { round_trip: Duration::from_millis(milliseconds), limit: None, tls: false, direct: false };
-    lab.set(link);
-    let host = lab.source.host(link, true).parse().map_err(io::Error::other)?;
+    test_bed.set(link);
+    let host = test_bed.source.host(link, true).parse().map_err(io::Error::other)?;
     let mut times = vec![];
     for _ in 0..7 {
         let begun = Instant::now();

@@ -1,17 +1,17 @@
 //! The targets, and whether each is met, by the medians of this run.
 
-use crate::contest::{JobResult, Measured, Outcome};
-use crate::peers::INTO_LAYOUT;
+use crate::compare::{JobResult, Outcome, ScenarioResult};
 use crate::rates::{Compressor, Rates};
+use crate::tools::TAR_TO_LAYOUT;
 
 /// A target for a scenario, by the names of job and scenario.
 struct Target {
     job: &'static str,
     scenario: &'static str,
-    what: What,
+    criterion: Criterion,
 }
 
-enum What {
+enum Criterion {
     /// Seconds.
     Wall(f64),
     /// Times faster than a tool.
@@ -32,7 +32,7 @@ enum What {
 }
 
 /// A line of the report.
-pub struct Judged {
+pub struct Verdict {
     pub target: String,
     pub measured: String,
     pub met: Option<bool>,
@@ -42,46 +42,46 @@ const AT_50: &str = "50 ms, plain HTTP";
 const AT_50_TLS: &str = "50 ms, TLS, HTTP/2";
 const AT_0: [&str; 2] = ["0 ms, plain HTTP", "0 ms, TLS, HTTP/2"];
 const BULK: &str = "no limit";
-const HELD: &str = "50 MB/s per connection to the source";
+const SOURCE_LIMITED: &str = "50 MB/s per connection to the source";
 
 fn all() -> Vec<Target> {
-    let target = |job, scenario, what| Target { job, scenario, what };
+    let target = |job, scenario, criterion| Target { job, scenario, criterion };
     let near = ["promote", "mount", "nothing", "single", "append-program"]
         .into_iter()
-        .flat_map(|job| AT_0.map(|scenario| target(job, scenario, What::NoSlowerThanAnyPeer)));
+        .flat_map(|job| AT_0.map(|scenario| target(job, scenario, Criterion::NoSlowerThanAnyPeer)));
     let mut all = vec![
-        target("promote", AT_50, What::Wall(0.60)),
-        target("promote", AT_50, What::Faster("crane", 4.5)),
-        target("promote", AT_50_TLS, What::Faster("crane", 4.5)),
-        target("mount", AT_50, What::Wall(0.40)),
-        target("mount", AT_50, What::Faster("crane", 4.5)),
-        target("mount", AT_50_TLS, What::Faster("crane", 4.5)),
-        target("nothing", AT_50, What::Wall(0.15)),
-        target("nothing", AT_50_TLS, What::Faster("crane", 3.0)),
-        target("nothing", AT_50, What::Requests(2, 1)),
-        target("nothing", AT_50, What::Faster("crane", 3.0)),
-        target("single", AT_50, What::Wall(0.55)),
-        target("append-program", AT_50, What::Wall(0.80)),
-        target("bulk", BULK, What::NoSlowerThanAnyPeer),
-        target("bulk", BULK, What::Cpu("crane", 0.7)),
-        target("bulk", BULK, What::Memory(24.0)),
-        target("huge", HELD, What::FasterThanAnyPeer(3.0)),
-        target("huge", HELD, What::Memory(128.0)),
-        target("append-folder", BULK, What::FasterThanRow("crane", 3.0)),
-        target("append-folder", BULK, What::LayerNoLarger("crane")),
-        target("append-folder", BULK, What::Pigz(2.0)),
-        target("many", "within one registry", What::Requests(8, 200)),
-        target("many", "within one registry, again", What::Requests(2, 200)),
-        target("start", "version", What::Wall(0.003)),
+        target("promote", AT_50, Criterion::Wall(0.60)),
+        target("promote", AT_50, Criterion::Faster("crane", 4.5)),
+        target("promote", AT_50_TLS, Criterion::Faster("crane", 4.5)),
+        target("mount", AT_50, Criterion::Wall(0.40)),
+        target("mount", AT_50, Criterion::Faster("crane", 4.5)),
+        target("mount", AT_50_TLS, Criterion::Faster("crane", 4.5)),
+        target("nothing", AT_50, Criterion::Wall(0.15)),
+        target("nothing", AT_50_TLS, Criterion::Faster("crane", 3.0)),
+        target("nothing", AT_50, Criterion::Requests(2, 1)),
+        target("nothing", AT_50, Criterion::Faster("crane", 3.0)),
+        target("single", AT_50, Criterion::Wall(0.55)),
+        target("append-program", AT_50, Criterion::Wall(0.80)),
+        target("bulk", BULK, Criterion::NoSlowerThanAnyPeer),
+        target("bulk", BULK, Criterion::Cpu("crane", 0.7)),
+        target("bulk", BULK, Criterion::Memory(24.0)),
+        target("huge", SOURCE_LIMITED, Criterion::FasterThanAnyPeer(3.0)),
+        target("huge", SOURCE_LIMITED, Criterion::Memory(128.0)),
+        target("append-folder", BULK, Criterion::FasterThanRow("crane", 3.0)),
+        target("append-folder", BULK, Criterion::LayerNoLarger("crane")),
+        target("append-folder", BULK, Criterion::Pigz(2.0)),
+        target("many", "within one registry", Criterion::Requests(8, 200)),
+        target("many", "within one registry, again", Criterion::Requests(2, 200)),
+        target("start", "version", Criterion::Wall(0.003)),
     ];
     all.extend(near);
     all
 }
 
 /// All targets of the jobs that were run.
-pub fn judge(results: &[JobResult], rates: &Rates, binary_bytes: u64) -> Vec<Judged> {
-    let mut judged: Vec<Judged> = all().iter().filter_map(|target| target.judge(results, rates)).collect();
-    judged.push(Judged {
+pub fn judge(results: &[JobResult], rates: &Rates, binary_bytes: u64) -> Vec<Verdict> {
+    let mut judged: Vec<Verdict> = all().iter().filter_map(|target| target.judge(results, rates)).collect();
+    judged.push(Verdict {
         target: "the binary has at most 8 MB".to_owned(),
         measured: format!("{:.2} MB", binary_bytes as f64 / 1e6),
         met: Some(binary_bytes <= 8_000_000),
@@ -91,17 +91,21 @@ pub fn judge(results: &[JobResult], rates: &Rates, binary_bytes: u64) -> Vec<Jud
 
 impl Target {
     /// `None` if its job wasn't run.
-    fn judge(&self, results: &[JobResult], rates: &Rates) -> Option<Judged> {
+    fn judge(&self, results: &[JobResult], rates: &Rates) -> Option<Verdict> {
         let result = results.iter().find(|result| result.job.name == self.job)?;
         let measured = result.measured.iter().find(|measured| measured.scenario.label == self.scenario);
-        let outcome = measured.and_then(|measured| self.what.holds(measured, measured.of_tool("imgstep")?, rates));
-        let (said, met) = outcome.map_or_else(|| ("not measured".to_owned(), None), |(said, met)| (said, Some(met)));
-        Some(Judged { target: format!("{}, {}: {}", self.job, self.scenario, self.what.words()), measured: said, met })
+        let outcome = measured.and_then(|measured| self.criterion.check(measured, measured.of_tool("imgstep")?, rates));
+        let (text, met) = outcome.map_or_else(|| ("not measured".to_owned(), None), |(text, met)| (text, Some(met)));
+        Some(Verdict {
+            target: format!("{}, {}: {}", self.job, self.scenario, self.criterion.describe()),
+            measured: text,
+            met,
+        })
     }
 }
 
-impl What {
-    fn words(&self) -> String {
+impl Criterion {
+    fn describe(&self) -> String {
         match self {
             Self::Wall(seconds) if *seconds < 0.01 => format!("under {:.0} ms", seconds * 1e3),
             Self::Wall(seconds) => format!("at most {seconds:.2} s"),
@@ -120,9 +124,9 @@ impl What {
     }
 
     /// What was measured, and whether the target is met.
-    fn holds(&self, measured: &Measured, ours: &Outcome, rates: &Rates) -> Option<(String, bool)> {
+    fn check(&self, measured: &ScenarioResult, ours: &Outcome, rates: &Rates) -> Option<(String, bool)> {
         let wall = ours.wall();
-        let held = match self {
+        let result = match self {
             Self::Wall(most) if *most < 0.01 => (format!("{:.2} ms", wall * 1e3), wall < *most),
             Self::Wall(most) => (format!("{wall:.3} s"), wall <= *most),
             Self::Faster(who, times) => ratio(measured.of_tool(who)?.wall() / wall, *times),
@@ -130,7 +134,7 @@ impl What {
             Self::FasterThanAnyPeer(times) => ratio(fastest_peer(measured)?.wall() / wall, *times),
             Self::NoSlowerThanAnyPeer => {
                 let fastest = fastest_peer(measured)?;
-                let text = format!("{wall:.3} s; {} {:.3} s", fastest.contender.label, fastest.wall());
+                let text = format!("{wall:.3} s; {} {:.3} s", fastest.command.label, fastest.wall());
                 (text, wall <= fastest.wall())
             }
             Self::Cpu(who, part) => {
@@ -142,7 +146,7 @@ impl What {
                 (format!("{megabytes:.1} MB"), megabytes <= *most)
             }
             Self::Requests(most, images) => {
-                let each = ours.seen.requests() as f64 / *images as f64;
+                let each = ours.counts.requests() as f64 / *images as f64;
                 (format!("{each:.1}"), each <= *most as f64)
             }
             Self::LayerNoLarger(who) => {
@@ -151,12 +155,12 @@ impl What {
             }
             Self::Pigz(times) => pigz(measured, ours, rates, *times)?,
         };
-        Some(held)
+        Some(result)
     }
 }
 
-fn fastest_peer(measured: &Measured) -> Option<&Outcome> {
-    let peers = measured.outcomes.iter().filter(|one| one.done() && one.contender.tool.name() != "imgstep");
+fn fastest_peer(measured: &ScenarioResult) -> Option<&Outcome> {
+    let peers = measured.outcomes.iter().filter(|one| one.done() && one.command.tool.name() != "imgstep");
     peers.min_by(|a, b| a.wall().total_cmp(&b.wall()))
 }
 
@@ -166,8 +170,8 @@ fn ratio(measured: f64, wanted: f64) -> (String, bool) {
 
 /// Compares the row that does what pigz does, from a tar to a file, at the size of its output. The time of the whole
 /// step, from a folder to a registry that shares the CPU, is reported next to it.
-fn pigz(measured: &Measured, whole: &Outcome, rates: &Rates, times: f64) -> Option<(String, bool)> {
-    let ours = measured.of(INTO_LAYOUT)?;
+fn pigz(measured: &ScenarioResult, whole: &Outcome, rates: &Rates, times: f64) -> Option<(String, bool)> {
+    let ours = measured.of(TAR_TO_LAYOUT)?;
     let (seconds, which) = pigz_at(ours.layer?, &rates.compressors)?;
     let ratio = seconds / ours.wall();
     let text = format!(

@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::files::Files;
 use crate::http;
 use crate::images::{INDEX, Image, MANIFEST, sha256};
-use crate::peers::{Contender, Tool};
-use crate::registries::{Lab, Link, Side, remove};
+use crate::test_bed::{Link, Registry, TestBed, remove};
+use crate::tools::{Tool, ToolCommand};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
@@ -35,7 +35,7 @@ pub enum Work {
 
 /// Where a command reads and writes.
 #[derive(Debug)]
-pub struct Places<'a> {
+pub struct Locations<'a> {
     pub source: String,
     pub destination: String,
     pub tls: bool,
@@ -45,7 +45,7 @@ pub struct Places<'a> {
 }
 
 #[cfg(test)]
-impl<'a> Places<'a> {
+impl<'a> Locations<'a> {
     /// Over plain HTTP, by host and repository.
     pub fn of(source: &str, from: &str, destination: &str, to: &str, files: &'a Files) -> Self {
         let [source, from, destination, to] = [source, from, destination, to].map(str::to_owned);
@@ -53,7 +53,7 @@ impl<'a> Places<'a> {
     }
 }
 
-impl Places<'_> {
+impl Locations<'_> {
     /// The source image with this tag.
     pub fn from(&self, tag: &str) -> String {
         format!("{}/{}:{tag}", self.source, self.from)
@@ -103,12 +103,19 @@ impl Work {
     }
 
     /// Where `tool` reads and writes, over `link` or, for counting, through the proxy.
-    pub fn places<'a>(self, lab: &Lab, files: &'a Files, tool: Tool, link: Link, counting: bool) -> Places<'a> {
-        let source = lab.source.host(link, counting).to_owned();
-        let side = self.side(lab);
-        Places {
+    pub fn locations<'a>(
+        self,
+        test_bed: &TestBed,
+        files: &'a Files,
+        tool: Tool,
+        link: Link,
+        counted: bool,
+    ) -> Locations<'a> {
+        let source = test_bed.source.host(link, counted).to_owned();
+        let registry = self.registry(test_bed);
+        Locations {
             source,
-            destination: side.host(link, counting).to_owned(),
+            destination: registry.host(link, counted).to_owned(),
             tls: link.tls,
             files,
             from: self.image().map_or_else(String::new, |image| image.repository.to_owned()),
@@ -116,62 +123,63 @@ impl Work {
         }
     }
 
-    fn side(self, lab: &Lab) -> &Side {
-        if self.within_one_registry() { &lab.source } else { &lab.destination }
+    fn registry(self, test_bed: &TestBed) -> &Registry {
+        if self.within_one_registry() { &test_bed.source } else { &test_bed.destination }
     }
 
     /// Before each run: empties the destination, unless it should have everything.
-    pub fn prepare(self, lab: &Lab, contender: &Contender) -> io::Result<()> {
-        if let Some(layout) = &contender.layout {
+    pub fn prepare(self, test_bed: &TestBed, command: &ToolCommand) -> io::Result<()> {
+        if let Some(layout) = &command.layout {
             return remove(layout);
         }
-        let tool = contender.tool;
+        let tool = command.tool;
         match self {
             Self::Version => Ok(()),
             _ if self.is_there() => Ok(()),
-            Self::Index(_) => lab.source.forget_tag(&self.repository(tool), "out"),
-            _ if self.within_one_registry() => lab.source.forget(&self.repository(tool)),
-            _ => lab.destination.wipe(),
+            Self::Index(_) => test_bed.source.remove_tag(&self.repository(tool), "out"),
+            _ if self.within_one_registry() => test_bed.source.remove_repository(&self.repository(tool)),
+            _ => test_bed.destination.wipe(),
         }
     }
 
     /// Whether the task is done once without timing before a tool's first run.
-    pub fn once_before(self) -> bool {
+    pub fn runs_once_before(self) -> bool {
         self.is_there()
     }
 
     /// Checks the result in the destination; returns the size of the new layer, if there is one.
-    pub fn check(self, lab: &Lab, files: &Files, contender: &Contender) -> io::Result<Option<u64>> {
-        let (side, repository) = (self.side(lab), self.repository(contender.tool));
+    pub fn check(self, test_bed: &TestBed, files: &Files, command: &ToolCommand) -> io::Result<Option<u64>> {
+        let (registry, repository) = (self.registry(test_bed), self.repository(command.tool));
         match self {
             Self::Copy(_) | Self::Mount(_) | Self::Again(_) | Self::Many { .. } => {
                 for tag in self.image().map(|image| image.tags()).unwrap_or_default() {
-                    let (digest, _) = manifest(&lab.source, self.image().map_or("", |image| image.repository), &tag)?;
-                    let (ours, body) = manifest(side, &repository, &tag)?;
+                    let (digest, _) =
+                        manifest(&test_bed.source, self.image().map_or("", |image| image.repository), &tag)?;
+                    let (ours, body) = manifest(registry, &repository, &tag)?;
                     if ours != digest {
                         return Err(io::Error::other(format!("{tag} is {ours} and not {digest}")));
                     }
-                    complete(side, &repository, &body)?;
+                    complete(registry, &repository, &body)?;
                 }
                 Ok(None)
             }
             Self::Index(children) => {
-                let (_, index) = manifest(side, &repository, "out")?;
+                let (_, index) = manifest(registry, &repository, "out")?;
                 let named = list(&index, "manifests");
                 let platforms = named.iter().filter(|child| child["platform"]["architecture"].is_string()).count();
                 if named.len() != children || platforms != children {
                     return Err(io::Error::other(format!("{} children, {platforms} platforms", named.len())));
                 }
-                complete(side, &repository, &index).map(|()| None)
+                complete(registry, &repository, &index).map(|()| None)
             }
             Self::Append(base) | Self::AppendFolder(base) => {
                 let content = if matches!(self, Self::Append(_)) { files.program_bytes } else { files.bytes };
-                if let Some(layout) = &contender.layout {
+                if let Some(layout) = &command.layout {
                     return appended_in(layout, base, content).map(Some);
                 }
-                let (_, made) = manifest(side, &repository, "v1")?;
-                complete(side, &repository, &made)?;
-                appended(side, &repository, &made, base, content).map(Some)
+                let (_, made) = manifest(registry, &repository, "v1")?;
+                complete(registry, &repository, &made)?;
+                appended(registry, &repository, &made, base, content).map(Some)
             }
             Self::Version => Ok(None),
         }
@@ -179,15 +187,15 @@ impl Work {
 }
 
 /// A manifest and its digest.
-fn manifest(side: &Side, repository: &str, reference: &str) -> io::Result<(String, Value)> {
+fn manifest(registry: &Registry, repository: &str, reference: &str) -> io::Result<(String, Value)> {
     let path = format!("/v2/{repository}/manifests/{reference}");
     let accept = format!(
         "{INDEX}, {MANIFEST}, application/vnd.docker.distribution.manifest.v2+json, \
          application/vnd.docker.distribution.manifest.list.v2+json"
     );
-    let answer = http::request(side.address, "GET", &path, &[("Accept", &accept)], &[])?.expect(200, &path)?;
-    let value = serde_json::from_slice(&answer.body)?;
-    Ok((sha256(&answer.body), value))
+    let response = http::request(registry.address, "GET", &path, &[("Accept", &accept)], &[])?.expect(200, &path)?;
+    let value = serde_json::from_slice(&response.body)?;
+    Ok((sha256(&response.body), value))
 }
 
 fn list(value: &Value, key: &str) -> Vec<Value> {
@@ -199,15 +207,15 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// Checks that all children and blobs are in the repository, with their sizes.
-fn complete(side: &Side, repository: &str, body: &Value) -> io::Result<()> {
+fn complete(registry: &Registry, repository: &str, body: &Value) -> io::Result<()> {
     for child in list(body, "manifests") {
-        complete(side, repository, &manifest(side, repository, text(&child, "digest"))?.1)?;
+        complete(registry, repository, &manifest(registry, repository, text(&child, "digest"))?.1)?;
     }
     let config = Some(body["config"].clone()).filter(|config| !config.is_null());
     for blob in list(body, "layers").into_iter().chain(config) {
         let path = format!("/v2/{repository}/blobs/{}", text(&blob, "digest"));
-        let answer = http::request(side.address, "HEAD", &path, &[], &[])?.expect(200, &path)?;
-        if answer.header("content-length").and_then(|length| length.parse().ok()) != blob["size"].as_u64() {
+        let response = http::request(registry.address, "HEAD", &path, &[], &[])?.expect(200, &path)?;
+        if response.header("content-length").and_then(|length| length.parse().ok()) != blob["size"].as_u64() {
             return Err(io::Error::other(format!("{path} has another size")));
         }
     }
@@ -216,11 +224,12 @@ fn complete(side: &Side, repository: &str, body: &Value) -> io::Result<()> {
 
 /// Checks that every platform of the base has one more layer, with files of `content` bytes in total; returns the
 /// layer's size.
-fn appended(side: &Side, repository: &str, made: &Value, base: Image, content: u64) -> io::Result<u64> {
+fn appended(registry: &Registry, repository: &str, made: &Value, base: Image, content: u64) -> io::Result<u64> {
     let mut images = vec![made.clone()];
     if base.indexed {
         let children = list(made, "manifests");
-        let read = children.iter().map(|child| manifest(side, repository, text(child, "digest")).map(|found| found.1));
+        let read =
+            children.iter().map(|child| manifest(registry, repository, text(child, "digest")).map(|found| found.1));
         images = read.collect::<io::Result<_>>()?;
     }
     let wanted = if base.indexed { base.count } else { 1 };
@@ -229,7 +238,7 @@ fn appended(side: &Side, repository: &str, made: &Value, base: Image, content: u
     }
     let mut layer_bytes = 0;
     for image in images {
-        layer_bytes = one_more_layer(&image, base, content, |digest| side.blob(digest))?;
+        layer_bytes = one_more_layer(&image, base, content, |digest| registry.blob(digest))?;
     }
     Ok(layer_bytes)
 }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::nginx;
-use crate::proxy::{self, Distance, Passed, Proxy};
+use crate::proxy::{self, Distance, Proxy, Traffic};
 
 /// How a client reaches the registries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,30 +35,30 @@ pub struct Limit {
 
 /// An address of a registry.
 #[derive(Debug)]
-pub struct Door {
+pub struct Endpoint {
     /// The host part of a reference: without the proxy, and through it.
     direct: String,
-    distant: String,
+    proxied: String,
     proxy: Proxy,
 }
 
 /// A registry server.
 #[derive(Debug)]
-pub struct Side {
+pub struct Registry {
     pub address: SocketAddr,
     pub process: u32,
     storage: PathBuf,
     log: PathBuf,
     distance: Arc<Distance>,
-    plain: Door,
-    tls: Option<Door>,
+    plain: Endpoint,
+    tls: Option<Endpoint>,
 }
 
 /// Everything that runs.
 #[derive(Debug)]
-pub struct Lab {
-    pub source: Side,
-    pub destination: Side,
+pub struct TestBed {
+    pub source: Registry,
+    pub destination: Registry,
     /// The file with all trusted authorities: the system's and the bench's own.
     pub authorities: PathBuf,
     /// The host name for TLS.
@@ -72,35 +72,43 @@ pub struct Lab {
 
 /// Counts from the logs and the proxies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Counts {
     pub methods: BTreeMap<String, usize>,
     /// By nginx's name of the protocol; empty for plain HTTP.
     pub protocols: BTreeMap<String, usize>,
-    pub passed: Passed,
+    pub traffic: Traffic,
 }
 
-impl Lab {
+impl TestBed {
     /// Starts everything, with logs and keys in `work` and images in `storage`.
     pub fn start(work: &Path, storage: &Path) -> io::Result<Self> {
         let mut children = vec![];
         let mut addresses = vec![];
-        for side in ["source", "destination"] {
-            let (child, address) = start_registry(work, storage, side)?;
+        for which in ["source", "destination"] {
+            let (child, address) = start_registry(work, storage, which)?;
             children.push(child);
             addresses.push(address);
         }
-        let (name, ip) = name_of_this_machine();
+        let (name, ip) = machine_name();
         let authorities = nginx::make_certificates(work, &name, ip)?;
-        let behind = nginx::start(work, ip, &addresses)?;
-        let (nginx, doors) = behind.map_or((None, vec![]), |(child, doors)| (Some(child), doors));
-        let side = |number: usize, which: &str| -> io::Result<Side> {
+        let frontends = nginx::start(work, ip, &addresses)?;
+        let (nginx, endpoints) = frontends.map_or((None, vec![]), |(child, endpoints)| (Some(child), endpoints));
+        let registry = |number: usize, which: &str| -> io::Result<Registry> {
             let (address, distance) = (addresses[number], Arc::new(Distance::default()));
-            let plain = door(Ipv4Addr::LOCALHOST.into(), "127.0.0.1", address, &distance)?;
-            let tls = doors.get(number).map(|&address| door(ip, &name, address, &distance)).transpose()?;
+            let plain = endpoint(Ipv4Addr::LOCALHOST.into(), "127.0.0.1", address, &distance)?;
+            let tls = endpoints.get(number).map(|&address| endpoint(ip, &name, address, &distance)).transpose()?;
             let process = children[number].id();
-            Ok(Side { address, process, storage: storage.join(which), log: log_of(work, which), distance, plain, tls })
+            Ok(Registry {
+                address,
+                process,
+                storage: storage.join(which),
+                log: log_of(work, which),
+                distance,
+                plain,
+                tls,
+            })
         };
-        let (source, destination) = (side(0, "source")?, side(1, "destination")?);
+        let (source, destination) = (registry(0, "source")?, registry(1, "destination")?);
         let process = nginx.as_ref().map(Child::id);
         children.extend(nginx);
         let folders = vec![storage.to_owned()];
@@ -122,29 +130,29 @@ impl Lab {
     }
 
     /// Counts of both registries since the start.
-    pub fn seen(&self) -> io::Result<Seen> {
-        let mut seen = Seen::default();
-        for side in [&self.source, &self.destination] {
-            for line in fs::read_to_string(&side.log)?.lines() {
+    pub fn counts(&self) -> io::Result<Counts> {
+        let mut counts = Counts::default();
+        for registry in [&self.source, &self.destination] {
+            for line in fs::read_to_string(&registry.log)?.lines() {
                 // The combined format: host - - [date] "METHOD path protocol" status …
                 let method = line.split('"').nth(1).and_then(|request| request.split(' ').next()).unwrap_or("?");
-                *seen.methods.entry(method.to_owned()).or_default() += 1;
+                *counts.methods.entry(method.to_owned()).or_default() += 1;
             }
-            for door in [Some(&side.plain), side.tls.as_ref()].into_iter().flatten() {
-                let passed = door.proxy.counters.read();
-                seen.passed.connections += passed.connections;
-                seen.passed.up += passed.up;
-                seen.passed.down += passed.down;
+            for endpoint in [Some(&registry.plain), registry.tls.as_ref()].into_iter().flatten() {
+                let traffic = endpoint.proxy.counters.read();
+                counts.traffic.connections += traffic.connections;
+                counts.traffic.up += traffic.up;
+                counts.traffic.down += traffic.down;
             }
         }
         for line in fs::read_to_string(&self.nginx_log).unwrap_or_default().lines() {
-            *seen.protocols.entry(line.trim().to_owned()).or_default() += 1;
+            *counts.protocols.entry(line.trim().to_owned()).or_default() += 1;
         }
-        Ok(seen)
+        Ok(counts)
     }
 }
 
-impl Seen {
+impl Counts {
     /// What was added since `before`.
     pub fn since(&self, before: &Self) -> Self {
         let less = |now: &BTreeMap<String, usize>, then: &BTreeMap<String, usize>| {
@@ -154,10 +162,10 @@ impl Seen {
         Self {
             methods: less(&self.methods, &before.methods),
             protocols: less(&self.protocols, &before.protocols),
-            passed: Passed {
-                connections: self.passed.connections - before.passed.connections,
-                up: self.passed.up - before.passed.up,
-                down: self.passed.down - before.passed.down,
+            traffic: Traffic {
+                connections: self.traffic.connections - before.traffic.connections,
+                up: self.traffic.up - before.traffic.up,
+                down: self.traffic.down - before.traffic.down,
             },
         }
     }
@@ -167,7 +175,7 @@ impl Seen {
     }
 }
 
-impl Drop for Lab {
+impl Drop for TestBed {
     fn drop(&mut self) {
         for child in &mut self.children {
             let _ = child.kill();
@@ -179,11 +187,11 @@ impl Drop for Lab {
     }
 }
 
-impl Side {
+impl Registry {
     /// `HOST:PORT` for a reference.
-    pub fn host(&self, link: Link, counting: bool) -> &str {
-        let door = if link.tls { self.tls.as_ref().unwrap_or(&self.plain) } else { &self.plain };
-        if link.direct && !counting { &door.direct } else { &door.distant }
+    pub fn host(&self, link: Link, counted: bool) -> &str {
+        let endpoint = if link.tls { self.tls.as_ref().unwrap_or(&self.plain) } else { &self.plain };
+        if link.direct && !counted { &endpoint.direct } else { &endpoint.proxied }
     }
 
     fn root(&self) -> PathBuf {
@@ -197,12 +205,12 @@ impl Side {
     }
 
     /// Removes a repository; its blobs stay, as if other repositories had them.
-    pub fn forget(&self, repository: &str) -> io::Result<()> {
+    pub fn remove_repository(&self, repository: &str) -> io::Result<()> {
         remove(&self.root().join("repositories").join(repository))
     }
 
     /// Removes a tag, and the manifest that it points to.
-    pub fn forget_tag(&self, repository: &str, tag: &str) -> io::Result<()> {
+    pub fn remove_tag(&self, repository: &str, tag: &str) -> io::Result<()> {
         let manifests = self.root().join("repositories").join(repository).join("_manifests");
         if let Ok(digest) = fs::read_to_string(manifests.join("tags").join(tag).join("current/link")) {
             remove(&manifests.join("revisions/sha256").join(digest.trim().trim_start_matches("sha256:")))?;
@@ -225,14 +233,14 @@ pub fn remove(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn log_of(work: &Path, side: &str) -> PathBuf {
-    work.join(format!("{side}-access.log"))
+fn log_of(work: &Path, which: &str) -> PathBuf {
+    work.join(format!("{which}-access.log"))
 }
 
-fn door(ip: IpAddr, name: &str, target: SocketAddr, distance: &Arc<Distance>) -> io::Result<Door> {
+fn endpoint(ip: IpAddr, name: &str, target: SocketAddr, distance: &Arc<Distance>) -> io::Result<Endpoint> {
     let proxy = proxy::start(ip, target, Arc::clone(distance))?;
-    let distant = format!("{name}:{}", proxy.address.port());
-    Ok(Door { direct: format!("{name}:{}", target.port()), distant, proxy })
+    let proxied = format!("{name}:{}", proxy.address.port());
+    Ok(Endpoint { direct: format!("{name}:{}", target.port()), proxied, proxy })
 }
 
 /// A port that was free a moment ago.
@@ -252,11 +260,11 @@ pub fn wait_for(address: SocketAddr, who: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn start_registry(work: &Path, storage: &Path, side: &str) -> io::Result<(Child, SocketAddr)> {
+fn start_registry(work: &Path, storage: &Path, which: &str) -> io::Result<(Child, SocketAddr)> {
     let address = free_port(Ipv4Addr::LOCALHOST.into())?;
-    let root = storage.join(side);
+    let root = storage.join(which);
     fs::create_dir_all(&root)?;
-    let config = work.join(format!("{side}.yml"));
+    let config = work.join(format!("{which}.yml"));
     // Without a cache for blob descriptors, so that a wiped folder is an empty registry.
     let text = format!(
         "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n  \
@@ -268,8 +276,8 @@ fn start_registry(work: &Path, storage: &Path, side: &str) -> io::Result<(Child,
         .arg("serve")
         .arg(&config)
         .stdin(Stdio::null())
-        .stdout(File::create(log_of(work, side))?)
-        .stderr(File::create(work.join(format!("{side}-errors.log")))?)
+        .stdout(File::create(log_of(work, which))?)
+        .stderr(File::create(work.join(format!("{which}-errors.log")))?)
         .spawn()
         .map_err(|error| io::Error::other(format!("docker-registry: {error} (bench/setup.sh installs it)")))?;
     wait_for(address, "docker-registry")?;
@@ -278,7 +286,7 @@ fn start_registry(work: &Path, storage: &Path, side: &str) -> io::Result<(Child,
 
 /// The host name for TLS, and its address. Not a loopback name if possible: clients try plain HTTP first, or in
 /// addition, on loopback hosts, and that would cost them a request that no real registry gets.
-fn name_of_this_machine() -> (String, IpAddr) {
+fn machine_name() -> (String, IpAddr) {
     let loopback = ("127.0.0.1".to_owned(), Ipv4Addr::LOCALHOST.into());
     let Ok(name) = fs::read_to_string("/proc/sys/kernel/hostname") else { return loopback };
     let name = name.trim().to_ascii_lowercase();

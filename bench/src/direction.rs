@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 
-use crate::held::Held;
+use crate::kernel_buffer::KernelBuffer;
 
 /// Maximum bytes read at once.
 const PIECE: usize = 1 << 20;
@@ -24,34 +24,35 @@ const LIMITED_PIECE: usize = 64 * 1024;
 const CREDIT: Duration = Duration::from_millis(5);
 
 /// Forwards bytes in both directions until both have ended.
-pub fn carry(ways: &mut [Way; 2]) -> io::Result<()> {
-    while ways.iter().any(|way| !way.over) {
-        let readable = wait(ways)?;
-        for (way, readable) in ways.iter_mut().zip(readable) {
+pub fn forward(directions: &mut [Direction; 2]) -> io::Result<()> {
+    while directions.iter().any(|direction| !direction.closed) {
+        let readable = wait(directions)?;
+        for (direction, readable) in directions.iter_mut().zip(readable) {
             if readable {
-                way.collect()?;
+                direction.collect()?;
             }
-            way.deliver()?;
+            direction.deliver()?;
         }
     }
     Ok(())
 }
 
 /// Waits until there is something to do, and returns which directions have something to collect.
-fn wait(ways: &[Way; 2]) -> io::Result<[bool; 2]> {
+fn wait(directions: &[Direction; 2]) -> io::Result<[bool; 2]> {
     let now = Instant::now();
-    let collects = [0, 1].map(|at| ways[at].collects(now));
-    let events = [0, 1].map(|at| {
+    let collects = [0, 1].map(|at| directions[at].collects(now));
+    let requested = [0, 1].map(|at| {
         let mut events = PollFlags::empty();
         events.set(PollFlags::POLLIN, collects[at]);
         // The socket that one direction reads from is the one that the other writes to.
-        events.set(PollFlags::POLLOUT, ways[1 - at].stuck);
+        events.set(PollFlags::POLLOUT, directions[1 - at].blocked);
         events
     });
     // A socket without requested events is left out, because poll would always report its hangup.
-    let asked = [0, 1].into_iter().filter(|&at| !events[at].is_empty());
-    let mut ends: Vec<PollFd> = asked.clone().map(|at| PollFd::new(ways[at].from.as_fd(), events[at])).collect();
-    let until = ways.iter().filter_map(|way| way.next(now)).min();
+    let asked = [0, 1].into_iter().filter(|&at| !requested[at].is_empty());
+    let mut ends: Vec<PollFd> =
+        asked.clone().map(|at| PollFd::new(directions[at].from.as_fd(), requested[at])).collect();
+    let until = directions.iter().filter_map(|direction| direction.next(now)).min();
     let left = until.map(|until| until.saturating_duration_since(now).into());
     match ppoll(&mut ends, left, None) {
         Ok(_) | Err(Errno::EINTR) => {}
@@ -60,15 +61,15 @@ fn wait(ways: &[Way; 2]) -> io::Result<[bool; 2]> {
     let mut readable = [false; 2];
     for (at, end) in asked.zip(&ends) {
         // Reading also detects an error or the end.
-        let told = end.revents().unwrap_or(PollFlags::empty());
-        readable[at] = collects[at] && told.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR);
+        let events = end.revents().unwrap_or(PollFlags::empty());
+        readable[at] = collects[at] && events.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR);
     }
     Ok(readable)
 }
 
 /// One direction of one connection.
 #[derive(Debug)]
-pub struct Way<'a> {
+pub struct Direction<'a> {
     from: &'a TcpStream,
     to: &'a TcpStream,
     count: &'a AtomicU64,
@@ -78,24 +79,24 @@ pub struct Way<'a> {
     /// When the line is free again.
     free: Instant,
     /// Bytes in transit: their arrival times, and the bytes themselves.
-    parcels: VecDeque<Parcel>,
-    held: Held,
+    chunks: VecDeque<Chunk>,
+    buffer: KernelBuffer,
     /// The sender has closed.
     ended: bool,
     /// Bytes are due, but `to` doesn't accept them yet.
-    stuck: bool,
+    blocked: bool,
     /// The end was forwarded.
-    over: bool,
+    closed: bool,
 }
 
 /// A number of bytes and their arrival time. Zero bytes are the end.
 #[derive(Debug)]
-struct Parcel {
+struct Chunk {
     bytes: usize,
     due: Instant,
 }
 
-impl<'a> Way<'a> {
+impl<'a> Direction<'a> {
     pub fn new(
         from: &'a TcpStream,
         to: &'a TcpStream,
@@ -104,7 +105,7 @@ impl<'a> Way<'a> {
         delay: Duration,
         rate: Option<u64>,
     ) -> Self {
-        let (parcels, held) = (VecDeque::new(), Held::default());
+        let (chunks, buffer) = (VecDeque::new(), KernelBuffer::default());
         Self {
             from,
             to,
@@ -113,34 +114,34 @@ impl<'a> Way<'a> {
             delay,
             rate,
             free: opened,
-            parcels,
-            held,
+            chunks,
+            buffer,
             ended: false,
-            stuck: false,
-            over: false,
+            blocked: false,
+            closed: false,
         }
     }
 
     /// Whether it reads now: a limited connection only when the line is free.
     fn collects(&self, now: Instant) -> bool {
-        !self.ended && self.held.has_room() && (self.rate.is_none() || self.free <= now)
+        !self.ended && self.buffer.has_room() && (self.rate.is_none() || self.free <= now)
     }
 
     /// When there is something to do regardless of the sockets.
     fn next(&self, now: Instant) -> Option<Instant> {
-        let due = self.parcels.front().map(|parcel| parcel.due).filter(|_| !self.stuck);
+        let due = self.chunks.front().map(|chunk| chunk.due).filter(|_| !self.blocked);
         let free = Some(self.free).filter(|&free| self.rate.is_some() && !self.ended && free > now);
         due.into_iter().chain(free).min()
     }
 
     fn collect(&mut self) -> io::Result<()> {
         let most = if self.rate.is_some() { LIMITED_PIECE } else { PIECE };
-        let Some(bytes) = self.held.take(self.from, most)? else { return Ok(()) };
+        let Some(bytes) = self.buffer.read_from(self.from, most)? else { return Ok(()) };
         self.count.fetch_add(bytes as u64, Relaxed);
         self.ended = bytes == 0;
         let now = Instant::now();
         self.free = self.departure(now, bytes);
-        self.parcels.push_back(Parcel { bytes, due: self.free.max(now) + self.delay });
+        self.chunks.push_back(Chunk { bytes, due: self.free.max(now) + self.delay });
         Ok(())
     }
 
@@ -153,20 +154,20 @@ impl<'a> Way<'a> {
 
     /// Forwards what is due.
     fn deliver(&mut self) -> io::Result<()> {
-        self.stuck = false;
+        self.blocked = false;
         let now = Instant::now();
-        while let Some(first) = self.parcels.front_mut().filter(|first| first.due <= now) {
+        while let Some(first) = self.chunks.front_mut().filter(|first| first.due <= now) {
             if first.bytes == 0 {
-                self.over = true;
-                self.parcels.pop_front();
+                self.closed = true;
+                self.chunks.pop_front();
                 return self.to.shutdown(Shutdown::Write);
             }
-            first.bytes -= self.held.give(self.to, first.bytes)?;
+            first.bytes -= self.buffer.write_to(self.to, first.bytes)?;
             if first.bytes > 0 {
-                self.stuck = true;
+                self.blocked = true;
                 break;
             }
-            self.parcels.pop_front();
+            self.chunks.pop_front();
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ const PIPES: usize = 256;
 
 /// A queue of bytes, first in, first out.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct KernelBuffer {
     /// As many pipes as needed: written at the back, read at the front.
     pipes: VecDeque<Pipe>,
 }
@@ -27,13 +27,13 @@ struct Pipe {
     bytes: usize,
 }
 
-impl Held {
+impl KernelBuffer {
     pub fn has_room(&self) -> bool {
         self.pipes.len() < PIPES
     }
 
     /// Reads up to `most` bytes from a readable socket: 0 at its end, `None` if there was nothing to read.
-    pub fn take(&mut self, from: &TcpStream, most: usize) -> io::Result<Option<usize>> {
+    pub fn read_from(&mut self, from: &TcpStream, most: usize) -> io::Result<Option<usize>> {
         loop {
             let Some(pipe) = self.pipes.back_mut() else {
                 self.pipes.push_back(Pipe::open()?);
@@ -54,7 +54,7 @@ impl Held {
     }
 
     /// Writes the first `bytes` to a socket, or as many as it accepts now.
-    pub fn give(&mut self, to: &TcpStream, bytes: usize) -> io::Result<usize> {
+    pub fn write_to(&mut self, to: &TcpStream, bytes: usize) -> io::Result<usize> {
         let mut given = 0;
         while given < bytes {
             let Some(pipe) = self.pipes.front_mut() else { break };

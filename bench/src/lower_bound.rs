@@ -2,16 +2,16 @@
 
 use std::fmt::Write as _;
 
-use crate::contest::{JobResult, Measured};
+use crate::compare::{JobResult, ScenarioResult};
 use crate::images::Image;
 use crate::machine;
 use crate::rates::Rates;
-use crate::registries::Link;
+use crate::test_bed::Link;
 use crate::work::Work;
 
 /// The lower bound of a task.
 #[derive(Debug)]
-pub struct Least {
+pub struct LowerBound {
     /// Round trips that must wait for each other.
     pub trips: Vec<&'static str>,
     /// Repetitions of these round trips: one, or one for each of many images.
@@ -31,7 +31,7 @@ const SEND: &str = "send the blobs";
 const CHILD_MANIFESTS: &str = "write the children";
 const LAST: &str = "write the manifest under its tag";
 
-impl Least {
+impl LowerBound {
     /// The bound if nothing waits except for its inputs; `None` if no registry is involved.
     pub fn of(work: Work) -> Option<Self> {
         let least = match work {
@@ -67,7 +67,7 @@ impl Least {
     }
 
     /// In seconds over a link: the round trips, plus what CPU or bandwidth take at least.
-    fn seconds(&self, measured: &Measured, rates: &Rates) -> f64 {
+    fn seconds(&self, measured: &ScenarioResult, rates: &Rates) -> f64 {
         let link = measured.scenario.link;
         let trips = self.trips(link) as f64 * link.round_trip.as_secs_f64();
         let work =
@@ -80,27 +80,33 @@ impl Least {
     }
 }
 
-fn copy(image: Image) -> Least {
+fn copy(image: Image) -> LowerBound {
     let blobs = image.blobs();
     let (trips, manifests) = if image.indexed {
         (vec![CONNECT, ASK, CHILDREN, BLOBS, SEND, CHILD_MANIFESTS, LAST], 2 * image.count + 2)
     } else {
         (vec![CONNECT, ASK, BLOBS, SEND, LAST], 2)
     };
-    Least { trips, times: 1, requests: manifests + 1 + 3 * blobs, moved: image.bytes(), largest: image.layer_bytes }
+    LowerBound {
+        trips,
+        times: 1,
+        requests: manifests + 1 + 3 * blobs,
+        moved: image.bytes(),
+        largest: image.layer_bytes,
+    }
 }
 
-fn mount(image: Image) -> Least {
+fn mount(image: Image) -> LowerBound {
     let trips = vec![CONNECT, ASK, CHILDREN, "mount the blobs", CHILD_MANIFESTS, LAST];
-    Least { trips, times: 1, requests: 2 * image.count + 3 + image.blobs(), moved: 0, largest: 0 }
+    LowerBound { trips, times: 1, requests: 2 * image.count + 3 + image.blobs(), moved: 0, largest: 0 }
 }
 
-fn many(image: Image, again: bool) -> Least {
+fn many(image: Image, again: bool) -> LowerBound {
     let (trips, each) = if again { (vec![ASK], 2) } else { (vec![ASK, "mount the blobs", LAST], 4 + image.layers) };
-    Least { trips, times: image.count, requests: each * image.count, moved: 0, largest: 0 }
+    LowerBound { trips, times: image.count, requests: each * image.count, moved: 0, largest: 0 }
 }
 
-fn append(base: Image) -> Least {
+fn append(base: Image) -> LowerBound {
     let trips = vec![
         CONNECT,
         ASK,
@@ -112,16 +118,16 @@ fn append(base: Image) -> Least {
     ];
     // Index, tag and children; configs read, started and sent; copying the base's layers; the new layer; manifests.
     let requests = 2 + base.count + 3 * base.count + 3 * base.count * base.layers + 2 + base.count + 1;
-    Least { trips, times: 1, requests, moved: base.bytes(), largest: base.layer_bytes }
+    LowerBound { trips, times: 1, requests, moved: base.bytes(), largest: base.layer_bytes }
 }
 
 pub fn write(results: &[JobResult], rates: &Rates, head: &str) -> String {
     let mut text = format!("# The lower bound\n\n{head}\n");
     text.push_str(&preface(rates));
     for result in results {
-        let works = result.measured.first().and_then(|measured| Least::of(measured.scenario.work));
+        let works = result.measured.first().and_then(|measured| LowerBound::of(measured.scenario.work));
         let Some(least) = works else { continue };
-        let _ = write!(text, "\n## {}: {}\n\n{}\n\n", result.job.name, result.job.title, result.job.words);
+        let _ = write!(text, "\n## {}: {}\n\n{}\n\n", result.job.name, result.job.title, result.job.description);
         text.push_str(&derivation(&least));
         text.push_str(
             "\n| scenario | bound, s | imgstep, s | ratio | requests, bound | imgstep |\n|---|---|---|---|---|---|\n",
@@ -158,7 +164,7 @@ fn preface(rates: &Rates) -> String {
     text
 }
 
-fn derivation(least: &Least) -> String {
+fn derivation(least: &LowerBound) -> String {
     let mut text = String::new();
     if least.times > 1 {
         let _ = writeln!(text, "For each of {} images, one at a time:\n", least.times);
@@ -172,8 +178,8 @@ fn derivation(least: &Least) -> String {
     text
 }
 
-fn row(measured: &Measured, rates: &Rates) -> String {
-    let Some(mut least) = Least::of(measured.scenario.work) else { return String::new() };
+fn row(measured: &ScenarioResult, rates: &Rates) -> String {
+    let Some(mut least) = LowerBound::of(measured.scenario.work) else { return String::new() };
     let mut seconds = least.seconds(measured, rates);
     if matches!(measured.scenario.work, Work::AppendFolder(_)) {
         seconds += compressing(rates);
@@ -191,7 +197,7 @@ fn row(measured: &Measured, rates: &Rates) -> String {
         ours.wall(),
         ours.wall() / seconds,
         least.requests,
-        ours.seen.requests(),
+        ours.counts.requests(),
     )
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::files::Files;
 use crate::jobs::{Job, Scenario};
-use crate::measure::{Run, Surroundings, median};
-use crate::peers::{Contender, Found, Tool, contenders};
+use crate::measure::{Environment, Run, median};
 use crate::profile::{self, Profile};
-use crate::registries::{Lab, Seen};
-use crate::work::{Places, Work};
+use crate::test_bed::{Counts, TestBed};
+use crate::tools::{InstalledTool, Tool, ToolCommand, commands};
+use crate::work::{Locations, Work};
 
 /// Runs of a command that takes a millisecond.
 const STARTS: usize = 100;
@@ -20,22 +20,22 @@ const TOO_SLOW: f64 = 7.0;
 /// The result of one command in a scenario.
 #[derive(Debug)]
 pub struct Outcome {
-    pub contender: Contender,
+    pub command: ToolCommand,
     /// All timed runs; empty if the command failed.
     pub runs: Vec<Run>,
     /// Counts of the first run.
-    pub seen: Seen,
+    pub counts: Counts,
     /// The size of the new layer.
     pub layer: Option<u64>,
     pub failure: Option<String>,
 }
 
 #[derive(Debug)]
-pub struct Measured {
+pub struct ScenarioResult {
     pub scenario: Scenario,
     pub outcomes: Vec<Outcome>,
     /// Tools that weren't run, and why.
-    pub unable: Vec<(&'static str, String)>,
+    pub skipped: Vec<(&'static str, String)>,
     /// Where imgstep's time goes, or why that isn't known; only in some scenarios.
     pub profile: Option<Result<Profile, String>>,
 }
@@ -43,7 +43,7 @@ pub struct Measured {
 #[derive(Debug)]
 pub struct JobResult {
     pub job: Job,
-    pub measured: Vec<Measured>,
+    pub measured: Vec<ScenarioResult>,
     /// Scenarios that could not be set up, and why.
     pub left_out: Vec<(String, String)>,
 }
@@ -67,19 +67,19 @@ impl Outcome {
     }
 }
 
-impl Measured {
+impl ScenarioResult {
     pub fn of(&self, label: &str) -> Option<&Outcome> {
-        self.outcomes.iter().find(|outcome| outcome.done() && outcome.contender.label == label)
+        self.outcomes.iter().find(|outcome| outcome.done() && outcome.command.label == label)
     }
 
     /// The first row of a tool.
     pub fn of_tool(&self, name: &str) -> Option<&Outcome> {
-        self.outcomes.iter().find(|outcome| outcome.done() && outcome.contender.tool.name() == name)
+        self.outcomes.iter().find(|outcome| outcome.done() && outcome.command.tool.name() == name)
     }
 }
 
 /// Why a tool isn't run in a scenario that it supports: it was slow with a shorter round trip.
-fn spared(scenario: &Scenario, tool: Tool, earlier: &[Measured]) -> Option<String> {
+fn skip_reason(scenario: &Scenario, tool: Tool, earlier: &[ScenarioResult]) -> Option<String> {
     if !scenario.tools.contains(&tool) {
         return Some("it was left out to save time".to_owned());
     }
@@ -95,10 +95,10 @@ fn spared(scenario: &Scenario, tool: Tool, earlier: &[Measured]) -> Option<Strin
 /// What running a job needs.
 #[derive(Debug)]
 pub struct Bench<'a> {
-    pub lab: &'a Lab,
+    pub test_bed: &'a TestBed,
     pub files: &'a Files,
-    pub surroundings: &'a Surroundings,
-    pub tools: &'a [Found],
+    pub environment: &'a Environment,
+    pub tools: &'a [InstalledTool],
     pub runs: usize,
 }
 
@@ -106,7 +106,7 @@ impl Bench<'_> {
     pub fn job(&self, job: &Job) -> JobResult {
         let (mut measured, mut left_out) = (vec![], vec![]);
         for scenario in &job.scenarios {
-            if scenario.link.tls && !self.lab.has_tls() {
+            if scenario.link.tls && !self.test_bed.has_tls() {
                 left_out.push((scenario.label.clone(), "nginx is not here".to_owned()));
                 continue;
             }
@@ -122,18 +122,18 @@ impl Bench<'_> {
         JobResult { job: job.clone(), measured, left_out }
     }
 
-    fn scenario(&self, scenario: &Scenario, budget: f64, earlier: &[Measured]) -> Measured {
-        let (mut outcomes, mut unable) = (vec![], vec![]);
-        self.lab.set(scenario.link);
+    fn scenario(&self, scenario: &Scenario, budget: f64, earlier: &[ScenarioResult]) -> ScenarioResult {
+        let (mut outcomes, mut skipped) = (vec![], vec![]);
+        self.test_bed.set(scenario.link);
         for found in self.tools {
-            if let Some(reason) = spared(scenario, found.tool, earlier) {
-                unable.push((found.tool.name(), reason));
+            if let Some(reason) = skip_reason(scenario, found.tool, earlier) {
+                skipped.push((found.tool.name(), reason));
                 continue;
             }
-            let places = scenario.work.places(self.lab, self.files, found.tool, scenario.link, true);
-            match contenders(found, scenario.work, &places) {
-                Ok(all) => outcomes.extend(all.into_iter().map(|contender| self.first(scenario, contender))),
-                Err(reason) => unable.push((found.tool.name(), format!("it {reason}"))),
+            let locations = scenario.work.locations(self.test_bed, self.files, found.tool, scenario.link, true);
+            match commands(found, scenario.work, &locations) {
+                Ok(all) => outcomes.extend(all.into_iter().map(|command| self.first(scenario, command))),
+                Err(reason) => skipped.push((found.tool.name(), format!("it {reason}"))),
             }
         }
         let rounds = if scenario.work == Work::Version { STARTS } else { self.runs };
@@ -141,21 +141,26 @@ impl Bench<'_> {
             // Each round starts with another tool, so that none always follows the same one.
             for turn in 0..outcomes.len() {
                 let at = (round + turn) % outcomes.len();
-                self.again(scenario, &mut outcomes[at], rounds, budget);
+                self.repeat(scenario, &mut outcomes[at], rounds, budget);
             }
         }
         for outcome in &outcomes {
-            let said = outcome.failure.clone().unwrap_or_else(|| {
-                format!("{:.3} s in {} runs, {} requests", outcome.wall(), outcome.runs.len(), outcome.seen.requests())
+            let text = outcome.failure.clone().unwrap_or_else(|| {
+                format!(
+                    "{:.3} s in {} runs, {} requests",
+                    outcome.wall(),
+                    outcome.runs.len(),
+                    outcome.counts.requests()
+                )
             });
-            eprintln!("    {}: {said}", outcome.contender.label);
+            eprintln!("    {}: {text}", outcome.command.label);
         }
-        Measured { scenario: scenario.clone(), outcomes, unable, profile: None }
+        ScenarioResult { scenario: scenario.clone(), outcomes, skipped, profile: None }
     }
 
     /// The run that is counted and checked. It is timed too, unless timed runs go without the proxy.
-    fn first(&self, scenario: &Scenario, contender: Contender) -> Outcome {
-        let mut outcome = Outcome { contender, runs: vec![], seen: Seen::default(), layer: None, failure: None };
+    fn first(&self, scenario: &Scenario, command: ToolCommand) -> Outcome {
+        let mut outcome = Outcome { command, runs: vec![], counts: Counts::default(), layer: None, failure: None };
         if let Err(error) = self.try_first(scenario, &mut outcome) {
             outcome.failure = Some(error.to_string());
         }
@@ -165,24 +170,24 @@ impl Bench<'_> {
     fn try_first(&self, scenario: &Scenario, outcome: &mut Outcome) -> io::Result<()> {
         let work = scenario.work;
         if work == Work::Version {
-            return self.surroundings.run_bare(&outcome.contender.words).map(drop);
+            return self.environment.run_directly(&outcome.command.args).map(drop);
         }
-        work.prepare(self.lab, &outcome.contender)?;
-        if work.once_before() {
-            self.surroundings.run(&outcome.contender.words)?;
+        work.prepare(self.test_bed, &outcome.command)?;
+        if work.runs_once_before() {
+            self.environment.run(&outcome.command.args)?;
             self.settle()?;
         }
-        let before = self.lab.seen()?;
-        let run = self.surroundings.run(&outcome.contender.words)?;
-        outcome.seen = self.settle()?.since(&before);
-        outcome.layer = work.check(self.lab, self.files, &outcome.contender)?;
+        let before = self.test_bed.counts()?;
+        let run = self.environment.run(&outcome.command.args)?;
+        outcome.counts = self.settle()?.since(&before);
+        outcome.layer = work.check(self.test_bed, self.files, &outcome.command)?;
         if !scenario.link.direct {
             outcome.runs.push(run);
         }
         Ok(())
     }
 
-    fn again(&self, scenario: &Scenario, outcome: &mut Outcome, rounds: usize, budget: f64) {
+    fn repeat(&self, scenario: &Scenario, outcome: &mut Outcome, rounds: usize, budget: f64) {
         let spent: f64 = outcome.runs.iter().map(|run| run.wall).sum();
         let last = outcome.runs.last().map_or(0.0, |run| run.wall);
         let enough = outcome.runs.len() >= rounds || (!outcome.runs.is_empty() && spent + last > budget);
@@ -196,47 +201,47 @@ impl Bench<'_> {
     }
 
     fn timed(&self, scenario: &Scenario, outcome: &Outcome) -> io::Result<Run> {
-        let contender = &outcome.contender;
+        let command = &outcome.command;
         if scenario.work == Work::Version {
-            return self.surroundings.run_bare(&contender.words);
+            return self.environment.run_directly(&command.args);
         }
-        scenario.work.prepare(self.lab, contender)?;
-        let (_, words) = self.by_its_link(scenario, contender);
-        let run = self.surroundings.run(&words)?;
+        scenario.work.prepare(self.test_bed, command)?;
+        let (_, args) = self.over_link(scenario, command);
+        let run = self.environment.run(&args)?;
         self.settle()?;
         Ok(run)
     }
 
     /// Where a command reads and writes in timed runs, and its arguments. Without the proxy these aren't those of the
     /// first run, because the registries have other addresses.
-    fn by_its_link(&self, scenario: &Scenario, contender: &Contender) -> (Places<'_>, Vec<String>) {
-        let places = scenario.work.places(self.lab, self.files, contender.tool, scenario.link, false);
-        let found = self.tools.iter().find(|found| found.tool == contender.tool);
-        let all = found.and_then(|found| contenders(found, scenario.work, &places).ok()).unwrap_or_default();
-        let same = all.into_iter().find(|one| one.label == contender.label);
-        (places, same.map(|one| one.words).unwrap_or_default())
+    fn over_link(&self, scenario: &Scenario, command: &ToolCommand) -> (Locations<'_>, Vec<String>) {
+        let locations = scenario.work.locations(self.test_bed, self.files, command.tool, scenario.link, false);
+        let found = self.tools.iter().find(|found| found.tool == command.tool);
+        let all = found.and_then(|found| commands(found, scenario.work, &locations).ok()).unwrap_or_default();
+        let same = all.into_iter().find(|one| one.label == command.label);
+        (locations, same.map(|one| one.args).unwrap_or_default())
     }
 
     /// Additional runs, after the timed ones.
     fn profile(&self, scenario: &Scenario, ours: &Outcome) -> io::Result<Profile> {
-        let (places, words) = self.by_its_link(scenario, &ours.contender);
-        let words = profile::telling(&words);
+        let (locations, args) = self.over_link(scenario, &ours.command);
+        let args = profile::with_logging(&args);
         let prepare = || {
             self.settle()?;
-            scenario.work.prepare(self.lab, &ours.contender)
+            scenario.work.prepare(self.test_bed, &ours.command)
         };
-        let profile = Profile::measure(self.lab, &places, prepare, || self.surroundings.run_told(&words))?;
+        let profile = Profile::measure(self.test_bed, &locations, prepare, || self.environment.run_logged(&args))?;
         self.settle()?;
         Ok(profile)
     }
 
     /// Waits until the counts no longer change: a request is logged after its response, and connections take time to
     /// close.
-    fn settle(&self) -> io::Result<Seen> {
-        let mut last = self.lab.seen()?;
+    fn settle(&self) -> io::Result<Counts> {
+        let mut last = self.test_bed.counts()?;
         loop {
             thread::sleep(Duration::from_millis(60));
-            let now = self.lab.seen()?;
+            let now = self.test_bed.counts()?;
             if now == last {
                 return Ok(now);
             }
