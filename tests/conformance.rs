@@ -15,8 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 #[expect(dead_code, reason = "a Debian's Go may be too old, which is no failure")]
-#[path = "steps/support/left_out.rs"]
-mod left_out;
+#[path = "steps/support/missing.rs"]
+mod missing;
 
 /// The suite's package.
 const PACKAGE: &str = "github.com/opencontainers/distribution-spec/conformance";
@@ -144,9 +144,12 @@ impl Drop for Registry {
 
 fn conform(mode: &str, options: &[&str]) {
     let Some(suite) = suite() else {
-        return left_out::told("Go 1.21 or newer", "the conformance suite of the OCI specification is not run");
+        return missing::missing_optional(
+            "Go 1.21 or newer",
+            "the conformance suite of the OCI specification is not run",
+        );
     };
-    for (version, left_out) in [("1.1", &LATER[..]), ("dev", &[])] {
+    for (version, skipped) in [("1.1", &LATER[..]), ("dev", &[])] {
         let registry = Registry::start(options);
         let output = Command::new(suite)
             .env_clear()
@@ -161,16 +164,16 @@ fn conform(mode: &str, options: &[&str]) {
             "{mode}, {version}: the suite was not content: {}",
             String::from_utf8_lossy(&output.stdout)
         );
-        check(&format!("{mode}, {version}"), &String::from_utf8_lossy(&output.stdout), left_out);
+        check(&format!("{mode}, {version}"), &String::from_utf8_lossy(&output.stdout), skipped);
     }
 }
 
 /// Checks the suite's report: nothing failed, and nothing was skipped except what is on the lists.
-fn check(run: &str, report: &str, left_out: &[&str]) {
+fn check(run: &str, report: &str, skipped: &[&str]) {
     let tests: Vec<&str> =
         report.lines().map(str::trim).filter(|line| line.starts_with("OCI Conformance Test")).collect();
     let others: BTreeSet<&str> = tests.iter().copied().filter(|line| !line.ends_with(": Pass")).collect();
-    let expected: BTreeSet<&str> = SKIPPED.iter().chain(left_out).copied().collect();
+    let expected: BTreeSet<&str> = SKIPPED.iter().chain(skipped).copied().collect();
     assert_eq!(others, expected, "{run}:\n{report}");
     let counts: Vec<(&str, u32)> = report
         .lines()

@@ -12,8 +12,8 @@ use serde_json::Value;
 #[allow(dead_code)]
 #[path = "steps/support/folder.rs"]
 mod folder;
-#[path = "steps/support/left_out.rs"]
-mod left_out;
+#[path = "steps/support/missing.rs"]
+mod missing;
 
 use folder::Folder;
 
@@ -205,7 +205,7 @@ fn tag(folder: &Folder, checkout: &str, what: &str) -> Result<String, String> {
 #[test]
 fn the_release_commit_is_the_same_twice_and_changes_nothing_that_was_built() {
     if Command::new("git").arg("--version").output().is_err() {
-        return left_out::left_out("git", "the release commit is not tried");
+        return missing::missing("git", "the release commit is not tested");
     }
     let (stage, folder) = (stage(), repository());
     let (stage_path, path) = (stage.path().to_str().unwrap(), folder.path().to_str().unwrap());

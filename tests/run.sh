@@ -4,17 +4,17 @@
 set -u
 cd "$(dirname "$0")/.." || exit
 
-LEFT_OUT=$PWD/target/left-out.txt
-export LEFT_OUT
+SKIPPED_TESTS=$PWD/target/skipped-tests.txt
+export SKIPPED_TESTS
 mkdir -p target
-: >"$LEFT_OUT"
+: >"$SKIPPED_TESTS"
 status=0
 PATH=$PWD/target/tools/bin:$PATH cargo test --locked "$@" || status=$?
-sort -u -o "$LEFT_OUT" "$LEFT_OUT"
-if [ -s "$LEFT_OUT" ]; then
-    tests=$(sed 's/: .*//' "$LEFT_OUT" | sort -u | wc -l)
+sort -u -o "$SKIPPED_TESTS" "$SKIPPED_TESTS"
+if [ -s "$SKIPPED_TESTS" ]; then
+    tests=$(sed 's/: .*//' "$SKIPPED_TESTS" | sort -u | wc -l)
     echo
-    echo "left out, whole or in part: $((tests)) tests that are counted as passed above"
-    sed 's/^/    /' "$LEFT_OUT"
+    echo "skipped, at least in part: $((tests)) tests that are counted as passed above"
+    sed 's/^/    /' "$SKIPPED_TESTS"
 fi
 exit "$status"

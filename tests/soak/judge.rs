@@ -3,11 +3,11 @@
 
 use std::fmt::Write as _;
 
+use crate::expected::Expected;
 use crate::plan::{Plan, Signal};
-use crate::run::Ended;
+use crate::run::EndedStep;
 use crate::storage::Storage;
 use crate::support::proxy::Exchange;
-use crate::wanted::Wanted;
 
 /// The outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,10 +74,10 @@ pub struct Verdict {
 }
 
 /// What is judged.
-pub struct Scene<'a> {
+pub struct RunRecord<'a> {
     pub plan: &'a Plan,
     /// The expected result of each step.
-    pub wanted: &'a [Wanted],
+    pub expected: &'a [Expected],
     /// The digest that all tags pointed to before.
     pub old: &'a str,
     pub storage: &'a Storage,
@@ -89,23 +89,24 @@ pub struct Scene<'a> {
 }
 
 /// The verdict on one step, or the worst verdict on several concurrent ones.
-pub fn judge(scene: &Scene, ended: &[Ended]) -> Verdict {
-    let of_step = |step: &Ended, wanted: &Wanted| match scene.verdict(step, wanted) {
+pub fn judge(record: &RunRecord, ended: &[EndedStep]) -> Verdict {
+    let of_step = |step: &EndedStep, expected: &Expected| match record.verdict(step, expected) {
         Ok(outcome) => (outcome, last_line(&step.stderr)),
         Err((outcome, reason)) => (outcome, reason),
     };
-    let mut verdicts: Vec<_> = ended.iter().zip(scene.wanted).map(|(step, wanted)| of_step(step, wanted)).collect();
-    if let Err(reason) = scene.storage_is_good() {
+    let mut verdicts: Vec<_> =
+        ended.iter().zip(record.expected).map(|(step, expected)| of_step(step, expected)).collect();
+    if let Err(reason) = record.storage_is_good() {
         verdicts.push((Outcome::Wrong, reason));
     }
     let (outcome, reason) = verdicts.into_iter().max_by_key(|(outcome, _)| *outcome).unwrap();
-    Verdict { outcome, reason, evidence: scene.evidence(ended) }
+    Verdict { outcome, reason, evidence: record.evidence(ended) }
 }
 
 type Judged = Result<Outcome, (Outcome, String)>;
 
-impl Scene<'_> {
-    fn verdict(&self, step: &Ended, wanted: &Wanted) -> Judged {
+impl RunRecord<'_> {
+    fn verdict(&self, step: &EndedStep, expected: &Expected) -> Judged {
         let wrong = |reason: &str| Err((Outcome::Wrong, reason.to_owned()));
         let Some(status) = step.status else {
             return Err((Outcome::Hang, "it did not end".to_owned()));
@@ -114,13 +115,13 @@ impl Scene<'_> {
             return Err((Outcome::Crash, format!("exit status {status}: {}", last_line(&step.stderr))));
         }
         if let Some(digest) = &step.digest
-            && *digest != wanted.digest
+            && *digest != expected.digest
         {
-            return wrong(&format!("the result file says {digest}, not {}", wanted.digest));
+            return wrong(&format!("the result file says {digest}, not {}", expected.digest));
         }
-        let moved: Vec<bool> = self.plan.tags.iter().map(|tag| self.names(tag, &wanted.digest)).collect();
+        let moved: Vec<bool> = self.plan.tags.iter().map(|tag| self.names(tag, &expected.digest)).collect();
         if status == 0 {
-            return self.done(step, wanted, &moved);
+            return self.done(step, expected, &moved);
         }
         if step.digest.is_some() || step.json.is_some() {
             // Results are written after all tags: a later kill finds them.
@@ -142,7 +143,7 @@ impl Scene<'_> {
     }
 
     /// Exit status 0.
-    fn done(&self, step: &Ended, wanted: &Wanted, moved: &[bool]) -> Judged {
+    fn done(&self, step: &EndedStep, expected: &Expected, moved: &[bool]) -> Judged {
         let wrong = |reason: String| Err((Outcome::Wrong, reason));
         // In a race, the other one may have come later: `storage_is_good` has checked what the tags point to.
         if !self.is_race()
@@ -154,10 +155,10 @@ impl Scene<'_> {
         if step.digest.is_none() {
             return wrong("exit status 0, and no result file".to_owned());
         }
-        if !step.json.as_ref().is_some_and(|json| json.contains(&wanted.digest)) {
+        if !step.json.as_ref().is_some_and(|json| json.contains(&expected.digest)) {
             return wrong("exit status 0, and the report does not name the digest".to_owned());
         }
-        if step.stdout.is_empty() || !step.stdout.lines().all(|line| line.ends_with(&wanted.digest)) {
+        if step.stdout.is_empty() || !step.stdout.lines().all(|line| line.ends_with(&expected.digest)) {
             return wrong(format!("stdout is {:?}", step.stdout));
         }
         Ok(Outcome::Right)
@@ -190,12 +191,12 @@ impl Scene<'_> {
     fn storage_is_good(&self) -> Result<(), String> {
         for tag in &self.plan.tags {
             let named = self.storage.tag(self.repository, tag).ok_or_else(|| format!("{tag} is gone"))?;
-            if named != self.old && !self.wanted.iter().any(|wanted| wanted.digest == named) {
+            if named != self.old && !self.expected.iter().any(|expected| expected.digest == named) {
                 return Err(format!("{tag} names {named}"));
             }
             self.storage.check(self.repository, &named).map_err(|reason| format!("{tag}: {reason}"))?;
             for put in self.storage.was_put(self.repository, tag) {
-                if put != self.old && !self.wanted.iter().any(|wanted| wanted.manifests.contains(&put)) {
+                if put != self.old && !self.expected.iter().any(|expected| expected.manifests.contains(&put)) {
                     return Err(format!("{put} was put under {tag}, or beside it"));
                 }
             }
@@ -208,10 +209,10 @@ impl Scene<'_> {
     }
 
     fn is_race(&self) -> bool {
-        self.wanted.len() > 1
+        self.expected.len() > 1
     }
 
-    fn evidence(&self, ended: &[Ended]) -> String {
+    fn evidence(&self, ended: &[EndedStep]) -> String {
         let mut text = String::new();
         for step in ended {
             let _ = writeln!(text, "{step:#?}\n{}", step.stderr);

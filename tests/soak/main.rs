@@ -7,6 +7,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
 
 mod cases;
+mod expected;
 mod faults;
 mod judge;
 mod plan;
@@ -14,7 +15,6 @@ mod run;
 mod settings;
 mod storage;
 mod table;
-mod wanted;
 mod world;
 
 // The proxy, the registries and the images are those of `tests/steps`, which uses all of them.
@@ -32,7 +32,7 @@ use crate::judge::Verdict;
 use crate::plan::Plan;
 use crate::settings::Settings;
 use crate::table::Table;
-use crate::world::{Desk, World};
+use crate::world::{Worker, World};
 
 fn main() -> ExitCode {
     let settings = match Settings::read() {
@@ -60,7 +60,7 @@ fn soak(settings: &Settings, world: &World, begun: Instant) -> Table {
     thread::scope(|scope| {
         for _ in 0..settings.jobs {
             scope.spawn(|| {
-                let desk = Desk::default();
+                let worker = Worker::default();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= settings.runs || settings.limit.is_some_and(|limit| begun.elapsed() > limit) {
@@ -68,7 +68,7 @@ fn soak(settings: &Settings, world: &World, begun: Instant) -> Table {
                     }
                     let plan = Plan::of(settings.seed.wrapping_add(number), settings.rate, settings.kind);
                     let started = Instant::now();
-                    let verdict = run::run(&plan, world, &desk);
+                    let verdict = run::run(&plan, world, &worker);
                     tell(&plan, &verdict, settings);
                     let mut table = table.lock().unwrap();
                     table.add(&plan, &verdict, started.elapsed());

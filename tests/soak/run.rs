@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, kill_process};
 
 use crate::cases::Case;
+use crate::expected::Expected;
 use crate::faults::{Faults, Kind, PASSING, WRONG};
-use crate::judge::{Scene, Verdict, judge};
+use crate::judge::{RunRecord, Verdict, judge};
 use crate::plan::{Plan, Signal, Trouble};
 use crate::storage::{Layout, Storage};
 use crate::support::{Folder, Proxy};
-use crate::wanted::Wanted;
-use crate::world::{Desk, Destination, PARTS, SOURCE, World};
+use crate::world::{Destination, PARTS, SOURCE, Worker, World};
 
 /// A step that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A step that has ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct EndedStep {
     /// The exit status, or 128 plus the signal's number; none if it had to be killed.
     pub status: Option<i32>,
     pub stdout: String,
@@ -47,9 +47,9 @@ struct Started {
 }
 
 /// Executes a plan.
-pub fn run(plan: &Plan, world: &World, desk: &Desk) -> Verdict {
+pub fn run(plan: &Plan, world: &World, worker: &Worker) -> Verdict {
     let repository = format!("to/s{}", plan.seed);
-    let destination = desk.destination(plan, &repository, world);
+    let destination = worker.destination(plan, &repository, world);
     let source = world.source(destination.storage.layout);
     let seen = Arc::default();
     let to = proxy(plan, 1, &destination.host, &repository, &seen);
@@ -57,37 +57,37 @@ pub fn run(plan: &Plan, world: &World, desk: &Desk) -> Verdict {
     let host = from.as_ref().map_or(&to.host, |from| &from.host);
     let name = format!("{}/{repository}", to.host);
 
-    let mut wanted = vec![world.wanted(plan.case).clone()];
+    let mut expected = vec![world.expected(plan.case).clone()];
     let mut steps = vec![start(plan.case, host, &name, &plan.tags, world)];
     if plan.trouble == Trouble::Race {
-        wanted.push(Wanted::image(&world.images.other));
+        expected.push(Expected::image(&world.images.other));
         steps.push(promotion(&format!("{host}/from/other:v1"), &name, &plan.tags));
     }
     if let Trouble::Kill(signal) = plan.trouble {
         let enough = (world.requests(plan.case) as f64 * plan.moment) as usize;
         steps[0].signal_when(signal, || seen.load(Ordering::Relaxed) >= enough);
     }
-    let ended: Vec<Ended> = steps.into_iter().map(Started::wait).collect();
-    let scene = Scene {
+    let ended: Vec<EndedStep> = steps.into_iter().map(Started::wait).collect();
+    let record = RunRecord {
         plan,
-        wanted: &wanted,
+        expected: &expected,
         old: world.images.old.digest(),
         storage: &destination.storage,
         repository: &repository,
         log: to.log(),
         source_log: from.map(|from| from.log()).unwrap_or_default(),
     };
-    judge(&scene, &ended)
+    judge(&record, &ended)
 }
 
 /// A run without faults: its result, the number of its requests, and its storage.
-pub fn reference(case: Case, world: &World, desk: &Desk) -> (String, usize, Kept) {
+pub fn reference(case: Case, world: &World, worker: &Worker) -> (String, usize, StoredImage) {
     let mut plan = Plan::of(0, Some(0.0), None);
     plan.case = case;
     plan.within = case == Case::PromoteWithin;
     plan.tags = vec!["v1"];
     plan.layout = Layout::Inside;
-    let destination = desk.destination(&plan, "to/reference", world);
+    let destination = worker.destination(&plan, "to/reference", world);
     let source = world.source(plan.layout);
     let seen = Arc::default();
     let to = proxy(&plan, 1, &destination.host, "to/reference", &seen);
@@ -95,16 +95,20 @@ pub fn reference(case: Case, world: &World, desk: &Desk) -> (String, usize, Kept
     let host = if plan.within { &to.host } else { &from.host };
     let ended = start(case, host, &format!("{}/to/reference", to.host), &plan.tags, world).wait();
     assert_eq!(ended.status, Some(0), "{case:?} without any fault: {}", ended.stderr);
-    (ended.digest.unwrap(), seen.load(Ordering::Relaxed), Kept { repository: "to/reference".to_owned(), destination })
+    (
+        ended.digest.unwrap(),
+        seen.load(Ordering::Relaxed),
+        StoredImage { repository: "to/reference".to_owned(), destination },
+    )
 }
 
 /// What a run left behind.
-pub struct Kept {
+pub struct StoredImage {
     pub repository: String,
     destination: Destination,
 }
 
-impl Kept {
+impl StoredImage {
     pub fn storage(&self) -> &Storage {
         &self.destination.storage
     }
@@ -205,7 +209,7 @@ impl Started {
         self.signal(signal);
     }
 
-    fn wait(mut self) -> Ended {
+    fn wait(mut self) -> EndedStep {
         let limit = Instant::now() + if self.signalled.is_some() { PATIENCE } else { LIMIT };
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -220,7 +224,7 @@ impl Started {
         };
         let read = |name| fs::read(self.folder.join(name)).ok();
         let text = |name| read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        Ended {
+        EndedStep {
             status: status.map(|status| status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(255)),
             stdout: text("stdout").unwrap_or_default(),
             stderr: text("stderr").unwrap_or_default(),

@@ -10,12 +10,12 @@ use imgstep::serve::{self, ServeOptions};
 use tokio::sync::oneshot;
 
 use crate::cases::{CASES, Case, Images};
+use crate::expected::Expected;
 use crate::plan::Plan;
 use crate::run;
 use crate::storage::{Layout, Storage};
 use crate::support::images::noise;
 use crate::support::{Folder, Image, Kind, Registry, kinds};
-use crate::wanted::Wanted;
 
 /// The repository of the index, in a source and in a destination.
 pub const SOURCE: &str = "from/app";
@@ -28,11 +28,11 @@ pub struct World {
     pub folder: Folder,
     sources: Vec<Destination>,
     /// For each case, its result and the number of its requests.
-    wanted: Vec<(Case, Wanted, usize)>,
+    expected: Vec<(Case, Expected, usize)>,
 }
 
 /// What a worker keeps from run to run: starting distribution takes longer than wiping its storage.
-pub struct Desk {
+pub struct Worker {
     distribution: Option<Registry>,
 }
 
@@ -60,12 +60,12 @@ impl World {
         folder.write("streamed/model.bin", noise(73, 27_000_000));
         let images = Images::make();
         let sources = layouts().into_iter().map(|layout| source(layout, &images)).collect();
-        let mut world = Self { images, folder, sources, wanted: vec![] };
-        let desk = Desk::default();
+        let mut world = Self { images, folder, sources, expected: vec![] };
+        let worker = Worker::default();
         for case in CASES {
-            let (digest, requests, kept) = run::reference(case, &world, &desk);
-            let wanted = Wanted::of(case, &digest, &kept, &world);
-            world.wanted.push((case, wanted, requests));
+            let (digest, requests, kept) = run::reference(case, &world, &worker);
+            let expected = Expected::of(case, &digest, &kept, &world);
+            world.expected.push((case, expected, requests));
         }
         world
     }
@@ -74,13 +74,13 @@ impl World {
         self.sources.iter().find(|source| source.storage.layout == layout).unwrap()
     }
 
-    pub fn wanted(&self, case: Case) -> &Wanted {
-        self.wanted.iter().find(|(own, ..)| *own == case).map(|(_, wanted, _)| wanted).unwrap()
+    pub fn expected(&self, case: Case) -> &Expected {
+        self.expected.iter().find(|(own, ..)| *own == case).map(|(_, expected, _)| expected).unwrap()
     }
 
     /// The number of requests that a step takes without faults.
     pub fn requests(&self, case: Case) -> usize {
-        self.wanted.iter().find(|(own, ..)| *own == case).map_or(0, |(.., requests)| *requests)
+        self.expected.iter().find(|(own, ..)| *own == case).map_or(0, |(.., requests)| *requests)
     }
 }
 
@@ -127,14 +127,14 @@ fn inside(storage: Storage, folder: Folder, read_only: bool) -> Destination {
     Destination { storage, host: inside.host.clone(), _inside: Some(inside), _kept: None, _folder: Some(folder) }
 }
 
-impl Default for Desk {
+impl Default for Worker {
     fn default() -> Self {
         let distribution = layouts().contains(&Layout::Distribution);
         Self { distribution: distribution.then(|| Registry::start(Kind::Distribution)) }
     }
 }
 
-impl Desk {
+impl Worker {
     /// A destination with an old image under each of the plan's tags and, if the step reads from there, its source.
     pub fn destination(&self, plan: &Plan, repository: &str, world: &World) -> Destination {
         let layout = match &self.distribution {
@@ -171,7 +171,7 @@ impl Inside {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let server = serve::start(options).await.unwrap();
-                assert_eq!(server.left_out(), 0, "the soak wrote a storage that is none");
+                assert_eq!(server.left_out(), 0, "the soak test wrote an invalid storage");
                 say.send(server.address().to_string()).unwrap();
                 let _ = stopped.await;
             });

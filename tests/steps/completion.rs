@@ -7,7 +7,7 @@ use clap::CommandFactory as _;
 use imgstep::cli::Cli;
 
 use crate::support::imgstep;
-use crate::support::tools::{left_out, told};
+use crate::support::tools::{missing, missing_optional};
 
 /// What bash offers for the last word of a line, with the script sourced.
 fn completed_by_bash(line: &str) -> Option<Vec<String>> {
@@ -36,7 +36,7 @@ fn bash_completes_steps_options_and_values() {
         ("imgstep completion z", &["zsh"]),
     ] {
         let Some(completed) = completed_by_bash(line) else {
-            return left_out("bash", "completion is not tried in a shell");
+            return missing("bash", "completion is not tested in a shell");
         };
         assert_eq!(completed, offered, "{line}");
     }
@@ -80,7 +80,7 @@ fn groff_finds_nothing_wrong_with_a_manual_page() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let Ok(mut groff) = groff else { return told("groff", "no manual page is rendered") };
+    let Ok(mut groff) = groff else { return missing_optional("groff", "no manual page is rendered") };
     groff.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let output = groff.wait_with_output().unwrap();
     let (text, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

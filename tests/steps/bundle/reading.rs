@@ -1,7 +1,7 @@
 //! Other readers of a bundle: Tekton's own bundle resolver, and third-party clients.
 
 use super::{bundle, resource, three};
-use crate::support::tools::{is_here, left_out};
+use crate::support::tools::{is_here, missing};
 use crate::support::{other_tool, registries};
 
 /// Built by `make test` (tests/setup.sh) from tests/tekton/readbundle: Tekton's code, without any of our bundle code.
@@ -10,7 +10,7 @@ const RESOLVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/tekton
 #[test]
 fn tektons_resolver_finds_every_resource() {
     if !is_here(RESOLVER) {
-        return left_out("Tekton's bundle resolver", "bundles are read by the other tests alone");
+        return missing("Tekton's bundle resolver", "bundles are only read by the other tests");
     }
     let folder = three();
     for registry in registries() {

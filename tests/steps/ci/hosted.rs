@@ -8,14 +8,14 @@ use serde_json::Value;
 use super::pages::block;
 use super::pipeline::{COMMIT, Pipeline, expanded, lines, variables};
 use super::{azure_agent, buildkite_agent};
-use crate::support::tools::{is_here, left_out};
+use crate::support::tools::{is_here, missing};
 use crate::support::yaml;
 
 /// Whether a release can be downloaded here.
 fn can_download() -> bool {
     let can = is_here("curl") && is_here("bash");
     if !can {
-        left_out("curl or bash", "the examples that download imgstep are not run");
+        missing("curl or bash", "the examples that download imgstep are not run");
     }
     can
 }
@@ -160,7 +160,7 @@ fn circleci_hands_on_within_a_job_and_by_the_workspace() {
                         fs::copy(file.path(), pipeline.path("workspace").join(file.file_name())).unwrap();
                     }
                 }
-                other => panic!("{other} is not tried"),
+                other => panic!("{other} is not tested"),
             }
         }
     }

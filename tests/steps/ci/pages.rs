@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::tools::{is_here, left_out};
+use crate::support::tools::{is_here, missing};
 use crate::support::{Folder, yaml};
 
 fn root() -> &'static Path {
@@ -48,7 +48,7 @@ pub fn block(page: &str, file: &str) -> String {
 pub fn python(program: &str) -> Option<PathBuf> {
     let path = root().join("target/tools/python/bin").join(program);
     if !path.exists() {
-        left_out(program, "the examples of docs/ci are not tried; tests/setup.sh installs it");
+        missing(program, "the examples of docs/ci are not tested; tests/setup.sh installs it");
         return None;
     }
     Some(path)
@@ -108,7 +108,7 @@ fn the_example_for_argo_is_as_its_own_schema_wants_it() {
     let folder = root().join("target/tools/argo");
     let schema = std::fs::read_dir(&folder).ok().and_then(|mut files| files.next()).map(|file| file.unwrap().path());
     let Some(schema) = schema else {
-        return left_out("the schema of Argo Workflows", "its example is not checked; tests/setup.sh takes it");
+        return missing("the schema of Argo Workflows", "its example is not checked; tests/setup.sh downloads it");
     };
     // Argo refuses unknown fields, but its schema allows them.
     let mut schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
@@ -173,7 +173,7 @@ fn the_jenkinsfile_is_groovy() {
 #[test]
 fn scripts_are_what_shellcheck_wants() {
     if !is_here("shellcheck") {
-        return left_out("shellcheck", "the scripts of docs/ci are not checked");
+        return missing("shellcheck", "the scripts of docs/ci are not checked");
     }
     let mut checked = 0;
     for page in pages() {

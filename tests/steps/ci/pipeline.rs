@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::support::registry::Auth;
 use crate::support::step::Run;
-use crate::support::tools::{is_here, left_out};
+use crate::support::tools::{is_here, missing};
 use crate::support::{Folder, Image, Options, Registry, Style, distribution, images, logins};
 
 /// The commit being built.
@@ -99,7 +99,7 @@ impl Pipeline {
     pub fn in_image(&self, script: &str, environment: &BTreeMap<String, String>) -> Run {
         let tools = self.folder.join("image");
         if !is_here("busybox") {
-            left_out("busybox", "sh stands in for the image with a shell");
+            missing("busybox", "sh replaces the shell of the image");
             let path = format!("{}:/usr/bin:/bin", tools.display());
             return self.start(&["/bin/sh", "-e", "-c"], script, environment, &path);
         }

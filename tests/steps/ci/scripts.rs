@@ -6,7 +6,7 @@ use std::fs;
 use super::pages::{block, python};
 use super::pipeline::{COMMIT, Pipeline, USER, variables};
 use crate::support::images;
-use crate::support::tools::{is_here, left_out};
+use crate::support::tools::{is_here, missing};
 
 #[test]
 fn jenkins_takes_stdout() {
@@ -63,7 +63,7 @@ fn dagger_takes_stdout() {
 #[test]
 fn a_shell_installs_builds_joins_and_promotes() {
     if !is_here("curl") {
-        return left_out("curl", "the example that downloads imgstep is not run");
+        return missing("curl", "the example that downloads imgstep is not run");
     }
     let pipeline = Pipeline::new();
     let install = pipeline.named(&block("shell", "install.sh"));

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::Folder;
 use crate::support::step::Run;
-use crate::support::tools::{is_here, left_out};
+use crate::support::tools::{is_here, missing};
 
 /// The root of this repository.
 pub fn root() -> &'static Path {
@@ -20,7 +20,7 @@ pub fn tool(name: &str) -> Option<PathBuf> {
         .map(|folder| root().join(folder).join(name));
     let found = installed.into_iter().find(|path| path.exists()).or_else(|| is_here(name).then(|| name.into()));
     if found.is_none() {
-        left_out(name, "the GitHub Action is not tried with it");
+        missing(name, "the GitHub Action is not tested with it");
     }
     found
 }

@@ -6,7 +6,7 @@ use super::world::World;
 use crate::support::Kind;
 use crate::support::docker::{Docker, docker};
 use crate::support::step::Run;
-use crate::support::tools::{is_here, left_out, told};
+use crate::support::tools::{is_here, missing, missing_optional};
 
 type Name = (&'static str, &'static str, &'static str);
 
@@ -37,7 +37,7 @@ fn ran_by(name: Name) -> Option<Outcome> {
         return ran_by_docker(name, docker()?);
     }
     if !is_here(name.1) {
-        told(name.1, "its commands in the guides are not run");
+        missing_optional(name.1, "its commands in the guides are not run");
         return None;
     }
     Some(ran(name))
@@ -45,10 +45,10 @@ fn ran_by(name: Name) -> Option<Outcome> {
 
 fn ran_by_docker(name: Name, docker: &Docker) -> Option<Outcome> {
     let world = World::new();
-    let version = String::from_utf8(docker.said(&["version", "--format", "{{.Server.Version}}"])).unwrap();
+    let version = String::from_utf8(docker.output(&["version", "--format", "{{.Server.Version}}"])).unwrap();
     let major: u32 = version.split('.').next().and_then(|number| number.parse().ok()).unwrap_or_default();
     if name.2 == "save" && major < 25 {
-        told("Docker 25", "`docker save` as an OCI layout is not tried");
+        missing_optional("Docker 25", "`docker save` as an OCI layout is not tested");
         return None;
     }
     // The client needs an option for a registry on loopback without TLS.
@@ -89,7 +89,7 @@ fn crane_copies_and_tags_in_four_commands() {
 #[test]
 fn all_tags_that_crane_lists_are_promoted() {
     if !is_here("crane") {
-        return told("crane", "all tags of a repository are not copied");
+        return missing_optional("crane", "all tags of a repository are not copied");
     }
     let theirs = ran_in(for_all_tags(), ("from-crane", "crane", "all-tags"));
     let ours = ran_in(for_all_tags(), ("from-crane", "imgstep", "all-tags"));
@@ -175,7 +175,7 @@ fn skopeo_syncs_what_a_list_promotes() {
 fn all_tags_that_skopeo_lists_are_promoted() {
     for tool in ["skopeo", "jq"] {
         if !is_here(tool) {
-            return told(tool, "a list of tags is not made");
+            return missing_optional(tool, "a list of tags is not created");
         }
     }
     let ours = ran_in(for_all_tags(), ("from-skopeo", "imgstep", "list-tags"));
@@ -188,7 +188,7 @@ fn all_tags_that_skopeo_lists_are_promoted() {
 #[test]
 fn an_archive_is_promoted_through_a_layout() {
     if !is_here("skopeo") {
-        return told("skopeo", "an archive is not made");
+        return missing_optional("skopeo", "no archive is built");
     }
     let world = World::new();
     let make = "skopeo copy docker://ghcr.io/org/app:main-amd64 docker-archive:image.tar:app:v1\n";
@@ -252,7 +252,7 @@ fn compiled(name: Name) -> Outcome {
 #[test]
 fn a_go_program_for_two_platforms() {
     if !is_here("go") {
-        return left_out("go", "the example for users of ko is not run");
+        return missing("go", "the example for users of ko is not run");
     }
     let ours = compiled(("from-ko", "imgstep", "build"));
     let hello = "ghcr.io/org/hello:v1";
@@ -261,7 +261,7 @@ fn a_go_program_for_two_platforms() {
     assert_eq!(ours.world.config(hello), json!({"Entrypoint": ["/ko-app/hello"]}));
     assert_eq!(ours.world.top_files(hello), ["ko-app/hello"]);
     if !is_here("ko") {
-        return told("ko", "its command in the guides is not run");
+        return missing_optional("ko", "its command in the guides is not run");
     }
     let theirs = compiled(("from-ko", "ko", "build"));
     assert_eq!(theirs.run.stdout.lines().count(), 1, "{:?}", theirs.run);
@@ -286,7 +286,7 @@ fn a_java_program_as_jib_layers_it() {
     assert_eq!(world.top_files(hello), ["app/classes/com/example/Main.class"]);
     assert_eq!(world.config(hello)["Entrypoint"][3], "com.example.Main");
     let _: Name = ("from-jib", "jib", "build");
-    told("Jib", "its command in the guides is not run: it downloads");
+    missing_optional("Jib", "its command in the guides is not run: it downloads");
 }
 
 #[test]
@@ -311,5 +311,5 @@ fn what_imagetools_does() {
 
     let _: [Name; 3] =
         [("from-buildx", "buildx", "join"), ("from-buildx", "buildx", "add"), ("from-buildx", "buildx", "copy")];
-    told("docker buildx", "its commands in the guides are not run");
+    missing_optional("docker buildx", "its commands in the guides are not run");
 }

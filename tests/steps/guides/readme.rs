@@ -10,7 +10,7 @@ use super::world::World;
 use super::{block, read};
 use crate::support::docker::docker;
 use crate::support::images;
-use crate::support::tools::{is_here, left_out};
+use crate::support::tools::{is_here, missing};
 
 /// The blocks, as the common test of the guides expects them.
 const STEPS: [(&str, &str, &str); 3] =
@@ -50,7 +50,7 @@ fn the_first_session_ends_with_a_container() {
     fs::write(world.work().join("cat.c"), CAT).unwrap();
     let made = Command::new("cc").args(["-static", "-o", "cat", "cat.c"]).current_dir(world.work()).status();
     if !made.is_ok_and(|status| status.success()) {
-        return left_out("a C compiler with a static library", "the first session of README is not run");
+        return missing("a C compiler with a static library", "the first session of README is not run");
     }
     let machine = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
     let base = format!(
@@ -66,7 +66,7 @@ fn the_first_session_ends_with_a_container() {
         .replace("docker run", "docker run --network none");
     let script = format!("trap 'kill $!' EXIT\n{session}");
     let run = world.run_script(&script, Some(docker));
-    docker.said(&["image", "rm", "--force", &format!("localhost:{port}/hello")]);
+    docker.output(&["image", "rm", "--force", &format!("localhost:{port}/hello")]);
     let lines: Vec<&str> = run.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{run:?}");
     assert!(lines[0].starts_with(&format!("localhost:{port}/hello@sha256:")), "{}", lines[0]);
@@ -78,7 +78,7 @@ fn the_first_session_ends_with_a_container() {
 fn a_release_is_downloaded_checked_and_unpacked() {
     let _: (&str, &str, &str) = ("README", "imgstep", "install");
     if !is_here("curl") {
-        return left_out("curl", "the download in README is not run");
+        return missing("curl", "the download in README is not run");
     }
     let world = World::new();
     let archive = "imgstep-1.0.0-linux-amd64.tar.gz";
@@ -101,7 +101,7 @@ fn a_release_is_downloaded_checked_and_unpacked() {
 #[test]
 fn the_plot_shows_what_was_measured() {
     if !is_here("python3") {
-        return left_out("python3", "README's plot is not compared with bench/RESULTS.md");
+        return missing("python3", "README's plot is not compared with bench/RESULTS.md");
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/overview.py");
     let output = Command::new("python3").args([script, "--check"]).output().unwrap();

@@ -217,10 +217,10 @@ impl World {
 
     /// Removes this environment's images from an engine.
     pub fn clear(&self, docker: &Docker) {
-        let listed = docker.said(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
+        let listed = docker.output(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
         for name in String::from_utf8(listed).unwrap().lines() {
             if [&self.source, &self.destination].iter().any(|registry| name.starts_with(&registry.host)) {
-                docker.said(&["image", "rm", "--force", name]);
+                docker.output(&["image", "rm", "--force", name]);
             }
         }
     }

@@ -6,7 +6,7 @@ use super::promote;
 use crate::support::{Folder, images, imgstep, json_schema, registries};
 
 /// Asserts that stdout is one valid document, and returns it.
-fn told(stdout: &str) -> Value {
+fn parsed(stdout: &str) -> Value {
     let document: Value = serde_json::from_str(stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"));
     json_schema::assert_valid("docs/report.schema.json", &document);
     document
@@ -21,7 +21,7 @@ fn a_failure_is_one_json_document_where_json_is_asked_for() {
         let (source, destination) = (registry.at("app:no-such"), registry.at("copy:v1"));
         let result = format!("json={}", folder.join("result").display());
         let run = promote(&source, &destination).args(["--output", "json", "--result", &result]).run().ended(5);
-        let document = told(&run.stdout);
+        let document = parsed(&run.stdout);
         assert_eq!(document["step"], "promote");
         assert_eq!(document["source"], source);
         assert_eq!(document["destinations"], json!([destination]));
@@ -38,12 +38,12 @@ fn a_failure_is_one_json_document_where_json_is_asked_for() {
             .args(["--output=json", "--expect-digest", &format!("sha256:{}", "0".repeat(64))])
             .run()
             .ended(3);
-        let error = &told(&guarded.stdout)["error"];
+        let error = &parsed(&guarded.stdout)["error"];
         assert_eq!((&error["kind"], &error["guard"]), (&json!("guard"), &json!("digestMismatch")));
         let (message, hint) = (error["message"].as_str().unwrap(), error["hint"].as_str().unwrap());
         assert!(guarded.stderr.ends_with(&format!("error: {message}\nhint: {hint}\n")), "{}", guarded.stderr);
         let inspected = imgstep(["inspect", "--output=json", &source]).run().ended(5);
-        assert_eq!(told(&inspected.stdout)["step"], "inspect");
+        assert_eq!(parsed(&inspected.stdout)["step"], "inspect");
         promote(&source, &destination).run().failed(5, &["app:no-such"]);
     }
 }
@@ -51,15 +51,15 @@ fn a_failure_is_one_json_document_where_json_is_asked_for() {
 #[test]
 fn words_that_make_no_sense_are_told_as_json_too() {
     let wrong = imgstep(["promote", "a", "b", "--no-such", "--output", "json"]).run().ended(2);
-    let document = told(&wrong.stdout);
+    let document = parsed(&wrong.stdout);
     assert_eq!((&document["step"], &document["error"]["kind"]), (&json!("promote"), &json!("usage")));
     let message = document["error"]["message"].as_str().unwrap();
     assert!(message.contains("--no-such") && !message.contains("Usage:") && !message.contains('\n'), "{message}");
 
     let by_variable = imgstep(["tag", "a"]).env("IMGSTEP_OUTPUT", "json").run().ended(2);
-    assert_eq!(told(&by_variable.stdout)["error"]["status"], 2);
+    assert_eq!(parsed(&by_variable.stdout)["error"]["status"], 2);
     let no_step = imgstep(["promotee", "--output=json"]).run().ended(2);
-    assert_eq!(told(&no_step.stdout).get("step"), None);
+    assert_eq!(parsed(&no_step.stdout).get("step"), None);
     assert_eq!(imgstep(["promote", "--no-such"]).run().ended(2).stdout, "");
 }
 

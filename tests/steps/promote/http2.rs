@@ -2,8 +2,8 @@
 
 use super::{line, promote};
 use crate::support::certificates::Certificate;
-use crate::support::http2_door::{Door, Manner};
-use crate::support::registry::Logged;
+use crate::support::http2_frontend::{Frontend, Refusals};
+use crate::support::registry::LoggedRequest;
 use crate::support::relay::Relay;
 use crate::support::step::Step;
 use crate::support::{Folder, Image, Options, Registry, Style, assert_image, distribution, images};
@@ -47,7 +47,7 @@ fn copied(only_http_1: bool) -> Option<(Secure, Secure, Image)> {
 }
 
 /// Whether a request downloaded or uploaded a layer.
-fn carried_layer(request: &Logged, image: &Image) -> bool {
+fn carried_layer(request: &LoggedRequest, image: &Image) -> bool {
     let layers = image.blobs.iter().filter(|blob| blob.bytes.len() >= LAYER);
     match request.method.as_str() {
         "GET" => layers.into_iter().any(|layer| request.target.ends_with(&layer.digest)),
@@ -63,7 +63,8 @@ fn what_is_light_goes_by_http_2_and_layers_by_connections_of_their_own() {
     let Some((source, destination, image)) = copied(false) else { return };
     for (secure, layers) in [(&source, "GET"), (&destination, "PUT")] {
         let log = secure.registry.access_log();
-        let (heavy, light): (Vec<&Logged>, Vec<_>) = log.iter().partition(|request| carried_layer(request, &image));
+        let (heavy, light): (Vec<&LoggedRequest>, Vec<_>) =
+            log.iter().partition(|request| carried_layer(request, &image));
         assert_eq!(heavy.len(), 12, "{log:#?}");
         assert!(heavy.iter().all(|request| request.method == layers && request.protocol == "HTTP/1.1"), "{heavy:#?}");
         assert!(light.len() > 8 && light.iter().all(|request| request.protocol == "HTTP/2.0"), "{light:#?}");
@@ -113,31 +114,31 @@ fn a_shared_connection_that_breaks_is_opened_anew_and_nothing_is_lost() {
 }
 
 /// A promotion through a frontend that supports only HTTP/2, of an image with small blobs only.
-fn through(manner: Manner) -> Option<Door> {
+fn through(refusals: Refusals) -> Option<Frontend> {
     let registry = distribution(&Options::default())?;
     let image = images::index(Style::Oci, 3, 6, 3, 1000);
     image.push(&registry, "team/app", "v1");
     let certificate = Certificate::new();
     let folder = Folder::new();
     folder.write("ca.pem", &certificate.authority_pem);
-    let door = Door::before(&registry, &certificate, manner);
-    promote(&door.at("team/app:v1"), &door.at("prod/app:v1"))
+    let frontend = Frontend::before(&registry, &certificate, refusals);
+    promote(&frontend.at("team/app:v1"), &frontend.at("prod/app:v1"))
         .args(["--retries", "0", "--ca-dir"])
         .args([folder.path()])
         .run()
-        .printed(&[line(&door.at("prod/app"), &image)]);
+        .printed(&[line(&frontend.at("prod/app"), &image)]);
     assert_image(&registry, "prod/app", "v1", &image);
-    Some(door)
+    Some(frontend)
 }
 
 #[test]
 fn a_request_that_a_server_did_not_take_is_sent_again_and_is_no_failure() {
-    let Some(door) = through(Manner::RefusesFirst) else { return };
-    assert!(door.refused() > 30, "{}", door.refused());
+    let Some(frontend) = through(Refusals::FirstAttempts) else { return };
+    assert!(frontend.refused() > 30, "{}", frontend.refused());
 }
 
 #[test]
 fn a_server_that_has_enough_of_a_connection_gets_another() {
-    let Some(door) = through(Manner::Leaves(7)) else { return };
-    assert!(door.connections() > 3, "{}", door.connections());
+    let Some(frontend) = through(Refusals::After(7)) else { return };
+    assert!(frontend.connections() > 3, "{}", frontend.connections());
 }

@@ -3,7 +3,7 @@
 use super::{line, promote};
 use crate::support::certificates::Certificate;
 use crate::support::relay::Relay;
-use crate::support::tools::told;
+use crate::support::tools::missing_optional;
 use crate::support::{Folder, Image, Kind, Options, Registry, assert_image, distribution, images, registries};
 
 struct Secure {
@@ -146,7 +146,10 @@ fn alias() -> Option<String> {
 #[test]
 fn plain_text_is_for_loopback_names_and_for_what_was_named_insecure() {
     let Some(alias) = alias() else {
-        return told("a further name for 127.0.0.1 in /etc/hosts", "that plain text has to be permitted is not tried");
+        return missing_optional(
+            "a further name for 127.0.0.1 in /etc/hosts",
+            "the refusal of plain HTTP is not tested",
+        );
     };
     let image = images::image(1, 1, 100);
     for registry in registries() {

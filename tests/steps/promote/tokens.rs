@@ -194,7 +194,7 @@ fn a_service_that_knows_no_post_gets_a_get() {
 #[test]
 fn a_token_that_ends_in_mid_copy_is_renewed() {
     // The registry accepts the first tokens for only two more seconds, although the response says 300.
-    let lifetime = Lifetime { said: 300, real: -58, times: 3 };
+    let lifetime = Lifetime { stated: 300, actual: -58, tokens: 3 };
     let service = TokenService::with_lifetime(users(), lifetime);
     let image = images::image(1, 6, 2000);
     let Some(source) = registry_of(&service, &image) else { return };
@@ -216,7 +216,7 @@ fn a_token_that_ends_in_mid_copy_is_renewed() {
 
 #[test]
 fn a_token_whose_end_is_said_is_renewed_before() {
-    let lifetime = Lifetime { said: 2, real: -58, times: 3 };
+    let lifetime = Lifetime { stated: 2, actual: -58, tokens: 3 };
     let service = TokenService::with_lifetime(users(), lifetime);
     let image = images::image(1, 6, 2000);
     let Some(registry) = registry_of(&service, &image) else { return };

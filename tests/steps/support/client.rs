@@ -7,13 +7,13 @@ use super::wire::header;
 
 /// A response with any status.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
@@ -39,7 +39,7 @@ fn agent() -> &'static ureq::Agent {
 }
 
 /// Sends one request. Any status is accepted; panics if there is no response.
-pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
     let mut builder = ureq::http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         builder = builder.header(*name, *value);
@@ -54,7 +54,7 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -
         .headers()
         .iter()
         .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-    Answer {
+    Response {
         status: answer.status().as_u16(),
         headers: headers.collect(),
         body: answer.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap(),
@@ -62,7 +62,7 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -
 }
 
 /// Sends one request that must get `status`.
-pub fn expect(status: u16, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub fn expect(status: u16, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
     let answer = request(method, url, headers, body);
     assert_eq!(answer.status, status, "{method} {url}: {}", answer.text());
     answer

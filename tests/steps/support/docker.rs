@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::tools::{is_here, left_out};
+use super::tools::{is_here, missing};
 
 /// A running engine.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub fn docker() -> Option<&'static Docker> {
     static DOCKER: OnceLock<Option<Docker>> = OnceLock::new();
     let engine = DOCKER.get_or_init(find).as_ref();
     if engine.is_none() {
-        left_out("docker, an engine, or the means to start one (dockerd, and root or sudo)", "no image is run");
+        missing("docker, an engine, or the means to start one (dockerd, and root or sudo)", "no image is run");
     }
     engine
 }
@@ -135,7 +135,7 @@ impl Docker {
     }
 
     /// Runs a command of the engine's client, which must succeed; returns its stdout.
-    pub fn said(&self, words: &[&str]) -> Vec<u8> {
+    pub fn output(&self, words: &[&str]) -> Vec<u8> {
         let output = self.command(words).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "docker {words:?}: {}{stderr}", String::from_utf8_lossy(&output.stdout));
@@ -143,14 +143,14 @@ impl Docker {
     }
 
     fn line(&self, words: &[&str]) -> String {
-        String::from_utf8(self.said(words)).unwrap().trim_end().to_owned()
+        String::from_utf8(self.output(words)).unwrap().trim_end().to_owned()
     }
 
     /// Pulls one platform of an image, passes it to `look`, and removes it afterwards.
     pub fn with_image(&self, reference: &str, platform: &str, look: impl FnOnce()) {
-        self.said(&["pull", "--quiet", "--platform", platform, reference]);
+        self.output(&["pull", "--quiet", "--platform", platform, reference]);
         look();
-        self.said(&["image", "rm", "--force", reference]);
+        self.output(&["image", "rm", "--force", reference]);
     }
 
     /// What a container of the image prints. The container has no network and nothing it can write to.
@@ -160,15 +160,15 @@ impl Docker {
 
     /// The engine's metadata of the image.
     pub fn inspect(&self, reference: &str) -> Value {
-        let told: Value = serde_json::from_slice(&self.said(&["image", "inspect", reference])).unwrap();
-        told[0].clone()
+        let inspected: Value = serde_json::from_slice(&self.output(&["image", "inspect", reference])).unwrap();
+        inspected[0].clone()
     }
 
     /// A path of the image as a tar. Nothing in the image runs, so it may be for a foreign platform.
     pub fn tar(&self, reference: &str, platform: &str, path: &str) -> Vec<u8> {
         let id = self.line(&["create", "--network", "none", "--platform", platform, reference]);
-        let tar = self.said(&["cp", &format!("{id}:{path}"), "-"]);
-        self.said(&["rm", &id]);
+        let tar = self.output(&["cp", &format!("{id}:{path}"), "-"]);
+        self.output(&["rm", &id]);
         tar
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::folder::Folder;
 use super::step::Run;
-use super::tools::{is_here, left_out};
+use super::tools::{is_here, missing};
 
 /// The folder with the examples.
 pub fn examples() -> PathBuf {
@@ -79,7 +79,7 @@ pub fn base(name: &str) -> Option<String> {
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let there = *made.get_or_insert_default().entry(name.to_owned()).or_insert_with(|| make_base(name, &work, &layout));
     if !there {
-        left_out(&format!("what the base `{name}` is made of"), "its examples are not tried");
+        missing(&format!("the packages of the base `{name}`"), "its examples are not tested");
     }
     there.then_some(layout)
 }
@@ -107,17 +107,17 @@ fn make_base(name: &str, work: &Path, layout: &str) -> bool {
 pub fn can_build(example: &str, programs: &[&str]) -> bool {
     let on_path = |program: &&str| is_here(program) || tools().join("bin").join(program).exists();
     if let Some(program) = programs.iter().find(|program| !on_path(program)) {
-        left_out(program, &format!("the example for {example} is not tried"));
+        missing(program, &format!("the example for {example} is not tested"));
         return false;
     }
     if example == "python"
         && !Command::new("python3").args(["-m", "pip", "--version"]).output().unwrap().status.success()
     {
-        left_out("pip", "the example for python is not tried");
+        missing("pip", "the example for python is not tested");
         return false;
     }
     if example == "rust" && !has_other_std() && other_rustc().is_none() {
-        left_out("Rust's std for the other processor", "the example for rust is not tried");
+        missing("Rust's std for the other architecture", "the example for rust is not tested");
         return false;
     }
     true

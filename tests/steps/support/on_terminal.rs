@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use super::folder::Folder;
 use super::terminal::Terminal;
-use super::tools::{is_here, left_out, told};
+use super::tools::{is_here, missing, missing_optional};
 
 /// The terminal's size in columns and rows.
 pub const SIZE: (usize, usize) = (80, 24);
@@ -18,11 +18,11 @@ pub struct Seen {
 /// Runs it in a terminal with `script`; `None`, with a note, if that isn't installed.
 pub fn on_terminal(words: &[&str]) -> Option<Seen> {
     if !cfg!(target_os = "linux") {
-        told("Linux's `script`", "nothing is shown on a terminal");
+        missing_optional("Linux's `script`", "the terminal output is not tested");
         return None;
     }
     if !is_here("script") {
-        left_out("script", "nothing is shown on a terminal");
+        missing("script", "the terminal output is not tested");
         return None;
     }
     let folder = Folder::new();

@@ -9,10 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::certificates::Certificate;
-use super::client::{self, Answer};
+use super::client::{self, Response};
 use super::folder::Folder;
 use super::images::{ACCEPT, Content};
-use super::left_out::told;
+use super::missing::missing_optional;
 
 /// The implementation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Options {
 
 /// One line of a registry's access log.
 #[derive(Debug, Clone)]
-pub struct Logged {
+pub struct LoggedRequest {
     pub method: String,
     pub target: String,
     /// `HTTP/1.1` or `HTTP/2.0`.
@@ -79,7 +79,7 @@ pub fn kinds() -> Vec<Kind> {
     static KINDS: OnceLock<Vec<Kind>> = OnceLock::new();
     let kinds = KINDS.get_or_init(found);
     if !kinds.contains(&Kind::Distribution) {
-        told("docker-registry", "tried against the registry inside alone");
+        missing_optional("docker-registry", "the tests only run against the registry in imgstep");
     }
     kinds.clone()
 }
@@ -159,7 +159,7 @@ impl Registry {
     }
 
     /// The response to a request for a manifest by tag or digest.
-    pub fn manifest(&self, repository: &str, reference: &str) -> Answer {
+    pub fn manifest(&self, repository: &str, reference: &str) -> Response {
         client::request("GET", &self.url(&format!("{repository}/manifests/{reference}")), &[("Accept", ACCEPT)], b"")
     }
 
@@ -221,11 +221,11 @@ impl Registry {
     }
 
     /// The access log of a distribution registry with TLS (not its back door), in the order of responses.
-    pub fn access_log(&self) -> Vec<Logged> {
+    pub fn access_log(&self) -> Vec<LoggedRequest> {
         let text = std::fs::read_to_string(self.folder.join("guarded.log")).unwrap_or_default();
         let requests = text.lines().filter(|line| line.starts_with("127.0.0.1 - ")).filter_map(|line| {
             let mut words = line.split('"').nth(1)?.split(' ').map(str::to_owned);
-            Some(Logged { method: words.next()?, target: words.next()?, protocol: words.next()? })
+            Some(LoggedRequest { method: words.next()?, target: words.next()?, protocol: words.next()? })
         });
         requests.collect()
     }

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use super::folder::Folder;
-use super::tools::{left_out, told};
+use super::tools::{missing, missing_optional};
 
 /// The registry host in each Task's `tests/run.yaml`.
 pub const REGISTRY: &str = "imgstep-registry:5000";
@@ -21,9 +21,9 @@ fn tools() -> Option<PathBuf> {
     let what = "what tests/setup.sh builds of Tekton";
     let why = "the Tasks are not run, nor judged by Tekton";
     if builds_tekton() {
-        left_out(what, why);
+        missing(what, why);
     } else {
-        told(&format!("{what}, since Go 1.24 is not"), why);
+        missing_optional(&format!("{what}, since Go 1.24 is not"), why);
     }
     None
 }
@@ -125,7 +125,7 @@ impl Run {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         if said.contains("a container can't be made on this machine") {
-            told("the right to make containers", "the Tasks are not run");
+            missing_optional("the right to make containers", "the Tasks are not run");
             return None;
         }
         assert!(output.status.success(), "{}{said}", String::from_utf8_lossy(&output.stderr));

@@ -41,11 +41,11 @@ pub struct TokenRequest {
 #[derive(Debug, Clone)]
 pub struct Lifetime {
     /// The lifetime in seconds that the response states (`expires_in`).
-    pub said: i64,
+    pub stated: i64,
     /// The real lifetime in seconds. distribution allows 60 more, so -58 means 2.
-    pub real: i64,
+    pub actual: i64,
     /// Tokens that get this lifetime; later ones live for 300 seconds.
-    pub times: usize,
+    pub tokens: usize,
 }
 
 pub struct TokenService {
@@ -64,7 +64,7 @@ struct State {
 
 impl TokenService {
     pub fn start(users: Vec<User>) -> Self {
-        Self::with_lifetime(users, Lifetime { said: 300, real: 300, times: 0 })
+        Self::with_lifetime(users, Lifetime { stated: 300, actual: 300, tokens: 0 })
     }
 
     pub fn with_lifetime(users: Vec<User>, lifetime: Lifetime) -> Self {
@@ -162,10 +162,10 @@ fn decide(head: &Head, body: &str, state: &Mutex<State>, signer: &Certificate) -
 }
 
 fn next_lifetime(lifetime: &mut Lifetime) -> Lifetime {
-    if lifetime.times == 0 {
-        return Lifetime { said: 300, real: 300, times: 0 };
+    if lifetime.tokens == 0 {
+        return Lifetime { stated: 300, actual: 300, tokens: 0 };
     }
-    lifetime.times -= 1;
+    lifetime.tokens -= 1;
     lifetime.clone()
 }
 
@@ -199,10 +199,10 @@ fn user_of_basic(users: &[User], authorization: Option<&str>) -> (String, Option
 
 fn issue(user: &User, scopes: &[String], lifetime: &Lifetime, method: &str, signer: &Certificate) -> String {
     let access: Vec<_> = scopes.iter().filter_map(|scope| granted(user, scope)).collect();
-    let token = sign(signer, user.name, &json!(access), lifetime.real);
+    let token = sign(signer, user.name, &json!(access), lifetime.actual);
     // The OAuth2 response uses another field name.
     let name = if method == "POST" { "access_token" } else { "token" };
-    json!({name: token, "expires_in": lifetime.said, "issued_at": httpdate_rfc3339()}).to_string()
+    json!({name: token, "expires_in": lifetime.stated, "issued_at": httpdate_rfc3339()}).to_string()
 }
 
 /// The part of a scope that the user is allowed: `repository:NAME:pull,push`.

@@ -2,13 +2,13 @@
 
 use std::process::Command;
 
-pub use super::left_out::{left_out, told};
+pub use super::missing::{missing, missing_optional};
 
 /// Runs a third-party tool, if it is installed.
 pub fn other_tool(words: &[&str]) -> Option<String> {
     let output = Command::new("timeout").arg("60").args(words).output().ok()?;
     if output.status.code() == Some(127) {
-        told(words[0], "it is not asked for its view");
+        missing_optional(words[0], "its result is not compared");
         return None;
     }
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -25,7 +25,7 @@ pub fn is_here(program: &str) -> bool {
 pub fn debian_tool(program: &str) -> bool {
     let is_here = Command::new(program).arg("--version").output().is_ok();
     if !is_here {
-        left_out(program, "it is not asked for its view");
+        missing(program, "its result is not compared");
     }
     is_here
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use crate::support::Folder;
 use crate::support::tekton::{manifests, root, tektoncheck};
-use crate::support::tools::{is_here, told};
+use crate::support::tools::{is_here, missing_optional};
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -140,7 +140,7 @@ fn categories() -> String {
 #[test]
 fn catlin_has_nothing_to_say() {
     if !is_here("catlin") {
-        return told("catlin", "its rules are also those of `tektoncheck validate`");
+        return missing_optional("catlin", "its rules are also those of `tektoncheck validate`");
     }
     let folder = Folder::new();
     folder.write(".env", format!("CONFIG_FILE_URL={}\n", categories()));

@@ -203,12 +203,12 @@ fn docker_build_takes_in_the_same_files() {
         "dir\n!dir/sub/x.md\n!dir/sub/deep",
     ] {
         folder.write("work/.dockerignore", text);
-        docker.said(&["build", "--quiet", "--tag", "imgstep-ignored", "--file", &dockerfile, &work]);
+        docker.output(&["build", "--quiet", "--tag", "imgstep-ignored", "--file", &dockerfile, &work]);
         let by_docker = names(&docker.tar("imgstep-ignored", "linux/amd64", "/x"), "x/");
         layers(&folder, registry, &["."]).run().ended(0);
         let mut ours = files(registry);
         ours.sort();
         assert_eq!(ours, by_docker, "{text:?}");
     }
-    docker.said(&["image", "rm", "--force", "imgstep-ignored"]);
+    docker.output(&["image", "rm", "--force", "imgstep-ignored"]);
 }

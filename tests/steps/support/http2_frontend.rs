@@ -22,41 +22,41 @@ use super::registry::Registry;
 
 /// Which requests it doesn't process.
 #[derive(Debug, Clone, Copy)]
-pub enum Manner {
+pub enum Refusals {
     /// Every request the first time it is sent.
-    RefusesFirst,
+    FirstAttempts,
     /// Requests beyond this number on one connection.
-    Leaves(usize),
+    After(usize),
 }
 
 /// The frontend. To clients, its address is a registry's host.
-pub struct Door {
+pub struct Frontend {
     pub host: String,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     upstream: String,
-    manner: Manner,
+    refusals: Refusals,
     seen: Mutex<HashSet<String>>,
     refused: AtomicUsize,
     connections: AtomicUsize,
 }
 
-impl Door {
-    pub fn before(registry: &Registry, certificate: &Certificate, manner: Manner) -> Self {
+impl Frontend {
+    pub fn before(registry: &Registry, certificate: &Certificate, refusals: Refusals) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let shared = Arc::new(Shared {
             upstream: registry.host.clone(),
-            manner,
+            refusals,
             seen: Mutex::default(),
             refused: 0.into(),
             connections: 0.into(),
         });
         let acceptor = acceptor(certificate);
-        let door = Self { host, shared: Arc::clone(&shared) };
+        let frontend = Self { host, shared: Arc::clone(&shared) };
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
@@ -66,7 +66,7 @@ impl Door {
                 }
             });
         });
-        door
+        frontend
     }
 
     pub fn at(&self, name: &str) -> String {
@@ -106,12 +106,12 @@ async fn serve(client: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         taken += 1;
         let name = format!("{} {}", request.method(), request.uri());
-        if matches!(shared.manner, Manner::RefusesFirst) && shared.seen.lock().unwrap().insert(name) {
+        if matches!(shared.refusals, Refusals::FirstAttempts) && shared.seen.lock().unwrap().insert(name) {
             shared.refused.fetch_add(1, Ordering::SeqCst);
             respond.send_reset(Reason::REFUSED_STREAM);
             continue;
         }
-        if matches!(shared.manner, Manner::Leaves(most) if taken == most) {
+        if matches!(shared.refusals, Refusals::After(most) if taken == most) {
             connection.graceful_shutdown();
         }
         tokio::spawn(answer(request, respond, shared.upstream.clone()));

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use serde_json::Value;
 
 use crate::cases::Case;
-use crate::run::Kept;
+use crate::run::StoredImage;
 use crate::storage::Storage;
 use crate::support::Image;
 use crate::support::images::sha256;
@@ -14,16 +14,16 @@ use crate::world::World;
 
 /// A result.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct Expected {
     pub digest: String,
     /// Its manifests: no others may ever be written.
     pub manifests: BTreeSet<String>,
 }
 
-impl Wanted {
+impl Expected {
     /// The result of a run without faults. If it isn't what was asked for, that is a bug in imgstep or in the soak
     /// test.
-    pub fn of(case: Case, digest: &str, kept: &Kept, world: &World) -> Self {
+    pub fn of(case: Case, digest: &str, kept: &StoredImage, world: &World) -> Self {
         let storage = kept.storage();
         storage.check(&kept.repository, digest).unwrap();
         let index = json(storage, digest);

@@ -8,18 +8,18 @@ use std::thread;
 
 /// Records that something is missing on this machine, and what that means. Under `CI=true` it is a failure.
 #[track_caller]
-pub fn left_out(what: &str, consequence: &str) {
-    assert!(env::var("CI").as_deref() != Ok("true"), "{what}: not here: {consequence}");
-    told(what, consequence);
+pub fn missing(what: &str, consequence: &str) {
+    assert!(env::var("CI").as_deref() != Ok("true"), "{what}: missing: {consequence}");
+    missing_optional(what, consequence);
 }
 
 /// The same, for what no test may require of a machine: never a failure.
-pub fn told(what: &str, consequence: &str) {
-    eprintln!("{what}: not here: {consequence}");
-    let Some(file) = env::var_os("LEFT_OUT").filter(|file| !file.is_empty()) else { return };
+pub fn missing_optional(what: &str, consequence: &str) {
+    eprintln!("{what}: missing: {consequence}");
+    let Some(file) = env::var_os("SKIPPED_TESTS").filter(|file| !file.is_empty()) else { return };
     // Each test has its own thread, named after it.
     let thread = thread::current();
-    let line = format!("{}: {what}: not here: {consequence}\n", thread.name().unwrap_or("a test"));
+    let line = format!("{}: {what}: missing: {consequence}\n", thread.name().unwrap_or("a test"));
     // One write, because other tests write too.
     OpenOptions::new().append(true).create(true).open(file).unwrap().write_all(line.as_bytes()).unwrap();
 }
