@@ -75,7 +75,7 @@ fn pins(what: &str, stage: &Folder) -> Result<String, String> {
 }
 
 #[test]
-fn this_commit_is_a_release_or_none() {
+fn this_commit_is_a_complete_release_or_not_one() {
     shell("sh scripts/release/pins.sh check", &[]).unwrap();
 }
 
@@ -99,7 +99,7 @@ fn digest_and_checksums_are_written_where_users_find_them() {
 }
 
 #[test]
-fn what_does_not_agree_is_named() {
+fn mismatches_are_named() {
     let (made, zeros) = ("12".repeat(32), "0".repeat(64));
     let label = format!("version: \"{VERSION}\"");
     let (task, step) = ("tasks/task/promote/promote.yaml", "tasks/stepaction/promote/promote.yaml");
@@ -133,7 +133,7 @@ fn json(layout: &Path, digest: &Value) -> Value {
 }
 
 #[test]
-fn images_and_bundle_are_made_by_the_program_itself_and_twice_the_same() {
+fn images_and_bundle_are_built_by_the_program_itself_and_reproducible() {
     let stage = stage();
     let path = stage.path().to_str().unwrap();
     let script = format!(

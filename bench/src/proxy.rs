@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_comes_after_the_client_has_said_all() {
+    fn a_response_arrives_after_the_whole_request() {
         let (mut client, mut server) = connection(distance(20, None));
         client.write_all(b"question").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn much_arrives_whole_at_one_who_reads_late() {
+    fn a_large_body_arrives_complete_at_a_late_reader() {
         for round_trip in [0, 50] {
             let (mut client, mut server) = connection(distance(round_trip, None));
             let sent: Vec<u8> = (0..100_000_000_u32).map(|number| (number % 251) as u8).collect();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limited_connection_passes_so_much_in_a_second() {
+    fn a_limited_connection_keeps_its_rate() {
         let (mut client, mut server) = connection(distance(0, Some(20_000_000)));
         let begun = Instant::now();
         thread::scope(|scope| {

@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pigz_is_taken_at_our_size() {
+    fn pigz_is_compared_at_our_size() {
         let level =
             |level, seconds, bytes| Compressor { name: format!("pigz -{level}"), seconds, bytes, parallel: true };
         let zstd = Compressor { name: "zstd -3".to_owned(), seconds: 1.0, bytes: 275, parallel: true };

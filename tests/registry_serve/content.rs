@@ -69,7 +69,7 @@ fn ranges() {
 }
 
 #[test]
-fn a_manifest_needs_what_it_points_at() {
+fn a_manifest_needs_what_it_references() {
     for (server, _folder) in Server::both() {
         let config = server.push_blob("app", b"{}");
         let missing = Digest::of(b"missing");
@@ -97,7 +97,7 @@ fn a_manifest_needs_what_it_points_at() {
 }
 
 #[test]
-fn what_is_no_manifest_is_refused() {
+fn invalid_manifests_are_refused() {
     let server = Server::start(&[]);
     for json in
         ["", "{", "[]", r#"{"schemaVersion":2,"manifests":7}"#, r#"{"schemaVersion":2,"manifests":[],"layers":[]}"#]
@@ -116,7 +116,7 @@ fn what_is_no_manifest_is_refused() {
 }
 
 #[test]
-fn a_manifest_comes_back_as_it_went() {
+fn a_manifest_comes_back_unchanged() {
     for (server, _folder) in Server::both() {
         // Unknown kinds are stored as they are.
         for (tag, media_type, bytes) in [
@@ -207,7 +207,7 @@ fn referrers_come_and_go_with_their_manifests() {
 }
 
 #[test]
-fn a_signed_schema_1_manifest_goes_by_the_digest_of_its_payload() {
+fn a_signed_schema_1_manifest_is_stored_by_its_payload_digest() {
     let unsigned = "{\n   \"schemaVersion\": 1,\n   \"fsLayers\": []\n}";
     // The protected header says: the first 45 bytes of the text above, without its last two, and then those two.
     let length = unsigned.len() - 2;

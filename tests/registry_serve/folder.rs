@@ -54,7 +54,7 @@ fn a_restart_serves_everything_again() {
 }
 
 #[test]
-fn content_goes_with_its_last_holder() {
+fn content_is_removed_with_its_last_reference() {
     let folder = Folder::new();
     let server = Server::start(&["--storage", folder.text()]);
     let digest = server.push_blob("a", b"content");
@@ -70,7 +70,7 @@ fn content_goes_with_its_last_holder() {
 }
 
 #[test]
-fn a_death_in_the_middle_of_an_upload_leaves_nothing_behind() {
+fn a_kill_during_an_upload_leaves_nothing_behind() {
     let folder = Folder::new();
     let words = ["--storage", folder.text()];
     let server = Server::start(&words);
@@ -96,7 +96,7 @@ fn a_death_in_the_middle_of_an_upload_leaves_nothing_behind() {
 }
 
 #[test]
-fn damage_is_left_out_and_can_be_mended() {
+fn damaged_content_is_skipped_and_can_be_repaired() {
     let folder = Folder::new();
     let words = ["--storage", folder.text()];
     let server = Server::start(&words);
@@ -123,7 +123,7 @@ fn damage_is_left_out_and_can_be_mended() {
 }
 
 #[test]
-fn a_folder_of_something_else_is_left_alone() {
+fn a_foreign_folder_is_not_touched() {
     let fails = |folder: &Folder, message: &str, more: &[&str]| {
         let output =
             serve(&[&["--address", "127.0.0.1:0", "--storage", folder.text()], more].concat()).output().unwrap();
@@ -146,7 +146,7 @@ fn a_folder_of_something_else_is_left_alone() {
 }
 
 #[test]
-fn a_folder_with_links_is_not_served_and_nothing_behind_them_is_touched() {
+fn a_folder_with_links_is_not_served_and_their_targets_are_not_touched() {
     let refused = |link: &str, change: &dyn Fn(&Folder)| {
         let (folder, victim) = (Folder::new(), Folder::new());
         fs::create_dir_all(victim.path()).unwrap();

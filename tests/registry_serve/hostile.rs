@@ -7,7 +7,7 @@ use imgstep::image::digest::Digest;
 use crate::client::{Folder, INDEX, Reply, Server};
 
 #[test]
-fn names_can_not_leave_the_storage() {
+fn names_cannot_leave_the_storage() {
     for (server, folder) in Server::both() {
         let digest = server.push_blob("app", b"content");
         let before = folder.as_ref().map(|folder| folder.files("."));
@@ -44,7 +44,7 @@ fn names_can_not_leave_the_storage() {
 }
 
 #[test]
-fn bytes_that_are_not_what_was_promised_are_refused() {
+fn bytes_that_do_not_match_their_descriptor_are_refused() {
     for (server, folder) in Server::both() {
         let promised = Digest::of(b"promised");
         server
@@ -65,7 +65,7 @@ fn bytes_that_are_not_what_was_promised_are_refused() {
 }
 
 #[test]
-fn a_manifest_may_have_four_mebibytes() {
+fn a_manifest_may_have_4_mib() {
     let server = Server::start(&[]);
     let index = |length: usize| {
         let empty = r#"{"schemaVersion":2,"manifests":[],"annotations":{"x":""}}"#;
@@ -115,7 +115,7 @@ fn what_the_api_does_not_have() {
 }
 
 #[test]
-fn what_is_no_http_does_no_harm() {
+fn invalid_http_does_no_harm() {
     let server = Server::start(&[]);
     for rubbish in
         [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"[..], b"\r\n\r\n\r\n", b"GET /v2/\x00 HTTP/9.9\r\n\r\n", b"PUT"]

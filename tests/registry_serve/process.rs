@@ -63,7 +63,7 @@ fn without_a_command_a_signal_ends_it_with_its_status() {
 }
 
 #[test]
-fn an_idle_connection_does_not_hold_up_the_end() {
+fn an_idle_connection_does_not_delay_the_end() {
     let mut server = Server::start(&[]);
     let _idle = server.connect();
     server.get("/v2/").expect(200);
@@ -72,7 +72,7 @@ fn an_idle_connection_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn what_can_not_be_done_is_said() {
+fn impossible_changes_are_reported() {
     let fails = |words: &[&str], message: &str| {
         let output = serve(words).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{words:?}");
@@ -86,7 +86,7 @@ fn what_can_not_be_done_is_said() {
 }
 
 #[test]
-fn it_can_be_served_within_another_process() {
+fn it_can_be_served_in_another_process() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let server = imgstep::serve::start(imgstep::serve::ServeOptions::default()).await.unwrap();

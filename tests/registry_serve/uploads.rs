@@ -11,7 +11,7 @@ fn content(length: usize, seed: u8) -> Vec<u8> {
 }
 
 #[test]
-fn a_chunk_that_broke_off_is_resumed() {
+fn an_interrupted_chunk_is_resumed() {
     let content = content(2_500_000, 1);
     let digest = Digest::of(&content);
     for (server, _folder) in Server::both() {
@@ -98,7 +98,7 @@ fn sha512_whether_or_not_it_was_announced() {
 }
 
 #[test]
-fn a_client_that_waits_is_told_to_go_on_or_not_to() {
+fn a_client_that_expects_100_continue_gets_it_or_a_final_status() {
     let server = Server::start(&[]);
     let digest = Digest::of(b"content");
     let exchange = |path: &str| {

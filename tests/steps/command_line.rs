@@ -14,7 +14,7 @@ fn help_and_version_are_printed_on_stdout() {
 }
 
 #[test]
-fn a_wrong_command_line_is_2_and_says_nothing_on_stdout() {
+fn a_usage_error_is_2_and_prints_nothing_on_stdout() {
     let wrong: [&[&str]; 8] = [
         &["no-such-step"],
         &["promote"],
@@ -66,7 +66,7 @@ fn an_option_with_an_empty_value_is_not_given() {
 }
 
 #[test]
-fn empty_words_are_not_given() {
+fn empty_arguments_count_as_not_given() {
     let image = images::image(1, 1, 500);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -128,7 +128,7 @@ fn every_option_may_come_from_the_environment() {
 }
 
 #[test]
-fn the_command_line_counts_more_than_the_environment() {
+fn the_command_line_overrides_the_environment() {
     let image = images::index(Style::Oci, 1, 2, 1, 500);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -157,7 +157,7 @@ fn a_boolean_from_the_environment_counts() {
 }
 
 #[test]
-fn options_may_stand_before_operands() {
+fn options_may_come_before_operands() {
     let image = images::image(1, 1, 500);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -177,7 +177,7 @@ fn options_may_stand_before_operands() {
 }
 
 #[test]
-fn words_of_other_tools_are_answered() {
+fn words_of_other_tools_are_explained() {
     for (words, expected) in [
         (&["ls", "localhost:1/a"][..], "there is no step `ls`; imgstep lists no tags: `crane ls"),
         (&["promote", "localhost:1/a", "localhost:1/b", "--authfile", "x"], "`--authfile` here; write --auth-dir"),
@@ -195,7 +195,7 @@ fn words_of_other_tools_are_answered() {
 }
 
 #[test]
-fn a_variable_that_no_option_reads_is_warned_of() {
+fn a_variable_that_no_option_reads_gets_a_warning() {
     let run = imgstep(["promote", "localhost:1/a", "localhost:1/b", "--retries", "0"]).env("IMGSTEP_TAG", "v1").run();
     assert!(run.stderr.contains("IMGSTEP_TAG is set, and no option reads it; IMGSTEP_TAGS is one"), "{}", run.stderr);
     let run = imgstep(["promote", "localhost:1/a", "localhost:1/b", "--retries", "0"]).env("IMGSTEP_TAG", "").run();

@@ -1,4 +1,4 @@
-//! `imgstep completion` and `imgstep man`: what shells and man make of them.
+//! `imgstep completion` and `imgstep man`, as used by shells and man.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -9,14 +9,14 @@ use imgstep::cli::Cli;
 use crate::support::imgstep;
 use crate::support::tools::{missing, missing_optional};
 
-/// What bash offers for the last word of a line, with the script sourced.
+/// What bash offers for the last word of a line, after sourcing the script.
 fn completed_by_bash(line: &str) -> Option<Vec<String>> {
     let script = imgstep(["completion", "bash"]).run().ended(0).stdout;
     let words: Vec<&str> = line.split(' ').collect();
     let quoted = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
     let last = words.len() - 1;
     let (word, previous) = (words[last], words[last - 1]);
-    // What bash itself does at a tab (bash(1), "Programmable Completion").
+    // What bash itself does on a tab (bash(1), "Programmable Completion").
     let script = format!(
         "{script}\ncompopt() {{ :; }}\nCOMP_WORDS=({quoted}) COMP_CWORD={last} COMP_LINE='{line}'\n\
          _imgstep imgstep '{word}' '{previous}'\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n"

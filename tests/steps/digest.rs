@@ -15,7 +15,7 @@ fn a_digest_is_one_line_and_one_request() {
 }
 
 #[test]
-fn a_registry_that_does_not_say_the_digest_is_asked_for_the_bytes() {
+fn without_a_digest_header_the_bytes_are_read() {
     let image = images::image(1, 1, 500);
     for registry in registries() {
         image.push(&registry, "app", "v1");
@@ -40,7 +40,7 @@ fn a_platform_has_a_digest_of_its_own() {
 }
 
 #[test]
-fn a_signed_schema_1_manifest_is_called_by_its_payload() {
+fn a_signed_schema_1_manifest_is_identified_by_its_payload() {
     let image = schema1::image(1, "app", "v1");
     for registry in registries() {
         image.push(&registry, "app", "v1");

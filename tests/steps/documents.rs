@@ -95,7 +95,7 @@ fn every_link_of_the_documents_leads_somewhere() {
 }
 
 #[test]
-fn what_is_said_of_tekton_leads_to_its_tasks() {
+fn the_readme_links_to_the_tekton_tasks() {
     let text = fs::read_to_string(root().join("docs/ci/README.md")).unwrap();
     assert!(text.contains("Tekton has [Tasks](../../tasks/README.md)"), "{text}");
 }

@@ -67,7 +67,7 @@ fn github_shows_the_tree_at_the_runs_page() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_no_layout() {
+fn a_missing_folder_is_not_a_layout() {
     imgstep(["inspect", "oci:no-such"]).run().failed(5, &["oci:no-such", "there is no folder no-such"]);
 }
 
@@ -86,7 +86,7 @@ fn the_json_of_an_image_can_be_read_by_programs() {
 }
 
 #[test]
-fn annotations_of_a_stranger_cannot_hurt_a_terminal() {
+fn untrusted_annotations_cannot_harm_a_terminal() {
     let image = images::image(1, 1, 100);
     let hostile = serde_json::json!({"annotations": {"title": "\u{1b}[2J\n::error::x\u{202e}"}});
     let index = images::index_of(Style::Oci, vec![(image, hostile)]);
@@ -100,7 +100,7 @@ fn annotations_of_a_stranger_cannot_hurt_a_terminal() {
 }
 
 #[test]
-fn whatever_is_there_can_be_looked_at() {
+fn every_image_can_be_inspected() {
     let folder = Folder::new();
     let all = [
         ("image", images::image(1, 2, 500)),

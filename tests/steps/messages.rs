@@ -1,7 +1,8 @@
-//! What people read: some eighty errors, warnings and summaries as the binary prints them, in a table to read and to add to.
+//! What people read: some eighty errors, warnings and summaries as the binary prints them, in a table that is easy to
+//! extend.
 //!
-//! Each line runs in a folder with the files below, against a registry with the images below; earlier lines of a topic may
-//! write for later ones. Ports, digests and times are replaced. `UPDATE_SNAPSHOTS=1` writes the snapshots anew.
+//! Each line runs in a folder with the files below, against a registry with the images below; earlier lines of a topic
+//! may write for later ones. Ports, digests and times are replaced. `UPDATE_SNAPSHOTS=1` rewrites the snapshots.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +11,7 @@ use crate::support::images::{self, PLATFORMS, platform};
 use crate::support::snapshot::assert_snapshots;
 use crate::support::{Action, Folder, Proxy, Registry, Style, imgstep, rule};
 
-/// What is tried, and the command line. `REGISTRY` and the names of [`proxies`] stand for hosts.
+/// The description, and the command line. `REGISTRY` and the names of [`proxies`] are replaced with hosts.
 type Message = (&'static str, &'static str);
 
 const TOPICS: [(&str, &[Message]); 8] = [
@@ -191,7 +192,7 @@ fn snapshot_of_every_message() {
                     hosts.iter().fold(printed.to_owned(), |text, (name, host)| text.replace(host, &written(name)));
                 steady(&without_homes(&printed.replace(&folder, "/work")))
             };
-            // Digests have one number in both.
+            // Digests are numbered across both.
             let printed = hide(&format!("{}\0{}", run.stdout, run.stderr));
             let (stdout, stderr) = printed.split_once('\0').unwrap();
             text.extend(stdout.lines().map(|line| format!("stdout: {line}").trim_end().to_owned() + "\n"));
@@ -203,7 +204,7 @@ fn snapshot_of_every_message() {
     assert_snapshots("messages", &texts);
 }
 
-/// A host as a reader would have it.
+/// A host with a readable name.
 fn written(name: &str) -> String {
     format!("{}.example", name.to_lowercase())
 }
@@ -221,7 +222,7 @@ fn fill(registry: &Registry) {
     images::image_with(Style::Oci, platform(PLATFORMS[0]), Vec::new()).push(registry, "empty", "v1");
 }
 
-/// Registries with a fault each: those to read from have the images, those to write to are empty.
+/// Registries with one fault each: sources have the images, destinations are empty.
 fn proxies(registry: &Registry, other: &Registry) -> Vec<(&'static str, Proxy)> {
     let before = |method, path: &str, action| Proxy::before(registry).with(rule(method, path, action));
     let empty = |method, path: &str, action| Proxy::before(other).with(rule(method, path, action));
@@ -265,13 +266,13 @@ fn files(host: &str) -> Folder {
     ] {
         folder.write(name, text.replace("REGISTRY", host));
     }
-    // The head of an ELF file for aarch64 (elf(5)).
+    // The header of an ELF file for aarch64 (elf(5)).
     let head = [&b"\x7fELF\x02\x01\x01"[..], &[0; 9], &[2, 0, 183, 0, 1, 0, 0, 0], &[0; 40]].concat();
     folder.write_program("arm64", head);
     folder
 }
 
-/// Runs a line: variables first, words apart by spaces, quotes around what is one word.
+/// Runs a line: variables first, arguments separated by spaces, with quotes around those that contain some.
 fn run(line: &str, folder: &Folder) -> crate::support::step::Run {
     let mut words = crate::help::words(line).into_iter().peekable();
     let mut variables = Vec::new();
@@ -283,7 +284,7 @@ fn run(line: &str, folder: &Folder) -> crate::support::step::Run {
     variables.into_iter().fold(step, |step, (name, value)| step.env(&name, value)).run()
 }
 
-/// Text without what changes from run to run: times, and digests, which get numbers in their order.
+/// Replaces what changes from run to run: times, and digests, which are numbered in order.
 fn steady(text: &str) -> String {
     let mut out = String::new();
     let mut seen: Vec<&str> = Vec::new();
@@ -306,7 +307,7 @@ fn steady(text: &str) -> String {
     without_times(&(out + rest))
 }
 
-/// The home of each run is a folder of its own.
+/// Each run has its own home folder.
 fn without_homes(text: &str) -> String {
     let home = std::env::temp_dir().join("imgstep-test-").display().to_string();
     let mut parts = text.split(&home);

@@ -1,4 +1,4 @@
-//! Whatever a step writes anew is what the image specification's own types read, without a field left over.
+//! Everything that a step writes can be read with the image specification's types, without an unknown field.
 
 use std::fs;
 use std::path::Path;
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use crate::support::{Folder, imgstep};
 
-/// Reads a document by its type. What the type would lose is a field that the specification doesn't have.
+/// Reads a document with its type. A field that the type drops isn't in the specification.
 fn read<T: Serialize + DeserializeOwned>(path: &Path) -> T {
     let text = fs::read_to_string(path).unwrap();
-    // The type (oci-spec 0.10) calls these otherwise.
+    // The type (oci-spec 0.10) uses other names for these.
     let text = text.replace(r#""os.version":"10.0""#, r#""os_version":"10.0""#);
     let (typed, whole): (T, Value) = (serde_json::from_str(&text).unwrap(), serde_json::from_str(&text).unwrap());
     assert_eq!(serde_json::to_value(&typed).unwrap(), whole, "{}", path.display());
@@ -26,7 +26,7 @@ fn blob(layout: &Path, descriptor: &Descriptor) -> std::path::PathBuf {
     path
 }
 
-/// Reads all documents of a layout; how many manifests and indexes there are.
+/// Reads all documents of a layout; returns the number of manifests and indexes.
 fn assert_specified(layout: &Path) -> usize {
     let version: OciLayout = read(&layout.join("oci-layout"));
     assert_eq!(version.image_layout_version(), "1.0.0");
@@ -52,7 +52,7 @@ fn assert_specified(layout: &Path) -> usize {
 }
 
 #[test]
-fn what_steps_write_is_what_the_specification_says() {
+fn what_steps_write_matches_the_specification() {
     let folder = Folder::new();
     folder.write("file", "content");
     folder.write("task.yaml", "apiVersion: tekton.dev/v1\nkind: Task\nmetadata:\n  name: build\n");

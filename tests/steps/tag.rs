@@ -3,7 +3,7 @@
 use crate::support::{Proxy, Style, assert_image, images, imgstep, registries};
 
 #[test]
-fn an_image_gets_further_tags() {
+fn an_image_gets_additional_tags() {
     let image = images::index(Style::Oci, 1, 2, 1, 500);
     for registry in registries() {
         image.push(&registry, "app", "v1");
@@ -50,7 +50,7 @@ fn a_tag_moves_unless_that_is_forbidden() {
 }
 
 #[test]
-fn a_tag_that_is_there_already_is_not_written() {
+fn an_existing_tag_is_not_rewritten() {
     let image = images::image(1, 1, 500);
     for registry in registries() {
         image.push(&registry, "app", "v1");
@@ -62,7 +62,7 @@ fn a_tag_that_is_there_already_is_not_written() {
 }
 
 #[test]
-fn what_is_missing_or_no_tag_is_told_from_each_other() {
+fn a_missing_tag_and_an_invalid_tag_are_distinguished() {
     for registry in registries() {
         imgstep(["tag", &registry.at("app:none"), "v1"]).run().failed(5, &["app:none"]);
         imgstep(["tag", &registry.at("app:v1"), "not a tag"]).run().failed(2, &["not a tag"]);

@@ -32,14 +32,14 @@ fn archives_and_folders_are_not_looked_up_at_docker_hub() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_said_to_be_none() {
+fn a_missing_folder_is_reported() {
     let folder = Folder::new();
     imgstep(["inspect", "oci:nodir"]).in_folder(folder.path()).run().failed(5, &["there is no folder nodir"]);
     imgstep(["digest", "oci:nodir:v1"]).in_folder(folder.path()).run().failed(5, &["there is no folder nodir"]);
 }
 
 #[test]
-fn tags_may_stand_in_one_word() {
+fn several_tags_may_be_one_argument() {
     let image = images::index(Style::Oci, 1, 2, 1, 500);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -54,7 +54,7 @@ fn tags_may_stand_in_one_word() {
 }
 
 #[test]
-fn a_full_name_where_a_tag_belongs_is_answered() {
+fn a_full_reference_instead_of_a_tag_is_explained() {
     imgstep(["tag", "localhost:1/org/app:v1", "localhost:1/org/app:v9"])
         .run()
         .failed(2, &["`localhost:1/org/app:v9` is not a tag", "write `v9`"]);
@@ -65,7 +65,7 @@ fn a_full_name_where_a_tag_belongs_is_answered() {
 }
 
 #[test]
-fn the_scheme_of_skopeo_is_taken() {
+fn the_scheme_of_skopeo_is_accepted() {
     let image = images::image(1, 1, 500);
     for registry in registries() {
         image.push(&registry, "app", "v1");
@@ -78,7 +78,7 @@ fn the_scheme_of_skopeo_is_taken() {
 }
 
 #[test]
-fn one_word_is_an_entrypoint() {
+fn a_single_argument_is_an_entrypoint() {
     let image = images::image(1, 1, 500);
     for registry in registries() {
         image.push(&registry, "app", "v1");

@@ -83,7 +83,7 @@ fn annotations_of_the_ci_system_and_of_the_user() {
 }
 
 #[test]
-fn every_flag_may_be_for_one_platform_only_and_counts_more_than_one_for_all() {
+fn every_flag_can_be_for_one_platform_and_overrides_one_for_all() {
     let base = images::index(Style::Oci, 1, 2, 1, 300);
     let (_folder, layer) = some_file();
     for registry in registries() {
@@ -154,7 +154,7 @@ fn every_flag_may_be_for_one_platform_only_and_counts_more_than_one_for_all() {
 }
 
 #[test]
-fn several_platforms_in_one_pair_of_brackets_and_the_more_exact_one_counts() {
+fn several_platforms_in_brackets_and_the_more_specific_one_wins() {
     let base = images::index(Style::Docker, 1, 4, 1, 300);
     let (_folder, layer) = some_file();
     for registry in registries() {

@@ -57,7 +57,7 @@ fn on_scratch_the_program_must_be_in_a_layer() {
 }
 
 #[test]
-fn the_base_is_looked_at_on_request() {
+fn the_base_is_checked_on_request() {
     let folder = tree();
     let layer = folder.join("tree").display().to_string();
     let more = folder.write_program("more", b"x").display().to_string();
@@ -108,7 +108,7 @@ fn links(count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_base_of_more_links_than_memory_should_hold_makes_the_answer_not_known() {
+fn a_base_with_too_many_links_makes_the_check_inconclusive() {
     let folder = Folder::new();
     let hostile = folder.write("hostile.tar", links(10_000)).display().to_string();
     let more = folder.write_program("more", b"x").display().to_string();

@@ -242,7 +242,7 @@ fn name(line: &str) -> &str {
 }
 
 #[test]
-fn readmes_say_what_the_scripts_do() {
+fn readmes_match_the_scripts() {
     for example in ["go", "rust", "node", "deno", "python", "java"] {
         let read = |name: &str| std::fs::read_to_string(examples().join(example).join(name)).unwrap();
         let (readme, script) = (read("README.md"), read("image.sh"));

@@ -138,7 +138,7 @@ fn check(registry: &Registry, name: &str, tree: &Path, options: &str, words: &[&
 }
 
 #[test]
-fn a_tree_with_everything_in_it_comes_back_as_it_was() {
+fn a_tree_with_everything_comes_back_unchanged() {
     let folder = everything();
     let tree = folder.join("tree");
     for registry in registries() {
@@ -171,7 +171,7 @@ fn a_layer_without_platform_is_the_same_blob_for_every_platform() {
 }
 
 #[test]
-fn some_thousand_files_are_all_there() {
+fn several_thousand_files_are_all_there() {
     let folder = Folder::new();
     for number in 0..3000 {
         folder.write(&format!("tree/{}/{number}", number % 7), number.to_string());
@@ -182,7 +182,7 @@ fn some_thousand_files_are_all_there() {
 }
 
 #[test]
-fn what_is_excluded_is_not_there_and_all_else_is() {
+fn excluded_files_are_left_out_and_all_others_are_there() {
     let folder = Folder::new();
     for name in ["keep", "a/keep.log", "a/drop.log", "node_modules/x/y", "b/node_modules/z", "secret/key", "secret/pub"]
     {

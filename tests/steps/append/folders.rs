@@ -39,7 +39,7 @@ fn program(folder: &Folder) -> Option<PathBuf> {
 const PLATFORM: &str = if cfg!(target_arch = "x86_64") { "linux/amd64" } else { "linux/arm64" };
 
 #[test]
-fn another_user_than_root_gets_to_all_files_whatever_folders_the_base_has() {
+fn a_user_other_than_root_can_reach_all_files_on_any_base() {
     let folder = Folder::new();
     let Some(program) = program(&folder) else { return };
     let data = folder.write("data", "x").display().to_string();
@@ -68,7 +68,7 @@ fn another_user_than_root_gets_to_all_files_whatever_folders_the_base_has() {
 }
 
 #[test]
-fn files_that_would_put_a_folder_in_place_of_a_link_are_warned_of() {
+fn files_that_would_replace_a_link_by_a_folder_get_a_warning() {
     let folder = Folder::new();
     let data = folder.write("data", "x").display().to_string();
     folder.write("tree/bin/app", "x");

@@ -39,7 +39,7 @@ fn a_platform_that_the_base_lacks_ends_with_3() {
 }
 
 #[test]
-fn a_base_that_turns_out_broken_leaves_no_tag_and_nothing_is_sent_while_a_guard_may_say_no() {
+fn a_broken_base_leaves_no_tag_and_nothing_is_sent_before_all_guards_pass() {
     let base = images::index(Style::Oci, 1, 2, 3, 5000);
     let (_folder, layers) = programs();
     for (source, destination) in pairs() {
@@ -65,7 +65,7 @@ fn a_base_that_turns_out_broken_leaves_no_tag_and_nothing_is_sent_while_a_guard_
 }
 
 #[test]
-fn a_tag_that_is_taken_is_left_alone_on_request() {
+fn an_existing_tag_is_kept_on_request() {
     let other = images::image(7, 1, 300);
     let (_folder, layers) = programs();
     for registry in registries() {
@@ -80,7 +80,7 @@ fn a_tag_that_is_taken_is_left_alone_on_request() {
 }
 
 #[test]
-fn words_that_make_no_sense_end_with_2() {
+fn usage_errors_end_with_2() {
     let (folder, layers) = programs();
     let out = format!("oci:{}", folder.join("out").display());
     let layer = layers[1].clone();
@@ -106,7 +106,7 @@ fn words_that_make_no_sense_end_with_2() {
 }
 
 #[test]
-fn a_file_that_nobody_lets_us_read_is_named_and_nothing_is_tagged() {
+fn an_unreadable_file_is_named_and_nothing_is_tagged() {
     let folder = Folder::new();
     let path = folder.write("tree/secret", "x");
     folder.write("tree/open", "x");

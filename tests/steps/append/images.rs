@@ -103,7 +103,7 @@ fn layers_that_name_platforms_restrict_the_result_to_those() {
 }
 
 #[test]
-fn the_vocabulary_can_be_changed_and_is_never_mixed() {
+fn the_format_can_be_changed_and_is_never_mixed() {
     let base = images::index(Style::Docker, 1, 2, 2, 500);
     let folder = Folder::new();
     folder.write("f", "x");
@@ -130,7 +130,7 @@ fn the_vocabulary_can_be_changed_and_is_never_mixed() {
 }
 
 #[test]
-fn a_base_that_mixes_vocabularies_is_not_mixed_any_more() {
+fn a_base_with_mixed_formats_is_converted_to_one() {
     let layers = images::layers(Style::Docker, 1, 2, 500);
     let child = images::image_of(Style::Oci, "linux/amd64", layers.clone());
     let other = images::image_of(Style::Docker, "linux/arm64", layers);

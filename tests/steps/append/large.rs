@@ -22,7 +22,7 @@ fn seen(proxy: &Proxy) -> Vec<String> {
 }
 
 #[test]
-fn a_large_layer_is_compressed_once_and_sent_meanwhile() {
+fn a_large_layer_is_compressed_once_while_it_is_sent() {
     let (folder, words) = large(1);
     let elsewhere = format!("oci:{}", folder.join("out").display());
     let expected = digest(&append("scratch", &elsewhere).args(&words).run().ended(0));
@@ -49,7 +49,7 @@ fn a_large_layer_is_compressed_once_and_sent_meanwhile() {
 }
 
 #[test]
-fn nothing_of_a_large_layer_is_sent_where_an_image_has_it() {
+fn a_large_layer_of_an_existing_image_is_not_sent() {
     let (_folder, words) = large(2);
     for registry in registries() {
         append("scratch", &registry.at("app:v1.0.1")).args(&words).run().ended(0);
@@ -92,23 +92,23 @@ fn arrives(rules: &[Rule]) -> Vec<(Proxy, Registry)> {
 }
 
 #[test]
-fn a_registry_that_takes_no_stream_gets_the_layer_another_way() {
+fn a_registry_without_streaming_uploads_gets_the_layer_another_way() {
     arrives(&[rule("PATCH", "/blobs/uploads/", Action::error(411, "SIZE_INVALID", "say how long it is"))]);
 }
 
 #[test]
-fn a_stream_that_breaks_is_no_end() {
+fn a_broken_stream_is_retried() {
     arrives(&[rule("PATCH", "/blobs/uploads/", Action::CutRequest(9_000_000)).times(1)]);
 }
 
 #[test]
-fn an_upload_that_is_forgotten_before_it_is_named_is_no_end() {
+fn an_upload_lost_before_its_commit_is_restarted() {
     let gone = Action::error(404, "BLOB_UPLOAD_UNKNOWN", "never heard of it");
     arrives(&[rule("PUT", "/blobs/uploads/", gone).times(1)]);
 }
 
 #[test]
-fn a_guard_that_says_no_leaves_no_upload_open() {
+fn a_failing_guard_leaves_no_upload_open() {
     let (folder, _) = large(6);
     let wrong = folder.write("app", program(AMD64, "x")).display().to_string();
     let words = ["--layer", &folder.join("large").display().to_string(), &wrong].map(str::to_owned);

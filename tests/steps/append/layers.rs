@@ -39,7 +39,7 @@ fn the_same_input_gives_the_same_digest_anywhere() {
 }
 
 #[test]
-fn another_reader_of_tars_finds_what_was_put_in() {
+fn another_tar_reader_finds_what_was_packed() {
     let folder = tree();
     let layer = format!("{},owner=1000:100", folder.path().display());
     for registry in registries() {

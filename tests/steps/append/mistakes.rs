@@ -12,7 +12,7 @@ use crate::support::step::Run;
 use crate::support::{Folder, Registry, Style, images, imgstep, registries};
 
 #[test]
-fn an_attribute_that_there_is_not_is_never_part_of_a_path() {
+fn an_unknown_attribute_is_never_part_of_a_path() {
     let folder = Folder::new();
     let path = folder.write("server.js", "x").display().to_string();
     let to = format!("oci:{}", folder.join("out").display());
@@ -40,7 +40,7 @@ fn an_attribute_that_there_is_not_is_never_part_of_a_path() {
 }
 
 #[test]
-fn words_as_docker_and_promote_take_them_are_answered_with_ours() {
+fn syntax_of_docker_and_promote_is_answered_with_ours() {
     let folder = Folder::new();
     let path = folder.write("server.js", "x").display().to_string();
     let to = format!("oci:{}", folder.join("out").display());
@@ -64,7 +64,7 @@ fn words_as_docker_and_promote_take_them_are_answered_with_ours() {
 }
 
 #[test]
-fn platforms_that_are_lost_are_named() {
+fn dropped_platforms_are_named() {
     let base = images::index(Style::Oci, 1, 3, 1, 300);
     let folder = Folder::new();
     let path = folder.write("f", "x").display().to_string();
@@ -95,7 +95,7 @@ fn tar_of(folder: &Folder, name: &str, files: &[&str]) -> PathBuf {
 }
 
 #[test]
-fn a_saved_image_is_no_layer() {
+fn a_saved_image_is_not_a_layer() {
     let folder = Folder::new();
     let docker = tar_of(&folder, "docker.tar", &["manifest.json", "repositories", "abc/layer.tar"]);
     let layout = tar_of(&folder, "layout.tar", &["oci-layout", "index.json", "blobs/sha256/a"]);
@@ -116,7 +116,7 @@ fn a_saved_image_is_no_layer() {
 }
 
 #[test]
-fn a_result_that_takes_the_name_of_its_base_is_warned_of() {
+fn a_result_that_overwrites_its_base_gets_a_warning() {
     let folder = Folder::new();
     let layer = format!("{}=/srv/f", folder.write("f", "x").display());
     let says = |run: &Run| run.stderr.contains("is the base and the destination");
@@ -144,7 +144,7 @@ fn pushed(registry: &Registry, name: &str, children: Vec<(images::Image, serde_j
 }
 
 #[test]
-fn what_files_can_not_be_put_on_is_told() {
+fn images_that_cannot_take_files_are_reported() {
     let folder = Folder::new();
     let layer = format!("{}=/srv/f", folder.write("f", "x").display());
     let on = |text: &str| json!({"platform": images::platform(text)});

@@ -41,7 +41,7 @@ fn made(tree: &Folder, settings: &str, zone: &str, home: &Path) -> String {
 }
 
 #[test]
-fn neither_umask_nor_zone_nor_cores_nor_order_nor_times_decide() {
+fn umask_time_zone_cores_order_and_times_make_no_difference() {
     let (one, other) = (tree(false, 1_000_000_000), tree(true, 1_700_000_000));
     // Modes as another umask would have made them: only the executable bit counts.
     fs::set_permissions(other.join("tree/a-b"), fs::Permissions::from_mode(0o600)).unwrap();

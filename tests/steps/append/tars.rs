@@ -29,7 +29,7 @@ fn large_tar(folder: &Folder) -> PathBuf {
 const ON: [&str; 2] = ["--platform", "linux/amd64"];
 
 #[test]
-fn a_tar_is_taken_plain_or_packed_and_by_any_name_from_a_pipe() {
+fn a_tar_is_accepted_plain_or_compressed_and_under_any_name_from_a_pipe() {
     let folder = Folder::new();
     let forms = [("--no-acls", "t.tar"), ("--gzip", "t.tar.gz"), ("--zstd", "t.tar.zst")];
     for registry in registries() {
@@ -59,7 +59,7 @@ fn a_tar_is_taken_plain_or_packed_and_by_any_name_from_a_pipe() {
 }
 
 #[test]
-fn layers_keep_their_order_and_say_how_they_are_packed() {
+fn layers_keep_their_order_and_show_their_compression() {
     let folder = Folder::new();
     let paths = [("--no-acls", "t.tar"), ("--gzip", "t.tar.gz"), ("--zstd", "t.tar.zst")]
         .map(|(flag, name)| tar(&folder, flag, name).display().to_string());
@@ -117,7 +117,7 @@ fn a_large_tar_from_a_pipe_is_sent_as_it_comes() {
 }
 
 #[test]
-fn a_step_that_waits_for_a_pipe_ends_when_it_is_told_to() {
+fn a_step_that_waits_for_a_pipe_ends_on_a_signal() {
     let mut sleep = Command::new("sleep").arg("50").stdout(Stdio::piped()).spawn().unwrap();
     let folder = Folder::new();
     let to = format!("oci:{}", folder.join("out").display());
@@ -154,7 +154,7 @@ fn with_size(mut tar: Vec<u8>, name: &str, octal: &str) -> Vec<u8> {
 }
 
 #[test]
-fn tars_that_lie_or_lead_out_of_the_image_are_refused_and_nothing_is_tagged() {
+fn tars_with_wrong_sizes_or_escaping_paths_are_refused_and_nothing_is_tagged() {
     let folder = Folder::new();
     let plain = std::fs::read(tar(&folder, "--sort=name", "t.tar")).unwrap();
     let outward = folder.join("outward.tar");

@@ -134,7 +134,7 @@ fn a_program_goes_on_every_version_and_foreign_layers_stay_where_they_are() {
 }
 
 #[test]
-fn a_cmd_of_several_words_is_no_line_that_a_shell_has_escaped() {
+fn a_cmd_with_several_arguments_is_not_shell_escaped() {
     let (_folder, layer) = program_folder();
     for registry in registries() {
         let elsewhere = Proxy::before(&registry);
@@ -149,7 +149,7 @@ fn a_cmd_of_several_words_is_no_line_that_a_shell_has_escaped() {
 }
 
 #[test]
-fn every_entry_of_a_layer_says_who_may_use_it() {
+fn every_layer_entry_has_windows_permissions() {
     let (folder, layer) = program_folder();
     let out = format!("oci:{}:v1", folder.join("image").display());
     append("scratch", &out)
@@ -165,7 +165,7 @@ fn every_entry_of_a_layer_says_who_may_use_it() {
 }
 
 #[test]
-fn one_version_is_named_by_the_beginning_of_its_number() {
+fn a_version_can_be_given_by_a_prefix() {
     let folder = Folder::new();
     let path = |name: &str| folder.write(name, exe(EXE_AMD64)).display().to_string();
     let (old, new) = (path("old.exe"), path("new.exe"));
@@ -234,7 +234,7 @@ fn a_program_for_something_else_is_refused() {
 }
 
 #[test]
-fn the_vocabulary_of_all_layers_changes_and_is_never_mixed() {
+fn the_format_of_all_layers_changes_and_is_never_mixed() {
     let (_folder, layer) = program_folder();
     for registry in registries() {
         let elsewhere = Proxy::before(&registry);
@@ -267,7 +267,7 @@ fn the_vocabulary_of_all_layers_changes_and_is_never_mixed() {
 }
 
 #[test]
-fn a_file_of_the_base_is_deleted_where_windows_has_it() {
+fn a_base_file_is_deleted_at_its_windows_path() {
     for registry in registries() {
         let elsewhere = Proxy::before(&registry);
         base(Style::Oci, &elsewhere).push(&registry, "windows", "ltsc");
@@ -284,7 +284,7 @@ fn a_file_of_the_base_is_deleted_where_windows_has_it() {
 }
 
 #[test]
-fn one_folder_on_linux_and_on_windows_lies_where_each_looks_for_it() {
+fn one_folder_on_linux_and_windows_is_found_at_each_systems_path() {
     let folder = Folder::new();
     folder.write("site/index.html", "hello");
     let layer = format!("{}=/srv/site", folder.join("site").display());

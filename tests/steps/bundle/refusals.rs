@@ -4,7 +4,7 @@ use super::{bundle, resource};
 use crate::support::{Folder, Proxy, Registry};
 
 #[test]
-fn what_is_no_resource_is_named_with_its_line() {
+fn invalid_resources_are_reported_with_their_line() {
     let task = resource("Task", "build");
     let registry = Registry::inside();
     let asked = Proxy::before(&registry);
@@ -49,7 +49,7 @@ fn more_than_tekton_reads_are_counted() {
 }
 
 #[test]
-fn two_of_one_kind_and_name_are_named_with_their_files() {
+fn duplicates_of_kind_and_name_are_reported_with_their_files() {
     let folder = Folder::new();
     folder.write("a.yaml", resource("Task", "build"));
     // The resolver uses kind and name; a different API version doesn't make it a different resource.
@@ -67,7 +67,7 @@ fn a_kind_that_the_resolver_takes_for_a_plural_is_refused() {
 }
 
 #[test]
-fn what_is_none_of_tektons_kinds_is_a_warning() {
+fn kinds_other_than_tektons_get_a_warning() {
     let folder = Folder::new();
     folder.write("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n");
     let run = bundle(&folder, &["a.yaml"], "oci:out").run().ended(0);
@@ -75,7 +75,7 @@ fn what_is_none_of_tektons_kinds_is_a_warning() {
 }
 
 #[test]
-fn words_that_are_missing_are_asked_for() {
+fn missing_arguments_are_named() {
     let folder = Folder::new();
     folder.write("a.yaml", resource("Task", "build"));
     bundle(&folder, &[], "localhost:1/tasks:v1").run().failed(2, &["no file", "imgstep bundle FILE"]);

@@ -15,7 +15,7 @@ fn digest(folder: &Folder, files: &[&str], environment: &[(&str, &str)]) -> Stri
 }
 
 #[test]
-fn neither_order_nor_files_nor_time_nor_line_ends_decide() {
+fn order_files_time_and_line_ends_make_no_difference() {
     let first = digest(&three(), &["tasks.yaml", "more"], &[]);
     let environment = [("TZ", "Asia/Tokyo"), ("SOURCE_DATE_EPOCH", "1700000000"), ("LC_ALL", "C")];
     assert_eq!(digest(&three(), &["more/pipeline.yml", "tasks.yaml"], &environment), first);
@@ -32,13 +32,13 @@ fn neither_order_nor_files_nor_time_nor_line_ends_decide() {
 
 /// If this fails, bundles get new digests: that is a breaking change, to be listed in CHANGELOG.md.
 #[test]
-fn the_digest_is_what_it_always_was() {
+fn the_digest_has_not_changed() {
     let expected = "sha256:276c5e225347148ffcdea3dd1b287d82ca37fd085b0b60cbf62c1dd5818fbae9";
     assert_eq!(digest(&three(), &["tasks.yaml", "more"], &[]), expected);
 }
 
 #[test]
-fn annotations_of_the_ci_system_are_taken_where_that_is_asked_for() {
+fn annotations_of_the_ci_system_are_added_on_request() {
     let folder = three();
     let environment = [
         ("GITHUB_SERVER_URL", "https://github.com"),

@@ -30,7 +30,7 @@ fn every_result_is_exact() {
 }
 
 #[test]
-fn the_report_says_what_the_bundle_holds() {
+fn the_report_lists_the_bundles_content() {
     let files = three();
     for registry in registries() {
         let step = bundle(&files, &["tasks.yaml", "more"], &registry.at("tasks:v1"));
@@ -68,7 +68,7 @@ fn github_gets_outputs_and_a_summary() {
 }
 
 #[test]
-fn every_word_may_come_from_the_environment() {
+fn every_argument_may_come_from_the_environment() {
     let files = three();
     for registry in registries() {
         let run = crate::support::imgstep(["bundle"])

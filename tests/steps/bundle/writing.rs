@@ -20,7 +20,7 @@ fn only_file(layer: &[u8]) -> (String, String) {
 }
 
 #[test]
-fn each_resource_is_a_layer_that_says_what_it_is() {
+fn each_resource_is_a_layer_with_annotations() {
     let folder = three();
     for registry in registries() {
         let run = bundle(&folder, &["tasks.yaml", "more"], &registry.at("tasks:v1"))
@@ -75,7 +75,7 @@ fn several_destinations_and_tags_and_a_layout_get_the_same() {
 }
 
 #[test]
-fn a_second_run_asks_for_the_tags_alone() {
+fn a_second_run_only_reads_the_tags() {
     let folder = three();
     for registry in registries() {
         let writing = Proxy::before(&registry);
@@ -99,7 +99,7 @@ fn a_second_run_asks_for_the_tags_alone() {
 }
 
 #[test]
-fn a_tag_that_is_there_may_be_left_alone() {
+fn an_existing_tag_can_be_kept() {
     let folder = three();
     for registry in registries() {
         let step = |files: &[&str], what: &str| {
@@ -140,7 +140,7 @@ fn standard_input_is_a_file_too() {
 }
 
 #[test]
-fn all_twenty_that_tekton_reads_are_taken() {
+fn all_twenty_resources_that_tekton_reads_are_accepted() {
     let folder = Folder::new();
     let tasks: Vec<String> = (0..20).map(|number| resource("Task", &format!("t{number}"))).collect();
     folder.write("tasks.yaml", tasks.join("---\n"));

@@ -25,7 +25,7 @@ fn filled(text: &str, known: &BTreeMap<String, String>) -> String {
 }
 
 #[test]
-fn argo_hands_on_an_output_parameter() {
+fn argo_passes_on_an_output_parameter() {
     let pipeline = Pipeline::new();
     let documents = yaml::documents(&pipeline.named(&block("argo-workflows", "workflow.yaml")));
     let spec = &documents[0]["spec"];
@@ -77,7 +77,7 @@ fn argo_hands_on_an_output_parameter() {
 }
 
 #[test]
-fn cloud_build_hands_on_in_its_workspace() {
+fn cloud_build_passes_outputs_on_in_its_workspace() {
     let pipeline = Pipeline::new();
     // Substitutions come first; they only know the build's own names.
     let substitutions = variables([("COMMIT_SHA", "main"), ("PROJECT_ID", "project")]);
@@ -109,7 +109,7 @@ fn cloud_build_hands_on_in_its_workspace() {
 }
 
 #[test]
-fn woodpecker_hands_on_in_its_workspace() {
+fn woodpecker_passes_outputs_on_in_its_workspace() {
     let pipeline = Pipeline::new();
     let documents = yaml::documents(&pipeline.named(&block("woodpecker", ".woodpecker.yaml")));
     let built_in = variables([("CI", "woodpecker"), ("CI_COMMIT_SHA", COMMIT), ("CI_COMMIT_TAG", "v1")]);

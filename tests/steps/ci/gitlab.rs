@@ -109,7 +109,7 @@ fn interpolated(value: &Value, inputs: &BTreeMap<String, &str>) -> Value {
 }
 
 #[test]
-fn the_component_promotes_and_hands_on() {
+fn the_component_promotes_and_passes_outputs_on() {
     let pipeline = Pipeline::new();
     let documents = yaml::documents(&pipeline.named(&block("gitlab", "component/.gitlab-ci.yml")));
     let include = &documents[0]["include"][0];

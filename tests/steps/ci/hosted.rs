@@ -26,7 +26,7 @@ fn with_macros(text: &str, known: &BTreeMap<String, String>) -> String {
 }
 
 #[test]
-fn azure_hands_on_within_a_job_and_to_the_next() {
+fn azure_passes_outputs_on_within_a_job_and_to_the_next() {
     if !can_download() {
         return;
     }
@@ -79,7 +79,7 @@ fn azure_hands_on_within_a_job_and_to_the_next() {
 }
 
 #[test]
-fn buildkite_hands_on_to_the_next_step() {
+fn buildkite_passes_outputs_on_to_the_next_step() {
     if !can_download() {
         return;
     }
@@ -118,7 +118,7 @@ fn circleci_steps(document: &Value, steps: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn circleci_hands_on_within_a_job_and_by_the_workspace() {
+fn circleci_passes_outputs_on_within_a_job_and_through_the_workspace() {
     if !can_download() {
         return;
     }

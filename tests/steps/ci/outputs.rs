@@ -61,7 +61,7 @@ fn each_system_gets_its_own_outputs_and_no_other() {
 }
 
 #[test]
-fn auto_writes_for_github_alone_and_none_for_nobody() {
+fn auto_writes_only_for_github_and_none_never_writes() {
     let image = images::image(1, 1, 100);
     let source = Registry::inside();
     image.push(&source, "app", "v1");
@@ -153,7 +153,7 @@ fn the_next_step_reads_what_was_written() {
 }
 
 #[test]
-fn a_list_hands_on_what_many_images_have() {
+fn a_list_passes_on_the_outputs_of_many_images() {
     let (image, registry) = (images::image(1, 1, 100), Registry::inside());
     image.push(&registry, "app", "v1");
     let text = |from: &str| {
@@ -217,7 +217,7 @@ fn a_later_step_takes_no_output_for_an_option() {
 }
 
 #[test]
-fn without_its_place_a_system_is_refused_before_anything_is_written() {
+fn a_system_without_its_files_is_refused_before_anything_is_written() {
     let image = images::image(1, 1, 100);
     let registry = Registry::inside();
     image.push(&registry, "app", "v1");
@@ -241,7 +241,7 @@ fn without_its_place_a_system_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn outputs_that_fail_leave_no_result() {
+fn failing_outputs_leave_no_result() {
     let image = images::image(1, 1, 100);
     let registry = Registry::inside();
     image.push(&registry, "app", "v1");
@@ -264,7 +264,7 @@ fn outputs_that_fail_leave_no_result() {
 }
 
 #[test]
-fn a_build_without_its_annotation_is_no_failure() {
+fn a_build_without_its_annotation_does_not_fail() {
     let image = images::image(1, 1, 100);
     let registry = Registry::inside();
     image.push(&registry, "app", "v1");
@@ -296,7 +296,7 @@ fn a_plan_has_no_outputs() {
 }
 
 #[test]
-fn gitlab_is_told_of_more_images_than_it_takes() {
+fn too_many_images_for_gitlab_are_reported() {
     let children = (0..60).map(|seed| {
         let platform = serde_json::json!({"platform": {"os": "linux", "architecture": format!("p{seed}")}});
         (images::image(seed, 1, 10), platform)

@@ -83,7 +83,7 @@ fn assert_schema(schema: &[&str], what: &str, text: &str, (whole, broken): (&str
 }
 
 #[test]
-fn examples_are_as_the_systems_schemas_want_them() {
+fn examples_match_the_systems_schemas() {
     for (page, file, schema, change) in [
         ("gitlab", ".gitlab-ci.yml", "vendor.gitlab-ci", ("reports:", "report:")),
         ("gitlab", "component/.gitlab-ci.yml", "vendor.gitlab-ci", ("component:", "components:")),
@@ -104,7 +104,7 @@ fn examples_are_as_the_systems_schemas_want_them() {
 }
 
 #[test]
-fn the_example_for_argo_is_as_its_own_schema_wants_it() {
+fn the_example_for_argo_matches_its_own_schema() {
     let folder = root().join("target/tools/argo");
     let schema = std::fs::read_dir(&folder).ok().and_then(|mut files| files.next()).map(|file| file.unwrap().path());
     let Some(schema) = schema else {
@@ -126,7 +126,7 @@ fn the_example_for_argo_is_as_its_own_schema_wants_it() {
 }
 
 #[test]
-fn components_are_as_gitlab_wants_them() {
+fn components_match_gitlabs_schema() {
     for name in ["promote", "append", "index"] {
         let text = read(&format!("templates/{name}.yml"));
         let Some((spec, job)) = text.split_once("\n---\n") else { panic!("{name}: no spec") };
@@ -171,7 +171,7 @@ fn the_jenkinsfile_is_groovy() {
 }
 
 #[test]
-fn scripts_are_what_shellcheck_wants() {
+fn shellcheck_accepts_the_scripts() {
     if !is_here("shellcheck") {
         return missing("shellcheck", "the scripts of docs/ci are not checked");
     }
@@ -196,7 +196,7 @@ fn pages() -> Vec<String> {
 }
 
 #[test]
-fn every_page_is_listed_and_every_block_is_tried() {
+fn every_page_is_listed_and_every_block_is_tested() {
     let index = read("docs/ci/README.md");
     let tests =
         ["containers", "gitlab", "hosted", "scripts"].map(|name| read(&format!("tests/steps/ci/{name}.rs"))).concat();

@@ -87,7 +87,7 @@ fn a_shell_installs_builds_joins_and_promotes() {
 }
 
 #[test]
-fn tokens_of_clouds_are_logins() {
+fn cloud_tokens_are_credentials() {
     let pipeline = Pipeline::new();
     let script = block("shell", "login.sh")
         .replace("123456789012.dkr.ecr.eu-central-1.amazonaws.com", &pipeline.destination.host)

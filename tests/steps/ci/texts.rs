@@ -20,7 +20,7 @@ fn detected() -> [(&'static str, &'static str); 5] {
 }
 
 #[test]
-fn what_a_registry_says_is_shown_and_does_nothing() {
+fn a_registrys_error_text_is_shown_and_has_no_effect() {
     let registry = Registry::inside();
     images::image(1, 1, 100).push(&registry, "app", "v1");
     let body = serde_json::json!({"errors": [{"code": "DENIED", "message": HOSTILE}]}).to_string();
@@ -45,7 +45,7 @@ fn what_a_registry_says_is_shown_and_does_nothing() {
 }
 
 #[test]
-fn errors_are_marked_and_requests_folded_as_each_log_wants_it() {
+fn errors_are_marked_and_requests_folded_in_each_systems_log_format() {
     let registry = Registry::inside();
     for (variable, error, group) in [
         ("GITHUB_ACTIONS", "::error title=imgstep::", Some(("::group::", "::endgroup::"))),
@@ -73,7 +73,7 @@ fn errors_are_marked_and_requests_folded_as_each_log_wants_it() {
 }
 
 #[test]
-fn what_inspect_prints_does_nothing_either() {
+fn inspect_output_has_no_effect_either() {
     let registry = Registry::inside();
     let annotated = serde_json::json!({"annotations": {"title": HOSTILE}});
     images::index_of(Style::Oci, vec![(images::image(1, 1, 100), annotated)]).push(&registry, "app", "v1");

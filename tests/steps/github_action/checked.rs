@@ -30,7 +30,7 @@ fn workflows() -> Vec<PathBuf> {
 }
 
 #[test]
-fn action_and_readme_are_what_the_options_say() {
+fn action_and_readme_match_the_options() {
     for (name, text) in generate::files(root()) {
         assert!(read(name) == text, "{name} is not what the options of imgstep say; run `make action`");
     }
@@ -109,7 +109,7 @@ fn actionlint_finds_nothing() {
 
 /// As workflows in the action's own repository: there actionlint knows its inputs and outputs.
 #[test]
-fn the_examples_give_and_take_what_the_action_has() {
+fn the_examples_use_the_actions_inputs_and_outputs() {
     let Some(actionlint) = tool("actionlint") else { return };
     let lint = |from: &str, to: &str| {
         let runner = Runner::new();

@@ -89,7 +89,7 @@ fn speaks_no_commands(log: &str) {
 }
 
 #[test]
-fn hostile_values_speak_no_commands_in_errors() {
+fn hostile_values_issue_no_commands_in_errors() {
     let hostile = format!("{HOSTILE}\n::set-output name=digest::x\n::stop-commands::y");
     let reachable = [("base", "localhost:1/a"), ("to", "localhost:1/b"), ("layer", "a"), ("retries", "0")];
     let inputs = [&[("step", "append")], &reachable[..]].concat();
@@ -127,7 +127,7 @@ fn an_input_that_is_missing_is_named() {
 }
 
 #[test]
-fn inspect_gives_outputs_and_its_log_speaks_no_commands() {
+fn inspect_gives_outputs_and_its_log_issues_no_commands() {
     let mut image = images::image(1, 1, 100);
     let mut manifest: Value = serde_json::from_slice(&image.root().bytes).unwrap();
     manifest["annotations"] = serde_json::json!({"a": HOSTILE, "##[set-output name=digest]": "##vso[x]"});

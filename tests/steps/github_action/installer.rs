@@ -86,7 +86,7 @@ fn the_archive_of_the_release_is_downloaded_once_and_verified_twice() {
 }
 
 #[test]
-fn what_was_not_released_is_not_run() {
+fn an_unreleased_program_is_not_run() {
     let (runner, mut archive) = released();
     archive.push(0);
     let server = Downloads::of(ASSET, archive, &[]);
@@ -97,7 +97,7 @@ fn what_was_not_released_is_not_run() {
 }
 
 #[test]
-fn what_may_pass_is_tried_again_and_what_will_not_is_said() {
+fn transient_errors_are_retried_and_permanent_ones_reported() {
     let (runner, archive) = released();
     let server = Downloads::of(ASSET, archive, &[503, 429]);
     runner.install(&[("IMGSTEP_DOWNLOAD_URL", &server.base)]).ended(0);
@@ -160,7 +160,7 @@ fn a_program_of_ones_own_needs_no_release() {
 }
 
 #[test]
-fn a_commit_that_is_no_release_says_what_to_write() {
+fn a_commit_without_a_release_suggests_what_to_use() {
     let runner = Runner::new();
     // The state between releases.
     runner.write("repository/github-action/checksums.txt", "# Nothing yet.\n");
@@ -168,7 +168,7 @@ fn a_commit_that_is_no_release_says_what_to_write() {
 }
 
 #[test]
-fn runners_without_a_release_are_told_so() {
+fn runners_without_a_release_get_an_error() {
     let (runner, _) = released();
     refused(&runner, &[("RUNNER_OS", "Windows")], &["Windows runners", "Linux or macOS", "IMGSTEP_BIN"]);
     refused(&runner, &[("RUNNER_ARCH", "ARM")], &["for ARM"]);

@@ -1,4 +1,4 @@
-//! A runner: the folders and variables that GitHub's gives to a step, and nektos/act in host mode, which runs whole
+//! A runner: the folders and variables that a step gets on GitHub, and nektos/act in host mode, which runs whole
 //! workflows.
 
 use std::fs;
@@ -14,7 +14,7 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A program that `tests/setup.sh` has installed, or that is on the path; what is missing is said.
+/// A program that `tests/setup.sh` installed or that is on the PATH; prints what is missing.
 pub fn tool(name: &str) -> Option<PathBuf> {
     let installed = ["target/tools/bin", "target/tools/python/bin", "target/tools/node_modules/.bin"]
         .map(|folder| root().join(folder).join(name));
@@ -35,13 +35,13 @@ pub fn run(command: &mut Command) -> Run {
     }
 }
 
-/// A repository with the action in it, and a runner's home.
+/// A repository with the action, and a runner's home folder.
 pub struct Runner {
     folder: Folder,
 }
 
 impl Runner {
-    /// With the action as it is in this tree.
+    /// With the action from this tree.
     pub fn new() -> Self {
         let runner = Self { folder: Folder::new() };
         for folder in ["repository/.github/workflows", "action", "home", "temp", "cache"] {
@@ -63,12 +63,12 @@ impl Runner {
         self.folder.write(name, content)
     }
 
-    /// The text of a file; none where there is no such file.
+    /// The text of a file; empty if there is no such file.
     pub fn read(&self, name: &str) -> String {
         self.folder.read(name).unwrap_or_default()
     }
 
-    /// The variables of a runner, and nothing of whoever runs the tests but the way to programs.
+    /// The variables of a runner; from the environment of the tests only PATH is kept.
     fn environment(&self, command: &mut Command) {
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.path("home")).env("RUNNER_TEMP", self.path("temp"));
@@ -86,7 +86,7 @@ impl Runner {
         run(command.envs(variables.iter().copied()))
     }
 
-    /// Commits everything; the commit. `None`, and a word on stderr, where there is no git.
+    /// Commits everything; returns the commit. `None`, with a note on stderr, if git isn't installed.
     pub fn commit(&self) -> Option<String> {
         let git = tool("git")?;
         let steps: [&[&str]; 4] = [
@@ -103,8 +103,8 @@ impl Runner {
         Some(said[3].trim().to_owned())
     }
 
-    /// A run of a workflow by act, on this machine; `None`, and a word on stderr, where it isn't installed. Actions of
-    /// others are those of `stand_ins`, since no network is needed then.
+    /// A run of a workflow with act, on this machine; `None`, with a note on stderr, if it isn't installed. Third-party
+    /// actions are replaced by `stand_ins`, so that no network is needed.
     pub fn act(&self, event: &str, workflow: &str, stand_ins: &[(&str, PathBuf)], words: &[&str]) -> Option<Run> {
         let act = tool("act")?;
         let mut command = Command::new("timeout");

@@ -118,7 +118,7 @@ const BLOCKS: [(&str, &str, &str); 6] = [
 ];
 
 #[test]
-fn the_commands_of_the_page_get_through() {
+fn the_commands_of_the_page_succeed() {
     for (_, _, name) in BLOCKS {
         let Some(company) = Company::new() else { return };
         company.assert_promotes(name);
@@ -126,7 +126,7 @@ fn the_commands_of_the_page_get_through() {
 }
 
 #[test]
-fn the_messages_of_the_page_are_those_that_come() {
+fn the_messages_of_the_page_are_the_real_ones() {
     let Some(company) = Company::new() else { return };
     let says = |answer: &'static str| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -160,7 +160,7 @@ fn the_messages_of_the_page_are_those_that_come() {
 }
 
 #[test]
-fn what_no_proxy_names_is_reached_directly() {
+fn hosts_in_no_proxy_are_reached_directly() {
     let Some(company) = Company::new() else { return };
     for (list, is_direct) in [
         ("example", true),

@@ -99,7 +99,7 @@ fn a_release_is_downloaded_checked_and_unpacked() {
 }
 
 #[test]
-fn the_plot_shows_what_was_measured() {
+fn the_plot_shows_the_measurements() {
     if !is_here("python3") {
         return missing("python3", "README's plot is not compared with bench/RESULTS.md");
     }

@@ -41,7 +41,7 @@ fn children_come_before_the_index_and_tags_come_last() {
 }
 
 #[test]
-fn a_child_that_cannot_be_had_leaves_the_tag_alone() {
+fn a_child_that_cannot_be_read_leaves_the_tag_unchanged() {
     for (source, destination) in pairs() {
         let two = push_two(&source);
         source.delete_blob("arm", &two[1].blobs[0].digest);
@@ -51,7 +51,7 @@ fn a_child_that_cannot_be_had_leaves_the_tag_alone() {
 }
 
 #[test]
-fn a_tag_that_is_there_may_be_left_alone() {
+fn an_existing_tag_can_be_kept() {
     for registry in registries() {
         let two = push_two(&registry);
         two[0].push(&registry, "app", "v1");

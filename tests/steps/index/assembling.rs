@@ -50,7 +50,7 @@ fn the_digest_does_not_depend_on_the_order_of_arguments() {
 }
 
 #[test]
-fn what_a_config_says_of_its_platform_is_kept() {
+fn the_platform_fields_of_a_config_are_kept() {
     let fields = [
         json!({"architecture": "amd64", "os": "windows", "os.version": "10.0.17763.1", "os.features": ["win32k"]}),
         json!({"architecture": "amd64", "os": "windows", "os.version": "10.0.20348.2", "variant": ""}),
@@ -161,7 +161,7 @@ fn the_user_knows_the_platform_better() {
 }
 
 #[test]
-fn other_tools_find_the_index_in_order() {
+fn other_tools_accept_the_index() {
     for (source, destination) in pairs() {
         for (number, on) in ["linux/arm64", "linux/amd64"].iter().enumerate() {
             let mut fields = images::platform(on);

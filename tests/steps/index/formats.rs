@@ -19,7 +19,7 @@ fn images_of_dockers_types_become_a_list_of_dockers_type() {
 }
 
 #[test]
-fn what_is_of_the_other_types_is_converted() {
+fn images_of_the_other_format_are_converted() {
     let (oci, docker) = (image_for(Style::Oci, "linux/amd64", 1), image_for(Style::Docker, "linux/arm64", 2));
     for registry in registries() {
         oci.push(&registry, "oci", "v1");
@@ -70,7 +70,7 @@ fn a_whole_index_changes_its_types() {
 }
 
 #[test]
-fn what_cannot_be_converted_is_said() {
+fn what_cannot_be_converted_is_reported() {
     let attested = images::attested(1);
     let mut zstd = images::layers(Style::Oci, 5, 1, 300);
     zstd[0].media_type = "application/vnd.oci.image.layer.v1.tar+zstd".to_owned();

@@ -56,7 +56,7 @@ fn a_platform_goes_with_its_attestation() {
 }
 
 #[test]
-fn what_is_removed_already_is_no_error() {
+fn removing_what_is_already_removed_is_no_error() {
     let marked = marked();
     for registry in registries() {
         marked.push(&registry, "app", "v1");
@@ -70,7 +70,7 @@ fn what_is_removed_already_is_no_error() {
 }
 
 #[test]
-fn an_image_takes_the_place_of_another() {
+fn an_image_replaces_another() {
     let (marked, new) = (marked(), image_for(Style::Oci, "linux/arm64", 8));
     for registry in registries() {
         marked.push(&registry, "app", "v1");
@@ -89,7 +89,7 @@ fn an_image_takes_the_place_of_another() {
 }
 
 #[test]
-fn with_nothing_to_change_the_bytes_stay() {
+fn without_changes_the_bytes_stay() {
     let marked = marked();
     for registry in registries() {
         marked.push(&registry, "app", "v1");
@@ -99,7 +99,7 @@ fn with_nothing_to_change_the_bytes_stay() {
 }
 
 #[test]
-fn a_single_image_is_nothing_to_start_from() {
+fn a_single_image_is_not_an_index_to_start_from() {
     let image = image_for(Style::Oci, "linux/amd64", 1);
     for registry in registries() {
         image.push(&registry, "app", "v1");

@@ -29,7 +29,7 @@ fn two_images_for_one_platform() {
 }
 
 #[test]
-fn an_image_in_an_index_and_another_beside_it() {
+fn an_image_in_an_index_and_another_next_to_it() {
     let both = images::index(Style::Oci, 1, 2, 1, 500);
     refused(&[&both, &image_for(Style::Oci, "linux/amd64", 9)], &["linux/amd64", "--replace"]);
 }
@@ -72,7 +72,7 @@ fn what_is_missing_ends_with_5() {
 }
 
 #[test]
-fn wrong_words_end_with_2() {
+fn usage_errors_end_with_2() {
     let wrong: [(&[&str], &str); 9] = [
         (&["--to", "localhost:1/b"], "no image"),
         (&["localhost:1/a"], "no destination"),

@@ -52,7 +52,7 @@ fn an_index_to_start_from_is_a_source() {
 }
 
 #[test]
-fn words_may_come_from_the_environment() {
+fn arguments_may_come_from_the_environment() {
     for registry in registries() {
         for (tag, on) in [("amd", "linux/amd64"), ("arm", "linux/arm64")] {
             image_for(Style::Oci, on, 1).push(&registry, "app", tag);

@@ -26,7 +26,7 @@ fn within_one_registry_every_child_is_mounted_from_its_own_repository() {
 }
 
 #[test]
-fn what_was_read_in_the_destination_itself_is_not_asked_for_again() {
+fn content_read_from_the_destination_itself_is_not_checked_again() {
     let two = [image_for(Style::Oci, "linux/amd64", 1), image_for(Style::Oci, "linux/arm64", 2)];
     for registry in registries() {
         two[0].push(&registry, "app", "amd64");
@@ -56,7 +56,7 @@ fn two_registries_a_layout_and_the_destination_itself() {
 }
 
 #[test]
-fn what_two_sources_share_is_sent_once() {
+fn content_shared_by_two_sources_is_sent_once() {
     let shared = images::layers(Style::Oci, 9, 3, 2000);
     let image = |on: &str| images::image_of(Style::Oci, on, shared.clone());
     for (source, destination) in pairs() {
@@ -107,7 +107,7 @@ fn several_destinations_get_the_same() {
 }
 
 #[test]
-fn one_login_may_read_here_and_another_write_there() {
+fn one_account_may_read_here_and_another_write_there() {
     const ALL: &[&str] = &["pull", "push"];
     let service = TokenService::start(vec![
         User { name: "alice", password: "pw", may: vec![("team/", &["pull"]), ("prod/", ALL)], ..User::default() },

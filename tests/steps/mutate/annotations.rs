@@ -71,7 +71,7 @@ fn a_single_image_has_them_on_its_manifest() {
 }
 
 #[test]
-fn dockers_types_have_none() {
+fn dockers_format_has_no_annotations() {
     let image = images::index(Style::Docker, 1, 2, 1, 500);
     for registry in registries() {
         image.push(&registry, "app", "v1");
@@ -88,7 +88,7 @@ fn dockers_types_have_none() {
 }
 
 #[test]
-fn those_for_a_platform_stand_on_its_manifest_wherever_the_others_do() {
+fn annotations_for_a_platform_go_to_its_manifest_wherever_the_others_go() {
     let image = images::index(Style::Oci, 1, 2, 1, 500);
     for registry in registries() {
         image.push(&registry, "app", "v1");

@@ -19,7 +19,7 @@ fn rich() -> Image {
 }
 
 #[test]
-fn everything_that_is_said_is_changed_and_the_rest_stays_in_its_order() {
+fn everything_given_is_changed_and_the_rest_keeps_its_order() {
     let image = rich();
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -79,7 +79,7 @@ fn docker_images_stay_docker_images() {
 }
 
 #[test]
-fn with_nothing_to_change_the_digest_stays() {
+fn without_changes_the_digest_stays() {
     let (image, index) = (rich(), images::attested(1));
     for (source, destination) in pairs() {
         image.push(&source, "app", "image");
@@ -106,7 +106,7 @@ fn with_nothing_to_change_the_digest_stays() {
 }
 
 #[test]
-fn wrong_words_end_with_2() {
+fn usage_errors_end_with_2() {
     let wrong: [(&[&str], &str); 8] = [
         (&["--entrypoint", "/app -v"], "JSON array"),
         (&["--cmd", r#"{"a":1}"#], "JSON array"),
@@ -140,7 +140,7 @@ fn an_artifact_has_no_config_to_change() {
 }
 
 #[test]
-fn other_tools_find_it_in_order() {
+fn other_tools_accept_it() {
     for registry in registries() {
         let parts = ["linux/amd64", "linux/arm64"]
             .map(|on| (images::well_formed(images::platform(on)), json!({"platform": images::platform(on)})));

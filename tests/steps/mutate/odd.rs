@@ -76,7 +76,7 @@ fn an_index_without_an_image_is_refused() {
 }
 
 #[test]
-fn what_stays_as_it_was_is_not_called_changed() {
+fn unchanged_content_is_not_reported_as_changed() {
     let image = images::index(Style::Oci, 1, 2, 1, 500);
     let registry = Registry::inside();
     image.push(&registry, "app", "v1");
@@ -90,7 +90,7 @@ fn what_stays_as_it_was_is_not_called_changed() {
 }
 
 #[test]
-fn faults_of_the_old_manifest_are_not_taken_over() {
+fn faults_of_the_old_manifest_are_not_copied() {
     let mut image = images::image(1, 2, 300);
     let mut fields: Value = serde_json::from_slice(&image.root().bytes).unwrap();
     fields["schemaVersion"] = json!("2");

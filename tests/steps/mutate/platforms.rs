@@ -90,7 +90,7 @@ fn a_platform_that_is_not_there_ends_with_3() {
 }
 
 #[test]
-fn what_is_said_of_one_platform_changes_that_one_alone() {
+fn a_change_for_one_platform_affects_only_that_one() {
     let image = images::index(Style::Oci, 1, 3, 1, 500);
     for registry in registries() {
         image.push(&registry, "app", "v1");
@@ -124,7 +124,7 @@ fn what_is_said_of_one_platform_changes_that_one_alone() {
 }
 
 #[test]
-fn a_value_for_a_platform_counts_more_than_one_for_all() {
+fn a_value_for_a_platform_overrides_one_for_all() {
     let image = images::nested(1);
     for registry in registries() {
         image.push(&registry, "app", "v1");
@@ -146,7 +146,7 @@ fn a_value_for_a_platform_counts_more_than_one_for_all() {
 }
 
 #[test]
-fn an_image_that_stands_for_two_platforms_is_changed_for_the_one_that_was_named() {
+fn an_image_listed_for_two_platforms_is_changed_only_for_the_selected_one() {
     let one = images::image(1, 1, 500);
     let on = |name: &str| json!({"platform": images::platform(name)});
     let image = images::index_of(

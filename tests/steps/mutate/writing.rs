@@ -88,7 +88,7 @@ fn a_dry_run_prints_the_line_of_the_real_run_and_writes_nothing() {
 }
 
 #[test]
-fn a_tag_that_is_there_may_be_left_alone() {
+fn an_existing_tag_can_be_kept() {
     let image = images::image(1, 1, 500);
     for registry in registries() {
         image.push(&registry, "app", "v1");

@@ -25,7 +25,7 @@ fn a_second_run_takes_two_requests_and_answers_the_same() {
 }
 
 #[test]
-fn a_further_tag_is_all_that_a_second_run_adds() {
+fn a_second_run_only_adds_a_new_tag() {
     let image = images::index(Style::Oci, 1, 3, 2, 1000);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -43,7 +43,7 @@ fn a_further_tag_is_all_that_a_second_run_adds() {
 }
 
 #[test]
-fn what_an_earlier_run_left_half_done_is_finished_with_what_is_missing() {
+fn an_unfinished_earlier_run_is_completed() {
     let image = images::index(Style::Oci, 1, 3, 4, 2000);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -69,7 +69,7 @@ fn what_an_earlier_run_left_half_done_is_finished_with_what_is_missing() {
 }
 
 #[test]
-fn a_tag_that_names_another_image_is_moved() {
+fn a_tag_that_points_to_another_image_is_moved() {
     let (old, new) = (images::image(1, 2, 500), images::image(2, 2, 500));
     for (source, destination) in pairs() {
         new.push(&source, "app", "v1");

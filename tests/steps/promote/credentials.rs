@@ -43,7 +43,7 @@ fn no_login_and_a_wrong_login_end_with_4() {
 }
 
 #[test]
-fn a_login_is_found_in_every_place() {
+fn credentials_are_found_in_every_location() {
     let image = images::image(1, 1, 100);
     let Some(registry) = locked(&image) else { return };
     let config = login(&registry.host, ALICE.0, ALICE.1);
@@ -83,7 +83,7 @@ fn a_broken_login_file_is_named() {
 }
 
 #[test]
-fn source_and_destination_have_logins_of_their_own() {
+fn source_and_destination_have_separate_credentials() {
     let image = images::image(1, 2, 1000);
     let (Some(source), Some(destination)) = (locked(&image), locked(&image)) else { return };
     let config = logins(&[(&source.host, ALICE.0, ALICE.1), (&destination.host, BOB.0, BOB.1)]);
@@ -110,7 +110,7 @@ fn source_and_destination_have_logins_of_their_own() {
 }
 
 #[test]
-fn a_login_for_the_source_alone_is_not_shown_to_the_destination() {
+fn source_credentials_are_not_sent_to_the_destination() {
     let image = images::image(1, 2, 1000);
     let Some(registry) = locked(&image) else { return };
     let folder = auth_folder(&login(&registry.host, ALICE.0, ALICE.1));
@@ -194,7 +194,7 @@ fn a_redirected_download_that_breaks_goes_on() {
 }
 
 #[test]
-fn credentials_are_never_told() {
+fn credentials_are_never_printed() {
     let image = images::image(1, 2, 1000);
     let Some(registry) = locked(&image) else { return };
     for (password, status) in [(ALICE.1, 0), ("wrong-but-s3cret", 4)] {
@@ -213,7 +213,7 @@ fn credentials_are_never_told() {
 }
 
 #[test]
-fn a_login_of_another_registry_is_not_shown() {
+fn credentials_of_another_registry_are_not_sent() {
     let image = images::image(1, 1, 100);
     let Some(registry) = locked(&image) else { return };
     let proxy = Proxy::before(&registry);

@@ -72,7 +72,7 @@ fn one_destination_that_has_it_already_gets_nothing() {
 }
 
 #[test]
-fn destinations_may_all_be_named_by_to() {
+fn all_destinations_can_be_given_with_to() {
     let image = images::image(1, 1, 100);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");

@@ -48,7 +48,7 @@ fn a_dry_run_prints_the_line_of_the_real_run() {
 }
 
 #[test]
-fn a_dry_run_tells_what_is_there_from_what_is_missing() {
+fn a_dry_run_distinguishes_existing_from_missing_content() {
     let image = images::image(1, 4, 1000);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -70,7 +70,7 @@ fn a_dry_run_tells_what_is_there_from_what_is_missing() {
 }
 
 #[test]
-fn a_dry_run_within_a_registry_speaks_of_mounts() {
+fn a_dry_run_within_a_registry_reports_mounts() {
     let image = images::image(1, 2, 1000);
     for registry in registries() {
         image.push(&registry, "team/app", "v1");
@@ -86,7 +86,7 @@ fn a_dry_run_within_a_registry_speaks_of_mounts() {
 }
 
 #[test]
-fn a_dry_run_without_json_says_it_on_stderr() {
+fn a_dry_run_without_json_reports_on_stderr() {
     let image = images::image(1, 2, 1000);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");

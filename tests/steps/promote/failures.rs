@@ -49,7 +49,7 @@ fn a_failure_is_one_json_document_where_json_is_asked_for() {
 }
 
 #[test]
-fn words_that_make_no_sense_are_told_as_json_too() {
+fn usage_errors_are_reported_as_json_too() {
     let wrong = imgstep(["promote", "a", "b", "--no-such", "--output", "json"]).run().ended(2);
     let document = parsed(&wrong.stdout);
     assert_eq!((&document["step"], &document["error"]["kind"]), (&json!("promote"), &json!("usage")));

@@ -28,7 +28,7 @@ fn small() -> Image {
 }
 
 #[test]
-fn server_errors_while_reading_are_repeated() {
+fn server_errors_while_reading_are_retried() {
     let once = |path: &str, status: u16| rule("GET", path, Action::answer(status)).times(1);
     is_got_over(&small(), &[once("/manifests/", 500), once("/blobs/", 503)], &[]);
     is_got_over(&small(), &[rule("", "/manifests/v1", Action::answer(502)).times(1)], &[]);
@@ -41,27 +41,27 @@ fn manifests_that_break_off_in_the_middle_are_read_again() {
 }
 
 #[test]
-fn server_errors_while_asking_what_is_there_are_repeated() {
+fn server_errors_during_existence_checks_are_retried() {
     is_got_over(&small(), &[], &[rule("HEAD", "/manifests/v1", Action::answer(503)).times(2)]);
 }
 
 #[test]
-fn server_errors_at_the_beginning_of_an_upload_are_repeated() {
+fn server_errors_at_the_start_of_an_upload_are_retried() {
     is_got_over(&small(), &[], &[rule("POST", "/blobs/uploads/", Action::answer(500)).times(2)]);
 }
 
 #[test]
-fn server_errors_at_the_end_of_an_upload_are_repeated() {
+fn server_errors_at_the_end_of_an_upload_are_retried() {
     is_got_over(&small(), &[], &[rule("PUT", "/blobs/uploads/", Action::answer(502)).times(2)]);
 }
 
 #[test]
-fn server_errors_while_manifests_are_written_are_repeated() {
+fn server_errors_while_manifests_are_written_are_retried() {
     is_got_over(&small(), &[], &[rule("PUT", "/manifests/", Action::answer(503)).times(2)]);
 }
 
 #[test]
-fn a_gateway_without_words_of_its_own_is_no_riddle() {
+fn a_gateway_error_without_a_body_is_explained() {
     let html = Action::Answer { status: 504, headers: vec![], body: b"<html>Gateway Time-out</html>".to_vec() };
     is_got_over(&small(), &[], &[rule("PUT", "/manifests/", html).times(1)]);
 }
@@ -82,12 +82,12 @@ fn too_many_requests_are_waited_for_until_a_date() {
 }
 
 #[test]
-fn a_retry_after_that_is_nonsense_is_no_reason_to_fail() {
+fn a_nonsensical_retry_after_is_ignored() {
     is_got_over(&small(), &[rule("GET", "/manifests/", Action::too_many("soon")).times(1)], &[]);
 }
 
 #[test]
-fn a_broken_download_goes_on_where_it_stopped() {
+fn a_broken_download_resumes() {
     let image = images::image(1, 1, 400_000);
     let layer = &image.blobs[0].digest;
     let broken = rule("GET", &format!("/blobs/{layer}"), Action::CutAnswer(150_000)).times(2);
@@ -118,7 +118,7 @@ fn a_source_that_ignores_ranges_is_read_again() {
 }
 
 #[test]
-fn a_connection_that_breaks_before_the_answer_is_opened_again() {
+fn a_connection_that_breaks_before_the_response_is_reopened() {
     let lost = |method, path: &str| rule(method, path, Action::LoseAnswer).times(1);
     is_got_over(&small(), &[lost("GET", "/manifests/"), lost("GET", "/blobs/")], &[]);
     is_got_over(&small(), &[], &[lost("HEAD", "/manifests/v1"), lost("POST", "/blobs/uploads/")]);
@@ -126,7 +126,7 @@ fn a_connection_that_breaks_before_the_answer_is_opened_again() {
 }
 
 #[test]
-fn an_upload_whose_confirmation_was_lost_is_found_done_or_done_again() {
+fn an_upload_whose_confirmation_was_lost_is_found_complete_or_repeated() {
     is_got_over(&small(), &[], &[rule("PUT", "/blobs/uploads/", Action::LoseAnswer).times(1)]);
 }
 
@@ -164,7 +164,7 @@ fn without_retries_nothing_is_repeated() {
 }
 
 #[test]
-fn what_cannot_be_cured_by_waiting_is_not_repeated() {
+fn permanent_errors_are_not_retried() {
     let image = images::image(1, 1, 100);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -178,14 +178,14 @@ fn what_cannot_be_cured_by_waiting_is_not_repeated() {
 }
 
 #[test]
-fn a_host_where_nobody_listens_ends_with_6() {
+fn a_host_that_refuses_connections_ends_with_6() {
     // A port that was free a moment ago.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     promote(&format!("{free}/app:v1"), &format!("{free}/copy:v1")).args(["--retries", "1"]).run().failed(6, &[&free]);
 }
 
 #[test]
-fn a_missing_blob_at_the_source_is_no_success() {
+fn a_missing_blob_at_the_source_is_an_error() {
     let image = images::image(1, 2, 500);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -217,7 +217,7 @@ fn a_pause_holds_for_requests_that_waited_for_their_turn() {
 }
 
 #[test]
-fn whatever_a_retry_after_says_that_can_be_borne_is_borne() {
+fn every_harmless_retry_after_is_accepted() {
     for text in RETRY_AFTERS {
         let told = |method, path: &str| rule(method, path, Action::too_many(text)).times(1);
         is_got_over(
@@ -229,7 +229,7 @@ fn whatever_a_retry_after_says_that_can_be_borne_is_borne() {
 }
 
 #[test]
-fn a_connection_that_is_reset_before_the_request_is_heard_is_opened_again() {
+fn a_connection_reset_before_the_request_is_read_is_reopened() {
     let reset = |method, path: &str| rule(method, path, Action::Reset).times(1);
     let (reading, writing) = (["/manifests/", "/blobs/"], ["/blobs/uploads/", "/manifests/"]);
     is_got_over(&small(), &reading.map(|path| reset("GET", path)), &writing.map(|path| reset("PUT", path)));
@@ -237,12 +237,12 @@ fn a_connection_that_is_reset_before_the_request_is_heard_is_opened_again() {
 }
 
 #[test]
-fn bytes_that_arrive_wrong_are_sent_again() {
+fn corrupted_bytes_are_sent_again() {
     is_got_over(&small(), &[], &[rule("PUT", "/blobs/uploads/", Action::CorruptRequest(20)).times(2)]);
 }
 
 #[test]
-fn what_was_done_though_the_answer_says_otherwise_is_found_done() {
+fn a_write_that_succeeded_despite_an_error_response_is_detected() {
     for path in ["/blobs/uploads/", "/manifests/sha256:", "/manifests/v1"] {
         is_got_over(&small(), &[], &[rule("PUT", path, Action::AnswerStatus(502)).times(2)]);
     }
@@ -250,7 +250,7 @@ fn what_was_done_though_the_answer_says_otherwise_is_found_done() {
 }
 
 #[test]
-fn an_upload_that_is_refused_half_way_is_taken_up() {
+fn an_upload_refused_halfway_is_resumed() {
     let image = images::image(1, 1, 2_000_000);
     for status in [401, 500, 503] {
         is_got_over(&image, &[], &[rule("PUT", "/blobs/uploads/", Action::RefuseBody(status)).times(1)]);
@@ -258,13 +258,13 @@ fn an_upload_that_is_refused_half_way_is_taken_up() {
 }
 
 #[test]
-fn bytes_that_come_one_by_one_are_waited_for() {
+fn bytes_that_arrive_one_by_one_are_waited_for() {
     let slow = Action::Trickle(Duration::from_millis(1));
     is_got_over(&images::image(1, 1, 300), &[rule("GET", "/manifests/v1", slow)], &[]);
 }
 
 #[test]
-fn a_step_that_waits_for_a_silent_registry_ends_when_it_is_told_to() {
+fn a_step_that_waits_for_a_silent_registry_ends_on_a_signal() {
     for registry in registries() {
         let proxy = Proxy::before(&registry).with(rule("", "/app/", Action::Silence));
         let running = promote(&proxy.at("app:v1"), &proxy.at("copy:v1")).start();
@@ -275,7 +275,7 @@ fn a_step_that_waits_for_a_silent_registry_ends_when_it_is_told_to() {
 }
 
 #[test]
-fn kept_connections_that_the_server_has_closed_are_no_failures() {
+fn closed_keep_alive_connections_are_not_failures() {
     let image = small();
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -292,7 +292,7 @@ fn kept_connections_that_the_server_has_closed_are_no_failures() {
 }
 
 #[test]
-fn a_tag_whose_writing_is_never_answered_is_found_written() {
+fn a_tag_written_without_a_response_is_found_written() {
     let image = small();
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -308,7 +308,7 @@ fn a_tag_whose_writing_is_never_answered_is_found_written() {
 }
 
 #[test]
-fn a_tag_that_could_not_be_written_is_said_to_name_what_it_named() {
+fn a_tag_that_could_not_be_written_is_reported_as_unchanged() {
     let (old, new) = (images::image(1, 1, 100), images::image(2, 1, 100));
     for (source, destination) in pairs() {
         new.push(&source, "app", "v1");
@@ -323,7 +323,7 @@ fn a_tag_that_could_not_be_written_is_said_to_name_what_it_named() {
 }
 
 #[test]
-fn one_budget_is_for_all_that_is_asked_for_a_blob() {
+fn one_retry_budget_covers_all_requests_for_a_blob() {
     let image = images::image(1, 1, 100);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -350,7 +350,7 @@ fn a_pause_that_nobody_waits_for_is_told() {
 }
 
 #[test]
-fn what_is_refused_for_good_is_told_with_what_to_do() {
+fn permanent_refusals_are_reported_with_a_hint() {
     let image = images::image(1, 1, 100);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");

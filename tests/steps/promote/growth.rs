@@ -87,7 +87,7 @@ fn tokens_are_fetched_once_for_each_set_of_scopes_of_all_images() {
 }
 
 #[test]
-fn a_registry_that_says_429_is_asked_later_and_nothing_is_lost() {
+fn a_429_is_retried_later_and_nothing_is_lost() {
     for (source, destination) in pairs() {
         let folder = Folder::new();
         let (reading, writing) = (Proxy::before(&source), Proxy::before(&destination));
@@ -175,7 +175,7 @@ fn an_image_of_127_layers_costs_the_same_for_each_layer() {
 }
 
 #[test]
-fn a_repository_of_five_thousand_tags_is_as_quick_as_any() {
+fn a_repository_with_five_thousand_tags_takes_no_longer() {
     let registry = Registry::inside();
     let image = images::image(1, 2, 300);
     image.push_blobs(&registry, "app");

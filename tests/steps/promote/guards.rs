@@ -15,7 +15,7 @@ fn old_and_new() -> Vec<(Registry, Registry, Image, Image)> {
 }
 
 #[test]
-fn if_exists_fail_leaves_the_tag_alone_and_ends_with_3() {
+fn if_exists_fail_keeps_the_tag_and_ends_with_3() {
     for (source, destination, old, _) in old_and_new() {
         let writing = Proxy::before(&destination);
         promote(&source.at("app:v1"), &writing.at("app:v1"))
@@ -28,7 +28,7 @@ fn if_exists_fail_leaves_the_tag_alone_and_ends_with_3() {
 }
 
 #[test]
-fn if_exists_skip_leaves_the_tag_alone_and_says_what_it_names() {
+fn if_exists_skip_keeps_the_tag_and_reports_its_image() {
     for (source, destination, old, _) in old_and_new() {
         let writing = Proxy::before(&destination);
         promote(&source.at("app:v1"), &writing.at("app:v1"))
@@ -81,7 +81,7 @@ fn one_guarded_destination_of_two_stops_both() {
 }
 
 #[test]
-fn a_guarded_further_tag_stops_the_step() {
+fn a_guarded_additional_tag_stops_the_step() {
     for (source, destination, old, _) in old_and_new() {
         let writing = Proxy::before(&destination);
         promote(&source.at("app:v1"), &writing.at("app:v2"))
@@ -94,7 +94,7 @@ fn a_guarded_further_tag_stops_the_step() {
 }
 
 #[test]
-fn an_expected_digest_that_is_found_lets_the_step_go_on() {
+fn an_expected_digest_that_matches_lets_the_step_continue() {
     for (source, destination, _, new) in old_and_new() {
         promote(&source.at("app:v1"), &destination.at("app:v1"))
             .args(["--expect-digest", new.digest()])
@@ -105,7 +105,7 @@ fn an_expected_digest_that_is_found_lets_the_step_go_on() {
 }
 
 #[test]
-fn an_expected_digest_that_is_not_found_ends_with_3() {
+fn an_expected_digest_that_differs_ends_with_3() {
     for (source, destination, old, new) in old_and_new() {
         let writing = Proxy::before(&destination);
         promote(&source.at("app:v1"), &writing.at("app:v1"))
@@ -118,7 +118,7 @@ fn an_expected_digest_that_is_not_found_ends_with_3() {
 }
 
 #[test]
-fn a_tag_beside_a_digest_is_checked_when_asked() {
+fn a_tag_with_a_digest_is_checked_on_request() {
     let (one, other) = (images::image(1, 1, 500), images::image(2, 1, 500));
     for (source, destination) in pairs() {
         one.push(&source, "app", "v1");
@@ -138,7 +138,7 @@ fn a_tag_beside_a_digest_is_checked_when_asked() {
 }
 
 #[test]
-fn a_digest_beside_any_name_of_a_repository_is_a_guard() {
+fn a_digest_after_any_repository_name_is_a_guard() {
     for (source, destination, old, new) in old_and_new() {
         let writing = Proxy::before(&destination);
         for second in [format!("app@{}", old.digest()), format!("app:v2@{}", old.digest())] {
@@ -153,7 +153,7 @@ fn a_digest_beside_any_name_of_a_repository_is_a_guard() {
 }
 
 #[test]
-fn what_is_told_of_skipped_tags_is_not_told_of_the_tag_that_was_written() {
+fn reports_about_skipped_tags_leave_out_the_written_tag() {
     for (source, destination, old, new) in old_and_new() {
         let run = promote(&source.at("app:v1"), &destination.at("app:v1"))
             .args(["--tags", "v2", "--if-exists", "skip", "--output", "json"])
@@ -168,7 +168,7 @@ fn what_is_told_of_skipped_tags_is_not_told_of_the_tag_that_was_written() {
 }
 
 #[test]
-fn a_missing_source_is_told_before_a_destination_that_refuses() {
+fn a_missing_source_is_reported_before_a_refusing_destination() {
     for source in registries() {
         let destination = Proxy::before(&source).with(rule("HEAD", "/manifests/", Action::answer(401)));
         let run = promote(&source.at("app:no-such"), &destination.at("copy:v1")).args(["--retries", "0"]).run();

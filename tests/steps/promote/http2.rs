@@ -59,7 +59,7 @@ fn carried_layer(request: &LoggedRequest, image: &Image) -> bool {
 }
 
 #[test]
-fn what_is_light_goes_by_http_2_and_layers_by_connections_of_their_own() {
+fn small_requests_share_http_2_and_layers_get_their_own_connections() {
     let Some((source, destination, image)) = copied(false) else { return };
     for (secure, layers) in [(&source, "GET"), (&destination, "PUT")] {
         let log = secure.registry.access_log();
@@ -87,7 +87,7 @@ fn within_one_registry_a_promotion_takes_a_connection_or_two() {
 }
 
 #[test]
-fn a_registry_that_speaks_http_1_alone_over_tls_is_spoken_to_by_that() {
+fn a_registry_with_only_http_1_over_tls_works() {
     let Some((source, destination, _)) = copied(true) else { return };
     for secure in [&source, &destination] {
         let log = secure.registry.access_log();
@@ -96,7 +96,7 @@ fn a_registry_that_speaks_http_1_alone_over_tls_is_spoken_to_by_that() {
 }
 
 #[test]
-fn a_shared_connection_that_breaks_is_opened_anew_and_nothing_is_lost() {
+fn a_broken_shared_connection_is_reopened_and_nothing_is_lost() {
     let Some(one) = secure(false) else { return };
     let image = images::index(Style::Oci, 2, 6, 3, 1000);
     image.push(&one.registry, "team/app", "v1");
@@ -132,13 +132,13 @@ fn through(refusals: Refusals) -> Option<Frontend> {
 }
 
 #[test]
-fn a_request_that_a_server_did_not_take_is_sent_again_and_is_no_failure() {
+fn a_request_that_was_not_processed_is_resent_and_does_not_count_as_a_retry() {
     let Some(frontend) = through(Refusals::FirstAttempts) else { return };
     assert!(frontend.refused() > 30, "{}", frontend.refused());
 }
 
 #[test]
-fn a_server_that_has_enough_of_a_connection_gets_another() {
+fn a_server_that_limits_a_connection_gets_another_one() {
     let Some(frontend) = through(Refusals::After(7)) else { return };
     assert!(frontend.connections() > 3, "{}", frontend.connections());
 }

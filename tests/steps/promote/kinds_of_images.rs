@@ -81,17 +81,17 @@ fn an_oci_artifact_manifest() {
 }
 
 #[test]
-fn a_manifest_of_a_kind_that_nobody_knows() {
+fn a_manifest_of_an_unknown_kind() {
     is_copied(&Registry::inside(), &Registry::inside(), &images::unknown_manifest(1));
 }
 
 #[test]
-fn an_index_with_a_manifest_of_a_kind_that_nobody_knows() {
+fn an_index_with_a_manifest_of_an_unknown_kind() {
     is_copied(&Registry::inside(), &Registry::inside(), &images::index_with_unknown_manifest(1));
 }
 
 #[test]
-fn from_one_kind_of_registry_to_the_other() {
+fn between_registries_of_different_kinds() {
     let Some(distribution) = distribution(&Options::default()) else { return };
     let inside = Registry::inside();
     is_copied(&distribution, &inside, &images::nested(1));
@@ -109,7 +109,7 @@ fn an_empty_layer() {
 }
 
 #[test]
-fn layers_that_platforms_share_move_once() {
+fn layers_shared_by_platforms_are_sent_once() {
     let image = images::index_with_shared_layers(1, 6, 3, 5000);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -157,7 +157,7 @@ fn content_goes_first_children_before_parents_and_the_tag_last() {
 }
 
 #[test]
-fn a_foreign_layer_is_left_where_its_url_points() {
+fn a_foreign_layer_is_not_copied() {
     let image = images::with_foreign_layer(1);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -168,7 +168,7 @@ fn a_foreign_layer_is_left_where_its_url_points() {
 }
 
 #[test]
-fn a_layer_of_a_foreign_type_without_an_address_is_nowhere_else_and_moves() {
+fn a_foreign_layer_without_urls_is_copied() {
     let mut image = images::with_foreign_layer(1);
     let mut manifest: serde_json::Value = serde_json::from_slice(&image.root().bytes).unwrap();
     manifest["layers"][0].as_object_mut().unwrap().remove("urls");
@@ -219,7 +219,7 @@ fn a_foreign_layer_that_the_source_lacks_is_fetched_from_its_url() {
 }
 
 #[test]
-fn an_address_in_a_manifest_asks_no_service_of_this_machine() {
+fn a_url_in_a_manifest_reaches_no_service_of_this_machine() {
     for (source, destination) in pairs() {
         let inside = Proxy::before(&source);
         let image = images::with_foreign_layer_at(2, |digest| {
@@ -239,7 +239,7 @@ fn an_address_in_a_manifest_asks_no_service_of_this_machine() {
 }
 
 #[test]
-fn an_address_of_what_is_no_foreign_layer_is_not_asked() {
+fn urls_of_ordinary_layers_are_not_requested() {
     let certificate = Certificate::new();
     let folder = Folder::new();
     let authority = folder.write("ca.pem", &certificate.authority_pem);
@@ -335,7 +335,7 @@ fn a_manifest_that_is_another_images_layer_too_is_both() {
 }
 
 #[test]
-fn an_image_known_by_sha512_is_known_by_it_at_the_destination() {
+fn an_image_addressed_by_sha512_keeps_that_digest_at_the_destination() {
     use sha2::{Digest as _, Sha512};
     let image = images::image(1, 1, 500);
     let (source, destination) = (Registry::inside(), Registry::inside());

@@ -155,7 +155,7 @@ fn layout_that_lies(folder: &Folder, size: u64) -> (Image, String) {
 }
 
 #[test]
-fn a_blob_that_is_said_to_be_empty_is_not_written_as_an_empty_file() {
+fn a_blob_with_declared_size_0_is_not_written_as_an_empty_file() {
     let folder = Folder::new();
     let (_, victim) = layout_that_lies(&folder, 0);
     for _ in 0..2 {
@@ -167,7 +167,7 @@ fn a_blob_that_is_said_to_be_empty_is_not_written_as_an_empty_file() {
 }
 
 #[test]
-fn sizes_that_nobody_can_count_are_no_panic() {
+fn absurd_sizes_do_not_panic() {
     let folder = Folder::new();
     layout_that_lies(&folder, u64::MAX - 3);
     for registry in registries() {

@@ -26,7 +26,7 @@ fn a_corrupted_blob_is_refused_and_no_tag_is_written() {
 }
 
 #[test]
-fn a_blob_that_comes_wrong_is_read_again_by_another_connection() {
+fn a_corrupted_blob_is_read_again_over_another_connection() {
     let image = images::image(1, 1, 50_000);
     let path = format!("/blobs/{}", image.blobs[0].digest);
     for (source, destination) in pairs() {
@@ -58,7 +58,7 @@ fn a_blob_that_comes_wrong_is_read_again_by_another_connection() {
 }
 
 #[test]
-fn a_manifest_that_comes_wrong_is_read_again() {
+fn a_corrupted_manifest_is_read_again() {
     let image = images::index(Style::Oci, 1, 2, 1, 500);
     let child = format!("/manifests/{}", image.manifests[1].digest);
     for (source, destination) in pairs() {
@@ -75,7 +75,7 @@ fn a_manifest_that_comes_wrong_is_read_again() {
 }
 
 #[test]
-fn bytes_that_are_wrong_in_one_way_are_damage_and_in_several_something_between() {
+fn bytes_wrong_in_one_way_are_damaged_at_the_source_and_in_several_ways_on_the_network() {
     let image = images::index(Style::Oci, 1, 1, 1, 50_000);
     let paths = [format!("/blobs/{}", image.blobs[0].digest), format!("/manifests/{}", image.manifests[0].digest)];
     for (source, destination) in pairs() {
@@ -95,7 +95,7 @@ fn bytes_that_are_wrong_in_one_way_are_damage_and_in_several_something_between()
 }
 
 #[test]
-fn a_layer_that_turns_out_wrong_when_an_upload_is_resumed_is_read_again() {
+fn a_layer_found_corrupted_when_resuming_is_read_again() {
     let image = images::image(1, 1, 2_000_000);
     let path = format!("/blobs/{}", image.blobs[0].digest);
     for (source, destination) in pairs() {
@@ -173,7 +173,7 @@ fn asked_by_digest_the_bytes_prove_themselves() {
 }
 
 #[test]
-fn a_wrong_digest_in_the_answer_to_a_write_is_looked_into() {
+fn a_wrong_digest_in_the_response_to_a_write_is_checked() {
     let image = images::image(1, 1, 500);
     let wrong = images::sha256(b"something else");
     for (source, destination) in pairs() {
@@ -195,7 +195,7 @@ fn a_wrong_digest_in_the_answer_to_a_write_is_looked_into() {
 }
 
 #[test]
-fn a_missing_digest_header_is_no_obstacle() {
+fn a_missing_digest_header_is_accepted() {
     let image = images::index(Style::Oci, 1, 2, 1, 500);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -209,7 +209,7 @@ fn a_missing_digest_header_is_no_obstacle() {
 }
 
 #[test]
-fn another_image_than_the_digest_asked_for_is_refused() {
+fn an_image_with_another_digest_than_requested_is_refused() {
     let (meant, other) = (images::image(1, 1, 500), images::image(2, 1, 500));
     for (source, destination) in pairs() {
         meant.push(&source, "app", "v1");
@@ -243,7 +243,7 @@ fn a_manifest_over_4_mib_is_refused_and_the_limit_can_be_raised() {
 }
 
 #[test]
-fn an_endless_manifest_of_a_registry_is_cut_short() {
+fn an_endless_manifest_is_cut_off() {
     let image = images::image(1, 1, 500);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");

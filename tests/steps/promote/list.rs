@@ -92,7 +92,7 @@ fn a_list_comes_from_standard_input_or_the_environment_too() {
 }
 
 #[test]
-fn a_line_that_fails_stops_no_other_and_leaves_no_result() {
+fn a_failing_line_does_not_stop_the_others_and_leaves_no_result() {
     for (source, destination) in pairs() {
         let [a, b, _] = three(&source);
         let folder = Folder::new();
@@ -145,7 +145,7 @@ fn a_line_that_fails_stops_no_other_and_leaves_no_result() {
 }
 
 #[test]
-fn what_is_wrong_with_a_list_is_said_before_anything_is_asked() {
+fn errors_in_a_list_are_reported_before_any_request() {
     let registry = Registry::inside();
     let proxy = Proxy::before(&registry);
     let at = |name: &str| proxy.at(name);

@@ -24,7 +24,7 @@ fn answer(media_type: &str, body: &[u8]) -> Action {
 }
 
 #[test]
-fn a_digest_that_is_forged_by_way_of_schema_1_is_refused() {
+fn a_digest_forged_through_schema_1_is_refused() {
     let (meant, evil) = (images::image(1, 1, 500), images::image(2, 1, 500));
     let (source, destination) = (Registry::inside(), Registry::inside());
     meant.push(&source, "app", "v1");
@@ -76,7 +76,7 @@ fn no_manifests() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[test]
-fn what_is_no_manifest_is_never_promoted() {
+fn invalid_manifests_are_never_promoted() {
     let old = images::image(1, 1, 500);
     for destination in crate::support::registries() {
         old.push(&destination, "copy", "v1");
@@ -99,7 +99,7 @@ fn what_is_no_manifest_is_never_promoted() {
 }
 
 #[test]
-fn no_step_takes_what_is_no_manifest() {
+fn no_step_accepts_an_invalid_manifest() {
     let destination = Registry::inside();
     let folder = Folder::new();
     let file = folder.write("file", "content");
@@ -131,7 +131,7 @@ fn no_step_takes_what_is_no_manifest() {
 }
 
 #[test]
-fn neither_a_registry_inside_nor_a_layout_takes_what_is_no_json() {
+fn neither_registry_serve_nor_a_layout_accepts_invalid_json() {
     let registry = Registry::inside();
     let folder = Folder::new();
     for (media_type, body, said) in no_manifests() {
@@ -151,7 +151,7 @@ fn neither_a_registry_inside_nor_a_layout_takes_what_is_no_json() {
 }
 
 #[test]
-fn a_manifest_of_an_unknown_type_needs_a_digest_that_vouches_for_it() {
+fn a_manifest_of_an_unknown_type_needs_a_digest_in_the_reference() {
     let image = images::unknown_manifest(1);
     let (source, destination) = (Registry::inside(), Registry::inside());
     image.push(&source, "app", "v1");
@@ -172,7 +172,7 @@ fn a_manifest_of_an_unknown_type_needs_a_digest_that_vouches_for_it() {
 }
 
 #[test]
-fn keys_and_types_that_two_readers_read_in_two_ways_are_refused() {
+fn ambiguous_keys_and_types_are_refused() {
     let image = images::image(1, 1, 500);
     let (source, destination) = (Registry::inside(), Registry::inside());
     image.push(&source, "app", "v1");

@@ -86,7 +86,7 @@ fn another_registry_is_never_asked_to_mount_from_a_repository_it_does_not_have()
 }
 
 #[test]
-fn a_registry_without_mounts_gets_each_blob_once_all_the_same() {
+fn a_registry_without_mounts_gets_each_blob_only_once() {
     let image = small();
     for (source, destination) in pairs() {
         image.push(&source, "team/app", "v1");
@@ -100,7 +100,7 @@ fn a_registry_without_mounts_gets_each_blob_once_all_the_same() {
 }
 
 #[test]
-fn a_mount_that_a_registry_stumbles_over_becomes_an_upload() {
+fn a_mount_that_fails_with_a_server_error_becomes_an_upload() {
     let image = small();
     for registry in registries() {
         image.push(&registry, "team/app", "v1");
@@ -119,7 +119,7 @@ fn a_mount_that_a_registry_stumbles_over_becomes_an_upload() {
 }
 
 #[test]
-fn a_token_service_that_refuses_the_mount_is_got_over_for_several_tags_at_once() {
+fn a_token_service_that_refuses_the_mount_is_handled_for_several_tags_at_once() {
     let image = small();
     for registry in registries() {
         image.push(&registry, "team/app", "v1");

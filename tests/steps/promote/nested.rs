@@ -41,7 +41,7 @@ fn memory_does_not_grow_with_the_manifests_of_nested_indexes() {
 }
 
 #[test]
-fn an_image_that_names_too_much_is_refused() {
+fn an_image_with_too_many_references_is_refused() {
     let registry = Registry::inside();
     let image = images::image(1, 1, 100);
     let child = image.root().descriptor();

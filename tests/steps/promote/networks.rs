@@ -60,7 +60,7 @@ fn a_proxy_that_is_not_there_or_speaks_something_else_is_named() {
 }
 
 #[test]
-fn tries_are_told_from_the_second_on() {
+fn attempts_are_reported_from_the_second_on() {
     let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let step = |words: &[&str]| promote(&format!("{dead}/app:v1"), &format!("{dead}/copy:v1")).args(words).run();
     let run = step(&["--retries", "3"]).failed(6, &[&format!("{dead} refused the connection")]);
@@ -71,7 +71,7 @@ fn tries_are_told_from_the_second_on() {
 }
 
 #[test]
-fn what_a_tag_that_is_not_there_may_have_meant_is_told() {
+fn a_missing_tag_gets_suggestions() {
     let image = images::image(1, 1, 100);
     for registry in registries() {
         for tag in ["v1.2.3", "v1.2.4", "stable"] {
@@ -92,7 +92,7 @@ fn what_a_tag_that_is_not_there_may_have_meant_is_told() {
 }
 
 #[test]
-fn a_type_that_is_not_taken_is_named_with_the_ways_out() {
+fn an_unsupported_media_type_is_named_with_alternatives() {
     let image = images::image(1, 1, 100);
     for registry in registries() {
         image.push(&registry, "app", "v1");
@@ -104,7 +104,7 @@ fn a_type_that_is_not_taken_is_named_with_the_ways_out() {
 }
 
 #[test]
-fn addresses_of_layers_that_are_not_taken_are_final() {
+fn refused_layer_urls_are_final() {
     let image = images::image(1, 1, 100);
     for registry in registries() {
         image.push(&registry, "app", "v1");
@@ -116,7 +116,7 @@ fn addresses_of_layers_that_are_not_taken_are_final() {
 }
 
 #[test]
-fn a_login_that_a_registry_sends_back_is_not_printed() {
+fn credentials_that_a_registry_echoes_are_not_printed() {
     let image = images::image(1, 1, 100);
     let (user, password) = ("alice-of-echo", "s3cr3t+Pass/word");
     for registry in registries() {
@@ -143,7 +143,7 @@ fn a_login_that_a_registry_sends_back_is_not_printed() {
 }
 
 #[test]
-fn what_no_terminal_shows_is_written_out_in_json() {
+fn unprintable_characters_are_escaped_in_json() {
     let image = images::image(1, 1, 100);
     for registry in registries() {
         image.push(&registry, "app", "v1");

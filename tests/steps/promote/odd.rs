@@ -21,7 +21,7 @@ fn written(folder: &Folder, image: &Image, change: impl FnOnce(&mut Value)) -> (
 }
 
 #[test]
-fn what_a_manifest_of_an_unknown_type_names_is_not_left_behind_without_a_word() {
+fn uncopied_content_of_an_unknown_manifest_type_gets_a_warning() {
     let thing = Content::new("application/vnd.example.thing", b"content".to_vec());
     let root = json!({"schemaVersion": 7, "things": [thing.descriptor()]});
     let root = Content::json("application/vnd.example.strange", &root);
@@ -51,7 +51,7 @@ fn an_index_whose_list_is_null_is_an_empty_one() {
 }
 
 #[test]
-fn sizes_that_are_none_are_told_in_plain_words() {
+fn invalid_sizes_are_reported_plainly() {
     let folder = Folder::new();
     let image = images::image(1, 1, 500);
     let layer = image.blobs.iter().find(|blob| blob.media_type == images::OCI_LAYER).unwrap().digest.clone();
@@ -71,7 +71,7 @@ fn sizes_that_are_none_are_told_in_plain_words() {
 }
 
 #[test]
-fn a_type_that_an_index_and_its_child_do_not_agree_on_is_refused_by_every_step() {
+fn conflicting_media_types_of_index_and_child_are_refused_by_every_step() {
     let folder = Folder::new();
     let index = images::index(Style::Oci, 1, 2, 1, 500);
     let change = |fields: &mut Value| fields["manifests"][0]["mediaType"] = json!(images::DOCKER_MANIFEST);
@@ -113,7 +113,7 @@ fn a_layout_that_names_an_image_but_lacks_its_manifest() {
 }
 
 #[test]
-fn a_layout_that_knows_an_image_by_sha512_is_told_of_the_other_name() {
+fn a_layout_with_a_sha512_image_is_reported_with_both_digests() {
     use sha2::{Digest as _, Sha512};
     let folder = Folder::new();
     let image = images::image(1, 1, 500);
@@ -133,7 +133,7 @@ fn a_layout_that_knows_an_image_by_sha512_is_told_of_the_other_name() {
 }
 
 #[test]
-fn a_blob_that_the_source_lacks_is_told_as_that() {
+fn a_blob_missing_at_the_source_is_reported_as_such() {
     let image = images::image(1, 2, 500);
     let victim = &image.blobs[1].digest;
     let Some(source) = distribution(&Options::default()) else { return };

@@ -9,7 +9,7 @@ use crate::support::{Action, Proxy, assert_image, images, pairs, registries, rul
 const SOON: Duration = Duration::from_secs(25);
 
 #[test]
-fn a_silent_registry_is_given_up_when_the_time_is_over() {
+fn a_silent_registry_times_out() {
     for registry in registries() {
         let proxy = Proxy::before(&registry).with(rule("", "/app/", Action::Silence));
         let begun = Instant::now();
@@ -21,7 +21,7 @@ fn a_silent_registry_is_given_up_when_the_time_is_over() {
 }
 
 #[test]
-fn a_time_limit_is_not_met_by_what_is_done_before_and_nonsense_is_refused() {
+fn a_timeout_does_not_hit_a_quick_step_and_nonsense_is_refused() {
     let image = images::image(1, 1, 100);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -32,7 +32,7 @@ fn a_time_limit_is_not_met_by_what_is_done_before_and_nonsense_is_refused() {
 }
 
 #[test]
-fn uploads_are_cancelled_when_the_time_is_over() {
+fn uploads_are_cancelled_after_the_timeout() {
     let (old, new) = (images::image(1, 1, 100), images::image(2, 1, 200_000));
     for (source, destination) in pairs() {
         new.push(&source, "app", "v1");
@@ -47,7 +47,7 @@ fn uploads_are_cancelled_when_the_time_is_over() {
 }
 
 #[test]
-fn a_registry_that_lets_nobody_cancel_does_not_delay_the_end() {
+fn a_registry_without_cancellation_does_not_delay_the_end() {
     let image = images::image(1, 1, 100_000);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -68,7 +68,7 @@ fn a_registry_that_lets_nobody_cancel_does_not_delay_the_end() {
 }
 
 #[test]
-fn server_errors_at_mounts_cost_two_tries() {
+fn server_errors_at_mounts_cost_two_attempts() {
     let image = images::image(1, 2, 1000);
     for registry in registries() {
         image.push(&registry, "team/app", "v1");

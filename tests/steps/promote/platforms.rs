@@ -6,7 +6,7 @@ use super::{line, promote};
 use crate::support::{Proxy, Style, assert_complete, assert_image, images, pairs};
 
 #[test]
-fn one_platform_is_that_image() {
+fn one_platform_gives_that_image() {
     let index = images::index(Style::Oci, 1, 4, 2, 1000);
     for (source, destination) in pairs() {
         index.push(&source, "app", "v1");
@@ -23,7 +23,7 @@ fn one_platform_is_that_image() {
 }
 
 #[test]
-fn several_platforms_are_a_new_index_of_just_these() {
+fn several_platforms_give_a_new_index_of_only_these() {
     for style in [Style::Oci, Style::Docker] {
         let index = images::index(style, 1, 5, 2, 1000);
         let expected = images::index_with_only(&index, &[0, 2]);
@@ -61,7 +61,7 @@ fn all_platforms_by_name_are_the_index_itself() {
 }
 
 #[test]
-fn the_usual_variant_need_not_be_named() {
+fn the_usual_variant_can_be_omitted() {
     let index = images::index(Style::Oci, 1, 4, 1, 500);
     for (source, destination) in pairs() {
         index.push(&source, "app", "v1");

@@ -6,7 +6,7 @@ use super::{line, promote};
 use crate::support::{Folder, Proxy, images, json_schema, pairs};
 
 #[test]
-fn a_moved_tag_says_what_it_named_before() {
+fn a_moved_tag_is_reported_with_its_old_image() {
     let (old, older, new) = (images::image(1, 1, 100), images::image(2, 1, 100), images::image(3, 1, 100));
     for (source, destination) in pairs() {
         new.push(&source, "app", "v2");
@@ -37,7 +37,7 @@ fn a_moved_tag_says_what_it_named_before() {
 }
 
 #[test]
-fn what_was_not_moved_has_nothing_before_it() {
+fn unmoved_tags_have_no_previous_image() {
     let (old, new) = (images::image(1, 1, 100), images::image(2, 1, 100));
     for (source, destination) in pairs() {
         new.push(&source, "app", "v2");
@@ -56,7 +56,7 @@ fn what_was_not_moved_has_nothing_before_it() {
 }
 
 #[test]
-fn a_list_tells_of_each_moved_tag_by_its_line() {
+fn a_list_reports_each_moved_tag_with_its_line() {
     let (old, new) = (images::image(1, 1, 100), images::image(2, 1, 100));
     for (source, destination) in pairs() {
         new.push(&source, "app", "v2");
@@ -71,7 +71,7 @@ fn a_list_tells_of_each_moved_tag_by_its_line() {
 }
 
 #[test]
-fn a_destination_without_a_tag_is_latest_and_that_is_said() {
+fn a_destination_without_a_tag_is_latest_with_a_note() {
     let image = images::image(1, 1, 100);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1.2.3");
@@ -94,7 +94,7 @@ fn a_destination_without_a_tag_is_latest_and_that_is_said() {
 }
 
 #[test]
-fn all_tags_are_told_the_first_five_by_name() {
+fn all_tags_are_reported_the_first_five_by_name() {
     let image = images::image(1, 1, 100);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");

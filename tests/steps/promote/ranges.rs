@@ -29,7 +29,7 @@ fn partial(reading: &Proxy) -> usize {
 }
 
 #[test]
-fn a_blob_that_comes_slowly_is_fetched_by_several_connections() {
+fn a_slow_blob_is_fetched_over_several_connections() {
     let image = large();
     for (source, destination) in pairs() {
         let (reading, run) = copy(&image, &source, &destination, &[]);
@@ -40,7 +40,7 @@ fn a_blob_that_comes_slowly_is_fetched_by_several_connections() {
 }
 
 #[test]
-fn a_registry_without_ranges_is_read_by_one_connection() {
+fn a_registry_without_ranges_is_read_over_one_connection() {
     let image = large();
     let source = Registry::inside();
     let (reading, run) =
@@ -66,7 +66,7 @@ fn a_part_that_breaks_is_asked_for_again() {
 }
 
 #[test]
-fn parts_that_are_refused_are_no_end() {
+fn refused_parts_are_read_another_way() {
     let image = large();
     let refused = rule("GET", "/blobs/", Action::answer(403)).skip(4);
     let destination = Registry::inside();
@@ -76,7 +76,7 @@ fn parts_that_are_refused_are_no_end() {
 }
 
 #[test]
-fn wrong_bytes_in_a_part_are_read_again_and_never_complete_anywhere() {
+fn a_corrupted_part_is_read_again_and_never_completes_an_upload() {
     let image = large();
     let wrong = rule("GET", "/blobs/", Action::Corrupt(1000)).skip(5).times(1);
     let destination = Registry::inside();
@@ -87,7 +87,7 @@ fn wrong_bytes_in_a_part_are_read_again_and_never_complete_anywhere() {
 }
 
 #[test]
-fn parts_that_wait_for_their_turn_have_a_bound_in_memory() {
+fn waiting_parts_have_a_memory_limit() {
     let layer = Content::new("application/vnd.oci.image.layer.v1.tar", noise(1, 320_000_000));
     let image = image_of(Style::Oci, "linux/amd64", vec![layer]);
     let (source, destination) = (Registry::inside(), Registry::inside());

@@ -46,7 +46,7 @@ fn every_result_is_exact_and_has_no_newline() {
 }
 
 #[test]
-fn an_empty_file_name_is_no_result() {
+fn an_empty_file_name_disables_a_result() {
     let image = images::image(1, 1, 100);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -58,7 +58,7 @@ fn an_empty_file_name_is_no_result() {
 }
 
 #[test]
-fn a_result_of_an_unknown_key_is_a_wrong_command_line() {
+fn an_unknown_result_key_is_a_usage_error() {
     promote("localhost:1/a", "localhost:1/b").args(["--result", "digests=/tmp/x"]).run().failed(2, &["digests"]);
     promote("localhost:1/a", "localhost:1/b").args(["--result", "digest"]).run().failed(2, &["digest"]);
 }
@@ -95,7 +95,7 @@ fn a_full_disk_for_a_result_ends_with_1_and_names_the_file() {
 }
 
 #[test]
-fn results_in_a_folder_that_is_not_there_end_with_1() {
+fn results_in_a_missing_folder_end_with_1() {
     let image = images::image(1, 1, 100);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -125,7 +125,7 @@ fn results_are_the_same_on_a_second_run() {
 }
 
 #[test]
-fn a_skipped_destination_gives_the_digest_that_is_there() {
+fn a_skipped_destination_gives_its_existing_digest() {
     let (old, new) = (images::image(1, 1, 100), images::image(2, 1, 100));
     for (source, destination) in pairs() {
         new.push(&source, "app", "v1");
@@ -183,7 +183,7 @@ fn github_outputs(text: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_report_says_what_became_of_every_blob() {
+fn the_report_lists_what_happened_to_every_blob() {
     let image = images::index_with_shared_layers(1, 2, 2, 1000);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");

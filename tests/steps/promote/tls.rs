@@ -32,7 +32,7 @@ fn an_unknown_authority_is_refused() {
 }
 
 #[test]
-fn the_ways_out_of_an_unknown_authority_are_told() {
+fn ways_to_trust_an_unknown_authority_are_suggested() {
     let Some(Secure { registry, .. }) = secure() else { return };
     let insecure = format!("--insecure-registry {}", registry.host);
     promote(&registry.at("app:v1"), &registry.at("copy:v1"))
@@ -41,7 +41,7 @@ fn the_ways_out_of_an_unknown_authority_are_told() {
 }
 
 #[test]
-fn a_certificate_that_is_its_own_authority_is_taken_where_it_is_named() {
+fn a_self_signed_certificate_is_trusted_if_it_is_given() {
     let image = images::image(1, 2, 1000);
     let serve = |names: &[&str], is_valid| {
         let certificate = Certificate::self_signed(names, is_valid);
@@ -144,7 +144,7 @@ fn alias() -> Option<String> {
 }
 
 #[test]
-fn plain_text_is_for_loopback_names_and_for_what_was_named_insecure() {
+fn plain_http_is_only_for_loopback_and_insecure_registries() {
     let Some(alias) = alias() else {
         return missing_optional(
             "a further name for 127.0.0.1 in /etc/hosts",
@@ -167,7 +167,7 @@ fn plain_text_is_for_loopback_names_and_for_what_was_named_insecure() {
 }
 
 #[test]
-fn localhost_is_spoken_to_in_plain_text() {
+fn localhost_is_reached_over_plain_http() {
     let image = images::image(1, 1, 100);
     for registry in registries() {
         image.push(&registry, "app", "v1");

@@ -58,7 +58,7 @@ fn a_token_is_fetched_once_for_each_set_of_scopes() {
 }
 
 #[test]
-fn nothing_is_asked_of_a_registry_only_to_be_refused_each_time() {
+fn a_refused_kind_of_request_is_not_repeated_for_each_blob() {
     let service = TokenService::start(users());
     let image = images::index(Style::Oci, 1, 4, 6, 500);
     let Some(source) = registry_of(&service, &image) else { return };
@@ -88,7 +88,7 @@ fn within_one_registry_the_token_lets_mounts_happen() {
 }
 
 #[test]
-fn two_logins_on_one_registry_each_do_their_part() {
+fn two_accounts_on_one_registry_each_do_their_part() {
     let service = TokenService::start(users());
     let image = images::index(Style::Oci, 1, 2, 2, 1000);
     let Some(registry) = registry_of(&service, &image) else { return };
@@ -120,7 +120,7 @@ fn a_public_source_needs_no_login() {
 }
 
 #[test]
-fn a_login_that_may_not_write_ends_with_4() {
+fn credentials_without_write_access_end_with_4() {
     let service = TokenService::start(users());
     let image = images::image(1, 2, 1000);
     let Some(registry) = registry_of(&service, &image) else { return };
@@ -149,7 +149,7 @@ fn a_wrong_password_at_the_token_service_ends_with_4() {
 }
 
 #[test]
-fn an_identity_token_is_traded_by_post() {
+fn an_identity_token_is_exchanged_by_post() {
     let service = TokenService::start(users());
     let image = images::image(1, 3, 1000);
     let Some(registry) = registry_of(&service, &image) else { return };
@@ -180,7 +180,7 @@ fn an_identity_token_that_was_revoked_ends_with_4() {
 }
 
 #[test]
-fn a_service_that_knows_no_post_gets_a_get() {
+fn a_service_without_post_gets_a_get() {
     let service = TokenService::start(users());
     service.refuse_post();
     let image = images::image(1, 1, 100);
@@ -192,7 +192,7 @@ fn a_service_that_knows_no_post_gets_a_get() {
 }
 
 #[test]
-fn a_token_that_ends_in_mid_copy_is_renewed() {
+fn a_token_that_expires_during_a_copy_is_renewed() {
     // The registry accepts the first tokens for only two more seconds, although the response says 300.
     let lifetime = Lifetime { stated: 300, actual: -58, tokens: 3 };
     let service = TokenService::with_lifetime(users(), lifetime);
@@ -215,7 +215,7 @@ fn a_token_that_ends_in_mid_copy_is_renewed() {
 }
 
 #[test]
-fn a_token_whose_end_is_said_is_renewed_before() {
+fn a_token_with_a_known_lifetime_is_renewed_before_it_expires() {
     let lifetime = Lifetime { stated: 2, actual: -58, tokens: 3 };
     let service = TokenService::with_lifetime(users(), lifetime);
     let image = images::image(1, 6, 2000);
@@ -232,7 +232,7 @@ fn a_token_whose_end_is_said_is_renewed_before() {
 }
 
 #[test]
-fn a_401_in_mid_copy_renews_the_token_whatever_was_asked() {
+fn a_401_during_a_copy_renews_the_token_for_any_request() {
     let image = images::image(1, 3, 2000);
     let kinds_of_requests = [
         ("GET", "/team/app/blobs/"),
@@ -277,7 +277,7 @@ fn a_page_in_the_place_of_a_token_is_no_answer() {
 }
 
 #[test]
-fn a_registry_that_refuses_every_token_is_not_asked_for_ever() {
+fn a_registry_that_refuses_every_token_is_not_retried_forever() {
     let service = TokenService::start(users());
     let image = images::image(1, 2, 2000);
     let Some(registry) = registry_of(&service, &image) else { return };
@@ -291,7 +291,7 @@ fn a_registry_that_refuses_every_token_is_not_asked_for_ever() {
 }
 
 #[test]
-fn a_token_is_a_token_whatever_is_said_of_its_life() {
+fn a_token_with_an_absurd_lifetime_is_still_used() {
     let image = images::image(1, 1, 100);
     for registry in crate::support::registries() {
         image.push(&registry, "app", "v1");

@@ -32,20 +32,20 @@ fn one_request_opens_an_upload_and_one_ends_it() {
 }
 
 #[test]
-fn a_broken_upload_is_taken_up_or_begun_again() {
+fn a_broken_upload_is_resumed_or_restarted() {
     let image = images::image(1, 2, 500_000);
     arrives(&image, &[rule("PUT", "/blobs/uploads/", Action::CutRequest(200_000)).times(2)]);
 }
 
 #[test]
-fn an_upload_session_that_is_gone_is_begun_again() {
+fn a_lost_upload_session_is_restarted() {
     let image = images::image(1, 2, 50_000);
     let gone = Action::error(404, "BLOB_UPLOAD_UNKNOWN", "never heard of it");
     arrives(&image, &[rule("PUT", "/blobs/uploads/", gone).times(1)]);
 }
 
 #[test]
-fn a_limit_on_the_size_of_a_request_is_met_with_chunks() {
+fn a_limit_on_the_request_size_is_handled_with_chunks() {
     let image = images::image(1, 2, 12_000_000);
     for writing in arrives(&image, &[rule("", "/blobs/uploads/", Action::LimitBody(9_000_000))]) {
         assert!(writing.count("PATCH", "/blobs/uploads/") >= 2, "{:#?}", writing.lines());
@@ -109,7 +109,7 @@ fn an_upload_may_go_to_another_host_without_the_login() {
 }
 
 #[test]
-fn an_upload_without_a_location_is_an_error_that_says_so() {
+fn an_upload_without_a_location_is_a_clear_error() {
     let image = images::image(1, 1, 1000);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -121,13 +121,13 @@ fn an_upload_without_a_location_is_an_error_that_says_so() {
 }
 
 #[test]
-fn manifests_need_no_location_in_their_answer() {
+fn manifests_need_no_location_in_the_response() {
     let image = images::image(1, 1, 1000);
     arrives(&image, &[rule("PUT", "/manifests/", Action::AnswerHeader("Location", None))]);
 }
 
 #[test]
-fn a_failed_step_cancels_the_upload_it_had_begun() {
+fn a_failed_step_cancels_its_upload() {
     let image = images::image(1, 1, 100_000);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -152,7 +152,7 @@ fn blobs_that_are_too_large_at_once_do_not_make_the_chunks_smaller_for_each_othe
 }
 
 #[test]
-fn a_minimum_for_chunks_that_no_registry_means_is_an_error_and_no_panic() {
+fn an_absurd_minimum_for_chunks_is_an_error_and_no_panic() {
     let image = images::image(1, 1, 50_000);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");
@@ -202,7 +202,7 @@ fn a_refusal_in_mid_upload_ends_it_though_nobody_reads_on() {
 }
 
 #[test]
-fn an_upload_host_that_asks_for_a_login_gets_none() {
+fn an_upload_host_that_requests_a_login_gets_none() {
     let image = images::image(1, 1, 1000);
     for (source, destination) in pairs() {
         image.push(&source, "app", "v1");

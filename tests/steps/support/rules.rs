@@ -143,7 +143,7 @@ pub fn holds(text: &str, pattern: &str) -> bool {
 }
 
 #[test]
-fn a_rule_counts_what_it_meets() {
+fn a_rule_counts_its_matches() {
     let mut second = rule("PUT", "/app/*digest=", Action::answer(500)).skip(1).times(1);
     assert!(second.meet("GET", "/v2/app/x?digest=").is_none());
     assert!(second.meet("PUT", "/v2/app/x?digest=").is_none(), "the first passes");

@@ -29,7 +29,7 @@ fn every_registry_takes_and_gives_back_images_of_every_kind() {
 }
 
 #[test]
-fn what_is_deleted_is_gone() {
+fn deleted_content_is_gone() {
     for registry in registries() {
         let image = images::index(Style::Oci, 1, 2, 1, 300);
         image.push(&registry, "app", "v1");
@@ -103,7 +103,7 @@ fn the_proxy_breaks_connections_and_changes_uploads() {
 }
 
 #[test]
-fn distribution_takes_the_tokens_of_the_service_and_refuses_others() {
+fn distribution_accepts_the_services_tokens_and_refuses_others() {
     let service = TokenService::start(vec![
         User { name: "alice", password: "pw", identity_token: "id-1", may: vec![("app", &["pull", "push"])] },
         User::default(),
@@ -170,7 +170,7 @@ fn distribution_with_basic_auth_with_tls_and_read_only() {
 }
 
 #[test]
-fn a_layout_written_by_hand_is_found_whole() {
+fn a_handwritten_layout_is_complete() {
     let folder = Folder::new();
     let image: Image = images::nested(3);
     layout::write(folder.path(), &[("v1", &image)]);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Compares texts by name with the `NAME.txt` of a folder. A file without a text is stale.
+/// Compares texts by name with the folder's `NAME.txt` files. A file without a text is stale.
 #[track_caller]
 pub fn assert_snapshots(folder: &str, texts: &BTreeMap<String, String>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/steps/snapshots").join(folder);

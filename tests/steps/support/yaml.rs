@@ -7,7 +7,7 @@ use yaml_serde::Deserializer;
 /// The documents of a text.
 pub fn documents(text: &str) -> Vec<Value> {
     let read = |document: Deserializer| {
-        // By its own type of values, which refuses a key that is there twice.
+        // As its own value type, which refuses duplicate keys.
         let value = yaml_serde::Value::deserialize(document).unwrap_or_else(|error| panic!("{error}: {text}"));
         serde_json::to_value(value).unwrap()
     };

@@ -37,7 +37,7 @@ fn promote(registry: &Registry, tag: &str, workspaces: &Value) -> Value {
 }
 
 #[test]
-fn a_workspace_with_either_key_holds_logins() {
+fn a_workspace_with_either_key_provides_credentials() {
     let Some((registry, image, login)) = locked() else { return };
     let workspaces = json!([{"name": "credentials", "secret": {"secretName": "login"}}]);
     for (kind, key, tag) in
@@ -51,7 +51,7 @@ fn a_workspace_with_either_key_holds_logins() {
 }
 
 #[test]
-fn the_secrets_of_the_service_account_hold_logins() {
+fn the_secrets_of_the_service_account_provide_credentials() {
     let Some((registry, image, login)) = locked() else { return };
     let secret = secret("login", "kubernetes.io/dockerconfigjson", ".dockerconfigjson", &login);
     let run = promote(&registry, "v1", &json!([]));
@@ -96,7 +96,7 @@ fn a_config_map_holds_authorities() {
 }
 
 #[test]
-fn a_link_in_the_sources_publishes_no_logins() {
+fn a_link_in_the_sources_leaks_no_credentials() {
     let registry = Registry::inside();
     let logins = secret("login", "Opaque", "config.json", &json!({"auths": {}}));
     for (tag, target) in [("v1", "/workspace/credentials"), ("v2", "../credentials"), ("v3", "..")] {

@@ -104,7 +104,7 @@ fn a_pod_here_is_as_narrow_as_a_cluster_would_have_it() {
 }
 
 #[test]
-fn step_actions_hand_results_to_each_other() {
+fn step_actions_pass_results_to_each_other() {
     let registry = Registry::inside();
     let step = |name: &str, params: &Value| {
         let params: Vec<Value> =
@@ -166,7 +166,7 @@ fn many(count: u64) -> images::Image {
 }
 
 #[test]
-fn results_that_are_too_long_fail_the_step_with_a_word_about_the_limit() {
+fn too_long_results_fail_the_step_and_name_the_limit() {
     let registry = Registry::inside();
     let image = many(45);
     image.push(&registry, "many", "v1");

@@ -19,7 +19,7 @@ fn files(registry: &Registry) -> Vec<String> {
 }
 
 #[test]
-fn a_dockerignore_counts_where_there_is_none_of_ours() {
+fn a_dockerignore_is_used_if_there_is_no_imgstepignore() {
     let folder = Folder::new();
     for name in
         ["index.js", "node_modules/a/x", "app/node_modules/b", "docs/keep.md", "docs/other.md", ".env", "Dockerfile"]
@@ -55,7 +55,7 @@ fn a_dockerignore_counts_where_there_is_none_of_ours() {
 }
 
 #[test]
-fn files_of_patterns_are_read_neither_without_end_nor_from_elsewhere() {
+fn pattern_files_are_limited_in_size_and_stay_in_the_workspace() {
     let registry = &registries()[0];
     for name in [".imgstepignore", ".dockerignore"] {
         let refused = |target: &str, part: &str| {
@@ -76,7 +76,7 @@ fn files_of_patterns_are_read_neither_without_end_nor_from_elsewhere() {
 }
 
 #[test]
-fn secrets_that_go_into_a_layer_are_told_of_by_name() {
+fn secrets_that_go_into_a_layer_are_reported_by_name() {
     let folder = workspace();
     let key = "-----BEGIN RSA PRIVATE KEY-----\nMII";
     for (name, content) in [
@@ -106,7 +106,7 @@ fn secrets_that_go_into_a_layer_are_told_of_by_name() {
 }
 
 #[test]
-fn what_a_folder_has_and_a_layer_has_not_is_told() {
+fn files_of_a_folder_that_a_layer_omits_are_reported() {
     let folder = workspace();
     let program = folder.write("work/bin/ping", "#!/bin/sh");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
@@ -140,7 +140,7 @@ fn names(tar: &[u8], root: &str) -> Vec<String> {
 }
 
 #[test]
-fn docker_build_takes_in_the_same_files() {
+fn docker_build_includes_the_same_files() {
     let Some(docker) = docker() else { return };
     let folder = Folder::new();
     let dockerfile = folder.write("Dockerfile", "FROM scratch\nCOPY . /x/\nCMD [\"none\"]\n").display().to_string();

@@ -21,7 +21,7 @@ fn listed(registry: &Registry) -> Vec<String> {
 }
 
 #[test]
-fn a_layers_path_never_leads_out_of_the_workspace() {
+fn a_layer_path_never_leaves_the_workspace() {
     let folder = workspace();
     let (work, outside) = (folder.work().display().to_string(), folder.join("credentials").display().to_string());
     folder.link("../credentials", "src");
@@ -128,7 +128,7 @@ fn mounts_of_kubernetes_give_their_files_and_the_same_digest_in_every_pod() {
 }
 
 #[test]
-fn no_layer_holds_logins() {
+fn no_layer_contains_credentials() {
     let folder = workspace();
     folder.write("work/creds/config.json", "{}");
     folder.write("work/home/.docker/config.json", "{}");

@@ -12,7 +12,7 @@ fn pipe(folder: &Folder, name: &str) {
 }
 
 #[test]
-fn lists_and_authorities_are_read_neither_without_end_nor_from_elsewhere() {
+fn lists_and_authorities_are_limited_in_size_and_stay_in_the_workspace() {
     let folder = workspace();
     folder.link("/dev/zero", "zero");
     folder.link("../credentials/.dockerconfigjson", "secret");
