@@ -94,6 +94,34 @@ fn every_link_of_the_documents_leads_somewhere() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Whether a path in `ARCHITECTURE.md` is that of a file: from the root, from `src`, or with the folders of its section left
+/// out.
+fn is_source(path: &str) -> bool {
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let found = entry.unwrap().path();
+            if found.ends_with(path) {
+                return true;
+            }
+            if found.is_dir() {
+                folders.push(found);
+            }
+        }
+    }
+    root().join(path).exists()
+}
+
+#[test]
+fn every_file_that_the_architecture_names_exists() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let names = text.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs") || name.starts_with("src/"));
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() > 20, "{names:?}");
+    let wrong: Vec<&&str> = names.iter().filter(|name| !is_source(name)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn the_readme_links_to_the_tekton_tasks() {
     let text = fs::read_to_string(root().join("docs/ci/README.md")).unwrap();
