@@ -179,7 +179,10 @@ fn check_reads_back(text: &str, host: &str) -> Result<(), ReferenceError> {
     if !looks_like_registry(&lower) {
         return Err(fail(
             text,
-            format!("`{host}` is neither a host, which has a dot or a port, nor a repository, which has no capitals"),
+            format!(
+                "`{}` is neither a host, which has a dot or a port, nor a repository, which has no capitals",
+                crate::text::printable(host, 200)
+            ),
         ));
     }
     Ok(())
