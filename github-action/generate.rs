@@ -15,6 +15,7 @@ use imgstep::cli::Cli;
 use imgstep::cli::args::variable;
 use imgstep::cli::github_action::{SETUP, inputs, steps};
 use imgstep::cli::help;
+use imgstep::report::values::{Channel, VALUES};
 
 /// Maximum line length of a description.
 const WIDTH: usize = 118;
@@ -32,15 +33,6 @@ branding:
 # inputs are ignored. An input that the step doesn't have is an error, and so is a missing one.
 inputs:
 ";
-
-const OUTPUTS: [(&str, &str); 6] = [
-    ("digest", "Digest of the image that was written: sha256:…"),
-    ("name", "Name of the image with its registry and without a tag, as actions/attest takes it as subject-name."),
-    ("ref", "Name and digest of the image: registry/repository@sha256:…"),
-    ("images", "Images of an index by name and digest, separated by commas; otherwise the image itself."),
-    ("tags", "All tags that were written, in full, one per line."),
-    ("json", "The whole report as one JSON object: docs/report.md."),
-];
 
 const RUNS: &str = r#"
 # The first step installs a verified binary, the second runs it. Inputs reach it only through the environment: no shell
@@ -143,9 +135,10 @@ pub fn action() -> String {
         let _ = writeln!(out, "  {}:\n    description: >-\n{}    required: false", input.name, folded(&text, 6));
     }
     out.push_str("\noutputs:\n");
-    for (name, description) in OUTPUTS {
+    for output in VALUES.iter().filter(|value| value.channels.contains(&Channel::GitHub)) {
+        let (name, description) = (output.name, described(output.meaning));
         let value = format!("${{{{ steps.run.outputs.{name} }}}}");
-        let _ = writeln!(out, "  {name}:\n    description: >-\n{}    value: {value}", folded(description, 6));
+        let _ = writeln!(out, "  {name}:\n    description: >-\n{}    value: {value}", folded(&description, 6));
     }
     out.push_str(RUNS);
     for name in std::iter::once("step").chain(all.iter().map(|input| input.name.as_str())) {
@@ -153,6 +146,12 @@ pub fn action() -> String {
     }
     out.push_str("      run: exec \"$IMGSTEP_BIN\" github-action\n");
     out
+}
+
+/// The meaning of a value as a sentence.
+fn described(meaning: &str) -> String {
+    let mut letters = meaning.chars();
+    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
 }
 
 /// Text as the lines of a folded YAML block.

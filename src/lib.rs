@@ -22,6 +22,7 @@ mod exit_status;
 pub mod fuzzing;
 pub mod image;
 pub mod layer;
+mod lock;
 mod mask;
 pub mod registry;
 pub mod report;

@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::image::overrides::PlatformChanges;
 use crate::layer::credential_paths::CredentialPaths;
 use crate::layer::spec::destination;
-use crate::report::results::{self, ResultFile, ResultKey};
+use crate::report::results::{self, ResultFile};
+use crate::report::values::{Inputs, Of};
 use crate::steps::append::Request;
 use crate::text::printable;
 use crate::time::rfc3339;
@@ -165,8 +166,8 @@ impl AppendArgs {
     /// # Errors
     /// A word that is no result of this step (`ErrorKind::Usage`).
     pub fn result_files(&self) -> Result<Vec<ResultFile>> {
-        let mut files = results::parse(&list(&self.results.result), &RESULT_KEYS)?;
-        files.retain(|file| file.key != ResultKey::Base || !self.is_on_scratch());
+        let mut files = results::parse(&list(&self.results.result), |value| value.is_given(Inputs::BASE, false))?;
+        files.retain(|file| file.value.of != Of::Base || !self.is_on_scratch());
         Ok(files)
     }
 
@@ -187,18 +188,6 @@ impl AppendArgs {
         Ok(changes)
     }
 }
-
-/// The results of `append`: it has a base, and reads no other source.
-const RESULT_KEYS: [ResultKey; 8] = [
-    ResultKey::Digest,
-    ResultKey::Url,
-    ResultKey::Ref,
-    ResultKey::Images,
-    ResultKey::Tags,
-    ResultKey::Base,
-    ResultKey::Json,
-    ResultKey::Dotenv,
-];
 
 /// The time of `SOURCE_DATE_EPOCH` (reproducible-builds.org) in seconds and in RFC 3339; 1970 where it is not set.
 fn source_date_epoch() -> Result<(u64, String)> {

@@ -247,7 +247,7 @@ mod tests {
         }
         let taken = variables(&crate::cli::Cli::command());
         assert!(taken.contains(&"IMGSTEP_IMAGES".to_owned()) && taken.contains(&"IMGSTEP_CI".to_owned()));
-        for name in crate::report::VARIABLES {
+        for name in crate::report::values::variable_names() {
             assert!(!taken.contains(&name.to_owned()), "{name}");
         }
     }

@@ -2,36 +2,22 @@
 
 use oci_spec::image::{ANNOTATION_REVISION, ANNOTATION_SOURCE, ANNOTATION_VERSION};
 
-/// The variables of each system: the source's address, the commit, and the tag that is built, if one is.
-const SYSTEMS: [[&str; 3]; 8] = [
-    ["CI_PROJECT_URL", "CI_COMMIT_SHA", "CI_COMMIT_TAG"],
-    ["BUILD_REPOSITORY_URI", "BUILD_SOURCEVERSION", ""],
-    ["BUILDKITE_REPO", "BUILDKITE_COMMIT", "BUILDKITE_TAG"],
-    ["CIRCLE_REPOSITORY_URL", "CIRCLE_SHA1", "CIRCLE_TAG"],
-    ["BITBUCKET_GIT_HTTP_ORIGIN", "BITBUCKET_COMMIT", "BITBUCKET_TAG"],
-    ["CI_REPO_URL", "CI_COMMIT_SHA", "CI_COMMIT_TAG"],
-    ["DRONE_REPO_LINK", "DRONE_COMMIT_SHA", "DRONE_TAG"],
-    ["GIT_URL", "GIT_COMMIT", "TAG_NAME"],
-];
+use crate::report::ci;
 
-/// The annotations that the environment gives; none where it tells of no source.
+/// The annotations that the environment gives; none if it names no source.
 pub fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> Vec<(String, String)> {
     let value = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-    let [source, revision, version] = match (value("GITHUB_SERVER_URL"), value("GITHUB_REPOSITORY")) {
-        (Some(server), Some(repository)) => {
-            let tag = value("GITHUB_REF_TYPE").filter(|kind| kind == "tag").and_then(|_| value("GITHUB_REF_NAME"));
-            [Some(format!("{server}/{repository}")), value("GITHUB_SHA"), tag]
-        }
-        _ => match SYSTEMS.iter().find(|[source, revision, _]| value(source).is_some() && value(revision).is_some()) {
-            Some(names) => names.map(value),
-            None => [None, None, None],
-        },
-    };
-    let found = [
-        (ANNOTATION_SOURCE, source.map(|source| without_login(&source))),
-        (ANNOTATION_REVISION, revision),
-        (ANNOTATION_VERSION, version),
-    ];
+    let names = ci::ALL.iter().filter_map(|system| system.source_variables);
+    let mut found = names.filter_map(|names| {
+        let address: Option<Vec<String>> = names.address.iter().map(|name| value(name)).collect();
+        let (address, commit) = (address?.join("/"), value(names.commit));
+        (commit.is_some() || !names.needs_commit).then_some((names, address, commit))
+    });
+    let Some((names, address, commit)) = found.next() else { return Vec::new() };
+    let is_tag = names.tag_if.is_none_or(|(name, expected)| value(name).is_some_and(|value| value == expected));
+    let tag = value(names.tag).filter(|_| is_tag);
+    let found =
+        [(ANNOTATION_SOURCE, Some(without_login(&address))), (ANNOTATION_REVISION, commit), (ANNOTATION_VERSION, tag)];
     found.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::args::{self, list};
@@ -10,6 +11,7 @@ use crate::image::format;
 use crate::image::manifest::MANIFEST_LIMIT;
 use crate::image::reference::Reference;
 use crate::report::ci;
+use crate::report::stdout::OutputFormat;
 use crate::steps::destinations::{IfExists, WriteRequest};
 
 /// Options of every step that talks to registries.
@@ -153,44 +155,21 @@ pub struct ResultArgs {
         long,
         value_name = "SYSTEM",
         default_value = "auto",
+        value_parser = ci_values(),
         help_heading = "Output options",
         hide_short_help = true
     )]
-    pub ci: CiArg,
+    pub ci: ci::Choice,
 }
 
-/// The CI system that outputs are written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CiArg {
-    /// As github if $GITHUB_OUTPUT is set; otherwise only mark errors as the CI log expects
-    Auto,
-    /// $GITHUB_OUTPUT, on Gitea and Forgejo too
-    Github,
-    /// The dotenv file $CI_PROJECT_DIR/imgstep.env
-    Gitlab,
-    /// Output variables
-    Azure,
-    /// Meta-data of the build
-    Buildkite,
-    /// $BASH_ENV
-    #[value(name = "circleci")]
-    CircleCi,
-    /// No outputs, not even GitHub's
-    None,
-}
-
-impl From<CiArg> for ci::Choice {
-    fn from(word: CiArg) -> Self {
-        match word {
-            CiArg::Auto => Self::Auto,
-            CiArg::Github => Self::System(ci::System::GitHub),
-            CiArg::Gitlab => Self::System(ci::System::GitLab),
-            CiArg::Azure => Self::System(ci::System::Azure),
-            CiArg::Buildkite => Self::System(ci::System::Buildkite),
-            CiArg::CircleCi => Self::System(ci::System::CircleCi),
-            CiArg::None => Self::None,
-        }
-    }
+/// The values of `--ci`: every system that has outputs, from one table.
+fn ci_values() -> impl TypedValueParser<Value = ci::Choice> {
+    let value = |name: &'static str, help: &'static str| PossibleValue::new(name).help(help);
+    let auto = "As github if $GITHUB_OUTPUT is set; otherwise only mark errors as the CI log expects";
+    let systems = ci::choices().map(|system| value(system.name, system.help));
+    let values = [value("auto", auto)].into_iter().chain(systems);
+    let values = values.chain([value("none", "No outputs, not even GitHub's")]);
+    PossibleValuesParser::new(values.collect::<Vec<_>>()).map(|name| ci::named(&name).unwrap_or_default())
 }
 
 /// The format of stdout.
@@ -200,6 +179,15 @@ pub enum OutputArg {
     Text,
     /// One JSON document
     Json,
+}
+
+impl From<OutputArg> for OutputFormat {
+    fn from(arg: OutputArg) -> Self {
+        match arg {
+            OutputArg::Text => Self::Text,
+            OutputArg::Json => Self::Json,
+        }
+    }
 }
 
 /// The format of the manifests that a step writes.

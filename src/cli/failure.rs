@@ -6,17 +6,18 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 use super::args::{list, variable};
-use super::common::OutputArg;
 use super::{Cli, Step};
 use crate::error::Error;
 use crate::report::ci::{Choice, Ci, Variable};
+use crate::report::console::Console;
 use crate::report::failure::{FailedStep, StepRequest};
-use crate::report::{self, Console};
+use crate::report::reporter::report_failure;
+use crate::report::stdout::OutputFormat;
 
 /// Who is to be told, and what was asked.
 pub(super) struct FailureReporter {
     asked: StepRequest,
-    json: bool,
+    format: OutputFormat,
     ci: Ci,
 }
 
@@ -25,16 +26,17 @@ impl FailureReporter {
     pub(super) fn of_words(words: &[OsString], value_of: Variable) -> Self {
         let named = words.get(1).and_then(|word| word.to_str());
         let step = named.filter(|word| Cli::command().find_subcommand(word).is_some()).map(str::to_owned);
-        let json = last_value(words, "output", value_of).is_some_and(|form| form == "json");
+        let is_json = last_value(words, "output", value_of).is_some_and(|form| form == "json");
+        let format = if is_json { OutputFormat::Json } else { OutputFormat::Text };
         let is_told = last_value(words, "ci", value_of).is_none_or(|system| system != "none");
         let ci = Ci::new(if is_told { Choice::Auto } else { Choice::None }, value_of).unwrap_or_default();
-        Self { asked: StepRequest { step, ..StepRequest::default() }, json, ci }
+        Self { asked: StepRequest { step, ..StepRequest::default() }, format, ci }
     }
 
     /// Of a step whose words make sense.
     pub(super) fn of_step(step: &Step, ci: &Ci) -> Self {
-        let json = step.common().is_some_and(|common| matches!(common.output, OutputArg::Json));
-        Self { asked: asked(step), json, ci: ci.clone() }
+        let format = step.common().map_or(OutputFormat::Text, |common| common.output.into());
+        Self { asked: asked(step), format, ci: ci.clone() }
     }
 
     /// Tells everybody. Returns the exit status.
@@ -53,7 +55,7 @@ impl FailureReporter {
     }
 
     fn tell_programs(&self, console: &Console, failed: &FailedStep) {
-        if let Err(error) = report::failed(failed, &self.ci, self.json, console) {
+        if let Err(error) = report_failure(failed, &self.ci, self.format, console) {
             console.warn(&format!("the failure is on no standard output: {error}"));
         }
     }
@@ -121,18 +123,20 @@ mod tests {
             ("imgstep tag --output", false, Some("tag")),
         ] {
             let failing = FailureReporter::of_words(&words(line), &none);
-            assert_eq!((failing.json, failing.asked.step.as_deref()), (json, step), "{line}");
+            assert_eq!((failing.format == OutputFormat::Json, failing.asked.step.as_deref()), (json, step), "{line}");
         }
         let variables = |name: &str| (name == "IMGSTEP_OUTPUT").then(|| OsString::from("json"));
-        assert!(FailureReporter::of_words(&words("imgstep promote"), &variables).json);
-        assert!(!FailureReporter::of_words(&words("imgstep promote --output text"), &variables).json);
+        let format = |line: &str| FailureReporter::of_words(&words(line), &variables).format;
+        assert_eq!(format("imgstep promote"), OutputFormat::Json);
+        assert_eq!(format("imgstep promote --output text"), OutputFormat::Text);
     }
 
     #[test]
     fn no_ci_is_told_where_none_is_wished() {
         let variables = |name: &str| (name == "GITHUB_STEP_SUMMARY").then(|| OsString::from("/tmp/summary"));
-        assert_ne!(FailureReporter::of_words(&words("imgstep promote"), &variables).ci, Ci::default());
-        assert_eq!(FailureReporter::of_words(&words("imgstep promote --ci none"), &variables).ci, Ci::default());
-        assert_eq!(FailureReporter::of_words(&words("imgstep promote --ci=none"), &variables).ci, Ci::default());
+        let has_outputs = |line: &str| FailureReporter::of_words(&words(line), &variables).ci.has_outputs();
+        assert!(has_outputs("imgstep promote"));
+        assert!(!has_outputs("imgstep promote --ci none"));
+        assert!(!has_outputs("imgstep promote --ci=none"));
     }
 }

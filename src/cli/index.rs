@@ -8,12 +8,11 @@ use super::args::{annotation, list};
 use super::common::{CommonArgs, Format, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
 use super::references::references;
-use super::run::RESULT_KEYS;
 use crate::error::Error;
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
-use crate::report::results::ResultKey;
+use crate::report::values::Inputs;
 use crate::steps::index::{Named, Removal, Request};
 use crate::text::printable;
 
@@ -93,21 +92,10 @@ Examples:
       -t reg.example/app:v1 \\
       --platform-of reg.example/app:riscv=linux/riscv64";
 
-/// The results of a step that reads no one image, such as an index that is put together out of many.
-pub(super) const KEYS: [ResultKey; 7] = [
-    ResultKey::Digest,
-    ResultKey::Url,
-    ResultKey::Ref,
-    ResultKey::Images,
-    ResultKey::Tags,
-    ResultKey::Json,
-    ResultKey::Dotenv,
-];
-
 impl IndexArgs {
-    /// The results that can be asked for.
-    pub fn result_keys(&self) -> &'static [ResultKey] {
-        if self.from.as_deref().is_some_and(|from| !from.trim().is_empty()) { &RESULT_KEYS } else { &KEYS }
+    /// What it reads: with `--from`, one index.
+    pub fn inputs(&self) -> Inputs {
+        if self.from.as_deref().is_some_and(|from| !from.trim().is_empty()) { Inputs::SOURCE } else { Inputs::NONE }
     }
 
     /// The request that these words mean.

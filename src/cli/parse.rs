@@ -9,7 +9,7 @@ use super::args::{with_environment, without_empty_options};
 use super::failure::FailureReporter;
 use super::{Cli, operands, strict, suggestions};
 use crate::error::Error;
-use crate::report::Console;
+use crate::report::console::Console;
 use crate::text::printable;
 
 /// Why words mean nothing.

@@ -5,10 +5,10 @@ use clap::Args;
 use super::args::{list, parse_list};
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::references::{reference, references};
-use super::run::RESULT_KEYS;
 use crate::error::Error;
 use crate::image::reference::{DEFAULT_TAG, Reference};
-use crate::report::results::{self, ResultFile, ResultKey};
+use crate::report::results::{self, ResultFile};
+use crate::report::values::{Inputs, ReportValue};
 use crate::steps::promote::Request;
 
 /// Arguments of `promote`.
@@ -151,9 +151,6 @@ pub(super) fn untagged(source: &Reference, word: &str) -> Option<String> {
     ))
 }
 
-/// The results that a list has: what the other keys say of one image has no meaning for many.
-const LIST_RESULT_KEYS: [ResultKey; 3] = [ResultKey::Images, ResultKey::Tags, ResultKey::Json];
-
 impl PromoteArgs {
     /// The files of `--result`.
     ///
@@ -161,15 +158,16 @@ impl PromoteArgs {
     /// A word that is none, or a key that a list does not have (`ErrorKind::Usage`).
     pub fn result_files(&self) -> Result<Vec<ResultFile>, Error> {
         let words = list(&self.results.result);
-        let files = results::parse(&words, &RESULT_KEYS)?;
+        let files = results::parse(&words, |value| value.is_given(Inputs::SOURCE, false))?;
         if self.list.is_none() && list(&self.line).is_empty() {
             return Ok(files);
         }
+        let of_list = |value: &ReportValue| value.is_given(Inputs::SOURCE, true);
         // A Task always asks for all of its results: those of one image get no file.
         if self.list.is_none() && files.iter().all(|file| file.path.starts_with("/tekton")) {
-            return Ok(files.into_iter().filter(|file| LIST_RESULT_KEYS.contains(&file.key)).collect());
+            return Ok(files.into_iter().filter(|file| of_list(&file.value)).collect());
         }
-        results::parse(&words, &LIST_RESULT_KEYS)
+        results::parse(&words, of_list)
             .map_err(|error| error.with_hint("the other results are for one image, and can't be combined with --list"))
     }
 }

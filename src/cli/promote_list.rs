@@ -9,7 +9,9 @@ use super::references::reference;
 use crate::error::{Error, Result};
 use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::report::list::ListLine;
-use crate::report::{ListReporter, OutputFormat};
+use crate::report::list_reporter::ListReporter;
+use crate::report::stdout::OutputFormat;
+use crate::report::subject::StepVerb;
 use crate::steps::context::Context;
 use crate::steps::promote::Request;
 use crate::steps::promote_list::{self, ListEntry};
@@ -130,7 +132,13 @@ fn check_apart(lines: &[ListEntry]) -> Result<()> {
 }
 
 /// Promotes all of them. Who is returned has heard of each.
-pub async fn promote(context: &Context, lines: &[ListEntry], dry_run: bool, format: OutputFormat) -> ListReporter {
+pub async fn promote(
+    context: &Context,
+    verb: StepVerb,
+    lines: &[ListEntry],
+    dry_run: bool,
+    format: OutputFormat,
+) -> ListReporter {
     if lines.is_empty() {
         context
             .console
@@ -141,7 +149,7 @@ pub async fn promote(context: &Context, lines: &[ListEntry], dry_run: bool, form
         source: line.request.source.to_string(),
         destinations: line.request.write.destinations.iter().map(ToString::to_string).collect(),
     });
-    let mut teller = ListReporter::new("promote", dry_run, named.collect(), format, &context.console);
+    let mut teller = ListReporter::new(verb, dry_run, named.collect(), format, &context.console);
     promote_list::run(context, lines, |position, result| teller.ended(position, result)).await;
     teller
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::CommandFactory as _;
 
 use super::args::list;
-use super::common::{CommonArgs, OutputArg, ResultArgs, WriteArgs, paths};
+use super::common::{CommonArgs, ResultArgs, WriteArgs, paths};
 use super::duration::Limit;
 use super::failure::FailureReporter;
 use super::github_action::{self, ActionCommand};
@@ -25,11 +25,17 @@ use crate::registry::client::{Client, Options};
 use crate::registry::remedies::Hints;
 use crate::registry::tls::Trust;
 use crate::report::ci::{self, Ci};
+use crate::report::console::{Console, Verbosity};
 use crate::report::inspection::Inspection;
-use crate::report::results::{self, ResultFile, ResultKey};
+use crate::report::list_reporter::ListReporter;
+use crate::report::outcome::Outcome;
+use crate::report::progress::Progress;
+use crate::report::reporter::Reporter;
+use crate::report::results::{self, ResultFile};
+use crate::report::stdout::{self, OutputFormat};
+use crate::report::subject::StepVerb;
 use crate::report::tekton;
-use crate::report::tree::Width;
-use crate::report::{self, Console, ListReporter, Outcome, OutputFormat, Progress, Verbosity};
+use crate::report::values::Inputs;
 use crate::steps::context::Context;
 use crate::steps::promote_list::ListEntry;
 use crate::steps::{append, bundle, digest, index, inspect, mutate, promote, tag};
@@ -38,23 +44,11 @@ use crate::transfer::options::LargeBlobSlots;
 
 /// When a step ends, open uploads are cancelled for no longer than this.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
-/// The results that steps without a base give.
-pub(super) const RESULT_KEYS: [ResultKey; 8] = [
-    ResultKey::Digest,
-    ResultKey::Url,
-    ResultKey::Ref,
-    ResultKey::Images,
-    ResultKey::Tags,
-    ResultKey::Source,
-    ResultKey::Json,
-    ResultKey::Dotenv,
-];
-
 /// Runs the program with the words of its command line.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let variable = |name: &str| std::env::var_os(name);
     let system = ci::detect(&variable);
-    let console = Console::new(Verbosity::Normal, system);
+    let console = Console::new(Verbosity::Normal, ci::log_style(system));
     let words: Vec<OsString> = words.into_iter().collect();
     let is_action = github_action::is_action_invocation(&words);
     let words = match if is_action { of_github_action(&console) } else { Ok(Some(words.clone())) } {
@@ -68,23 +62,23 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(Wrong::Words(error)) => return failed(&console, &FailureReporter::of_words(&words, &variable), error),
     };
     // Whoever runs a workflow again with GitHub's debug logging wants to see more, whatever the step says.
-    let is_debugged =
-        system == Some(ci::System::GitHub) && std::env::var("RUNNER_DEBUG").is_ok_and(|value| value == "1");
+    let debug = system.and_then(|system| system.debug);
+    let is_debugged = debug.is_some_and(|(name, expected)| std::env::var(name).is_ok_and(|value| value == expected));
     let verbosity = cli.step.common().map_or(Verbosity::Normal, |common| match (common.quiet, common.verbose) {
         _ if is_debugged => Verbosity::Verbose,
         (_, true) => Verbosity::Verbose,
         (true, false) => Verbosity::Quiet,
         (false, false) => Verbosity::Normal,
     });
-    let choice = cli.step.results().map_or(ci::Choice::Auto, |results| results.ci.into());
+    let choice = cli.step.results().map_or(ci::Choice::Auto, |results| results.ci);
     let ci = match Ci::new(choice, &variable) {
         Ok(ci) => ci,
         Err(error) => {
             let failing = FailureReporter::of_words(&words, &variable);
-            return failed(&Console::new(verbosity, system), &failing, error);
+            return failed(&Console::new(verbosity, ci::log_style(system)), &failing, error);
         }
     };
-    let console = Console::new(verbosity, ci.system);
+    let console = Console::new(verbosity, ci::log_style(ci.system));
     if cli.step.common().is_some() {
         let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());
         let names = names.filter_map(|(name, _)| name.into_string().ok());
@@ -173,10 +167,31 @@ impl Step {
         match (self, self.results()) {
             (Self::Append(args), _) => args.result_files(),
             (Self::Promote(args), _) => args.result_files(),
-            (Self::Index(args), _) => results::parse(&list(&args.results.result), args.result_keys()),
-            (Self::Bundle(args), _) => results::parse(&list(&args.results.result), &super::index::KEYS),
-            (_, Some(results)) => results::parse(&list(&results.result), &RESULT_KEYS),
+            (Self::Index(args), Some(results)) => files_of(results, args.inputs()),
+            (Self::Bundle(_), Some(results)) => files_of(results, Inputs::NONE),
+            (_, Some(results)) => files_of(results, Inputs::SOURCE),
             (_, None) => Ok(Vec::new()),
+        }
+    }
+}
+
+fn files_of(results: &ResultArgs, inputs: Inputs) -> Result<Vec<ResultFile>> {
+    results::parse(&list(&results.result), |value| value.is_given(inputs, false))
+}
+
+impl Step {
+    fn verb(&self) -> StepVerb {
+        let verb = |name, done| StepVerb { name, done, same: done };
+        match self {
+            Self::Promote(_) => verb("promote", "promoted"),
+            Self::Append(_) => verb("append", "built"),
+            Self::Index(_) => verb("index", "assembled"),
+            Self::Mutate(_) => StepVerb { name: "mutate", done: "changed", same: "unchanged:" },
+            Self::Bundle(_) => verb("bundle", "bundled"),
+            Self::Tag(_) => verb("tag", "tagged"),
+            Self::Digest(_) => verb("digest", "digest"),
+            Self::Inspect(_) => verb("inspect", "inspect"),
+            Self::Registry(_) | Self::Completion(_) | Self::Man(_) => verb("", ""),
         }
     }
 }
@@ -188,7 +203,7 @@ fn run(cli: &Cli, console: &Console, ci: &Ci) -> Result<ExitCode> {
         _ => None,
     };
     if let Some(text) = text {
-        report::stdout::print(&text)?;
+        stdout::print(&text)?;
         return Ok(ExitCode::from(ExitStatus::Done as u8));
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -220,10 +235,7 @@ async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
     let lines = step.list()?;
     let artifacts = step.writing().filter(|writing| writing.github_artifacts).map(|_| artifacts_file()).transpose()?;
     let context = context(common, console)?;
-    let format = match common.output {
-        OutputArg::Text => OutputFormat::Text,
-        OutputArg::Json => OutputFormat::Json,
-    };
+    let format = common.output.into();
     // What is wrong with the words is said before anything else is tried.
     let work = work(step, lines.as_deref(), &context, &files, format);
     let mut signals = Signals::new()?;
@@ -239,35 +251,24 @@ async fn told(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
         () = context.client.cancel_open_uploads(CANCEL_LIMIT) => {}
         _ = signals.next() => {}
     }
+    let reporter = Reporter { verb: step.verb(), results: &files, ci, format, console };
     match told? {
         StepOutput::Outcome(outcome) => {
             if let Some(file) = &artifacts {
-                report::github::append_artifacts(file, &outcome)?;
+                ci::github::append_artifacts(file, &outcome)?;
             }
-            report::finish(&outcome, &files, ci, format, console)?;
+            reporter.finish(&outcome)?;
         }
-        StepOutput::Answer(outcome) if format == OutputFormat::Text => {
-            report::answer(&outcome, &files, ci, &format!("{}\n", outcome.digest), console)?;
-        }
-        StepOutput::Answer(outcome) => {
-            report::answer(&outcome, &files, ci, &report::stdout::json(&*outcome)?, console)?;
-        }
+        StepOutput::Answer(outcome) => reporter.finish_query(&outcome)?,
         StepOutput::Inspection(inspection) => {
-            let text = match format {
-                OutputFormat::Text => {
-                    let whole = matches!(step, Step::Inspect(args) if args.no_trunc);
-                    report::tree::tree(&inspection, if whole { Width::Whole } else { report::progress::width() })
-                }
-                OutputFormat::Json => report::stdout::json(&inspection)?,
-            };
-            console.end_group();
-            report::inspected(&inspection, ci, &text, console)?;
+            let is_whole = matches!(step, Step::Inspect(args) if args.no_trunc);
+            reporter.finish_inspection(&inspection, is_whole)?;
         }
-        StepOutput::List(teller) => {
-            if let (Some(file), Some(outcomes)) = (&artifacts, teller.done()) {
-                outcomes.into_iter().try_for_each(|outcome| report::github::append_artifacts(file, outcome))?;
+        StepOutput::List(list) => {
+            if let (Some(file), Some(outcomes)) = (&artifacts, list.done()) {
+                outcomes.into_iter().try_for_each(|outcome| ci::github::append_artifacts(file, outcome))?;
             }
-            let status = teller.finish(context.client.requests(), context.seconds(), &files, ci)?;
+            let status = list.finish(context.client.requests(), context.seconds(), &reporter)?;
             return Ok(ExitCode::from(status));
         }
     }
@@ -305,7 +306,7 @@ async fn work(
         Step::Promote(args) => {
             if let Some(lines) = lines {
                 results::preflight(files)?;
-                let teller = promote_list::promote(context, lines, args.writing.dry_run, format).await;
+                let teller = promote_list::promote(context, step.verb(), lines, args.writing.dry_run, format).await;
                 return Ok(StepOutput::List(Box::new(teller)));
             }
             let request = args.request()?;
@@ -394,7 +395,7 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
         source_credentials,
         credentials,
         console: console.clone(),
-        progress: Progress::new(console.clone(), report::progress::interactive()),
+        progress: Progress::new(console.clone()),
         started: Instant::now(),
         large_blobs: LargeBlobSlots::of_step(usize::from(common.jobs)),
         manifest_memory: ManifestMemory::default(),

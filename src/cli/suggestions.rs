@@ -4,7 +4,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use super::args::variable;
-use crate::report::VARIABLES;
+use crate::report::values::variable_names;
 use crate::text::printable;
 
 /// Commands of other tools, and who does their job.
@@ -168,8 +168,9 @@ pub fn strange_variables(command: &Command, names: impl Iterator<Item = String>)
     let options =
         |step: &Command| step.get_arguments().map(Arg::get_id).map(|id| variable(id.as_str())).collect::<Vec<_>>();
     let known: Vec<String> = command.get_subcommands().flat_map(options).collect();
-    let is_known =
-        |name: &str| OTHERS.contains(&name) || VARIABLES.contains(&name) || known.iter().any(|is| is == name);
+    let is_known = |name: &str| {
+        OTHERS.contains(&name) || variable_names().any(|variable| variable == name) || known.iter().any(|is| is == name)
+    };
     let mut strange: Vec<String> =
         names.filter(|name| name.starts_with("IMGSTEP_") && !is_known(name)).map(|name| printable(&name, 80)).collect();
     strange.sort();

@@ -1,95 +1,87 @@
-//! CI systems: which of them runs us, where its outputs go, and what it is told of an outcome.
+//! CI systems: the table of all of them, which one runs us, and which one gets outputs.
 
 mod azure;
+mod bitbucket;
 mod buildkite;
 mod circleci;
+mod drone;
+mod gitea;
+pub mod github;
 mod gitlab;
-pub mod log;
+mod jenkins;
+mod system;
+mod woodpecker;
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::rc::Rc;
 
+pub use self::system::{CiSystem, SourceVariables, Variable};
+use self::system::{OutputWriter, Outputs};
 use super::console::Console;
 use super::failure::FailedStep;
-use super::github::{self, CiEnvironment};
 use super::inspection::Inspection;
-use super::list::ListOutcome;
-use super::outcome::Outcome;
-use super::results::{ResultFile, ResultKey};
-use super::{files, markdown, values};
+use super::level::LogStyle;
+use super::results::ResultFile;
+use super::subject::ReportSubject;
 use crate::error::Error;
 
-/// Looks a variable of the environment up.
-pub type Variable<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+/// Every system. The first that fits counts: Gitea sets GitHub's variables too.
+pub const ALL: [&CiSystem; 10] = [
+    &gitea::SYSTEM,
+    &github::SYSTEM,
+    &gitlab::SYSTEM,
+    &azure::SYSTEM,
+    &buildkite::SYSTEM,
+    &circleci::SYSTEM,
+    &bitbucket::SYSTEM,
+    &woodpecker::SYSTEM,
+    &drone::SYSTEM,
+    &jenkins::SYSTEM,
+];
 
-/// A CI system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum System {
-    /// GitHub Actions.
-    GitHub,
-    /// Gitea or Forgejo Actions: GitHub's files, and a log that shows GitHub's annotations as they are written.
-    Gitea,
-    /// GitLab CI/CD.
-    GitLab,
-    /// Azure Pipelines.
-    Azure,
-    /// Buildkite.
-    Buildkite,
-    /// CircleCI.
-    CircleCi,
-}
-
-/// What `--ci` says.
+/// The value of `--ci`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Choice {
-    /// GitHub's outputs where the environment names their files, and the marks of whichever log it is.
+    /// Outputs where a system's environment names the place for them, and the marks of whichever log it is.
     #[default]
     Auto,
     /// No outputs and no marks.
     None,
     /// This system's.
-    System(System),
+    System(&'static CiSystem),
 }
 
-/// Where outputs go beside result files and stdout.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-enum Outputs {
-    #[default]
-    Nowhere,
-    /// The files of GitHub Actions.
-    GitHub(CiEnvironment),
-    /// A dotenv file, which is written with the result files.
-    GitLab(PathBuf),
-    /// Lines on stderr that the agent reads.
-    Azure,
-    /// The build's meta-data, by the agent's program.
-    Buildkite,
-    /// A file that the shell of every later step reads first.
-    CircleCi(PathBuf),
-}
-
-/// The CI system that a step runs in, as far as that is known or asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The CI system that a step runs in, and the one that gets its outputs.
+#[derive(Debug, Clone, Default)]
 pub struct Ci {
-    /// Whose log stderr ends in.
-    pub system: Option<System>,
-    outputs: Outputs,
+    /// The system whose log stderr ends in, if that is known.
+    pub system: Option<&'static CiSystem>,
+    outputs: Option<Rc<dyn OutputWriter>>,
+}
+
+/// The systems that `--ci` takes by name.
+pub fn choices() -> impl Iterator<Item = &'static CiSystem> {
+    ALL.into_iter().filter(|system| system.opener().is_some())
+}
+
+/// The choice that `--ci NAME` makes.
+pub fn named(name: &str) -> Option<Choice> {
+    match name {
+        "auto" => Some(Choice::Auto),
+        "none" => Some(Choice::None),
+        _ => choices().find(|system| system.name == name).map(Choice::System),
+    }
 }
 
 /// The system that set this environment.
-pub fn detect(variable: Variable) -> Option<System> {
-    let is_set = |name| variable(name).is_some_and(|value| !value.is_empty() && !value.eq_ignore_ascii_case("false"));
-    // Gitea and Forgejo say that they are GitHub, too.
-    let systems = [
-        ("GITEA_ACTIONS", System::Gitea),
-        ("FORGEJO_ACTIONS", System::Gitea),
-        ("GITHUB_ACTIONS", System::GitHub),
-        ("GITLAB_CI", System::GitLab),
-        ("TF_BUILD", System::Azure),
-        ("BUILDKITE", System::Buildkite),
-        ("CIRCLECI", System::CircleCi),
-    ];
-    systems.into_iter().find(|(name, _)| is_set(name)).map(|(_, system)| system)
+pub fn detect(variable: Variable) -> Option<&'static CiSystem> {
+    let is_set =
+        |name: &&str| variable(name).is_some_and(|value| !value.is_empty() && !value.eq_ignore_ascii_case("false"));
+    ALL.into_iter().find(|system| system.detect.iter().any(is_set))
+}
+
+/// How the log of `system` marks lines.
+pub fn log_style(system: Option<&CiSystem>) -> LogStyle {
+    system.map_or(LogStyle::PLAIN, |system| system.log)
 }
 
 impl Ci {
@@ -100,171 +92,71 @@ impl Ci {
     /// `ErrorKind::Usage` for a system whose outputs have no place in this environment.
     pub fn new(choice: Choice, variable: Variable) -> Result<Self, Error> {
         let detected = detect(variable);
-        let path = |option: &str, name: &str| {
-            let value = variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-            value.ok_or_else(|| {
-                Error::usage(format!("--ci {option}: {name} is not set, so there is nowhere to write outputs"))
-                    .with_hint("run the step where it is set, or use --result KEY=FILE instead of --ci")
-            })
-        };
-        let outputs = match choice {
-            Choice::None => return Ok(Self::default()),
-            Choice::Auto => Outputs::GitHub(CiEnvironment::new(variable)),
-            Choice::System(System::GitHub | System::Gitea) => {
-                path("github", "GITHUB_OUTPUT")?;
-                Outputs::GitHub(CiEnvironment::new(variable))
+        match choice {
+            Choice::None => Ok(Self::default()),
+            Choice::Auto => {
+                let find = |system: &CiSystem| match system.outputs {
+                    Outputs::Unasked { find, .. } => find(variable),
+                    Outputs::None | Outputs::Of(_) | Outputs::Own(_) => None,
+                };
+                Ok(Self { system: detected, outputs: ALL.into_iter().find_map(find) })
             }
-            Choice::System(System::GitLab) => Outputs::GitLab(path("gitlab", "CI_PROJECT_DIR")?.join(gitlab::FILE)),
-            Choice::System(System::Azure) => Outputs::Azure,
-            Choice::System(System::Buildkite) => Outputs::Buildkite,
-            Choice::System(System::CircleCi) => Outputs::CircleCi(path("circleci", "BASH_ENV")?),
-        };
-        let system = match choice {
-            // Gitea asked for by GitHub's name stays Gitea.
-            Choice::System(System::GitHub) if detected == Some(System::Gitea) => detected,
-            Choice::System(system) => Some(system),
-            _ => detected,
-        };
-        Ok(Self { system, outputs })
+            Choice::System(asked) => {
+                let outputs = asked.opener().map(|open| open(variable)).transpose()?;
+                // A system asked for by the name of the one whose outputs it takes keeps its own log.
+                let is_kin = |system: &&CiSystem| matches!(system.outputs, Outputs::Of(other) if other == asked);
+                Ok(Self { system: detected.filter(is_kin).or(Some(asked)), outputs })
+            }
+        }
     }
 
-    /// Sees, before anything is written to a registry, whether the outputs can be written.
+    /// Whether anything but a log is written for it.
+    pub fn has_outputs(&self) -> bool {
+        self.outputs.is_some()
+    }
+
+    /// Checks, before anything is written to a registry, whether the outputs can be written.
     ///
     /// # Errors
     ///
     /// `ErrorKind::File` naming the file, or `ErrorKind::Usage` if the agent's program is missing.
     pub fn preflight(&self) -> Result<(), Error> {
-        match &self.outputs {
-            Outputs::GitHub(environment) => environment.github_output.as_deref().map_or(Ok(()), files::preflight),
-            Outputs::GitLab(file) | Outputs::CircleCi(file) => files::preflight(file),
-            Outputs::Buildkite => buildkite::preflight(),
-            Outputs::Nowhere | Outputs::Azure => Ok(()),
-        }
+        self.outputs.as_ref().map_or(Ok(()), |outputs| outputs.preflight())
     }
 
-    /// The outputs that are a file of their own: it is written with the results, all of them or none.
+    /// Outputs that are a file of their own, which is written with the results: all of them or none.
     pub fn result_file(&self) -> Option<ResultFile> {
-        match &self.outputs {
-            Outputs::GitLab(path) => Some(ResultFile { key: ResultKey::Dotenv, path: path.clone() }),
-            _ => None,
+        self.outputs.as_ref().and_then(|outputs| outputs.result_file())
+    }
+
+    /// Checks, before the first result is written, whether the outputs of `subject` can be written.
+    pub(super) fn check(&self, subject: ReportSubject) -> Result<(), Error> {
+        self.outputs.as_ref().map_or(Ok(()), |outputs| outputs.check(subject))
+    }
+
+    /// Writes outputs and a summary. Of a list that was not done whole, only what people read.
+    pub(super) fn write(&self, subject: ReportSubject, console: &Console) -> Result<(), Error> {
+        self.outputs.as_ref().map_or(Ok(()), |outputs| outputs.write(subject, console))
+    }
+
+    /// Writes a summary of a step that failed. If that can't be written, it is a warning.
+    pub(super) fn write_failure(&self, failed: &FailedStep, console: &Console) {
+        if let Some(outputs) = &self.outputs {
+            outputs.write_failure(failed, console);
         }
     }
 
-    /// Sees whether the outputs of what was done can be told, before the first result is written.
-    pub(super) fn check(&self, subject: &ReportSubject) -> Result<(), Error> {
-        match &self.outputs {
-            Outputs::GitLab(file) if subject.has_outputs() => gitlab::check(file, &subject.variables()),
-            Outputs::Azure if subject.has_outputs() => azure::commands(&subject.outputs()).map(drop),
-            _ => Ok(()),
-        }
-    }
-
-    /// Tells the system. Of a plan only GitHub's `json` is told, since nothing else says that it is none yet; of a list
-    /// that was not done whole, only what people read.
-    pub(super) fn tell(&self, subject: &ReportSubject, console: &Console) -> Result<(), Error> {
-        match (&self.outputs, subject) {
-            (Outputs::GitHub(environment), ReportSubject::Image(outcome)) => {
-                github::tell(environment, outcome, console)
-            }
-            (Outputs::GitHub(environment), ReportSubject::List(list)) => github::tell_list(environment, list, console),
-            (Outputs::Azure, _) if subject.has_outputs() => {
-                azure::commands(&subject.outputs())?.iter().for_each(|line| console.command(line));
-                Ok(())
-            }
-            (Outputs::CircleCi(file), _) if subject.has_outputs() => circleci::append(file, &subject.variables()),
-            (Outputs::Buildkite, _) => {
-                if subject.has_outputs() {
-                    buildkite::set_meta_data(&subject.outputs())?;
-                }
-                if !subject.is_plan()
-                    && let Err(error) = buildkite::annotate(subject.name(), &subject.markdown(buildkite::SUMMARY_LIMIT))
-                {
-                    console.warn(&format!("the build has no annotation: {error}"));
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Tells GitHub's run page that a step failed. That this can't be told is a warning.
-    pub(super) fn failed(&self, failed: &FailedStep, console: &Console) {
-        if let Outputs::GitHub(CiEnvironment { github_step_summary: Some(file), .. }) = &self.outputs
-            && let Err(error) = github::append_failure(file, failed)
-        {
-            console.warn(&format!("the job summary is missing: {error}"));
-        }
-    }
-
-    /// Tells GitHub what an image is made of; the others have no outputs for that.
-    pub(super) fn inspected(&self, inspection: &Inspection, console: &Console) -> Result<(), Error> {
-        match &self.outputs {
-            Outputs::GitHub(environment) => github::tell_inspection(environment, inspection, console),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What a CI system is told of.
-#[derive(Clone, Copy)]
-pub(super) enum ReportSubject<'a> {
-    /// A step that worked on one image.
-    Image(&'a Outcome),
-    /// A step that worked through a list of images.
-    List(&'a ListOutcome),
-}
-
-impl ReportSubject<'_> {
-    fn is_plan(&self) -> bool {
-        match self {
-            Self::Image(outcome) => outcome.dry_run,
-            Self::List(list) => list.dry_run,
-        }
-    }
-
-    /// Whether there is anything for a later step to read.
-    fn has_outputs(&self) -> bool {
-        let is_whole = match self {
-            Self::Image(_) => true,
-            Self::List(list) => list.failed.is_empty(),
-        };
-        is_whole && !self.is_plan()
-    }
-
-    fn outputs(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::Image(outcome) => values::outputs(outcome),
-            Self::List(list) => values::list_outputs(list),
-        }
-    }
-
-    fn variables(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::Image(outcome) => values::variables(outcome),
-            Self::List(list) => values::list_variables(list),
-        }
-    }
-
-    fn markdown(&self, room: usize) -> String {
-        match self {
-            Self::Image(outcome) => markdown::render(outcome, room),
-            Self::List(list) => markdown::render_list(list, room),
-        }
-    }
-
-    /// What tells it from other steps of a build: where it writes first.
-    fn name(&self) -> &str {
-        match self {
-            Self::Image(outcome) => {
-                outcome.destinations.first().map_or(values::name(outcome), |destination| &destination.reference)
-            }
-            Self::List(list) => list.destinations().next().map_or("a list", |destination| &destination.reference),
-        }
+    /// Writes what an image is made of.
+    pub(super) fn write_inspection(&self, inspection: &Inspection, console: &Console) -> Result<(), Error> {
+        self.outputs.as_ref().map_or(Ok(()), |outputs| outputs.write_inspection(inspection, console))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use super::super::level::Level;
     use super::*;
 
     fn ci(choice: Choice, environment: &[(&str, &str)]) -> Result<Ci, Error> {
@@ -272,20 +164,25 @@ mod tests {
         Ci::new(choice, &find)
     }
 
+    fn system(name: &str) -> &'static CiSystem {
+        ALL.into_iter().find(|system| system.name == name).unwrap()
+    }
+
     #[test]
-    fn systems_are_told_by_their_variables() {
-        let system = |environment: &[(&str, &str)]| ci(Choice::Auto, environment).unwrap().system;
+    fn systems_are_detected_by_their_variables() {
+        let name =
+            |environment: &[(&str, &str)]| ci(Choice::Auto, environment).unwrap().system.map(|system| system.name);
         for (environment, expected) in [
-            (&[("GITHUB_ACTIONS", "true"), ("CI", "true")][..], Some(System::GitHub)),
-            (&[("GITHUB_ACTIONS", "true"), ("GITEA_ACTIONS", "true")], Some(System::Gitea)),
-            (&[("GITHUB_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true")], Some(System::Gitea)),
-            (&[("GITLAB_CI", "true")], Some(System::GitLab)),
-            (&[("TF_BUILD", "True")], Some(System::Azure)),
-            (&[("BUILDKITE", "true")], Some(System::Buildkite)),
-            (&[("CIRCLECI", "true")], Some(System::CircleCi)),
+            (&[("GITHUB_ACTIONS", "true"), ("CI", "true")][..], Some("github")),
+            (&[("GITHUB_ACTIONS", "true"), ("GITEA_ACTIONS", "true")], Some("gitea")),
+            (&[("GITHUB_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true")], Some("gitea")),
+            (&[("GITLAB_CI", "true")], Some("gitlab")),
+            (&[("TF_BUILD", "True")], Some("azure")),
+            (&[("BUILDKITE", "true")], Some("buildkite")),
+            (&[("CIRCLECI", "true")], Some("circleci")),
             (&[("CIRCLECI", "false"), ("GITLAB_CI", ""), ("CI", "woodpecker")], None),
         ] {
-            assert_eq!(system(environment), expected, "{environment:?}");
+            assert_eq!(name(environment), expected, "{environment:?}");
         }
     }
 
@@ -293,30 +190,78 @@ mod tests {
     fn detection_gives_marks_and_no_outputs_but_githubs() {
         let all = [("CIRCLECI", "true"), ("BASH_ENV", "/tmp/env"), ("CI_PROJECT_DIR", "/builds")];
         let found = ci(Choice::Auto, &all).unwrap();
-        assert_eq!(found.outputs, Outputs::GitHub(CiEnvironment::default()));
-        assert_eq!(found.result_file(), None);
+        assert!(!found.has_outputs() && found.result_file().is_none());
         let found = ci(Choice::Auto, &[("GITHUB_OUTPUT", "/out"), ("GITLAB_CI", "true")]).unwrap();
-        assert!(matches!(found.outputs, Outputs::GitHub(files) if files.github_output == Some("/out".into())));
+        assert!(format!("{:?}", found.outputs).contains("/out"), "{found:?}");
         let none = ci(Choice::None, &[("GITHUB_OUTPUT", "/out"), ("GITHUB_ACTIONS", "true")]).unwrap();
-        assert_eq!(none, Ci::default());
+        assert!(!none.has_outputs() && none.system.is_none());
     }
 
     #[test]
-    fn what_is_asked_for_must_have_its_place() {
-        for (system, variable, option) in [
-            (System::GitHub, "GITHUB_OUTPUT", "--ci github: "),
-            (System::GitLab, "CI_PROJECT_DIR", "--ci gitlab: "),
-            (System::CircleCi, "BASH_ENV", "--ci circleci: "),
-        ] {
-            let asked = ci(Choice::System(system), &[(variable, "/there")]).unwrap();
-            assert_eq!(asked.system, Some(system));
-            let error = ci(Choice::System(system), &[(variable, "")]).unwrap_err();
+    fn a_system_asked_for_must_have_a_place_for_outputs() {
+        for (name, variable) in [("github", "GITHUB_OUTPUT"), ("gitlab", "CI_PROJECT_DIR"), ("circleci", "BASH_ENV")] {
+            let choice = named(name).unwrap();
+            let asked = ci(choice, &[(variable, "/there")]).unwrap();
+            assert_eq!(asked.system, Some(system(name)));
+            let error = ci(choice, &[(variable, "")]).unwrap_err();
             assert!(matches!(error.kind(), crate::ErrorKind::Usage(_)));
-            assert!(error.to_string().starts_with(&format!("{option}{variable} is not set")), "{error}");
+            assert!(error.to_string().starts_with(&format!("--ci {name}: {variable} is not set")), "{error}");
         }
-        let gitea = ci(Choice::System(System::GitHub), &[("GITHUB_OUTPUT", "/x"), ("GITEA_ACTIONS", "true")]).unwrap();
-        assert_eq!(gitea.system, Some(System::Gitea));
-        let file = ci(Choice::System(System::GitLab), &[("CI_PROJECT_DIR", "/builds/app")]).unwrap().result_file();
+        let gitea = [("GITHUB_OUTPUT", "/x"), ("GITEA_ACTIONS", "true")];
+        assert_eq!(ci(named("github").unwrap(), &gitea).unwrap().system, Some(system("gitea")));
+        assert_eq!(ci(named("azure").unwrap(), &gitea).unwrap().system, Some(system("azure")));
+        let file = ci(named("gitlab").unwrap(), &[("CI_PROJECT_DIR", "/builds/app")]).unwrap().result_file();
         assert_eq!(file.unwrap().path, PathBuf::from("/builds/app/imgstep.env"));
+    }
+
+    #[test]
+    fn each_log_has_its_marks() {
+        let mark = |name: &str, level, text| (system(name).log.mark)(level, text);
+        let error = |name| mark(name, Level::Error, "50% of a; b]\nc");
+        assert_eq!((LogStyle::PLAIN.mark)(Level::Error, "x"), "error: x");
+        assert_eq!(error("github"), "::error title=imgstep::50%25 of a; b]%0Ac");
+        assert_eq!(error("gitea"), "error: 50% of a; b]\nc");
+        assert_eq!(error("gitlab"), error("gitea"));
+        assert_eq!(error("azure"), "##vso[task.logissue type=error]50% of a%3B b%5D%0Ac");
+        assert_eq!(error("buildkite"), "^^^ +++\nerror: 50% of a; b]\nc");
+        assert_eq!(mark("buildkite", Level::Warning, "x"), "warning: x");
+        assert_eq!(mark("azure", Level::Warning, "x"), "##vso[task.logissue type=warning]x");
+    }
+
+    #[test]
+    fn a_hint_has_a_line_of_its_own_where_there_are_lines() {
+        let failure = |name| system(name).log.failure("no tag", Some("name one"));
+        assert_eq!(LogStyle::PLAIN.failure("no tag", Some("name one")), "error: no tag\nhint: name one");
+        assert_eq!(failure("gitlab"), "error: no tag\nhint: name one");
+        assert_eq!(failure("github"), "::error title=imgstep::no tag; name one");
+        assert_eq!(failure("azure"), "##vso[task.logissue type=error]no tag%3B name one");
+    }
+
+    #[test]
+    fn groups_end() {
+        let group = |name: &str, number| system(name).log.group.map(|group| group(number));
+        let (start, end) = group("gitlab", 2).unwrap();
+        let name = start.split(':').nth(2).unwrap().split('[').next().unwrap().to_owned();
+        assert!(start.starts_with("\u{1b}[0Ksection_start:") && start.ends_with("\r\u{1b}[0Kimgstep: requests"));
+        assert!(end.starts_with("\u{1b}[0Ksection_end:") && end.contains(&format!(":{name}\r")), "{end:?}");
+        assert_eq!(group("azure", 1).unwrap().1, "##[endgroup]");
+        assert_eq!(group("gitea", 1), group("github", 1));
+        assert_eq!(group("buildkite", 1), None);
+        assert!(LogStyle::PLAIN.group.is_none());
+    }
+
+    #[test]
+    fn the_documentation_has_every_system() {
+        let page = include_str!("../../docs/report.md");
+        let section = page.split("| `--ci` |").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let rows: Vec<&str> = rows.map(|(name, _)| name.split(' ').next().unwrap()).collect();
+        let expected: Vec<&str> = choices().map(|system| system.name).chain(["auto", "none"]).collect();
+        assert_eq!(rows, expected, "the table of docs/report.md");
+        let detected: Vec<String> =
+            ALL.iter().flat_map(|system| system.detect).map(|name| format!("`{name}`")).collect();
+        let (last, others) = detected.split_last().unwrap();
+        let sentence = format!("`auto` checks {} and {last}, in", others.join(", "));
+        assert!(page.replace('\n', " ").contains(&sentence), "docs/report.md should say: {sentence}");
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::io::Write;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use super::ci::{System, log};
-use super::github::Level;
+use super::level::{Level, LogStyle};
 use super::screen::Screen;
+use crate::lock::lock;
 use crate::text::printable;
 
 /// The longest line in characters; a CI log cuts or wraps anything longer beyond reading.
@@ -34,8 +34,7 @@ pub struct Console {
 
 struct Shared {
     verbosity: Verbosity,
-    /// Whose log it is, where that is known.
-    system: Option<System>,
+    style: LogStyle,
     writer: Mutex<Output>,
     /// The bars that must make room while a line is printed.
     bars: Mutex<Option<Screen>>,
@@ -61,10 +60,11 @@ impl Output {
     }
 
     /// The lines that have to stand in front of one that is part of a group or is not.
-    fn turn(&mut self, system: Option<System>, grouped: bool) -> String {
+    fn turn(&mut self, style: LogStyle, grouped: bool) -> String {
         let mut lines = String::new();
         if grouped && self.group.is_none() {
-            if let Some((start, end)) = log::group(system, self.groups + 1) {
+            if let Some(group) = style.group {
+                let (start, end) = group(self.groups + 1);
                 self.groups += 1;
                 self.group = Some(end);
                 lines = start + "\n";
@@ -77,21 +77,20 @@ impl Output {
 }
 
 impl Console {
-    /// A console on stderr, in the log of a CI system: warnings and errors are marked as that system wants them, and
-    /// requests are folded away where it can do that.
-    pub fn new(verbosity: Verbosity, system: Option<System>) -> Self {
-        Self::with_writer(verbosity, system, Box::new(std::io::stderr()))
+    /// A console on stderr, in the style of the log that it ends in.
+    pub fn new(verbosity: Verbosity, style: LogStyle) -> Self {
+        Self::with_writer(verbosity, style, Box::new(std::io::stderr()))
     }
 
     /// A console that says nothing but errors, outside of any CI.
     pub fn quiet() -> Self {
-        Self::new(Verbosity::Quiet, None)
+        Self::new(Verbosity::Quiet, LogStyle::PLAIN)
     }
 
     /// A console that writes to `writer` in place of stderr: for tests.
-    pub fn with_writer(verbosity: Verbosity, system: Option<System>, writer: Box<dyn Write + Send>) -> Self {
+    pub fn with_writer(verbosity: Verbosity, style: LogStyle, writer: Box<dyn Write + Send>) -> Self {
         let output = Output { writer, group: None, groups: 0 };
-        Self { shared: Arc::new(Shared { verbosity, system, writer: Mutex::new(output), bars: Mutex::new(None) }) }
+        Self { shared: Arc::new(Shared { verbosity, style, writer: Mutex::new(output), bars: Mutex::new(None) }) }
     }
 
     /// How much is said.
@@ -127,7 +126,7 @@ impl Console {
 
     /// Prints what went wrong and what to do about it: two lines where a log has lines, one where an error is an annotation.
     pub fn failure(&self, text: &str, hint: Option<&str>) {
-        self.print(&log::failure(self.shared.system, &safe_lines(text), hint.map(safe_lines).as_deref()), false);
+        self.print(&self.shared.style.failure(&safe_lines(text), hint.map(safe_lines).as_deref()), false);
     }
 
     /// Says a command to whoever reads the log, as it is and even with `-q`. Who made it has escaped what is in it.
@@ -143,7 +142,7 @@ impl Console {
     /// Ends the group of requests that is open, so that what stdout says next doesn't stand in it.
     pub fn end_group(&self) {
         let mut output = lock(&self.shared.writer);
-        let end = output.turn(self.shared.system, false);
+        let end = output.turn(self.shared.style, false);
         output.write(&end);
     }
 
@@ -157,13 +156,13 @@ impl Console {
     }
 
     fn marked(&self, level: Level, text: &str) -> String {
-        log::marked(self.shared.system, level, &safe_lines(text))
+        (self.shared.style.mark)(level, &safe_lines(text))
     }
 
     fn print(&self, lines: &str, grouped: bool) {
         let write = || {
             let mut output = lock(&self.shared.writer);
-            let before = output.turn(self.shared.system, grouped);
+            let before = output.turn(self.shared.style, grouped);
             output.write(&format!("{before}{lines}\n"));
         };
         self.beside_bars(write);
@@ -196,14 +195,16 @@ fn safe_line(line: &str) -> String {
     }
 }
 
-/// Locks without regard to a panic elsewhere: what is guarded here is never left half-changed.
-pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    /// A log with marks and groups.
+    const STYLE: LogStyle = LogStyle {
+        mark: |level, text| format!("<{}> {text}", level.name()),
+        one_text: true,
+        group: Some(|number| (format!("<group {number}>"), "</group>".to_owned())),
+    };
 
     /// A writer whose bytes can be looked at.
     #[derive(Clone, Default)]
@@ -226,13 +227,13 @@ pub(super) mod tests {
         }
     }
 
-    pub fn captured(verbosity: Verbosity, system: Option<System>) -> (Console, Captured) {
+    pub fn captured(verbosity: Verbosity, style: LogStyle) -> (Console, Captured) {
         let captured = Captured::default();
-        (Console::with_writer(verbosity, system, Box::new(captured.clone())), captured)
+        (Console::with_writer(verbosity, style, Box::new(captured.clone())), captured)
     }
 
-    fn say_everything(verbosity: Verbosity, system: Option<System>) -> String {
-        let (console, captured) = captured(verbosity, system);
+    fn say_everything(verbosity: Verbosity, style: LogStyle) -> String {
+        let (console, captured) = captured(verbosity, style);
         console.note("a note");
         console.warn("a warning");
         console.request("GET https://r.example/v2/");
@@ -242,21 +243,18 @@ pub(super) mod tests {
 
     #[test]
     fn each_level_says_what_it_should() {
-        assert_eq!(say_everything(Verbosity::Quiet, None), "error: an error\n");
-        assert_eq!(say_everything(Verbosity::Normal, None), "a note\nwarning: a warning\nerror: an error\n");
+        assert_eq!(say_everything(Verbosity::Quiet, LogStyle::PLAIN), "error: an error\n");
+        assert_eq!(say_everything(Verbosity::Normal, LogStyle::PLAIN), "a note\nwarning: a warning\nerror: an error\n");
         assert_eq!(
-            say_everything(Verbosity::Verbose, None),
+            say_everything(Verbosity::Verbose, LogStyle::PLAIN),
             "a note\nwarning: a warning\nGET https://r.example/v2/\nerror: an error\n"
         );
-        assert_eq!(
-            say_everything(Verbosity::Normal, Some(System::GitHub)),
-            "a note\n::warning title=imgstep::a warning\n::error title=imgstep::an error\n"
-        );
+        assert_eq!(say_everything(Verbosity::Normal, STYLE), "a note\n<warning> a warning\n<error> an error\n");
     }
 
     #[test]
     fn text_of_others_speaks_no_commands() {
-        let (console, captured) = captured(Verbosity::Normal, None);
+        let (console, captured) = captured(Verbosity::Normal, LogStyle::PLAIN);
         console.note("first\n::set-output name=digest::x\n  ::stop-commands::y\n\u{1b}[2J\u{202e}");
         console.warn("said ##[set-output name=digest]x and ##vso[task.setvariable]y\r\n");
         console.note("--- a group\n^^^ +++");
@@ -269,29 +267,16 @@ pub(super) mod tests {
 
     #[test]
     fn requests_are_folded_away_and_nothing_else() {
-        let (console, captured) = captured(Verbosity::Verbose, Some(System::Azure));
+        let (console, captured) = captured(Verbosity::Verbose, STYLE);
         console.request("GET a");
         console.clone().request("GET b");
         console.note("done");
         console.command("##vso[task.setvariable variable=x]y");
         console.request("GET c");
-        let open = "##[group]imgstep: requests";
-        let before =
-            format!("{open}\nGET a\nGET b\n##[endgroup]\ndone\n##vso[task.setvariable variable=x]y\n{open}\nGET c\n");
+        let before = "<group 1>\nGET a\nGET b\n</group>\ndone\n##vso[task.setvariable variable=x]y\n<group 2>\nGET c\n";
         assert_eq!(captured.text(), before);
         console.end_group();
         console.end_group();
-        assert_eq!(captured.text(), before + "##[endgroup]\n");
-    }
-
-    #[test]
-    fn several_lines_stay_one_annotation() {
-        let (console, captured) = captured(Verbosity::Normal, Some(System::GitHub));
-        console.error("50% done\nthen ::no::");
-        console.failure("no tag", Some("name one"));
-        assert_eq!(
-            captured.text(),
-            "::error title=imgstep::50%25 done%0Athen ::no::\n::error title=imgstep::no tag; name one\n"
-        );
+        assert_eq!(captured.text(), format!("{before}</group>\n"));
     }
 }

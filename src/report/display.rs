@@ -1,14 +1,13 @@
-//! How progress looks: bars on a terminal, a few lines in a log, and the thread that paints them.
+//! How progress looks: bars on a terminal, a few lines in a log.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::console::{Console, lock};
+use super::console::Console;
 use super::human;
-use super::progress::Shared;
 use super::screen::Screen;
 use crate::image::digest::Digest;
 use crate::text::printable;
@@ -122,15 +121,15 @@ impl Display {
     }
 
     /// Shows how things are `elapsed` after the beginning.
-    fn paint(&mut self, elapsed: Duration, shared: &Shared) {
+    pub(super) fn paint(&mut self, elapsed: Duration, now: &Snapshot, flights: Vec<Arc<InFlight>>, console: &Console) {
         match self {
             Self::Silent => {}
             Self::Log(log) => {
-                if let Some(line) = log.line(elapsed, &shared.snapshot()) {
-                    shared.console.note(&line);
+                if let Some(line) = log.line(elapsed, now) {
+                    console.note(&line);
                 }
             }
-            Self::Terminal(bars) => bars.draw(elapsed, &shared.snapshot(), shared.flights()),
+            Self::Terminal(bars) => bars.draw(elapsed, now, flights),
         }
     }
 
@@ -247,29 +246,6 @@ impl Rate {
         let (begin, before) = *self.samples.front()?;
         let milliseconds = u64::try_from(elapsed.saturating_sub(begin).as_millis()).ok().filter(|span| *span >= 500)?;
         Some(moved.saturating_sub(before).saturating_mul(1000) / milliseconds)
-    }
-}
-
-/// Starts the thread that paints every `period`, until the end is told or nobody holds the progress any more.
-pub(super) fn begin(shared: &Arc<Shared>, period: Duration) {
-    let shared = Arc::downgrade(shared);
-    let thread = std::thread::Builder::new().name("progress".into());
-    // Where no thread can be had, the work goes on unseen.
-    let _ = thread.spawn(move || paint_on(&shared, period));
-}
-
-fn paint_on(shared: &Weak<Shared>, period: Duration) {
-    let begin = Instant::now();
-    while let Some(shared) = shared.upgrade() {
-        let painter = lock(&shared.painter);
-        if painter.finished {
-            return;
-        }
-        let (mut painter, _) = shared.wake.wait_timeout(painter, period).unwrap_or_else(PoisonError::into_inner);
-        if painter.finished {
-            return;
-        }
-        painter.display.paint(begin.elapsed(), &shared);
     }
 }
 

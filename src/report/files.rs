@@ -87,6 +87,16 @@ pub(super) fn withdraw(path: &Path) {
     }
 }
 
+/// Appends `text` to a file that others write too.
+///
+/// # Errors
+///
+/// `ErrorKind::File` if `file` can't be written.
+pub(super) fn append(file: &Path, text: &str) -> Result<(), Error> {
+    let write = || OpenOptions::new().append(true).create(true).open(file)?.write_all(text.as_bytes());
+    write().map_err(Error::file("write", file))
+}
+
 fn stage<'a>(contents: &'a [FileContent], staged: &mut Vec<Staged<'a>>) -> Result<(), Error> {
     for content in contents {
         let route = route(&content.path).map_err(Error::file("write", &content.path))?;

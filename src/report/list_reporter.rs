@@ -1,19 +1,20 @@
-//! Tells what becomes of a list of images while it is worked on: why a line failed at once, what was done in the order of
-//! the list, and at the end what all of it came to.
+//! Reports what becomes of a list of images while it is worked on: at once why a line failed, in the order of the list what
+//! was done, and at the end what all of it came to.
 
-use super::ci::ReportSubject;
+use super::console::Console;
 use super::failure::Reason;
-use super::list::{self, ListFailure, ListLine, ListOutcome};
+use super::list::{ListFailure, ListLine, ListOutcome};
 use super::outcome::{Outcome, Totals};
-use super::results::{self, ResultFile};
+use super::reporter::Reporter;
 use super::stdout::{self, Lines, OutputFormat};
-use super::{Ci, Console, summary};
+use super::subject::{ReportSubject, StepVerb};
+use super::summary;
 use crate::error::{Error, ExitStatus};
 
 /// Hears of each line of a list as it ends.
 pub struct ListReporter {
     console: Console,
-    step: &'static str,
+    verb: StepVerb,
     dry_run: bool,
     lines: Vec<ListLine>,
     /// What became of each line; `None` while it is worked on.
@@ -25,18 +26,12 @@ pub struct ListReporter {
 }
 
 impl ListReporter {
-    /// One who has heard of nothing yet. With [`OutputFormat::Text`] stdout gets its lines as soon as all before them
+    /// A reporter that knows of no line yet. With [`OutputFormat::Text`] stdout gets its lines as soon as all before them
     /// are done, so that a reader can begin with the first image while the last is moved.
-    pub fn new(
-        step: &'static str,
-        dry_run: bool,
-        lines: Vec<ListLine>,
-        format: OutputFormat,
-        console: &Console,
-    ) -> Self {
+    pub fn new(verb: StepVerb, dry_run: bool, lines: Vec<ListLine>, format: OutputFormat, console: &Console) -> Self {
         let ended = lines.iter().map(|_| None).collect();
         let stdout = (format == OutputFormat::Text).then(|| Lines::begin(console));
-        Self { console: console.clone(), step, dry_run, lines, ended, next: 0, stdout }
+        Self { console: console.clone(), verb, dry_run, lines, ended, next: 0, stdout }
     }
 
     /// The line at `position` has ended.
@@ -54,7 +49,7 @@ impl ListReporter {
                 self.console.note(&format!("line {}: {moved}", line.line));
             }
             if self.dry_run {
-                self.console.note(&summary(outcome));
+                self.console.note(&summary::summary(ReportSubject::image(self.verb, outcome)));
             }
         }
         self.ended[position] = Some(ended);
@@ -75,36 +70,23 @@ impl ListReporter {
         self.ended.iter().map(|ended| ended.as_ref()?.as_ref().ok()).collect()
     }
 
-    /// Tells what all of it came to, to everybody who asked, as [`finish`](super::finish) does for one image. Results
-    /// and outputs are for lists that were done whole; the job summary tells of any.
+    /// Reports what all of it came to, as [`Reporter::finish`] does for one image. Results and outputs are for lists that
+    /// were done whole; the job summary is for any.
     ///
     /// Returns the exit status: that of the first line of the list that failed.
     ///
     /// # Errors
     ///
-    /// As [`finish`](super::finish).
-    pub fn finish(mut self, requests: u64, seconds: f64, results: &[ResultFile], ci: &Ci) -> Result<u8, Error> {
-        let stdout = self.stdout.take();
-        let console = self.console.clone();
+    /// As [`Reporter::finish`].
+    pub fn finish(mut self, requests: u64, seconds: f64, reporter: &Reporter) -> Result<u8, Error> {
+        let lines = self.stdout.take();
         let list = self.outcome(requests, seconds);
-        console.note(&list::summary(&list));
-        let is_done = list.failed.is_empty();
-        let subject = ReportSubject::List(&list);
-        if is_done {
-            ci.check(&subject)?;
-            results::write_list(results, &list)?;
-        }
-        let told = ci.tell(&subject, &console).and_then(|()| {
-            if let Some(lines) = stdout {
-                return lines.end();
-            }
-            console.end_group();
-            stdout::print(&stdout::line(&list.json()?))
-        });
-        if told.is_err() && is_done {
-            results::withdraw(results, list.dry_run);
-        }
-        told?;
+        let subject = ReportSubject::list(reporter.verb, &list);
+        reporter.console.note(&summary::summary(subject));
+        reporter.deliver(subject, || match lines {
+            Some(lines) => lines.end(),
+            None => stdout::render(subject, OutputFormat::Json).and_then(|text| stdout::print(&text)),
+        })?;
         Ok(list.failed.first().map_or(ExitStatus::Done as u8, |failure| failure.error.status))
     }
 
@@ -124,6 +106,6 @@ impl ListReporter {
             present_bytes: sum(|totals| totals.present_bytes),
             seconds,
         };
-        ListOutcome { schema_version: 1, step: self.step, dry_run: self.dry_run, reports, failed, totals }
+        ListOutcome { schema_version: 1, step: self.verb.name, dry_run: self.dry_run, reports, failed, totals }
     }
 }

@@ -6,7 +6,8 @@ use super::failure::{self, FailedStep};
 use super::human;
 use super::inspection::Inspection;
 use super::list::ListOutcome;
-use super::outcome::{DestinationReport, DestinationState, Outcome, Totals};
+use super::outcome::{DestinationReport, DestinationState, Outcome};
+use super::subject::{ReportSubject, Scope, StepVerb};
 use super::summary::{Count, TransferTally, headline, plan_word, spoken_of};
 use super::tree::{self, Width};
 use crate::text::printable;
@@ -16,22 +17,33 @@ const TEXT_LIMIT: usize = 1000;
 /// Said where the rest is left out.
 const CUT: &str = "\n*The rest is left out: a job summary has a limit.*\n";
 
-/// What `outcome` is, in at most `room` bytes.
-pub(super) fn render(outcome: &Outcome, room: usize) -> String {
-    let mut text = heading(outcome);
-    destinations(&mut text, outcome);
-    platforms(&mut text, outcome);
-    resources(&mut text, outcome);
-    costs(&mut text, TransferTally::of(outcome), &outcome.totals, outcome.dry_run);
-    warnings(&mut text, outcome);
-    plan(&mut text, outcome);
+/// A summary of `subject`, in at most `room` bytes.
+pub(super) fn render(subject: ReportSubject, room: usize) -> String {
+    let text = match subject.scope {
+        Scope::Image(outcome) => render_image(subject, outcome),
+        Scope::List(list) => render_list(subject, list),
+    };
     cut(text, room)
 }
 
-/// What became of a list of images, in at most `room` bytes: one table of all of them, which comes last, so that it is
-/// what a limit cuts.
-pub(super) fn render_list(list: &ListOutcome, room: usize) -> String {
-    let done = if list.dry_run { "Nothing written, a plan: promote" } else { "Promoted" };
+fn render_image(subject: ReportSubject, outcome: &Outcome) -> String {
+    let mut text = heading(subject.verb, outcome);
+    destinations(&mut text, outcome);
+    platforms(&mut text, outcome);
+    resources(&mut text, outcome);
+    costs(&mut text, subject);
+    warnings(&mut text, outcome);
+    plan(&mut text, outcome);
+    text
+}
+
+/// One table of all images, which comes last, so that it is what a limit cuts.
+fn render_list(subject: ReportSubject, list: &ListOutcome) -> String {
+    let done = if list.dry_run {
+        format!("Nothing written, a plan: {}", subject.verb.name)
+    } else {
+        capital(subject.verb.done)
+    };
     let mut text = format!("### {done} {}\n\n", list.count());
     if !list.failed.is_empty() {
         text.push_str("| Line | From | It failed |\n|--:|---|---|\n");
@@ -41,9 +53,9 @@ pub(super) fn render_list(list: &ListOutcome, room: usize) -> String {
         }
         text.push('\n');
     }
-    costs(&mut text, TransferTally::over(list.destinations()), &list.totals, list.dry_run);
+    costs(&mut text, subject);
     if list.reports.is_empty() {
-        return cut(text, room);
+        return text;
     }
     text.push_str("\n| From | Name | Digest | |\n|---|---|---|---|\n");
     for report in &list.reports {
@@ -54,7 +66,7 @@ pub(super) fn render_list(list: &ListOutcome, room: usize) -> String {
             let _ = writeln!(text, "| {source} | {} | {digest} | {state} |", names.join("<br>"));
         }
     }
-    cut(text, room)
+    text
 }
 
 /// That a step failed, in at most `room` bytes: why, what it was asked, and what the exit status means.
@@ -90,10 +102,11 @@ pub(super) fn render_inspection(inspection: &Inspection, room: usize) -> String 
     if tree.is_empty() || text.len() > room { String::new() } else { text }
 }
 
-fn heading(outcome: &Outcome) -> String {
+fn heading(verb: StepVerb, outcome: &Outcome) -> String {
+    let done = capital(&headline(verb, outcome));
     let mut text = match spoken_of(outcome) {
-        Some(first) => format!("### {} {}\n\n", capital(&headline(outcome)), code(&first.reference)),
-        None => format!("### {}\n\n", capital(&headline(outcome))),
+        Some(first) => format!("### {done} {}\n\n", code(&first.reference)),
+        None => format!("### {done}\n\n"),
     };
     for (what, source) in [("From", &outcome.source), ("On the base", &outcome.base)] {
         if let Some(source) = source {
@@ -182,7 +195,8 @@ fn resources(text: &mut String, outcome: &Outcome) {
     text.push('\n');
 }
 
-fn costs(text: &mut String, tally: TransferTally, totals: &Totals, dry_run: bool) {
+fn costs(text: &mut String, subject: ReportSubject) {
+    let (tally, totals, dry_run) = (TransferTally::of(subject), subject.totals(), subject.is_plan());
     let (sent, mounted) = if dry_run {
         ("to send", "to mount from another repository")
     } else {
@@ -326,7 +340,7 @@ From `ghcr.io/org/build:main` (`{index}`)
 > - the source's tag moved &#60;meanwhile&#62;
 "
         );
-        assert_eq!(render(&outcome, usize::MAX), expected);
+        assert_eq!(render(sample::subject(&outcome), usize::MAX), expected);
     }
 
     #[test]
@@ -355,14 +369,15 @@ From `ghcr.io/org/build:main` (`{index}`)
 "
         );
         let list = sample::list();
-        assert_eq!(render_list(&list, usize::MAX), expected);
-        let short = render_list(&list, expected.len() - 1);
+        assert_eq!(render(ReportSubject::list(sample::PROMOTE, &list), usize::MAX), expected);
+        let short = render(ReportSubject::list(sample::PROMOTE, &list), expected.len() - 1);
         assert!(short.ends_with(CUT) && short.contains("| unchanged |"), "{short}");
     }
 
     #[test]
     fn what_a_bundle_holds_is_told() {
-        let text = render(&sample::bundled(), usize::MAX);
+        let verb = StepVerb { name: "bundle", done: "bundled", same: "bundled" };
+        let text = render(ReportSubject::image(verb, &sample::bundled()), usize::MAX);
         assert!(text.starts_with("### Bundled `registry.example/team/app:v1`\n"), "{text}");
         let table = "| Kind | Name | API version |\n|---|---|---|\n| `Task` | `build` | `tekton.dev/v1` |\n\n";
         assert!(text.contains(table), "{text}");
@@ -374,7 +389,7 @@ From `ghcr.io/org/build:main` (`{index}`)
         let mut outcome = sample::single();
         outcome.dry_run = true;
         outcome.destinations[0].state = DestinationState::Planned;
-        let text = render(&outcome, usize::MAX);
+        let text = render(sample::subject(&outcome), usize::MAX);
         assert!(text.starts_with("### Nothing written, a plan: promote `registry.example/team/app:v1`\n"), "{text}");
         assert!(text.contains("| would be written |"), "{text}");
         let blob = sample::digest("layer 1");
@@ -389,10 +404,10 @@ From `ghcr.io/org/build:main` (`{index}`)
     #[test]
     fn the_way_back_is_told() {
         let mut outcome = sample::promoted();
-        assert!(!render(&outcome, usize::MAX).contains("before"));
+        assert!(!render(sample::subject(&outcome), usize::MAX).contains("before"));
         outcome.destinations[0].previous = vec![sample::previous("v1")];
         let row = format!("\n| `registry.example/team/app:v1` | `{}` |\n", sample::digest("old"));
-        let text = render(&outcome, usize::MAX);
+        let text = render(sample::subject(&outcome), usize::MAX);
         assert!(text.contains("| Moved tag | It named before |\n") && text.contains(&row), "{text}");
     }
 
@@ -434,18 +449,20 @@ Exit status 5: the source does not exist.
         assert_eq!(prose("[x](https://e.example) @all #1"), "&#91;x&#93;(https&#58;//e.example) &#64;all &#35;1");
         let mut outcome = sample::single();
         outcome.platforms[0].platform = "linux | <script>".into();
-        assert!(render(&outcome, usize::MAX).contains("| <code>linux &#124; &#60;script&#62;</code> |"));
+        assert!(
+            render(sample::subject(&outcome), usize::MAX).contains("| <code>linux &#124; &#60;script&#62;</code> |")
+        );
     }
 
     #[test]
     fn a_long_summary_ends_behind_a_line() {
         let outcome = sample::promoted();
-        let whole = render(&outcome, usize::MAX);
-        assert_eq!(render(&outcome, whole.len()), whole);
-        let short = render(&outcome, whole.len() - 1);
+        let whole = render(sample::subject(&outcome), usize::MAX);
+        assert_eq!(render(sample::subject(&outcome), whole.len()), whole);
+        let short = render(sample::subject(&outcome), whole.len() - 1);
         assert!(short.len() < whole.len());
         let kept = short.strip_suffix(CUT).unwrap();
         assert!(kept.ends_with('\n') && whole.starts_with(kept) && kept.len() > 100, "{short}");
-        assert_eq!(render(&outcome, 10), "");
+        assert_eq!(render(sample::subject(&outcome), 10), "");
     }
 }

@@ -1,16 +1,16 @@
 //! Progress of a transfer: what the engine says about blobs while they move.
 
 use std::fmt;
-use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use super::console::{Console, Verbosity, lock};
-use super::display::{self, Display, InFlight, Snapshot};
+use super::console::{Console, Verbosity};
+use super::display::{Display, InFlight, Snapshot};
+use super::outcome::Action;
 use super::screen;
-use super::tree::Width;
 use crate::image::digest::Digest;
-use crate::report::outcome::Action;
+use crate::lock::lock;
 
 /// The progress of one step; clones share it, on any thread.
 ///
@@ -28,23 +28,23 @@ pub struct Item {
 }
 
 /// The state that the engine counts in and the painting thread reads from.
-pub(super) struct Shared {
-    pub(super) console: Console,
+struct Shared {
+    console: Console,
     counts: Counts,
     /// The blobs that were started and not finished, in order of their start.
     flights: Mutex<Vec<Arc<InFlight>>>,
-    pub(super) painter: Mutex<Painter>,
+    painter: Mutex<Painter>,
     /// Wakes the painting thread before its time.
-    pub(super) wake: Condvar,
+    wake: Condvar,
 }
 
 /// What only the painting thread and [`Progress::finish`] touch.
-pub(super) struct Painter {
-    pub(super) display: Display,
+struct Painter {
+    display: Display,
     /// Whether the painting thread was begun.
     begun: bool,
     /// Whether the end was told; nothing is drawn after it.
-    pub(super) finished: bool,
+    finished: bool,
 }
 
 /// Counters that many tasks add to. Each is exact in itself; read together they may be an instant apart.
@@ -65,9 +65,13 @@ struct Counts {
 }
 
 impl Progress {
-    /// Progress told through `console`: bars if `terminal` (see [`interactive`]), else a few lines as a CI log wants
-    /// them; nothing if the console is quiet.
-    pub fn new(console: Console, terminal: bool) -> Self {
+    /// Progress shown through `console`: bars if stderr is a person's terminal, else a few lines as a CI log wants them;
+    /// nothing if the console is quiet.
+    pub fn new(console: Console) -> Self {
+        Self::shown(console, screen::interactive())
+    }
+
+    fn shown(console: Console, terminal: bool) -> Self {
         let display = match console.verbosity() {
             Verbosity::Quiet => Display::Silent,
             _ if terminal => Display::terminal(&console),
@@ -119,7 +123,7 @@ impl Progress {
         Item { shared: Arc::clone(&self.shared), flight, settled: false }
     }
 
-    /// Ends it: bars disappear, and no line follows. The last word is [`summary`](super::summary())'s.
+    /// Ends it: bars disappear, and no line follows. The last word is [`Reporter`](super::reporter::Reporter)'s.
     pub fn finish(&self) {
         self.shared.end();
     }
@@ -130,7 +134,7 @@ impl Progress {
             return;
         }
         painter.begun = true;
-        display::begin(&self.shared, painter.display.period());
+        begin(&self.shared, painter.display.period());
     }
 }
 
@@ -187,7 +191,7 @@ impl Drop for Item {
 
 impl Shared {
     /// The counters at this moment.
-    pub(super) fn snapshot(&self) -> Snapshot {
+    fn snapshot(&self) -> Snapshot {
         let counts = &self.counts;
         Snapshot {
             blobs: counts.blobs.load(Ordering::Relaxed),
@@ -199,7 +203,7 @@ impl Shared {
     }
 
     /// The blobs in flight at this moment, in order of their start.
-    pub(super) fn flights(&self) -> Vec<Arc<InFlight>> {
+    fn flights(&self) -> Vec<Arc<InFlight>> {
         lock(&self.flights).clone()
     }
 
@@ -230,31 +234,34 @@ impl fmt::Debug for Item {
     }
 }
 
-/// The room that stdout has for a line: a person's terminal breaks what is longer, and nothing else does.
-pub fn width() -> Width {
-    let variable = |name| std::env::var(name).ok();
-    let is_terminal = std::io::stdout().is_terminal();
-    if wants_bars(is_terminal, variable("TERM").as_deref(), variable("CI").as_deref()) {
-        Width::Columns(screen::size_of(std::io::stdout()).0)
-    } else {
-        Width::Whole
+/// Starts the thread that paints every `period`, until the end is told or nobody holds the progress any more.
+fn begin(shared: &Arc<Shared>, period: Duration) {
+    let shared = Arc::downgrade(shared);
+    let thread = std::thread::Builder::new().name("progress".into());
+    // Where no thread can be had, the work goes on unseen.
+    let _ = thread.spawn(move || paint_on(&shared, period));
+}
+
+fn paint_on(shared: &Weak<Shared>, period: Duration) {
+    let begin = Instant::now();
+    while let Some(shared) = shared.upgrade() {
+        let painter = lock(&shared.painter);
+        if painter.finished {
+            return;
+        }
+        let (mut painter, _) = shared.wake.wait_timeout(painter, period).unwrap_or_else(PoisonError::into_inner);
+        if painter.finished {
+            return;
+        }
+        let (now, flights) = (shared.snapshot(), shared.flights());
+        painter.display.paint(begin.elapsed(), &now, flights, &shared.console);
     }
-}
-
-/// Whether bars can be drawn for a person: stderr is a terminal that moves its cursor, and no CI holds it.
-pub fn interactive() -> bool {
-    let variable = |name| std::env::var(name).ok();
-    wants_bars(std::io::stderr().is_terminal(), variable("TERM").as_deref(), variable("CI").as_deref())
-}
-
-/// The rule of [`interactive`], for given values of `TERM` and `CI`.
-fn wants_bars(terminal: bool, term: Option<&str>, ci: Option<&str>) -> bool {
-    terminal && term != Some("dumb") && matches!(ci, None | Some("" | "0" | "false"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::console::tests::captured;
+    use super::super::level::LogStyle;
     use super::*;
 
     fn digest(text: &str) -> Digest {
@@ -293,8 +300,8 @@ mod tests {
 
     #[test]
     fn a_quiet_console_has_no_display() {
-        let (console, _) = captured(Verbosity::Quiet, None);
-        let progress = Progress::new(console, true);
+        let (console, _) = captured(Verbosity::Quiet, LogStyle::PLAIN);
+        let progress = Progress::shown(console, true);
         drop(progress.start(&digest("x"), 1));
         let painter = lock(&progress.shared.painter);
         assert!(matches!(painter.display, Display::Silent));
@@ -303,21 +310,12 @@ mod tests {
 
     #[test]
     fn nothing_is_drawn_after_the_end() {
-        let (console, captured) = captured(Verbosity::Normal, None);
-        let progress = Progress::new(console, false);
+        let (console, captured) = captured(Verbosity::Normal, LogStyle::PLAIN);
+        let progress = Progress::shown(console, false);
         progress.finish();
         progress.expect(1, 10);
         progress.start(&digest("x"), 10).advance(10);
         assert!(!lock(&progress.shared.painter).begun);
         assert_eq!(captured.text(), "");
-    }
-
-    #[test]
-    fn bars_are_for_people_at_terminals() {
-        assert!(wants_bars(true, Some("xterm"), None));
-        assert!(wants_bars(true, None, Some("false")));
-        assert!(!wants_bars(false, Some("xterm"), None));
-        assert!(!wants_bars(true, Some("dumb"), None));
-        assert!(!wants_bars(true, Some("xterm"), Some("true")));
     }
 }

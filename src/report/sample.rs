@@ -6,11 +6,20 @@ use super::outcome::{
     Action, BlobTransfer, BundledResource, DestinationReport, DestinationState, ManifestTransfer, Outcome,
     PlatformImage, Previous, SourceReport, Totals,
 };
+use super::subject::{ReportSubject, StepVerb};
 use crate::image::digest::Digest;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// The step that most samples are of.
+pub const PROMOTE: StepVerb = StepVerb { name: "promote", done: "promoted", same: "promoted" };
+
+/// `outcome` as one of [`PROMOTE`].
+pub fn subject(outcome: &Outcome) -> ReportSubject<'_> {
+    ReportSubject::image(PROMOTE, outcome)
+}
 
 /// A bundle of one task.
 pub fn bundled() -> Outcome {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::failure::{FailedStep, StepRequest};
 use super::list::ListOutcome;
 use super::outcome::{Action, DestinationState, Outcome};
-use super::{sample, values};
+use super::{json as report_json, sample};
 use crate::error::{Error, ErrorKind, GuardKind};
 
 const FILE: &str = "report.schema.json";
@@ -47,7 +47,7 @@ fn text() -> Value {
 }
 
 fn written(outcome: &Outcome) -> Value {
-    serde_json::from_str(&values::report(outcome).unwrap()).unwrap()
+    serde_json::from_str(&report_json::render(outcome).unwrap()).unwrap()
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn what_is_written_is_valid() {
 fn what_is_written_of_a_list_is_valid() {
     let schema = Schema::load();
     let mut list = sample::list();
-    let json = |list: &ListOutcome| serde_json::from_str::<Value>(&list.json().unwrap()).unwrap();
+    let json = |list: &ListOutcome| serde_json::from_str::<Value>(&report_json::render(list).unwrap()).unwrap();
     schema.check_written(&json(&list));
     schema.check_written(&json(&list.without_contents()));
     for field in ["reports", "failed", "totals"] {
@@ -150,7 +150,7 @@ fn the_schema_and_the_report_have_the_same_fields() {
     outcome.resources = sample::bundled().resources;
     outcome.destinations[0].previous = vec![sample::previous("v1")];
     let (report, schema) = (written(&outcome), text());
-    let list: Value = serde_json::from_str(&sample::list().json().unwrap()).unwrap();
+    let list: Value = serde_json::from_str(&report_json::render(&sample::list()).unwrap()).unwrap();
     let definition = |name: &str| schema["$defs"][name]["properties"].clone();
     for (object, properties) in [
         (&report, definition("report")),

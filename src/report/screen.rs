@@ -1,10 +1,10 @@
 //! Lines at the bottom of a terminal that are painted again and again, and make room for others.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 
-use super::console::lock;
+use crate::lock::lock;
 
 /// Takes away what is behind the cursor in its line.
 const CLEAR_LINE: &str = "\x1b[K";
@@ -107,12 +107,24 @@ pub(super) fn size_of(terminal: impl AsFd) -> (usize, usize) {
     }
 }
 
+/// Whether bars can be drawn for a person: stderr is a terminal that moves its cursor, and no CI holds it.
+pub(super) fn interactive() -> bool {
+    let variable = |name| std::env::var(name).ok();
+    wants_bars(std::io::stderr().is_terminal(), variable("TERM").as_deref(), variable("CI").as_deref())
+}
+
+/// The rule of [`interactive`], for given values of `TERM` and `CI`.
+pub(super) fn wants_bars(terminal: bool, term: Option<&str>, ci: Option<&str>) -> bool {
+    terminal && term != Some("dumb") && matches!(ci, None | Some("" | "0" | "false"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::super::console::Verbosity;
     use super::super::console::tests::{Captured, captured as console};
+    use super::super::level::LogStyle;
     use super::super::terminal::Terminal;
     use super::*;
 
@@ -152,7 +164,7 @@ mod tests {
 
     #[test]
     fn lines_of_a_console_are_printed_while_a_screen_is_attached() {
-        let (console, said) = console(Verbosity::Normal, None);
+        let (console, said) = console(Verbosity::Normal, LogStyle::PLAIN);
         let (screen, painted) = screen();
         console.attach(Some(screen.clone()));
         screen.paint(&lines(1, "bar"));
@@ -197,5 +209,14 @@ mod tests {
             let terminal = Terminal::of(&captured.text(), SIZE);
             prop_assert_eq!(terminal.text(), above);
         }
+    }
+
+    #[test]
+    fn bars_are_for_people_at_terminals() {
+        assert!(wants_bars(true, Some("xterm"), None));
+        assert!(wants_bars(true, None, Some("false")));
+        assert!(!wants_bars(false, Some("xterm"), None));
+        assert!(!wants_bars(true, Some("dumb"), None));
+        assert!(!wants_bars(true, Some("xterm"), Some("true")));
     }
 }

@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use super::console::Console;
 use super::outcome::Outcome;
-use super::values;
+use super::subject::ReportSubject;
+use super::{json, values};
 use crate::error::Error;
-use crate::text::is_unsafe_to_print;
 
 /// A step that is ended from outside waits no longer for whoever reads what it has printed so far.
 const LAST_WAIT: Duration = Duration::from_millis(500);
@@ -49,33 +47,6 @@ pub(super) fn print_on(stdout: &mut dyn Write, text: &str) -> Result<(), Error> 
     write_to(stdout, text.as_bytes()).map_err(Error::system("can't write to stdout"))
 }
 
-/// `value` as one line of JSON.
-///
-/// # Errors
-///
-/// Never for our own types: all their keys are text.
-pub fn json(value: &impl serde::Serialize) -> Result<String, Error> {
-    Ok(line(&serde_json::to_string(value).context("JSON can't be written")?))
-}
-
-/// JSON as a line in which no reader of logs finds `##[command]` or `##vso[command]`, which count anywhere. A `#` stands
-/// between quotes always, where JSON has another way to write it; so do characters that no terminal shows as what they are.
-pub(super) fn line(json: &str) -> String {
-    let json = json.replace("##", "#\\u0023");
-    let mut out = String::with_capacity(json.len() + 1);
-    for character in json.chars() {
-        if is_unsafe_to_print(character) {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(character);
-        }
-    }
-    out.push('\n');
-    out
-}
-
 /// Writes `bytes` to stdout, whatever they are; a closed pipe is no error.
 pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
     write_to(&mut io::stdout().lock(), bytes)
@@ -89,12 +60,12 @@ fn write_to(stdout: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// What `outcome` is in `format`.
-pub(super) fn render(outcome: &Outcome, format: OutputFormat) -> Result<String, Error> {
-    if format == OutputFormat::Json {
-        return values::report(outcome).map(|report| line(&report));
+/// What stdout holds of `subject` in `format`.
+pub(super) fn render(subject: ReportSubject, format: OutputFormat) -> Result<String, Error> {
+    match format {
+        OutputFormat::Json => json::line(&subject),
+        OutputFormat::Text => Ok(subject.reports().iter().map(lines).collect()),
     }
-    Ok(lines(outcome))
 }
 
 /// A line for each destination.
@@ -173,7 +144,7 @@ mod tests {
         let outcome = sample::promoted();
         let digest = &outcome.digest;
         assert_eq!(
-            render(&outcome, OutputFormat::Text).unwrap(),
+            render(sample::subject(&outcome), OutputFormat::Text).unwrap(),
             format!("registry.example/team/app@{digest}\nmirror.example/app@{digest}\n")
         );
     }
@@ -183,24 +154,16 @@ mod tests {
         let mut outcome = sample::promoted();
         outcome.destinations.clear();
         let line = format!("ghcr.io/org/build@{}\n", outcome.digest);
-        assert_eq!(render(&outcome, OutputFormat::Text).unwrap(), line);
+        assert_eq!(render(sample::subject(&outcome), OutputFormat::Text).unwrap(), line);
     }
 
     #[test]
     fn the_report_is_one_line_of_json() {
-        let text = render(&sample::promoted(), OutputFormat::Json).unwrap();
+        let text = render(sample::subject(&sample::promoted()), OutputFormat::Json).unwrap();
         assert_eq!(text.lines().count(), 1);
         assert!(text.ends_with("}\n"));
         let report: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(report["destinations"][0]["tags"][1], "latest");
-    }
-
-    #[test]
-    fn json_speaks_no_commands() {
-        let value = serde_json::json!({ "type": "###vso[task.complete]x ##[error]" });
-        let text = json(&value).unwrap();
-        assert!(!text.contains("##"), "{text}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     /// Fails as the system does.

@@ -2,10 +2,13 @@
 
 use super::human;
 use super::outcome::{Action, DestinationReport, DestinationState, Outcome, Previous};
+use super::subject::{ReportSubject, Scope, StepVerb};
 use crate::image::digest::Digest;
 
-/// So many tags are named; the report has them all.
+/// Maximum number of tags that a line names; the report has them all.
 const NAMED_TAGS: usize = 5;
+/// Maximum number of failed lines that the summary names; each was printed when it failed.
+const NAMED_LINES: usize = 20;
 
 /// Blobs of all destinations by what was done with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,13 +29,9 @@ pub(super) struct Count {
 }
 
 impl TransferTally {
-    /// Counts over all destinations of `outcome`.
-    pub(super) fn of(outcome: &Outcome) -> Self {
-        Self::over(outcome.destinations.iter())
-    }
-
-    /// Counts over `destinations`, which may be those of several images.
-    pub(super) fn over<'a>(destinations: impl Iterator<Item = &'a DestinationReport> + Clone) -> Self {
+    /// Counts over all destinations of `subject`.
+    pub(super) fn of(subject: ReportSubject) -> Self {
+        let destinations = subject.destinations();
         let mut tally = Self::default();
         for blob in destinations.clone().flat_map(|destination| &destination.blobs) {
             let count = match blob.action {
@@ -51,24 +50,53 @@ impl TransferTally {
 }
 
 /// One line such as
-/// `promoted ghcr.io/org/app:v1 (8 platforms): 40 blobs sent (120.5 MB), 8 mounted, 4 already there, in 3.2 s`.
-pub fn summary(outcome: &Outcome) -> String {
-    let subject = subject(outcome);
-    if common_state(outcome) == Some(DestinationState::Skipped) {
-        return format!("{} {subject}, which names another image already", headline(outcome));
+/// `promoted ghcr.io/org/app:v1 (8 platforms): 40 blobs sent (120.5 MB), 8 mounted, 4 already there, in 3.2 s`, or
+/// `promoted 198 of 200 images (150 unchanged): 96 blobs sent (120.5 MB), in 3.2 s; line 7 failed`.
+pub fn summary(subject: ReportSubject) -> String {
+    let (done, what) = match subject.scope {
+        Scope::Image(outcome) => {
+            let headline = headline(subject.verb, outcome);
+            if common_state(outcome) == Some(DestinationState::Skipped) {
+                return format!("{headline} {}, which names another image already", name(outcome));
+            }
+            (headline, format!("{}{}", name(outcome), contents(outcome)))
+        }
+        Scope::List(list) => {
+            let unchanged = list.reports.iter().filter(|report| is_unchanged(report)).count();
+            let unchanged = if unchanged > 0 { format!(" ({unchanged} unchanged)") } else { String::new() };
+            (subject.verb.done.to_owned(), format!("{}{unchanged}", list.count()))
+        }
+    };
+    let (costs, failed, totals) = (costs(subject), failed_lines(subject), subject.totals());
+    if subject.is_plan() {
+        let (step, requests) = (subject.verb.name, totals.requests);
+        return format!("would {step} {what}: {costs}, about {requests} requests; nothing was written{failed}");
     }
-    let platforms = match (outcome.platforms.len(), outcome.resources.len()) {
+    format!("{done} {what}: {costs}, in {}{failed}", human::seconds(totals.seconds))
+}
+
+/// How much a result holds: ` (8 platforms)`.
+fn contents(outcome: &Outcome) -> String {
+    match (outcome.platforms.len(), outcome.resources.len()) {
         (0, 0) => String::new(),
         (0, number) => format!(" ({})", human::count(number, "resource")),
         (number, _) => format!(" ({})", human::count(number, "platform")),
-    };
-    let seconds = human::seconds(outcome.totals.seconds);
-    if outcome.dry_run {
-        let (requests, costs) = (outcome.totals.requests, costs(outcome));
-        let step = outcome.step;
-        return format!("would {step} {subject}{platforms}: {costs}, about {requests} requests; nothing was written");
     }
-    format!("{} {subject}{platforms}: {}, in {seconds}", headline(outcome), costs(outcome))
+}
+
+fn is_unchanged(report: &Outcome) -> bool {
+    report.destinations.iter().all(|destination| destination.state == DestinationState::Unchanged)
+}
+
+fn failed_lines(subject: ReportSubject) -> String {
+    let failed = subject.failed();
+    let numbers: Vec<String> = failed.iter().take(NAMED_LINES).map(|failure| failure.line.line.to_string()).collect();
+    match (numbers.as_slice(), failed.len().saturating_sub(NAMED_LINES)) {
+        ([], _) => String::new(),
+        ([one], _) => format!("; line {one} failed"),
+        (some, 0) => format!("; the lines {} failed", some.join(", ")),
+        (some, more) => format!("; the lines {} and {more} more failed", some.join(", ")),
+    }
 }
 
 /// What a plan would do with each blob, a line each, the largest first.
@@ -94,26 +122,14 @@ pub(super) fn plan_word(action: Action) -> &'static str {
     }
 }
 
-/// What was done, in words that go before a reference: `promoted`.
-pub(super) fn headline(outcome: &Outcome) -> String {
+/// What was done, as it is said before a reference: `promoted`.
+pub(super) fn headline(verb: StepVerb, outcome: &Outcome) -> String {
     match common_state(outcome) {
-        _ if outcome.dry_run => format!("nothing written, a plan: {}", outcome.step),
+        _ if outcome.dry_run => format!("nothing written, a plan: {}", verb.name),
         Some(DestinationState::Unchanged) => "unchanged:".to_owned(),
         Some(DestinationState::Skipped) => "left alone:".to_owned(),
-        // It was brought to another place as it was: all was set already.
-        _ if outcome.step == "mutate" && is_as_read(outcome) => "unchanged:".to_owned(),
-        _ => match outcome.step {
-            "promote" => "promoted",
-            "append" => "built",
-            "index" => "assembled",
-            "rebase" => "rebased",
-            "mutate" => "changed",
-            "bundle" => "bundled",
-            "tag" => "tagged",
-            "attach" => "attached to",
-            other => other,
-        }
-        .to_owned(),
+        _ if is_as_read(outcome) => verb.same.to_owned(),
+        _ => verb.done.to_owned(),
     }
 }
 
@@ -158,7 +174,7 @@ fn named(tags: &[&str]) -> String {
 }
 
 /// A reference with all tags, and how many more destinations there are.
-fn subject(outcome: &Outcome) -> String {
+fn name(outcome: &Outcome) -> String {
     let first = match (spoken_of(outcome), &outcome.source) {
         (Some(destination), _) => in_full(destination),
         (None, Some(source)) => source.reference.clone(),
@@ -186,16 +202,9 @@ fn common_state(outcome: &Outcome) -> Option<DestinationState> {
     outcome.destinations.iter().all(|destination| destination.state == first).then_some(first)
 }
 
-fn costs(outcome: &Outcome) -> String {
-    costs_over(outcome.destinations.iter(), outcome.dry_run)
-}
-
-/// What was or would be done for `destinations`, which may be those of several images.
-pub(super) fn costs_over<'a>(
-    destinations: impl Iterator<Item = &'a DestinationReport> + Clone,
-    dry_run: bool,
-) -> String {
-    let tally = TransferTally::over(destinations.clone());
+/// What was or would be done.
+fn costs(subject: ReportSubject) -> String {
+    let (tally, dry_run) = (TransferTally::of(subject), subject.is_plan());
     let (sent, mounted) = if dry_run { ("to send", "to mount") } else { ("sent", "mounted") };
     let mut parts = Vec::new();
     if tally.sent.blobs > 0 {
@@ -215,7 +224,7 @@ pub(super) fn costs_over<'a>(
     if parts.is_empty() {
         parts.push("no blobs to send".to_owned());
     }
-    let skipped = destinations.filter(|destination| destination.state == DestinationState::Skipped).count();
+    let skipped = subject.destinations().filter(|destination| destination.state == DestinationState::Skipped).count();
     if skipped > 0 {
         parts.push(format!("{} left alone", human::count(skipped, "destination")));
     }
@@ -227,17 +236,21 @@ mod tests {
     use super::super::sample;
     use super::*;
 
+    fn image(outcome: &Outcome) -> String {
+        summary(sample::subject(outcome))
+    }
+
     #[test]
     fn a_promotion_is_told_in_one_line() {
         let mut outcome = sample::promoted();
         assert_eq!(
-            summary(&outcome),
+            image(&outcome),
             "promoted registry.example/team/app:v1, latest and 1 other destination (2 platforms): 2 blobs sent (120.5 MB), \
              1 mounted, 2 already there, in 3.2 s"
         );
         outcome.destinations.truncate(1);
         assert_eq!(
-            summary(&outcome),
+            image(&outcome),
             "promoted registry.example/team/app:v1, latest (2 platforms): 2 blobs sent (120.5 MB), 1 mounted, 1 already there, \
              in 3.2 s"
         );
@@ -249,7 +262,7 @@ mod tests {
         outcome.destinations[0].state = DestinationState::Planned;
         outcome.dry_run = true;
         assert_eq!(
-            summary(&outcome),
+            image(&outcome),
             "would promote registry.example/team/app:v1, latest (1 platform): 2 blobs to send (120.5 MB), 1 to mount (2.0 MB), \
              1 already there (300.0 kB), about 42 requests; nothing was written"
         );
@@ -258,17 +271,17 @@ mod tests {
         outcome.destinations[0].state = DestinationState::Unchanged;
         outcome.destinations[0].blobs.retain(|blob| blob.action == Action::Present);
         assert_eq!(
-            summary(&outcome),
+            image(&outcome),
             "unchanged: registry.example/team/app:v1, latest (1 platform): 1 blob already there, in 3.2 s"
         );
 
         outcome.destinations[0].blobs.clear();
         outcome.platforms.clear();
-        assert_eq!(summary(&outcome), "unchanged: registry.example/team/app:v1, latest: no blobs to send, in 3.2 s");
+        assert_eq!(image(&outcome), "unchanged: registry.example/team/app:v1, latest: no blobs to send, in 3.2 s");
 
         outcome.destinations[0].state = DestinationState::Skipped;
         assert_eq!(
-            summary(&outcome),
+            image(&outcome),
             "left alone: registry.example/team/app:v1, latest, which names another image already"
         );
     }
@@ -291,13 +304,11 @@ mod tests {
         let mut outcome = sample::single();
         outcome.destinations[0].tags = (1..=6).map(|number| format!("t{number}")).collect();
         outcome.destinations[0].reference = "registry.example/team/app:t1".into();
-        assert!(
-            summary(&outcome).starts_with("promoted registry.example/team/app:t1, t2, t3, t4, t5 and 1 more tag (1")
-        );
+        assert!(image(&outcome).starts_with("promoted registry.example/team/app:t1, t2, t3, t4, t5 and 1 more tag (1"));
         let pinned = outcome.destinations[0].pinned.clone();
         outcome.destinations[0].reference.clone_from(&pinned);
         outcome.destinations[0].tags.truncate(2);
-        assert!(summary(&outcome).starts_with(&format!("promoted {pinned}, t1, t2 (1 platform)")));
+        assert!(image(&outcome).starts_with(&format!("promoted {pinned}, t1, t2 (1 platform)")));
     }
 
     #[test]
@@ -307,9 +318,41 @@ mod tests {
         outcome.destinations[0].blobs.clear();
         outcome.destinations[1].state = DestinationState::Written;
         assert_eq!(
-            summary(&outcome),
+            image(&outcome),
             "promoted mirror.example/app:v1 and 1 other destination (2 platforms): 1 blob already there, \
              1 destination left alone, in 3.2 s"
         );
+    }
+
+    #[test]
+    fn a_list_is_told_in_one_line() {
+        let summary = |list: &super::super::list::ListOutcome| summary(ReportSubject::list(sample::PROMOTE, list));
+        let mut list = sample::list();
+        assert_eq!(
+            summary(&list),
+            "promoted 2 of 3 images: 4 blobs sent (241.0 MB), 2 mounted, 3 already there, in 9.0 s; line 7 failed"
+        );
+        let failure = list.failed.remove(0);
+        list.reports.remove(1);
+        list.reports[0].destinations.remove(0);
+        assert_eq!(summary(&list), "promoted 1 image (1 unchanged): 1 blob already there, in 9.0 s");
+        list.dry_run = true;
+        assert_eq!(
+            summary(&list),
+            "would promote 1 image (1 unchanged): 1 blob already there (200.0 kB), about 99 requests; nothing was written"
+        );
+        list.failed = vec![failure; 23];
+        let told = summary(&list);
+        assert!(told.contains("would promote 1 of 24 images") && told.ends_with(", 7 and 3 more failed"), "{told}");
+    }
+
+    #[test]
+    fn a_step_that_changed_nothing_says_so() {
+        let outcome = sample::single();
+        let mutate = StepVerb { name: "mutate", done: "changed", same: "unchanged:" };
+        assert!(summary(ReportSubject::image(mutate, &outcome)).starts_with("unchanged: registry.example/"));
+        let mut changed = outcome;
+        changed.digest = sample::digest("another");
+        assert!(summary(ReportSubject::image(mutate, &changed)).starts_with("changed registry.example/"));
     }
 }

@@ -1,10 +1,12 @@
 //! What `inspect` shows a person: an image as a tree.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal as _;
 
 use super::console::safe_lines;
 use super::human::{bytes, count};
 use super::inspection::{Inspection, Node, Part, Referrer};
+use super::screen;
 use crate::image::digest::Digest;
 use crate::image::media_type::{self, Kind};
 use crate::text::printable;
@@ -46,6 +48,17 @@ impl Width {
             }
             _ => whole,
         }
+    }
+}
+
+/// The width that stdout has for a line: a terminal breaks what is longer, and nothing else does.
+pub(super) fn width_of_stdout() -> Width {
+    let variable = |name| std::env::var(name).ok();
+    let is_terminal = std::io::stdout().is_terminal();
+    if screen::wants_bars(is_terminal, variable("TERM").as_deref(), variable("CI").as_deref()) {
+        Width::Columns(screen::size_of(std::io::stdout()).0)
+    } else {
+        Width::Whole
     }
 }
 

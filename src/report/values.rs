@@ -1,11 +1,250 @@
-//! The values that results, outputs and stdout have in common, taken from an outcome.
+//! The values of a report that later steps read: one table, which result files, a CI system's outputs, the action and the
+//! documentation follow.
 
-use anyhow::Context as _;
+use std::fmt::Write as _;
+
 use serde_json::json;
 
-use super::list::ListOutcome;
-use super::outcome::{Outcome, SourceReport};
+use self::Channel::{GitHub, Output, ResultFile};
+use super::json;
+use super::outcome::{DestinationReport, Outcome, SourceReport};
+use super::subject::{ReportSubject, Scope};
 use crate::error::Error;
+
+/// One value of a report.
+#[derive(Debug, Clone, Copy)]
+pub struct ReportValue {
+    /// Its name, as in `--result NAME=FILE`.
+    pub name: &'static str,
+    /// What it holds, for people: the row of `docs/report.md`, and the description of the action's output.
+    pub meaning: &'static str,
+    /// Which reports have it.
+    pub of: Of,
+    /// Where it can be read.
+    pub channels: &'static [Channel],
+    /// The variable of the environment that holds it in the steps that follow, and its place among them. No option may have
+    /// this variable: the next step would read it as its own.
+    pub variable: Option<(u8, &'static str)>,
+    /// Whether a plan has it. Most values don't say that nothing was written.
+    pub in_plan: bool,
+    /// The elements of a value that is a list; otherwise the value.
+    render: fn(ReportSubject) -> Result<Vec<String>, Error>,
+}
+
+/// Which reports have a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Each report of one image.
+    Image,
+    /// Those that name a source.
+    Source,
+    /// Those that name a base.
+    Base,
+    /// Each report, of a list of images too.
+    Any,
+}
+
+/// A way for later steps to read a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// `--result NAME=FILE`.
+    ResultFile,
+    /// An output of a CI system that has outputs by name, on one line each.
+    Output,
+    /// An output of GitHub Actions, which may have several lines.
+    GitHub,
+}
+
+/// What a step reads, which some values need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Inputs {
+    /// One image that it reports as `source`.
+    pub source: bool,
+    /// An image that it reports as `base`.
+    pub base: bool,
+}
+
+impl Inputs {
+    /// A step that reads no single image.
+    pub const NONE: Self = Self { source: false, base: false };
+    /// A step with a source.
+    pub const SOURCE: Self = Self { source: true, base: false };
+    /// A step with a base.
+    pub const BASE: Self = Self { source: false, base: true };
+}
+
+/// Every value, in the order in which users see them.
+pub const VALUES: [ReportValue; 10] = [
+    ReportValue {
+        name: "digest",
+        meaning: "`sha256:…`, the digest of the result",
+        of: Of::Image,
+        channels: &[ResultFile, Output, GitHub],
+        variable: Some((1, "IMGSTEP_DIGEST")),
+        in_plan: false,
+        render: |subject| subject.outcome().map(|outcome| vec![outcome.digest.to_string()]),
+    },
+    ReportValue {
+        name: "name",
+        meaning: "`registry/repository` of the first destination, without a tag, as `actions/attest` expects it for `subject-name`",
+        of: Of::Image,
+        channels: &[Output, GitHub],
+        variable: Some((4, "IMGSTEP_NAME")),
+        in_plan: false,
+        render: |subject| subject.outcome().map(|outcome| vec![name(outcome).to_owned()]),
+    },
+    ReportValue {
+        name: "ref",
+        meaning: "`registry/repository@sha256:…` of the first destination",
+        of: Of::Image,
+        channels: &[ResultFile, Output, GitHub],
+        variable: Some((2, "IMGSTEP_REF")),
+        in_plan: false,
+        render: |subject| subject.outcome().map(|outcome| vec![pinned(outcome)]),
+    },
+    ReportValue {
+        name: "url",
+        meaning: "`registry/repository:tag` of the first destination, never a digest; without a tag if none was written",
+        of: Of::Image,
+        channels: &[ResultFile, Output],
+        variable: Some((3, "IMGSTEP_URL")),
+        in_plan: false,
+        render: |subject| subject.outcome().map(|outcome| vec![url(outcome)]),
+    },
+    ReportValue {
+        name: "images",
+        meaning: "the children of an index, `registry/repository@sha256:…,…`; for a single image, the image itself",
+        of: Of::Any,
+        channels: &[ResultFile, Output, GitHub],
+        variable: Some((5, "IMGSTEP_IMAGE_REFS")),
+        in_plan: false,
+        render: |subject| Ok(images(subject)),
+    },
+    ReportValue {
+        name: "tags",
+        meaning: "every tag that points to the result, as full references separated by commas (one per line in an output on GitHub)",
+        of: Of::Any,
+        channels: &[ResultFile, Output, GitHub],
+        variable: None,
+        in_plan: false,
+        render: |subject| Ok(subject.destinations().flat_map(tags).collect()),
+    },
+    ReportValue {
+        name: "source",
+        meaning: "what was read, `{\"uri\":\"registry/repository\",\"digest\":\"sha256:…\"}`: the form of a result `…ARTIFACT_INPUTS` for Tekton Chains",
+        of: Of::Source,
+        channels: &[ResultFile],
+        variable: None,
+        in_plan: false,
+        render: |subject| input("source", subject.outcome()?.source.as_ref()),
+    },
+    ReportValue {
+        name: "base",
+        meaning: "the base image in the same form, for steps that have one",
+        of: Of::Base,
+        channels: &[ResultFile],
+        variable: None,
+        in_plan: false,
+        render: |subject| input("base", subject.outcome()?.base.as_ref()),
+    },
+    ReportValue {
+        name: "json",
+        meaning: "the whole report, one JSON object",
+        of: Of::Any,
+        channels: &[ResultFile, GitHub],
+        variable: None,
+        in_plan: true,
+        render: |subject| json::render(&subject).map(|json| vec![json]),
+    },
+    DOTENV,
+];
+
+/// The variables as the lines of a file.
+pub const DOTENV: ReportValue = ReportValue {
+    name: "dotenv",
+    meaning: "lines `IMGSTEP_DIGEST=`, `IMGSTEP_REF=`, `IMGSTEP_URL=`, `IMGSTEP_NAME=`, `IMGSTEP_IMAGE_REFS=` (as `images`), as GitLab's `artifacts:reports:dotenv` reads them",
+    of: Of::Image,
+    channels: &[ResultFile],
+    variable: None,
+    in_plan: false,
+    render: |subject| dotenv(&variables(subject)?).map(|lines| vec![lines]),
+};
+
+impl PartialEq for ReportValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for ReportValue {}
+
+impl ReportValue {
+    /// Whether a step with these inputs reports it, for a list of images or for one.
+    pub fn is_given(&self, inputs: Inputs, is_list: bool) -> bool {
+        match self.of {
+            Of::Any => true,
+            Of::Image => !is_list,
+            Of::Source => !is_list && inputs.source,
+            Of::Base => !is_list && inputs.base,
+        }
+    }
+
+    /// The value on one line: a list with commas between.
+    ///
+    /// # Errors
+    ///
+    /// The report doesn't have it, or it can't be written.
+    pub(super) fn text(&self, subject: ReportSubject) -> Result<String, Error> {
+        self.elements(subject).map(|elements| elements.join(","))
+    }
+
+    /// The elements of a list; of any other value, the one.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReportValue::text`].
+    pub(super) fn elements(&self, subject: ReportSubject) -> Result<Vec<String>, Error> {
+        (self.render)(subject)
+    }
+}
+
+/// The values that can be read by `channel`. None of a list that was not done whole, and of a plan just the report.
+pub(super) fn due(channel: Channel, subject: ReportSubject) -> impl Iterator<Item = &'static ReportValue> {
+    VALUES.iter().filter(move |value| value.channels.contains(&channel) && is_due(value, subject))
+}
+
+/// Whether `subject` hands this value on.
+pub(super) fn is_due(value: &ReportValue, subject: ReportSubject) -> bool {
+    let is_list = matches!(subject.scope, Scope::List(_));
+    let is_complete = subject.failed().is_empty();
+    is_complete && (value.in_plan || !subject.is_plan()) && (!is_list || value.of == Of::Any)
+}
+
+/// The outputs of systems that have outputs by name, on one line each.
+///
+/// # Errors
+///
+/// A value can't be written.
+pub(super) fn outputs(subject: ReportSubject) -> Result<Vec<(&'static str, String)>, Error> {
+    due(Channel::Output, subject).map(|value| Ok((value.name, value.text(subject)?))).collect()
+}
+
+/// The outputs of systems that hand on variables of the environment.
+///
+/// # Errors
+///
+/// As [`outputs`].
+pub(super) fn variables(subject: ReportSubject) -> Result<Vec<(&'static str, String)>, Error> {
+    let due = VALUES.iter().filter(|value| is_due(value, subject));
+    let mut variables: Vec<_> = due.filter_map(|value| Some((value.variable?, value))).collect();
+    variables.sort_by_key(|(variable, _)| *variable);
+    variables.into_iter().map(|((_, name), value)| Ok((name, value.text(subject)?))).collect()
+}
+
+/// The names of the variables that a step hands on.
+pub fn variable_names() -> impl Iterator<Item = &'static str> {
+    VALUES.iter().filter_map(|value| Some(value.variable?.1))
+}
 
 /// The name of the result without tag and digest: of the first destination, or of the source if nothing is written.
 pub(super) fn name(outcome: &Outcome) -> &str {
@@ -16,8 +255,8 @@ pub(super) fn name(outcome: &Outcome) -> &str {
     }
 }
 
-/// The name of the result with its first tag and never a digest, as Tekton Chains wants it beside the digest.
-pub(super) fn url(outcome: &Outcome) -> String {
+/// The name of the result with its first tag and never a digest, as Tekton Chains wants it next to the digest.
+fn url(outcome: &Outcome) -> String {
     match outcome.destinations.first().and_then(|destination| destination.tags.first()) {
         Some(tag) => format!("{}:{tag}", name(outcome)),
         None => name(outcome).to_owned(),
@@ -32,75 +271,115 @@ pub(super) fn pinned(outcome: &Outcome) -> String {
     }
 }
 
-/// The children of the result by name and digest if it is an index, else the result itself.
-pub(super) fn images(outcome: &Outcome) -> Vec<String> {
-    if outcome.images.is_empty() {
-        return vec![pinned(outcome)];
+/// The children of the result by name and digest if it is an index, else the result itself; of a list, each destination.
+fn images(subject: ReportSubject) -> Vec<String> {
+    match subject.scope {
+        Scope::Image(outcome) if outcome.images.is_empty() => vec![pinned(outcome)],
+        Scope::Image(outcome) => outcome.images.iter().map(|digest| format!("{}@{digest}", name(outcome))).collect(),
+        Scope::List(_) => subject.destinations().map(|destination| destination.pinned.clone()).collect(),
     }
-    outcome.images.iter().map(|digest| format!("{}@{digest}", name(outcome))).collect()
 }
 
-/// Every tag that names the result now, in full.
-pub(super) fn tags(outcome: &Outcome) -> Vec<String> {
-    let full = outcome.destinations.iter().map(|place| place.tags.iter().map(|tag| format!("{}:{tag}", place.name)));
-    full.flatten().collect()
-}
-
-/// The outputs of systems that know outputs by name, as one line each.
-pub(super) fn outputs(outcome: &Outcome) -> Vec<(&'static str, String)> {
-    vec![
-        ("digest", outcome.digest.to_string()),
-        ("name", name(outcome).to_owned()),
-        ("ref", pinned(outcome)),
-        ("url", url(outcome)),
-        ("images", images(outcome).join(",")),
-        ("tags", tags(outcome).join(",")),
-    ]
-}
-
-/// [`outputs`], of a list of images.
-pub(super) fn list_outputs(list: &ListOutcome) -> Vec<(&'static str, String)> {
-    vec![("images", list.refs().join(",")), ("tags", list.tags().join(","))]
-}
-
-/// The names of variables that a step hands on. None of them may be an option's: the next step would take it for its own.
-pub const VARIABLES: [&str; 5] = ["IMGSTEP_DIGEST", "IMGSTEP_REF", "IMGSTEP_URL", "IMGSTEP_NAME", "IMGSTEP_IMAGE_REFS"];
-
-/// The outputs of systems that hand on variables of the environment.
-pub(super) fn variables(outcome: &Outcome) -> Vec<(&'static str, String)> {
-    let values = [
-        outcome.digest.to_string(),
-        pinned(outcome),
-        url(outcome),
-        name(outcome).to_owned(),
-        images(outcome).join(","),
-    ];
-    VARIABLES.into_iter().zip(values).collect()
-}
-
-/// [`variables`], of a list of images.
-pub(super) fn list_variables(list: &ListOutcome) -> Vec<(&'static str, String)> {
-    vec![(VARIABLES[4], list.refs().join(","))]
+/// Every tag of a destination that names the result now, in full.
+fn tags(destination: &DestinationReport) -> impl Iterator<Item = String> {
+    destination.tags.iter().map(|tag| format!("{}:{tag}", destination.name))
 }
 
 /// An input as Tekton Chains reads it from a result named `…ARTIFACT_INPUTS`.
-pub(super) fn input(source: &SourceReport) -> String {
-    json!({ "uri": source.name, "digest": source.digest.as_str() }).to_string()
+fn input(key: &str, source: Option<&SourceReport>) -> Result<Vec<String>, Error> {
+    let source = source.ok_or_else(|| Error::bug(format!("the step reported no {key}")))?;
+    Ok(vec![json!({ "uri": source.name, "digest": source.digest.as_str() }).to_string()])
 }
 
-/// The whole report on one line.
+/// Lines as GitLab reads them: no quotes, no empty lines; a value ends where its line ends, loses the spaces around it,
+/// and `$` in it begins the name of another variable.
 ///
 /// # Errors
 ///
-/// `ErrorKind::Internal`, should the report hold what JSON can't express.
-pub(super) fn report(outcome: &Outcome) -> Result<String, Error> {
-    Ok(serde_json::to_string(outcome).context("the report can't be written as JSON")?)
+/// `ErrorKind::CiOutput` for a value that can't be written so.
+pub(super) fn dotenv(variables: &[(&str, String)]) -> Result<String, Error> {
+    let mut lines = String::new();
+    for (name, value) in variables {
+        // The path of a layout may hold anything.
+        if value.chars().any(char::is_control) || value.contains('$') || value.trim() != *value {
+            return Err(Error::ci_output(format!(
+                "the result `dotenv` can't hold {value:?}: the format has no way to write it"
+            )));
+        }
+        let _ = writeln!(lines, "{name}={value}");
+    }
+    Ok(lines)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::sample;
     use super::*;
+
+    /// The value `name` of an image.
+    pub fn value(name: &str, outcome: &Outcome) -> Result<String, Error> {
+        named(name).text(sample::subject(outcome))
+    }
+
+    pub fn named(name: &str) -> ReportValue {
+        *VALUES.iter().find(|value| value.name == name).unwrap()
+    }
+
+    #[test]
+    fn each_value_has_its_exact_bytes() {
+        let outcome = sample::promoted();
+        let (index, amd64) = (sample::digest("index"), sample::digest("amd64"));
+        let (arm64, attestation) = (sample::digest("arm64"), sample::digest("attestation"));
+        let name = "registry.example/team/app";
+        let images = format!("{name}@{amd64},{name}@{arm64},{name}@{attestation}");
+        let text = |key| value(key, &outcome).unwrap();
+        assert_eq!(text("digest"), index.as_str());
+        assert_eq!(text("url"), "registry.example/team/app:v1");
+        assert_eq!(text("ref"), format!("{name}@{index}"));
+        assert_eq!(text("images"), images);
+        assert_eq!(text("tags"), format!("{name}:v1,{name}:latest,mirror.example/app:v1"));
+        assert_eq!(text("source"), format!(r#"{{"uri":"ghcr.io/org/build","digest":"{index}"}}"#));
+        assert_eq!(
+            text("dotenv"),
+            format!(
+                "IMGSTEP_DIGEST={index}\nIMGSTEP_REF={name}@{index}\nIMGSTEP_URL={name}:v1\nIMGSTEP_NAME={name}\n\
+                 IMGSTEP_IMAGE_REFS={images}\n"
+            )
+        );
+        assert_eq!(text("json"), serde_json::to_string(&outcome).unwrap());
+        value("base", &outcome).unwrap_err();
+    }
+
+    #[test]
+    fn a_base_is_reported_if_there_is_one() {
+        let mut outcome = sample::single();
+        outcome.base = Some(sample::source("docker.io/library/alpine", "3.22"));
+        let expected = format!(r#"{{"uri":"docker.io/library/alpine","digest":"{}"}}"#, sample::digest("index"));
+        assert_eq!(value("base", &outcome).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_list_has_the_values_of_many_images() {
+        let list = sample::list();
+        let subject = ReportSubject::list(sample::PROMOTE, &list);
+        assert_eq!(named("images").elements(subject).unwrap().len(), 3);
+        assert_eq!(outputs(subject).unwrap(), [], "one line failed");
+        let mut list = sample::list();
+        list.failed.clear();
+        let subject = ReportSubject::list(sample::PROMOTE, &list);
+        assert_eq!(outputs(subject).unwrap().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["images", "tags"]);
+        assert_eq!(variables(subject).unwrap().len(), 1);
+        for value in VALUES.iter().filter(|value| !value.is_given(Inputs::SOURCE, true) && value.name != "dotenv") {
+            value.text(subject).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_line_break_in_a_path_can_not_make_a_variable() {
+        let mut outcome = sample::single();
+        outcome.destinations[0].name = "oci:dir\nPATH=/evil".into();
+        value("dotenv", &outcome).unwrap_err();
+    }
 
     #[test]
     fn without_a_destination_the_source_is_named() {
@@ -109,7 +388,7 @@ mod tests {
         assert_eq!(name(&outcome), "ghcr.io/org/build");
         assert_eq!(url(&outcome), "ghcr.io/org/build");
         assert_eq!(pinned(&outcome), format!("ghcr.io/org/build@{}", outcome.digest));
-        assert!(tags(&outcome).is_empty());
+        assert_eq!(value("tags", &outcome).unwrap(), "");
     }
 
     #[test]
@@ -122,6 +401,22 @@ mod tests {
     #[test]
     fn a_single_image_is_its_own_list() {
         let outcome = sample::single();
-        assert_eq!(images(&outcome), [pinned(&outcome)]);
+        assert_eq!(value("images", &outcome).unwrap(), pinned(&outcome));
+    }
+
+    #[test]
+    fn the_documentation_has_every_value() {
+        let page = include_str!("../../docs/report.md");
+        let results = VALUES.iter().filter(|value| value.channels.contains(&Channel::ResultFile));
+        let rows: Vec<String> = results.map(|value| format!("| `{}` | {} |", value.name, value.meaning)).collect();
+        let table = format!("| key | content of the file |\n|---|---|\n{}\n\n", rows.join("\n"));
+        assert!(page.contains(&table), "docs/report.md should have this table:\n{table}");
+        for value in VALUES.iter().filter(|value| value.channels.contains(&Channel::GitHub)) {
+            let section = page.split("## GitHub Actions").nth(1).unwrap();
+            assert!(section.contains(&format!("`{}`", value.name)), "docs/report.md, GitHub Actions: {}", value.name);
+        }
+        for name in variable_names() {
+            assert!(DOTENV.meaning.contains(name), "{name}");
+        }
     }
 }

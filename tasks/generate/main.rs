@@ -150,6 +150,23 @@ mod tests {
     }
 
     #[test]
+    fn every_result_is_a_value_that_steps_report() {
+        use imgstep::report::values::{Channel, Of, VALUES};
+        for result in &steps::RESULTS {
+            let value = VALUES.iter().find(|value| value.name == result.key);
+            let value = value.unwrap_or_else(|| panic!("{}: there is no value `{}`", result.name, result.key));
+            assert!(value.channels.contains(&Channel::ResultFile), "{}", result.name);
+            assert_eq!(result.is_input, matches!(value.of, Of::Source | Of::Base), "{}", result.name);
+        }
+        // A value that is no result of any Task is one by decision.
+        let left_out = ["tags", "json", "dotenv"];
+        for value in VALUES.iter().filter(|value| value.channels.contains(&Channel::ResultFile)) {
+            let is_result = steps::RESULTS.iter().any(|result| result.key == value.name);
+            assert_ne!(is_result, left_out.contains(&value.name), "{}: a result of Tasks, or left out?", value.name);
+        }
+    }
+
+    #[test]
     fn every_exception_is_an_option_and_has_a_reason() {
         let has = |step, option: &str| params::command(step).get_arguments().any(|arg| params::name(arg) == option);
         for (option, reason) in steps::EXCEPTIONS {

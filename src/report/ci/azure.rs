@@ -3,19 +3,70 @@
 //! The agent reads them from all that a step prints; its script tasks join stderr to stdout. Ours go to stderr, since
 //! stdout holds the step's answer alone.
 
+use std::rc::Rc;
+
+use super::system::{CiSystem, OutputWriter, Outputs, SourceVariables};
 use crate::error::Error;
-use crate::report::github::Level;
+use crate::report::console::Console;
+use crate::report::level::{GROUP_TITLE, Level, LogStyle};
+use crate::report::results::ResultFile;
+use crate::report::subject::ReportSubject;
+use crate::report::values;
+
+/// Azure Pipelines.
+pub const SYSTEM: CiSystem = CiSystem {
+    name: "azure",
+    help: "Output variables",
+    detect: &["TF_BUILD"],
+    debug: None,
+    source_variables: Some(SourceVariables {
+        address: &["BUILD_REPOSITORY_URI"],
+        commit: "BUILD_SOURCEVERSION",
+        tag: "",
+        tag_if: None,
+        needs_commit: true,
+    }),
+    log: LogStyle {
+        mark: issue,
+        one_text: true,
+        group: Some(|_| (format!("##[group]{GROUP_TITLE}"), "##[endgroup]".to_owned())),
+    },
+    outputs: Outputs::Own(|_| Ok(Rc::new(Commands))),
+};
 
 /// What ends a property or a line, as the agent writes it.
 const ESCAPES: [(&str, &str); 4] = [(";", "%3B"), ("\r", "%0D"), ("\n", "%0A"), ("]", "%5D")];
+
+/// Commands on stderr.
+#[derive(Debug)]
+struct Commands;
+
+impl OutputWriter for Commands {
+    fn preflight(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn result_file(&self) -> Option<ResultFile> {
+        None
+    }
+
+    fn check(&self, subject: ReportSubject) -> Result<(), Error> {
+        commands(subject).map(drop)
+    }
+
+    fn write(&self, subject: ReportSubject, console: &Console) -> Result<(), Error> {
+        commands(subject)?.iter().for_each(|line| console.command(line));
+        Ok(())
+    }
+}
 
 /// The commands that set the step's output variables.
 ///
 /// # Errors
 ///
-/// `ErrorKind::CiOutput` for a value that would be another one behind the agent.
-pub(super) fn commands(outputs: &[(&str, String)]) -> Result<Vec<String>, Error> {
-    outputs.iter().map(|(name, value)| variable(name, value)).collect()
+/// `ErrorKind::CiOutput` for a value that the agent would change.
+fn commands(subject: ReportSubject) -> Result<Vec<String>, Error> {
+    values::outputs(subject)?.iter().map(|(name, value)| variable(name, value)).collect()
 }
 
 fn variable(name: &str, value: &str) -> Result<String, Error> {
@@ -29,12 +80,8 @@ fn variable(name: &str, value: &str) -> Result<String, Error> {
 }
 
 /// A command that shows `message` at the run's page.
-pub(super) fn issue(level: Level, message: &str) -> String {
-    let kind = match level {
-        Level::Warning => "warning",
-        Level::Error => "error",
-    };
-    format!("##vso[task.logissue type={kind}]{}", escape(message))
+fn issue(level: Level, message: &str) -> String {
+    format!("##vso[task.logissue type={}]{}", level.name(), escape(message))
 }
 
 fn escape(text: &str) -> String {
@@ -49,12 +96,12 @@ fn unescape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{sample, values};
+    use crate::report::sample;
 
     #[test]
     fn outputs_are_commands() {
         let outcome = sample::promoted();
-        let lines = commands(&values::outputs(&outcome)).unwrap();
+        let lines = commands(sample::subject(&outcome)).unwrap();
         let index = sample::digest("index");
         assert_eq!(lines[0], format!("##vso[task.setvariable variable=digest;isoutput=true]{index}"));
         assert!(

@@ -2,23 +2,85 @@
 
 use std::io::{ErrorKind, Write as _};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
+use super::system::{CiSystem, OutputWriter, Outputs, SourceVariables};
 use crate::error::Error;
 use crate::image::digest::Digest;
+use crate::report::console::Console;
+use crate::report::level::{self, Level, LogStyle};
+use crate::report::results::ResultFile;
+use crate::report::subject::{ReportSubject, Scope};
+use crate::report::{markdown, values};
 use crate::text::printable;
 
-/// The most that Buildkite takes as one annotation, in bytes.
-pub(super) const SUMMARY_LIMIT: usize = 1024 * 1024;
+/// Buildkite.
+pub const SYSTEM: CiSystem = CiSystem {
+    name: "buildkite",
+    help: "Meta-data of the build",
+    detect: &["BUILDKITE"],
+    debug: None,
+    source_variables: Some(SourceVariables {
+        address: &["BUILDKITE_REPO"],
+        commit: "BUILDKITE_COMMIT",
+        tag: "BUILDKITE_TAG",
+        tag_if: None,
+        needs_commit: true,
+    }),
+    // Its groups end where the next begins: one would swallow what follows the requests.
+    log: LogStyle { mark: marked, one_text: false, group: None },
+    outputs: Outputs::Own(|_| Ok(Rc::new(Agent))),
+};
+
+/// Bytes that Buildkite takes as one annotation.
+const SUMMARY_LIMIT: usize = 1024 * 1024;
 
 const AGENT: &str = "buildkite-agent";
 
-/// Sees whether the agent's program is here.
-///
-/// # Errors
-///
-/// `ErrorKind::Usage` if it is not.
-pub(super) fn preflight() -> Result<(), Error> {
-    run(&["--version"], "").map(drop)
+/// The agent's program.
+#[derive(Debug)]
+struct Agent;
+
+impl OutputWriter for Agent {
+    fn preflight(&self) -> Result<(), Error> {
+        run(&["--version"], "").map(drop)
+    }
+
+    fn result_file(&self) -> Option<ResultFile> {
+        None
+    }
+
+    fn check(&self, _: ReportSubject) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn write(&self, subject: ReportSubject, console: &Console) -> Result<(), Error> {
+        set_meta_data(&values::outputs(subject)?)?;
+        if !subject.is_plan()
+            && let Err(error) = annotate(place(subject), &markdown::render(subject, SUMMARY_LIMIT))
+        {
+            console.warn(&format!("the build has no annotation: {error}"));
+        }
+        Ok(())
+    }
+}
+
+/// What distinguishes a step from the others of a build: the first place that it writes to.
+fn place(subject: ReportSubject<'_>) -> &str {
+    match (subject.destinations().next(), subject.scope) {
+        (Some(destination), _) => &destination.reference,
+        (None, Scope::Image(outcome)) => values::name(outcome),
+        (None, Scope::List(_)) => "a list",
+    }
+}
+
+/// An error opens the group that it is in, which is folded otherwise.
+fn marked(level: Level, text: &str) -> String {
+    let plain = level::plain(level, text);
+    match level {
+        Level::Warning => plain,
+        Level::Error => format!("^^^ +++\n{plain}"),
+    }
 }
 
 /// Sets the outputs as `imgstep-<name>`. What was set stays, since meta-data can't be removed.
@@ -26,7 +88,7 @@ pub(super) fn preflight() -> Result<(), Error> {
 /// # Errors
 ///
 /// `ErrorKind::CiOutput` with what the agent said.
-pub(super) fn set_meta_data(outputs: &[(&str, String)]) -> Result<(), Error> {
+fn set_meta_data(outputs: &[(&str, String)]) -> Result<(), Error> {
     let set = |(name, value): &(&str, String)| {
         let key = format!("imgstep-{name}");
         let said = run(&["meta-data", "set", &key, value], "")?;
@@ -41,13 +103,13 @@ pub(super) fn set_meta_data(outputs: &[(&str, String)]) -> Result<(), Error> {
     outputs.iter().filter(|(_, value)| !value.is_empty()).try_for_each(set)
 }
 
-/// Shows `markdown` at the build's page, in the place of what an earlier run showed of `subject`.
+/// Shows `markdown` on the build's page, in place of what an earlier run showed for `place`.
 ///
 /// # Errors
 ///
 /// `ErrorKind::CiOutput` with what the agent said.
-pub(super) fn annotate(subject: &str, markdown: &str) -> Result<(), Error> {
-    let digest = Digest::of(subject.as_bytes());
+fn annotate(place: &str, markdown: &str) -> Result<(), Error> {
+    let digest = Digest::of(place.as_bytes());
     let context = format!("imgstep-{}", &digest.as_str()["sha256:".len()..][..16]);
     run(&["annotate", "--style", "info", "--context", &context], markdown).map(drop)
 }
