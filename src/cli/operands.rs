@@ -12,7 +12,7 @@ use crate::image::platform::Platform;
 use crate::image::reference::{Reference, is_tag};
 use crate::text::printable;
 
-/// A part of a command line behind the step.
+/// A part of a command line after the step.
 enum Part {
     /// A word that no option took.
     Operand(String),
@@ -34,7 +34,7 @@ struct OperandReader {
 }
 
 /// If operands are missing, takes the last words of a list back, as few as make the command whole. An operand that
-/// stands in the environment is not missing.
+/// comes from the environment is not missing.
 ///
 /// # Errors
 /// Two readings are possible, or none (`ErrorKind::Usage`).
@@ -144,7 +144,7 @@ fn wanted(step: &Command, parts: &[Part]) -> Option<Wanted> {
         "index" if !has(&["--from"]) => (1, true),
         "bundle" => (1, true),
         "promote" if !has(&["--list", "--line"]) => {
-            // A full reference among the tags is a destination too; one that stands first may also be the source.
+            // A full reference among the tags is a destination too; the first one may also be the source.
             let by_tags = given(parts) > 0 && parts.iter().any(has_full_tag);
             (if to() || by_tags { 1 } else { 2 }, true)
         }

@@ -21,14 +21,13 @@ pub fn param_of(option: &str) -> &str {
     if option == "line" { "list" } else { option }
 }
 
-/// Whether `--strict` stands where it counts.
+/// Whether `--strict` is in the only position where it has an effect.
 pub fn is_action_invocation(words: &[String]) -> bool {
     words.get(2).is_some_and(|word| word.starts_with(STRICT))
 }
 
-/// Takes `--strict=NAME,…` off, if it is the first word behind the step, and sees that the words which begin with `-`
-/// are the
-/// options that it names, in their order, and then one `--`.
+/// Removes `--strict=NAME,…` if it is the first argument after the step, and checks that the arguments which start with
+/// `-` are the options that it names, in their order, and then one `--`.
 ///
 /// # Errors
 /// Any other word begins with `-`, or one of these is missing (`ErrorKind::Usage`).

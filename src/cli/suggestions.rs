@@ -95,7 +95,7 @@ const OPTIONS: [(&[&str], &str); 16] = [
 ];
 
 /// What is said of words that mean nothing: clap's text, with a hint where other tools are the reason, and without its
-/// advice to put an option behind `--`.
+/// advice to put an option after `--`.
 pub fn text(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
     let Some((said, hint)) = hint(error) else { return without_tip(&rendered) };
