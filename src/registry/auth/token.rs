@@ -18,9 +18,9 @@ use crate::credentials::Login;
 use crate::error::{Error, ErrorKind};
 use crate::registry::error::error_of;
 use crate::registry::host::Host;
-use crate::registry::http::location::redacted;
+use crate::registry::http::location::{redacted, same_origin};
 use crate::registry::http::retry::{Budget, FailureKind, temporary_failure};
-use crate::registry::http::{HttpRequest, HttpResponse, Transport};
+use crate::registry::http::{ConnectionKind, HttpRequest, HttpResponse, Transport};
 use crate::text::printable;
 
 /// The largest answer of a token service, in bytes.
@@ -146,8 +146,13 @@ impl TokenService<'_> {
     /// Sends a request to the token service, again while it fails temporarily. The service's pauses are its own, and
     /// count with all others.
     async fn send(&self, request: &HttpRequest, budget: &Budget) -> Result<HttpResponse, Error> {
+        let registry = self.registry.origin(self.transport).await?;
+        // On the registry's own host a connection is open; another would cost two round trips more over TLS.
+        let is_registry = same_origin(&request.url, &registry);
+        let connection = if is_registry { ConnectionKind::Shared } else { ConnectionKind::Ordinary };
+        let request = HttpRequest { connection, ..request.clone() };
         loop {
-            let result = self.transport.send(request).await;
+            let result = self.transport.send(&request).await;
             let Some((failure, retry_after)) = temporary_failure(&result) else { return result };
             let pauses = self.transport.pauses();
             let wait = budget.next(failure).filter(|_| pauses.pause(request.url.authority(), retry_after));

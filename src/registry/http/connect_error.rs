@@ -107,7 +107,10 @@ fn of_tls(operation: String, trouble: TlsTrouble, said: &str, host: &str, hints:
 
 /// The text of an error and its causes. The outermost error is the HTTP client's, and adds nothing for a user.
 fn text_of(error: &(dyn StdError + 'static)) -> String {
-    let text = joined(causes(error).filter(|cause| !cause.is::<hyper_util::client::legacy::Error>()));
+    let is_outer = |cause: &(dyn StdError + 'static)| {
+        cause.is::<hyper_util::client::legacy::Error>() || cause.is::<reqwest::Error>()
+    };
+    let text = joined(causes(error).filter(|cause| !is_outer(*cause)));
     if text.is_empty() { error.to_string() } else { text }
 }
 

@@ -17,11 +17,14 @@ use rustls::ClientConfig;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
+use super::ordinary;
 use super::proxy::{Proxy, Tunnel};
 use super::resolver::Resolver;
 
 /// The longest time for connecting, including TLS and a proxy.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a silent connection is probed.
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
 /// How long a connection that was opened ahead may wait for its request: servers close silent ones.
 const AHEAD_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -82,7 +85,7 @@ impl Connector {
         let mut tcp = HttpConnector::new_with_resolver(Resolver::new(reach == Reach::Loopback));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(Duration::from_secs(15)));
+        tcp.set_keepalive(Some(KEEPALIVE));
         // The system's own limit, or a shorter one, would end an upload to a registry that is busy for longer.
         #[cfg(target_os = "linux")]
         tcp.set_tcp_user_timeout(Some(super::body::STALL_TIMEOUT));
@@ -100,6 +103,12 @@ impl Connector {
         let mut tls = (*self.http1).clone();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Self { alpn_h2: Some(Arc::new(tls)), ..self.clone() }
+    }
+
+    /// A client for ordinary requests with the same TLS settings and the same reach, which uses no proxy.
+    pub(super) fn ordinary_client(&self) -> reqwest::Result<reqwest::Client> {
+        let only_loopback = self.proxies.is_none();
+        ordinary::client(ClientConfig::clone(&self.http1), Resolver::new(only_loopback))
     }
 
     fn hosts(&self) -> std::sync::MutexGuard<'_, HashMap<String, HostConnections>> {

@@ -5,6 +5,7 @@ mod connect_error;
 mod connector;
 pub mod location;
 mod minimum_rate;
+mod ordinary;
 pub(crate) mod pauses;
 mod pool;
 mod proxy;

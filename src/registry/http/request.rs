@@ -20,6 +20,8 @@ pub enum ConnectionKind {
     /// One that this request has for itself: for blobs. HTTP/2's windows would limit an upload to about 64 kB per round
     /// trip, and a single connection would limit all uploads together.
     Dedicated,
+    /// One of reqwest's: for small requests to hosts that are not registries.
+    Ordinary,
     /// A new one that is not reused: the last connection was closed, or its bytes were wrong.
     Afresh,
 }

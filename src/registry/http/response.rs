@@ -26,13 +26,21 @@ const ERROR_BODY_LIMIT: usize = 8 * 1024;
 /// How much of a small body is read together with its head, in bytes.
 const BUFFER_LIMIT: usize = 1024 * 1024;
 
+/// The body of a response.
+pub(super) enum ResponseBody {
+    /// From one of our own connections.
+    Registry(Incoming),
+    /// From one of reqwest's.
+    Ordinary(reqwest::Body),
+}
+
 /// A response whose body has not been read.
 pub(crate) struct HttpResponse {
     /// The URL that answered, after redirects.
     pub(crate) url: Url,
     /// Whether a redirect led to it.
     pub(crate) redirected: bool,
-    response: Response<Incoming>,
+    response: Response<ResponseBody>,
     /// The beginning of the body, if it has been read.
     buffered: Option<Bytes>,
     /// Kept until the body has been read or dropped, so that a host's limit of requests covers bodies.
@@ -41,7 +49,7 @@ pub(crate) struct HttpResponse {
 }
 
 impl HttpResponse {
-    pub(super) fn new(url: Url, redirected: bool, response: Response<Incoming>, bodies: &Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(url: Url, redirected: bool, response: Response<ResponseBody>, bodies: &Arc<AtomicUsize>) -> Self {
         Self { url, redirected, response, buffered: None, _permit: None, rate: BodyRate::new(bodies) }
     }
 
@@ -92,14 +100,14 @@ impl HttpResponse {
         let operation = || format!("GET {}", redacted(&self.url));
         loop {
             let start = Instant::now();
-            let next = tokio::time::timeout(self.rate.time_left(), next_data(self.response.body_mut())).await;
+            let next = tokio::time::timeout(self.rate.time_left(), self.response.body_mut().next()).await;
             let bytes =
                 next.as_ref().map_or(0, |next| next.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len));
             let rate = self.rate.observe(bytes, start.elapsed());
             match next {
                 Ok(Ok(None)) => return Ok(None),
                 Ok(Err(error)) => {
-                    return Err(Error::network(operation(), reason_of(&error)));
+                    return Err(Error::network(operation(), reason_of(&*error)));
                 }
                 _ => {}
             }
@@ -116,7 +124,7 @@ impl HttpResponse {
     pub(crate) async fn bytes(mut self, limit: u64, what: &str) -> Result<Bytes, Error> {
         let too_large = || Error::malformed(what, format!("it is larger than the limit of {limit} bytes"));
         let buffered = self.buffered.as_ref().map_or(0, Bytes::len) as u64;
-        if self.response.body().size_hint().exact().is_some_and(|length| length.saturating_add(buffered) > limit) {
+        if self.response.body().exact_size().is_some_and(|length| length.saturating_add(buffered) > limit) {
             return Err(too_large());
         }
         let mut body = BytesMut::new();
@@ -157,8 +165,26 @@ impl HttpResponse {
     }
 }
 
+impl ResponseBody {
+    /// The next bytes; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+        match self {
+            Self::Registry(body) => Ok(next_data(body).await?),
+            Self::Ordinary(body) => Ok(next_data(body).await?),
+        }
+    }
+
+    /// The number of bytes, if it is known.
+    fn exact_size(&self) -> Option<u64> {
+        match self {
+            Self::Registry(body) => body.size_hint().exact(),
+            Self::Ordinary(body) => body.size_hint().exact(),
+        }
+    }
+}
+
 /// The next bytes of a body; trailers are ignored.
-async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
+async fn next_data<B: hyper::body::Body<Data = Bytes> + Unpin>(body: &mut B) -> Result<Option<Bytes>, B::Error> {
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {
             return Ok(Some(data));

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use http::header::{AUTHORIZATION, HeaderMap, LOCATION};
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
 use url::Url;
 
 use super::body::{Body, UploadCounter, empty_body, stalled, whole_body};
@@ -17,7 +16,7 @@ use super::pauses::Pauses;
 use super::pool::{Pools, was_reused};
 use super::remedies::Hints;
 use super::request::{ConnectionKind, HttpRequest, uri};
-use super::response::HttpResponse;
+use super::response::{HttpResponse, ResponseBody};
 use super::tls::{self, Trust, Verification};
 use crate::error::{Error, ErrorKind};
 
@@ -221,7 +220,7 @@ impl Transport {
         body: Body,
         connection: ConnectionKind,
         timeout: impl Future<Output = (String, Duration)>,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> Result<Response<ResponseBody>, SendError> {
         let pools = self.pools(url)?;
         let mut request = Request::new(body);
         *request.method_mut() = method.clone();
@@ -232,9 +231,9 @@ impl Transport {
         let operation = || format!("{method} {}", redacted(url));
         let result = tokio::select! {
             result = pools.send(request, connection) => result.map_err(|error| SendError {
-                was_unprocessed: was_unprocessed(&error),
-                was_reused: was_reused(&error),
-                error: error_of(operation(), &error, url, self.shared.settings.hints),
+                was_unprocessed: was_unprocessed(&*error),
+                was_reused: was_reused(&*error),
+                error: error_of(operation(), &*error, url, self.shared.settings.hints),
             }),
             (reason, waited) = timeout => {
                 Err(Error::from(ErrorKind::Silence { operation: operation(), reason, waited }).into())
@@ -276,7 +275,7 @@ impl From<SendError> for Error {
 }
 
 /// The `Location` of a redirect that is to be followed.
-fn redirect_of<'r>(method: &Method, response: &'r Response<Incoming>) -> Option<&'r http::HeaderValue> {
+fn redirect_of<'r>(method: &Method, response: &'r Response<ResponseBody>) -> Option<&'r http::HeaderValue> {
     let follow = matches!(*method, Method::GET | Method::HEAD)
         && matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     response.headers().get(LOCATION).filter(|_| follow)
