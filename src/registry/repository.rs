@@ -185,7 +185,7 @@ impl Repository {
             let Some(wait) = wait.filter(|_| transport.pauses().pause(self.host.authority(), retry_after)) else {
                 return Err(error);
             };
-            self.client.note_retry(&self.host, budget.failures(), &reason);
+            self.note_retry(budget, &reason);
             tokio::time::sleep(wait.max(retry_after.unwrap_or_default())).await;
         }
     }
@@ -244,7 +244,12 @@ impl Repository {
         Ok((permit, authorization))
     }
 
-    /// The reason of a network error, for a line that is noted.
+    /// Notes that something is retried.
+    pub(super) fn note_retry(&self, budget: &Budget, reason: &str) {
+        self.client.note_retry(&self.host, budget.failures(), reason);
+    }
+
+    /// The reason of a network error, for such a note.
     pub(super) fn reason(&self, error: &Error) -> String {
         let host = self.host.authority();
         match error.kind() {

@@ -1,252 +1,168 @@
-//! One large blob by several requests at once, where a registry, or what is before it, holds each connection to a rate
-//! (RFC 9110, section 14). The parts are handed out in order; memory is bounded for all blobs together.
+//! One large blob fetched by several requests at once, for registries that throttle each connection, or have something in
+//! front of them that does (RFC 9110, section 14). The parts are returned in order; memory is bounded for all blobs
+//! together.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 
-use super::reader::BlobReader;
-use crate::error::Error;
+use super::connection::RangeReader;
+use super::throughput::rate;
 use crate::image::digest::Digest;
 use crate::registry::repository::Repository;
 
-/// A part that is asked for at once, in bytes: many times what a round trip costs.
+/// The size of a part in bytes: many times what a round trip costs.
 const PART: u64 = 8 * 1024 * 1024;
-/// What of a part waits for its turn is kept in pieces of this size, in bytes. As it comes from a connection each piece
-/// would hold on to the whole buffer that it was read into.
-const KEPT_PIECE: usize = 512 * 1024;
-/// Parts of one blob that are being fetched at once.
+/// The size of the pieces in which a part waits for its turn, in bytes. The pieces that a connection returns would each
+/// keep the whole buffer that they were read into.
+const PIECE: usize = 512 * 1024;
+/// How many parts of one blob are fetched at once.
 const CONNECTIONS: usize = 8;
-/// What is left of a blob must be worth it, in bytes.
+/// How many bytes of a blob must be left for parts to be worth it.
 const WORTH: u64 = 64 * 1024 * 1024;
-/// The stream that was begun goes on for so long, while it is found out whether ranges are answered, in bytes.
+/// How many bytes the first connection still reads while the first part shows whether ranges are supported.
 const OVERLAP: u64 = 16 * 1024 * 1024;
-/// A connection that is faster, in bytes a second, is not held back: the processor or the wire is at its end.
-const HELD_RATE: u64 = 100_000_000;
-/// So long a connection is watched before it is judged.
-const WATCHED: Duration = Duration::from_millis(500);
-/// After so long several connections must have been faster than one by a third.
-const TRIED: Duration = Duration::from_secs(2);
+/// After this time several connections must have been faster than one by a third.
+const TRIAL: Duration = Duration::from_secs(2);
 
-/// How fast one connection is, and whether it is what is waited for.
-#[derive(Debug)]
-pub(crate) struct Throughput {
-    since: Instant,
-    bytes: u64,
-    waited: Duration,
-}
-
-impl Throughput {
-    pub(crate) fn new() -> Self {
-        Self { since: Instant::now(), bytes: 0, waited: Duration::ZERO }
-    }
-
-    /// `bytes` came after a wait.
-    pub(crate) fn observe(&mut self, bytes: usize, waited: Duration) {
-        self.bytes += bytes as u64;
-        self.waited += waited;
-    }
-
-    /// Bytes a second, if the connection was watched for long enough, was what was waited for most of the time, and is
-    /// slower than one that nobody holds back. Else it is watched anew.
-    fn held(&mut self) -> Option<u64> {
-        let time = self.since.elapsed();
-        if time < WATCHED {
-            return None;
-        }
-        let rate = rate(self.bytes, time);
-        let is_waited_for = self.waited * 10 > time * 7;
-        *self = Self::new();
-        (is_waited_for && rate < HELD_RATE).then_some(rate)
-    }
-}
-
-/// Bytes a second.
-fn rate(bytes: u64, time: Duration) -> u64 {
-    bytes.saturating_mul(1000) / u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
-}
-
-/// Whether a registry answers ranges, as far as is known.
-const UNKNOWN: u8 = 0;
-const ANSWERED: u8 = 1;
-const REFUSED: u8 = 2;
-
-/// Parts of a blob on their way.
-pub(crate) struct ParallelFetch {
-    /// The first byte that comes by parts; what is before comes by the stream that was begun.
-    pub(crate) begin: u64,
+/// Fetches parts of a blob.
+pub(super) struct ParallelFetch {
+    repository: Repository,
+    digest: Digest,
+    /// The first byte of the first part; the first connection reads what is before.
+    start: u64,
     parts: VecDeque<RangePart>,
-    /// The first byte that nobody asked for yet.
+    /// The first byte of the next part to fetch.
     next: u64,
     size: u64,
-    answers: Arc<AtomicU8>,
-    /// Bytes a second of one connection alone.
+    /// Whether the registry supports ranges, once the first part was answered.
+    ranges: Arc<OnceLock<bool>>,
+    /// The rate of one connection alone, in bytes per second.
     alone: u64,
-    /// When the parts began to be handed out.
+    /// When the first bytes of parts were returned.
     since: Option<Instant>,
-    taken: u64,
-    judged: bool,
+    returned: u64,
+    was_judged: bool,
 }
 
 struct RangePart {
-    pieces: mpsc::UnboundedReceiver<Result<Bytes, Error>>,
+    pieces: mpsc::UnboundedReceiver<Bytes>,
     left: u64,
-    fetching: AbortHandle,
-    _room: OwnedSemaphorePermit,
+    task: AbortHandle,
+    _memory: OwnedSemaphorePermit,
     _request: OwnedSemaphorePermit,
 }
 
 impl Drop for RangePart {
     fn drop(&mut self) {
-        self.fetching.abort();
+        self.task.abort();
     }
-}
-
-/// What the parts say.
-pub(crate) enum Next {
-    /// The next bytes.
-    Piece(Bytes),
-    /// They end here, or are of no more use: the blob is to be read on by one connection.
-    Over,
 }
 
 impl ParallelFetch {
-    /// Begins to fetch parts of a blob of `size` bytes of which `offset` were read, if its connection seems to be held
-    /// back and few others are under way.
-    pub(crate) fn begin(
-        repository: &Repository,
-        digest: &Digest,
-        pace: &mut Throughput,
-        offset: u64,
-        size: u64,
-    ) -> Option<Self> {
-        let alone = pace.held()?;
-        let begin = offset.checked_add(OVERLAP)?;
-        if size.checked_sub(begin)? < WORTH || repository.host().requests_under_way() > 2 {
+    /// Starts to fetch parts of the blob that `reader` reads, if its connection seems throttled and the host has few other
+    /// requests.
+    pub(super) fn start(reader: &mut RangeReader) -> Option<Self> {
+        let alone = reader.throughput().throttled_rate()?;
+        let (repository, size) = (reader.repository(), reader.size());
+        let start = reader.offset().checked_add(OVERLAP)?;
+        if size.checked_sub(start)? < WORTH || repository.host().requests_under_way() > 2 {
             return None;
         }
-        let mut ahead = Self {
-            begin,
+        let mut fetch = Self {
+            repository: repository.clone(),
+            digest: reader.digest().clone(),
+            start,
             parts: VecDeque::new(),
-            next: begin,
+            next: start,
             size,
-            answers: Arc::new(AtomicU8::new(UNKNOWN)),
+            ranges: Arc::new(OnceLock::new()),
             alone,
             since: None,
-            taken: 0,
-            judged: false,
+            returned: 0,
+            was_judged: false,
         };
-        ahead.fill(repository, digest);
-        Some(ahead)
+        fetch.fill();
+        Some(fetch)
     }
 
-    /// Whether ranges are answered; `None` while that is not known.
-    pub(crate) fn answered(&self) -> Option<bool> {
-        match self.answers.load(Ordering::Relaxed) {
-            ANSWERED => Some(true),
-            REFUSED => Some(false),
-            _ => None,
-        }
+    /// The first byte of the first part.
+    pub(super) fn first_byte(&self) -> u64 {
+        self.start
     }
 
-    /// Asks for as many further parts as there is room for.
-    pub(crate) fn fill(&mut self, repository: &Repository, digest: &Digest) {
-        // One request finds out whether ranges are answered at all.
-        let wanted = if self.answered().is_none() { 1 } else { CONNECTIONS };
-        while self.next < self.size && self.parts.iter().filter(|part| !part.fetching.is_finished()).count() < wanted {
-            let Some(room) = repository.client.memory_for_part() else { return };
-            let Some(request) = repository.host().try_permit() else { return };
+    /// Whether the registry supports ranges; `None` while that is unknown.
+    pub(super) fn supports_ranges(&self) -> Option<bool> {
+        self.ranges.get().copied()
+    }
+
+    /// Starts as many more parts as there are permits and memory for.
+    pub(super) fn fill(&mut self) {
+        // The first request finds out whether ranges are supported at all.
+        let wanted = if self.supports_ranges().is_none() { 1 } else { CONNECTIONS };
+        while self.next < self.size && self.parts.iter().filter(|part| !part.task.is_finished()).count() < wanted {
+            let Some(memory) = self.repository.client.memory_for_part() else { return };
+            let Some(request) = self.repository.host().try_permit() else { return };
             let end = self.size.min(self.next + PART);
             let (sender, pieces) = mpsc::unbounded_channel();
-            let reader = BlobReader::part(repository.clone(), digest.clone(), self.next, end);
-            let fetching = tokio::spawn(fetch(reader, sender, Arc::clone(&self.answers))).abort_handle();
+            let reader = RangeReader::part(self.repository.clone(), self.digest.clone(), self.next, end);
+            let task = tokio::spawn(fetch(reader, sender, Arc::clone(&self.ranges))).abort_handle();
             let left = end - self.next;
-            self.parts.push_back(RangePart { pieces, left, fetching, _room: room, _request: request });
+            self.parts.push_back(RangePart { pieces, left, task, _memory: memory, _request: request });
             self.next = end;
         }
     }
 
-    /// The next bytes, in order.
-    pub(crate) async fn next(&mut self, repository: &Repository, digest: &Digest) -> Next {
-        self.fill(repository, digest);
-        let begun = *self.since.get_or_insert_with(Instant::now);
-        if !self.judged && begun.elapsed() > TRIED {
-            self.judged = true;
-            if rate(self.taken, begun.elapsed()) < self.alone + self.alone / 3 {
-                return Next::Over;
+    /// The next bytes, in order; `None` at the end, or if one connection has to continue: a part failed, or parts are no
+    /// faster.
+    pub(super) async fn next(&mut self) -> Option<Bytes> {
+        self.fill();
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if !self.was_judged && since.elapsed() > TRIAL {
+            self.was_judged = true;
+            if rate(self.returned, since.elapsed()) < self.alone + self.alone / 3 {
+                return None;
             }
         }
-        let Some(part) = self.parts.front_mut() else { return Next::Over };
-        let Some(Ok(piece)) = part.pieces.recv().await else { return Next::Over };
-        self.taken += piece.len() as u64;
+        let part = self.parts.front_mut()?;
+        let piece = part.pieces.recv().await?;
+        self.returned += piece.len() as u64;
         part.left = part.left.saturating_sub(piece.len() as u64);
         if part.left == 0 {
             self.parts.pop_front();
         }
-        Next::Piece(piece)
+        Some(piece)
     }
 }
 
-async fn fetch(mut reader: BlobReader, pieces: mpsc::UnboundedSender<Result<Bytes, Error>>, answers: Arc<AtomicU8>) {
+/// Fetches a part into `pieces`, which end early if it fails.
+async fn fetch(mut reader: RangeReader, pieces: mpsc::UnboundedSender<Bytes>, ranges: Arc<OnceLock<bool>>) {
     let opened = reader.open_part().await;
-    let found = if opened.is_ok() { ANSWERED } else { REFUSED };
-    let _ = answers.compare_exchange(UNKNOWN, found, Ordering::Relaxed, Ordering::Relaxed);
-    if let Err(error) = opened {
-        let _ = pieces.send(Err(error));
+    let _ = ranges.set(opened.is_ok());
+    if opened.is_err() {
         return;
     }
-    let mut kept = BytesMut::new();
-    loop {
-        match reader.next().await {
-            Ok(Some(mut piece)) => {
-                while !piece.is_empty() {
-                    if kept.capacity() == 0 {
-                        kept.reserve(KEPT_PIECE);
-                    }
-                    let fitting = piece.split_to(piece.len().min(KEPT_PIECE - kept.len()));
-                    kept.extend_from_slice(&fitting);
-                    if kept.len() == KEPT_PIECE && pieces.send(Ok(std::mem::take(&mut kept).freeze())).is_err() {
-                        return;
-                    }
-                }
+    let mut buffer = BytesMut::new();
+    while let Ok(next) = reader.next().await {
+        let Some(mut piece) = next else {
+            if !buffer.is_empty() {
+                let _ = pieces.send(buffer.freeze());
             }
-            Ok(None) => {
-                if !kept.is_empty() {
-                    let _ = pieces.send(Ok(kept.freeze()));
-                }
-                return;
+            return;
+        };
+        while !piece.is_empty() {
+            if buffer.capacity() == 0 {
+                buffer.reserve(PIECE);
             }
-            Err(error) => {
-                let _ = pieces.send(Err(error));
+            let fitting = piece.split_to(piece.len().min(PIECE - buffer.len()));
+            buffer.extend_from_slice(&fitting);
+            if buffer.len() == PIECE && pieces.send(std::mem::take(&mut buffer).freeze()).is_err() {
                 return;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pace(bytes: u64, seconds: f64, waited: f64) -> Throughput {
-        let since = Instant::now().checked_sub(Duration::from_secs_f64(seconds)).unwrap();
-        Throughput { since, bytes, waited: Duration::from_secs_f64(waited) }
-    }
-
-    #[test]
-    fn a_connection_is_held_back_if_it_is_waited_for_and_slow() {
-        let rate = pace(50_000_000, 1.0, 0.9).held().unwrap();
-        assert!((40_000_000..=50_000_000).contains(&rate), "{rate}");
-        assert_eq!(pace(5_000_000, 0.1, 0.1).held(), None, "too early to say");
-        assert_eq!(pace(200_000_000, 1.0, 0.9).held(), None, "as fast as any");
-        assert_eq!(pace(50_000_000, 1.0, 0.3).held(), None, "others are waited for");
-        let mut watched = pace(200_000_000, 1.0, 0.9);
-        watched.held();
-        assert_eq!(watched.bytes, 0, "it is watched anew");
     }
 }
