@@ -1,7 +1,7 @@
-//! Keeps our own logins out of what is printed: a registry, a proxy or a token service may send them back in its words.
+//! Keeps our own logins out of everything that is printed: a registry, a proxy or a token service may return them in a
+//! message.
 //!
-//! There is one list for the whole process, since every text of others passes [`crate::text::printable`], wherever it
-//! comes from.
+//! There is one list for the whole process, because every untrusted text passes [`crate::text::printable`].
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -10,15 +10,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// What stands where a secret stood.
+/// Replaces a secret.
 const MASK: &str = "***";
-/// Anything shorter is found in words that mean something else.
+/// The minimum length of a secret: anything shorter also occurs in ordinary words.
 const SHORTEST: usize = 5;
-/// So many tokens of services are kept: older ones are no longer sent to anybody.
+/// How many tokens are kept: older ones are no longer in use.
 const TOKENS: usize = 64;
 
 struct Known {
-    /// What logins are made of, in each form that it is sent in; the longest first.
+    /// The secrets, in each form that they are sent in; the longest first.
     logins: Vec<String>,
     tokens: VecDeque<String>,
 }
@@ -26,12 +26,12 @@ struct Known {
 static KNOWN: Mutex<Known> = Mutex::new(Known { logins: Vec::new(), tokens: VecDeque::new() });
 
 fn known() -> MutexGuard<'static, Known> {
-    // Nothing in here can panic half-way through a change.
+    // Nothing in here can panic during a change.
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Never prints `secret` from now on, nor what it looks like in a header, an address, a form or JSON, together with
-/// `username` or alone.
+/// Never prints `secret` from now on, alone or together with `username`, in any form that it has in headers, URLs,
+/// forms and JSON.
 pub fn conceal(username: &str, secret: &str) {
     let pair = format!("{username}:{secret}");
     let json = serde_json::Value::from(secret).to_string();
@@ -55,7 +55,7 @@ pub fn conceal(username: &str, secret: &str) {
     known.logins.sort_by_key(|form| std::cmp::Reverse(form.len()));
 }
 
-/// Never prints a token that a service gave.
+/// Never prints a token of a token service.
 pub fn conceal_token(token: &str) {
     let mut known = known();
     if token.len() < SHORTEST || known.tokens.iter().any(|known| known == token) {
@@ -67,7 +67,7 @@ pub fn conceal_token(token: &str) {
     known.tokens.push_back(token.to_owned());
 }
 
-/// `text` without any of them.
+/// `text` without any secrets.
 pub fn masked(text: &str) -> Cow<'_, str> {
     let known = known();
     let mut text = Cow::Borrowed(text);

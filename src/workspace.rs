@@ -1,10 +1,10 @@
-//! Files as a user names them, opened so that no link leads out of where their path begins: what lies in a workspace
-//! was often written by others, and must not decide what else of this machine is read.
+//! Files that a user names, opened so that no link leads out of where their path starts: what is in a workspace was
+//! often written by others, and must not decide what else is read on this machine.
 //!
-//! A path in the working directory may go through links that stay in the working directory. On any other path, a link
-//! must stay in the folder that it lies in: `current -> releases/7`, and `/tmp -> private/tmp` on macOS. Links are
-//! followed here, name by name and with the folders held open, and never by the system, so that one that changes
-//! meanwhile leads nowhere else.
+//! A path in the working directory may use links that stay in the working directory. On any other path, a link must
+//! stay in its own folder: `current -> releases/7`, and `/tmp -> private/tmp` on macOS. Links are followed here, name
+//! by name with the folders held open, and never by the system, so that a link that changes meanwhile leads nowhere
+//! else.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -19,16 +19,16 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, readlinkat, statat};
 
 use crate::text::printable;
 
-/// Links that lead on to further links are followed no further, as in Linux.
+/// How many links are followed on a path, as in Linux.
 const LINKS_LIMIT: usize = 40;
 
-/// A folder that is only gone through.
+/// A folder that is only passed through.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const THROUGH: OFlags = OFlags::PATH;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const THROUGH: OFlags = OFlags::RDONLY;
 
-/// A link that leads elsewhere.
+/// A link leads elsewhere.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the link {link} leads to {target}, out of {folder}; name what it stands for itself, or put a copy in its place"
@@ -39,14 +39,14 @@ struct LeadsOut {
     folder: String,
 }
 
-/// A file or a folder that was opened.
+/// A file or folder that was opened.
 #[derive(Debug)]
 pub struct Found {
-    /// It, to be read.
+    /// It, for reading.
     pub file: File,
-    /// What the system says of it.
+    /// Its metadata.
     pub metadata: Metadata,
-    /// Where it is, without a link in its path.
+    /// Its path without links.
     pub path: PathBuf,
 }
 
@@ -63,7 +63,7 @@ impl From<Found> for Folder {
     }
 }
 
-/// Where a path ends: in this folder, under this name; without one, it is the folder itself.
+/// Where a path ends: in this folder, under this name; without a name, it is the folder itself.
 struct End {
     folder: Folder,
     name: Option<OsString>,
@@ -72,21 +72,21 @@ struct End {
 /// Opens the file or folder that a user named.
 ///
 /// # Errors
-/// It is not there, may not be read, is neither a file nor a folder, or a link leads out of where the path begins.
+/// It doesn't exist, may not be read, is neither a file nor a folder, or a link leads out of where the path starts.
 pub fn find(path: &Path) -> io::Result<Found> {
     follow(path)?.open()
 }
 
-/// The pipe with a name that a user named, to be opened by whoever reads it; `None` if it is something else.
+/// The named pipe that a user named, to be opened by its reader; `None` if it is something else.
 ///
 /// # Errors
-/// It is not there, or a link leads out of where the path begins.
+/// It doesn't exist, or a link leads out of where the path starts.
 pub fn pipe(path: &Path) -> io::Result<Option<PathBuf>> {
     let end = follow(path)?;
     Ok(end.is(FileType::Fifo)?.then(|| end.path()))
 }
 
-/// Opens a file that a user named, to read it.
+/// Opens a file that a user named for reading.
 ///
 /// # Errors
 /// Those of [`find`]; it is a folder.
@@ -103,7 +103,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     bounded(open(path)?, limit)
 }
 
-/// Reads a file of the machine's own, which systems link to across folders; in the working directory, as [`read`].
+/// Reads a file of the machine, which systems link to across folders; in the working directory, as [`read`].
 ///
 /// # Errors
 /// Those of [`read`].
@@ -114,7 +114,7 @@ pub fn read_linked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read(&path.canonicalize()?, limit)
 }
 
-/// Whether no link leads out of the working directory on a path in it that is to be written, and may not be there yet.
+/// Checks that no link leads out of the working directory on a path in it that will be written, and may not exist yet.
 ///
 /// # Errors
 /// One does.
@@ -129,7 +129,7 @@ pub fn stays(path: &Path) -> io::Result<()> {
 /// The folder that a user named, to work in; in the working directory, no link leads out of that.
 ///
 /// # Errors
-/// It is not there, or is no folder.
+/// It doesn't exist, or isn't a folder.
 pub fn folder(path: &Path) -> io::Result<Folder> {
     match in_working_directory(path) {
         Some((here, inside)) => here.follow(&inside)?.into_folder(),
@@ -137,10 +137,10 @@ pub fn folder(path: &Path) -> io::Result<Folder> {
     }
 }
 
-/// The same, made if it is not there.
+/// As [`folder`], but creates it if it doesn't exist.
 ///
 /// # Errors
-/// As [`folder`]; it can't be made.
+/// As [`folder`]; it can't be created.
 pub fn make_folder(path: &Path) -> io::Result<Folder> {
     for above in path.ancestors().filter(|above| !above.as_os_str().is_empty()) {
         match folder(above) {
@@ -153,10 +153,10 @@ pub fn make_folder(path: &Path) -> io::Result<Folder> {
     folder(path)
 }
 
-/// Reads to the end of `from`, which has at most `limit` bytes.
+/// Reads `from` to its end: at most `limit` bytes.
 ///
 /// # Errors
-/// It can't be read, or has more.
+/// It can't be read, or is larger.
 pub fn bounded(from: impl io::Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(limit + 1).read_to_end(&mut bytes)?;
@@ -166,7 +166,7 @@ pub fn bounded(from: impl io::Read, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The flag of `OpenOptions` by which a link is not followed but refused.
+/// The flag of `OpenOptions` with which a link is refused instead of followed.
 pub fn no_follow() -> i32 {
     OFlags::NOFOLLOW.bits().cast_signed()
 }
@@ -196,14 +196,14 @@ impl Folder {
     /// A folder by its path, in which links are followed wherever they lead.
     ///
     /// # Errors
-    /// It is not there, or is no folder.
+    /// It doesn't exist, or isn't a folder.
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = path.canonicalize()?;
         let fd = rustix::fs::open(&path, THROUGH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Self { fd, path })
     }
 
-    /// The names in it, and what they stand for: a link is a link.
+    /// The names in it, and their types: a link is a link.
     ///
     /// # Errors
     /// It can't be read.
@@ -216,7 +216,7 @@ impl Folder {
                 continue;
             }
             let kind = match entry.file_type() {
-                // Some file systems tell only who asks for each.
+                // Some file systems only return types for single names.
                 FileType::Unknown => kind(self, name)?,
                 known => known,
             };
@@ -225,15 +225,15 @@ impl Folder {
         Ok(names)
     }
 
-    /// What a link in it says.
+    /// The target of a link in it.
     ///
     /// # Errors
-    /// It is none.
+    /// It isn't a link.
     pub fn link(&self, name: &OsStr) -> io::Result<Vec<u8>> {
         Ok(readlinkat(&self.fd, name, Vec::new())?.into_bytes())
     }
 
-    /// Opens a file or folder that stands in it under this name; a link is none.
+    /// Opens a file or folder in it by its name; links are refused.
     ///
     /// # Errors
     /// As [`find`].
@@ -241,7 +241,7 @@ impl Folder {
         open_known(&self.fd, name, self.path.join(name))
     }
 
-    /// Opens a file or folder in it; links may lead anywhere in it, and not out of it.
+    /// Opens a file or folder in it; links may lead anywhere in it, but not out of it.
     ///
     /// # Errors
     /// As [`find`].
@@ -249,10 +249,10 @@ impl Folder {
         self.end(inside)?.open()
     }
 
-    /// The path, without links, of something in it that is there.
+    /// The path, without links, of something in it that exists.
     ///
     /// # Errors
-    /// It is not there, or a link leads out of this folder.
+    /// It doesn't exist, or a link leads out of this folder.
     pub fn resolve(&self, inside: &Path) -> io::Result<PathBuf> {
         self.end(inside).map(|end| end.path())
     }
@@ -330,7 +330,7 @@ impl End {
         }
     }
 
-    /// Opens it, if it is a file or a folder: to open a pipe is to wait for its writer, and devices have no end.
+    /// Opens it, if it is a file or a folder: opening a pipe would wait for its writer, and devices have no end.
     fn open(self) -> io::Result<Found> {
         let path = self.path();
         let name = self.name.as_deref().unwrap_or(OsStr::new("."));
@@ -345,7 +345,7 @@ impl End {
     }
 }
 
-/// Opens what was a file or a folder a moment ago; a link is not followed. Should it be a pipe by now, no writer is
+/// Opens what was a file or a folder a moment ago; a link isn't followed. If it has become a pipe, its writer isn't
 /// waited for.
 fn open_known(folder: &OwnedFd, name: &OsStr, path: PathBuf) -> io::Result<Found> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -363,12 +363,12 @@ fn kind(folder: &Folder, name: &OsStr) -> io::Result<FileType> {
 
 fn leads_out(links: &[(PathBuf, OsString)], inside: &Path, floor: &Path) -> io::Error {
     let shown = |path: &Path| printable(&path.to_string_lossy(), 300);
-    // The first is the one that the user's path goes through.
+    // The first is the one on the user's path.
     let (link, target) = links.first().map_or((inside, Path::new("..")), |(link, to)| (link.as_path(), Path::new(to)));
     io::Error::other(LeadsOut { link: shown(link), target: shown(target), folder: shown(floor) })
 }
 
-/// Follows a path from where it begins.
+/// Follows a path from its start.
 fn follow(path: &Path) -> io::Result<End> {
     if path.as_os_str().is_empty() {
         return Err(io::ErrorKind::NotFound.into());
@@ -392,12 +392,12 @@ fn follow(path: &Path) -> io::Result<End> {
     Ok(End { folder: here, name: None })
 }
 
-/// The working directory and the path from there on, if a path lies in it as it is written. The root holds everything,
-/// so that to lie in it says nothing.
+/// The working directory and the rest of the path, if the path as it is written is in it. The root contains
+/// everything, so it doesn't count.
 fn in_working_directory(path: &Path) -> Option<(Folder, PathBuf)> {
     let folder = Folder::open(Path::new(".")).ok().filter(|folder| folder.path != Path::new("/"))?;
     let inside = if path.is_absolute() {
-        // A shell's own name for it may have links in it.
+        // The shell's own name for it may contain links.
         let named = env::var_os("PWD").map(PathBuf::from).filter(|named| is_same(named, &folder.path));
         let inside = path.strip_prefix(&folder.path).ok();
         inside.or_else(|| path.strip_prefix(named.as_deref()?).ok())?
@@ -430,7 +430,7 @@ fn words(path: &Path) -> Vec<OsString> {
     path.components().rev().filter_map(word).collect()
 }
 
-/// Whether a path names a file that this process was started with.
+/// Whether a path is a file descriptor that this process was started with.
 fn is_descriptor(path: &Path) -> bool {
     let is_number = |name: &OsStr| name.to_str().is_some_and(|name| name.parse::<u32>().is_ok());
     path == Path::new("/dev/stdin")

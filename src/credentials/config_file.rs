@@ -1,6 +1,6 @@
-//! Reads the text of a credentials file: Docker's `config.json`, its old `.dockercfg`, and `auth.json`.
+//! Parses a credentials file: Docker's `config.json`, its old `.dockercfg`, and `auth.json`.
 //!
-//! Pure: no file and no process is touched here. Reasons name keys and fields of the file, and never their values.
+//! Pure: no file and no process is touched here. Errors contain keys and fields of the file, and never their values.
 
 use std::cmp::Reverse;
 
@@ -13,10 +13,10 @@ use super::Login;
 use super::scope::{Scope, Target};
 use super::secret::Secret;
 
-/// The user name that says "the password is an identity token" (docker-credential-helpers, "Development").
+/// The user name that marks the password as an identity token (docker-credential-helpers, "Development").
 const TOKEN_USERNAME: &str = "<token>";
 
-/// Base64 as people's scripts write it: with or without its padding.
+/// Base64 as scripts write it: with or without padding.
 const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -24,51 +24,52 @@ const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// What one credentials file says.
+/// The contents of a credentials file.
 #[derive(Debug, Clone, Default)]
 pub struct ConfigFile {
     /// `auths`, in the file's order.
     auths: Vec<(Scope, Entry)>,
-    /// `credHelpers`: the name of the program for each host; an empty one means none, not even the store.
+    /// `credHelpers`: the helper of each host; an empty name means none, not even the store.
     helpers: Vec<(Scope, String)>,
-    /// `credsStore`: the program for all other hosts.
+    /// `credsStore`: the helper of all other hosts.
     store: Option<String>,
 }
 
-/// One entry of `auths`.
+/// An entry of `auths`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Entry {
-    /// It holds nothing: the store knows.
+    /// It is empty: the store has the login.
     Empty,
-    /// It holds a login.
+    /// It contains a login.
     Login(Login),
-    /// It can't be read, and why. It fails only those who need it: a rotten entry of another host is no reason to stop.
+    /// It can't be read, and why. It only fails for those who need it: a broken entry of another host is no reason to
+    /// stop.
     Broken(String),
 }
 
-/// Where a login for a target may come from, as one file has it.
+/// Where a login for a target may come from, according to one file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Candidate<'a> {
-    /// The file holds it.
+    /// The file contains it.
     Login(&'a Login),
-    /// The file holds something that can't be used, for this reason.
+    /// The file contains something that can't be used, for this reason.
     Broken(String),
-    /// The program `docker-credential-NAME` may know it.
+    /// The helper `docker-credential-NAME` may have it.
     Helper(&'a str),
 }
 
 impl ConfigFile {
-    /// Reads a file's bytes. An empty file holds nothing.
+    /// Parses a file's bytes. An empty file contains nothing.
     ///
     /// # Errors
-    /// In words that follow the file's name, and that hold none of its contents.
+    /// Text that follows the file's name, without any of its contents.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        // Editors on Windows begin a file with a byte order mark.
+        // Editors on Windows start a file with a byte order mark.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        // The parser's own message is not passed on: it may quote what it stumbled over.
+        // The parser's own message isn't used: it may quote the contents.
         let root: Value = serde_json::from_slice(bytes)
             .map_err(|error| format!("it is not valid JSON (line {}, column {})", error.line(), error.column()))?;
         let Value::Object(root) = root else {
@@ -93,15 +94,15 @@ impl ConfigFile {
         Ok(Self { auths, helpers, store })
     }
 
-    /// Where a login for `target` may come from, best first: the longest path wins; with paths of one length a host's
-    /// own helper goes before an entry that holds a login, and that before an empty entry, which means the store. The
-    /// store is last, and is not asked where the host has a helper of its own.
+    /// Where a login for `target` may come from, best first: the longest path wins. Among paths of equal length, a
+    /// host's own helper comes before an entry with a login, and that before an empty entry, which means the store.
+    /// The store is last, and isn't used if the host has a helper of its own.
     pub fn candidates(&self, target: &Target) -> Vec<Candidate<'_>> {
         let own_helper = self
             .helpers
             .iter()
             .filter_map(|(scope, name)| Some((scope.covers(target)?, name.as_str())))
-            // Of several with one length, the first.
+            // Among several of equal length, the first.
             .min_by_key(|(length, _)| Reverse(*length));
         let store = if own_helper.is_some() { None } else { self.store.as_deref() };
         let mut ranked: Vec<(Reverse<usize>, u8, Candidate<'_>)> = Vec::new();
@@ -118,7 +119,7 @@ impl ConfigFile {
             };
             ranked.push((Reverse(length), rank, candidate));
         }
-        // Stable: what is equal keeps the file's order.
+        // Stable: equal candidates keep the file's order.
         ranked.sort_by_key(|(length, rank, _)| (*length, *rank));
         let mut candidates: Vec<_> = ranked.into_iter().map(|(_, _, candidate)| candidate).collect();
         candidates.extend(store.map(Candidate::Helper));
@@ -127,7 +128,7 @@ impl ConfigFile {
     }
 }
 
-/// The entries of the old format, where hosts stand at the top level. Of another program's file nothing is taken.
+/// The entries of the old format, which has hosts at the top level. Nothing is taken from another program's file.
 fn old_entries(root: &Map<String, Value>) -> Vec<(Scope, Entry)> {
     let is_entry = |value: &Value| {
         value.as_object().is_some_and(|entry| {
@@ -152,7 +153,7 @@ fn parse_entry(value: &Value) -> Entry {
     }
 }
 
-/// The login that an entry holds. The most specific kind wins: a registry token, an identity token, a password.
+/// The login in an entry. The most specific kind wins: a registry token, an identity token, a password.
 fn entry_login(entry: &Map<String, Value>) -> Result<Option<Login>, String> {
     let text = |name| text_field(entry, name).map(Option::unwrap_or_default);
     let registry_token = text("registrytoken")?;
@@ -172,7 +173,7 @@ fn entry_login(entry: &Map<String, Value>) -> Result<Option<Login>, String> {
     Ok(password_login(username, password))
 }
 
-/// What a user name and a password mean together; nothing if both are empty.
+/// What a user name and a password mean together; `None` if both are empty.
 pub fn password_login(username: String, password: Secret) -> Option<Login> {
     if username.is_empty() && password.expose().is_empty() {
         None
@@ -188,9 +189,9 @@ fn identity_login(username: String, token: &str) -> Login {
     Login::IdentityToken { username, token: Secret::new(token) }
 }
 
-/// Takes `auth` apart: base64 of `user:password`, where the password may hold colons.
+/// Decodes `auth`: base64 of `user:password`, where the password may contain colons.
 fn decode_auth(auth: &str) -> Result<(String, Secret), String> {
-    // `base64` breaks long lines, and people paste them so.
+    // `base64` breaks long lines, and they are pasted as they are.
     let compact: String = auth.chars().filter(|character| !character.is_ascii_whitespace()).collect();
     let bytes = LENIENT_BASE64.decode(compact).map_err(|_| "auth is not base64".to_owned())?;
     let text = String::from_utf8(bytes).map_err(|_| "auth is not the base64 of a text".to_owned())?;

@@ -1,4 +1,4 @@
-//! Which files credentials are looked for in, and in which order; reads them.
+//! Which files credentials are read from, and in which order.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,12 @@ use super::secret::Secret;
 use crate::error::Error;
 use crate::text::printable;
 
-/// The files that a folder of `--auth-dir` may hold, in the order in which they are looked at: Docker's, the key of a
-/// Kubernetes secret of type `dockerconfigjson`, that of type `dockercfg`, Podman's, and what Tekton writes below
-/// `$(credentials.path)`.
+/// The files that are read in a folder of `--auth-dir`, in this order: Docker's, the key of a Kubernetes secret of
+/// type `dockerconfigjson`, that of type `dockercfg`, Podman's, and what Tekton writes below `$(credentials.path)`.
 const FILES_OF_A_FOLDER: [&str; 5] =
     ["config.json", ".dockerconfigjson", ".dockercfg", "auth.json", ".docker/config.json"];
 
-/// A credentials file has at most this many bytes: 4 MiB, thousands of logins.
+/// The largest credentials file in bytes: 4 MiB, thousands of logins.
 const FILE_LIMIT: u64 = 4 << 20;
 
 /// Where credentials are looked for.
@@ -22,14 +21,14 @@ const FILE_LIMIT: u64 = 4 << 20;
 pub struct Sources {
     /// `--auth-dir`, in order; the first match wins.
     pub auth_dirs: Vec<PathBuf>,
-    /// What the environment says.
+    /// The environment.
     pub environment: Environment,
 }
 
-/// The environment variables that matter; the default is an environment without any.
+/// The relevant environment variables. The default is an empty environment.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
-    /// `DOCKER_AUTH_CONFIG`: the contents of a `config.json`, as GitLab hands it to jobs.
+    /// `DOCKER_AUTH_CONFIG`: the contents of a `config.json`, as in GitLab's jobs.
     pub docker_auth_config: Option<Secret>,
     /// `DOCKER_CONFIG`: the folder of Docker's `config.json`.
     pub docker_config: Option<PathBuf>,
@@ -37,23 +36,23 @@ pub struct Environment {
     pub registry_auth_file: Option<PathBuf>,
     /// `HOME`.
     pub home: Option<PathBuf>,
-    /// `XDG_RUNTIME_DIR`; where it is not set, `/run/containers/UID` stands for it below.
+    /// `XDG_RUNTIME_DIR`; `/run/containers/UID` if it isn't set.
     pub xdg_runtime_dir: Option<PathBuf>,
     /// `XDG_CONFIG_HOME`.
     pub xdg_config_home: Option<PathBuf>,
-    /// The user's number, for Podman's file of a user without `XDG_RUNTIME_DIR`; none where it can't be known.
+    /// The user's ID, for Podman's file if `XDG_RUNTIME_DIR` isn't set; `None` if it is unknown.
     pub user_id: Option<u32>,
 }
 
 impl Sources {
-    /// The folders that hold logins, with all that is in them, whether they are there or not.
+    /// The folders that only contain logins, whether they exist or not.
     pub fn folders(&self) -> Vec<PathBuf> {
         let own = self.environment.home.as_ref().map(|home| home.join(".docker"));
         let docker = self.environment.docker_config.clone();
         self.auth_dirs.iter().cloned().chain(docker).chain(own).collect()
     }
 
-    /// The files that hold logins, whether they are there or not.
+    /// The files that contain logins, whether they exist or not.
     pub fn files(&self) -> Vec<PathBuf> {
         let in_folders =
             self.auth_dirs.iter().flat_map(|folder| FILES_OF_A_FOLDER.iter().map(|name| folder.join(name)));
@@ -62,7 +61,7 @@ impl Sources {
 }
 
 impl Environment {
-    /// Reads the variables of this process. An empty variable is one that is not set.
+    /// Reads the variables of this process. An empty variable counts as not set.
     pub fn from_process() -> Self {
         let path = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let text = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -78,14 +77,14 @@ impl Environment {
     }
 }
 
-/// The number of the user that this process runs as.
+/// The ID of the user that this process runs as.
 #[cfg(target_os = "linux")]
 fn user_id() -> Option<u32> {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").ok().map(|process| process.uid())
 }
 
-/// Podman keeps its file in a place by the user's number on Linux only.
+/// Podman only uses a path with the user's ID on Linux.
 #[cfg(not(target_os = "linux"))]
 fn user_id() -> Option<u32> {
     None
@@ -94,25 +93,25 @@ fn user_id() -> Option<u32> {
 /// What was read, and from where.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The name that a file goes by in errors, and what it says; in order of precedence.
+    /// Each file's name in errors and its contents, in order of precedence.
     pub files: Vec<(String, ConfigFile)>,
-    /// The files that are not there, or not for this user, in the same order.
+    /// The files that don't exist, or that this user may not read, in the same order.
     pub absent: Vec<String>,
 }
 
-/// A file to look at.
+/// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct CredentialFile {
     path: PathBuf,
-    /// Whether the user named it. What was not named and may not be read is passed over: in a container, the home may
-    /// be that of another user.
+    /// Whether the user named it. Any other file that may not be read is ignored: in a container, the home may be
+    /// another user's.
     named: bool,
 }
 
-/// Reads all files that are there.
+/// Reads all files that exist.
 ///
 /// # Errors
-/// `ErrorKind::Credentials` names the file that is there and can't be used.
+/// `ErrorKind::Credentials` with the file that exists and can't be used.
 pub fn read(sources: &Sources) -> Result<Found, Error> {
     let mut found = Found::default();
     let mut looked_at: Vec<PathBuf> = Vec::new();
@@ -130,7 +129,7 @@ pub fn read(sources: &Sources) -> Result<Found, Error> {
     Ok(found)
 }
 
-/// Reads what a path of `--auth-dir` stands for: the files of a folder, or the path itself.
+/// Reads a path of `--auth-dir`: the files of a folder, or the path itself.
 fn read_auth_dir(path: &Path, looked_at: &mut Vec<PathBuf>, found: &mut Found) -> Result<(), Error> {
     if !path.is_dir() {
         return read_place(&CredentialFile { path: path.to_owned(), named: true }, looked_at, found);
@@ -143,7 +142,7 @@ fn read_auth_dir(path: &Path, looked_at: &mut Vec<PathBuf>, found: &mut Found) -
     for name in FILES_OF_A_FOLDER {
         read_place(&CredentialFile { path: path.join(name), named: true }, looked_at, found)?;
     }
-    // No folder has all of these files: which of them it lacks is worth no words.
+    // No folder has all of these files: those that are missing aren't worth a mention.
     found.absent.truncate(absent_before);
     if found.files.len() == files_before {
         let names = FILES_OF_A_FOLDER.join(", ");
@@ -152,7 +151,7 @@ fn read_auth_dir(path: &Path, looked_at: &mut Vec<PathBuf>, found: &mut Found) -
     Ok(())
 }
 
-/// The files that the environment stands for, in order of precedence.
+/// The files that the environment points to, in order of precedence.
 fn places_of(environment: &Environment) -> Vec<CredentialFile> {
     let mut places = Vec::new();
     let mut add = |path: Option<PathBuf>, named| places.extend(path.map(|path| CredentialFile { path, named }));
@@ -181,7 +180,7 @@ fn read_place(place: &CredentialFile, looked_at: &mut Vec<PathBuf>, found: &mut 
     take(place, read_bounded(&place.path), found)
 }
 
-/// Notes what reading a file gave.
+/// Adds the result of reading a file.
 fn take(place: &CredentialFile, read: std::io::Result<Vec<u8>>, found: &mut Found) -> Result<(), Error> {
     let name = shown(&place.path);
     match read {
@@ -205,14 +204,14 @@ fn take(place: &CredentialFile, read: std::io::Result<Vec<u8>>, found: &mut Foun
     }
 }
 
-/// Reads a file, or one byte more than is allowed. It may be a pipe, as in `--auth-dir <(command)`.
+/// Reads a file, or one byte more than the limit. It may be a pipe, as in `--auth-dir <(command)`.
 fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Whether the file is simply not there.
+/// Whether the file doesn't exist.
 fn is_absence(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }

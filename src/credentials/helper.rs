@@ -1,7 +1,7 @@
-//! Asks a credential helper: the protocol of Docker's `docker-credential-NAME` programs.
+//! Runs a credential helper: the protocol of Docker's `docker-credential-NAME` programs.
 //!
-//! docker-credential-helpers, "Development": the word `get`, the server's name on stdin, JSON on stdout; on failure a
-//! message on stdout and a status other than 0.
+//! docker-credential-helpers, "Development": the argument `get`, the server's name on stdin, JSON on stdout; on
+//! failure a message on stdout and a status other than 0.
 
 use std::ffi::OsString;
 use std::process::{ExitStatus, Stdio};
@@ -16,18 +16,18 @@ use super::config_file::password_login;
 use super::secret::Secret;
 use crate::text::printable;
 
-/// What a helper says when it has no login for a server; all of them use these words.
+/// What a helper prints if it has no login for a server; all of them use this text.
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
-/// More output than this many bytes is no answer.
+/// The largest output of a helper in bytes.
 const OUTPUT_LIMIT: usize = 64 << 10;
 
 /// How helpers are run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// A helper that has not answered after this time is killed.
+    /// When a helper that has not replied is killed.
     pub time_limit: Duration,
-    /// The `PATH` that programs are found by; none for that of this process.
+    /// The `PATH` in which helpers are found; `None` for that of this process.
     pub search_path: Option<OsString>,
 }
 
@@ -37,7 +37,7 @@ impl Default for Settings {
     }
 }
 
-/// The JSON that a helper answers with.
+/// The JSON that a helper prints.
 #[derive(Deserialize)]
 struct Answer {
     #[serde(rename = "Username", default)]
@@ -46,17 +46,17 @@ struct Answer {
     secret: String,
 }
 
-/// What a helper left behind.
+/// The output of a helper.
 struct Output {
     status: ExitStatus,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
 }
 
-/// Asks `docker-credential-<name>` for the login at `server`; none if it has none.
+/// Asks `docker-credential-<name>` for the login at `server`; `None` if it has none.
 ///
 /// # Errors
-/// A reason that begins with the program's name and holds no secret.
+/// A reason that begins with the helper's name and contains no secret.
 pub async fn ask(name: &str, server: &str, settings: &Settings) -> Result<Option<Login>, String> {
     let program = format!("docker-credential-{}", printable(name, 100));
     if !is_plain_name(name) {
@@ -69,7 +69,7 @@ pub async fn ask(name: &str, server: &str, settings: &Settings) -> Result<Option
         _ => format!("{program} can't be run: {error}"),
     })?;
     let Ok(output) = tokio::time::timeout(settings.time_limit, converse(&mut child, server)).await else {
-        // The child may be gone by now, which is as good.
+        // The child may have ended by now.
         let _ = child.kill().await;
         return Err(format!("{program} did not answer within {} and was ended", seconds(settings.time_limit)));
     };
@@ -82,7 +82,7 @@ pub async fn ask(name: &str, server: &str, settings: &Settings) -> Result<Option
     }
 }
 
-/// A name with a slash would run a program that is not on `PATH`.
+/// A name with a slash would run a program that isn't on `PATH`.
 fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['/', '\\']) && !name.chars().any(char::is_control)
 }
@@ -101,7 +101,7 @@ async fn converse(child: &mut Child, server: &str) -> Result<Output, String> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let question = async {
         if let Some(mut stdin) = stdin {
-            // A helper that knows its one login may end without reading the question.
+            // A helper with a single login may end without reading the question.
             let _ = stdin.write_all(server.as_bytes()).await;
             let _ = stdin.shutdown().await;
         }
@@ -113,7 +113,7 @@ async fn converse(child: &mut Child, server: &str) -> Result<Output, String> {
     Ok(Output { status, stdout, stderr })
 }
 
-/// Reads an answer, which has a limit.
+/// Reads a reply, up to the limit.
 async fn read_all(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let Some(pipe) = pipe else { return Ok(bytes) };
@@ -125,11 +125,11 @@ async fn read_all(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Strin
     Ok(bytes)
 }
 
-/// Reads complaints: their beginning is kept and the rest is let go, so that the child never waits for a reader.
+/// Reads stderr: its beginning is kept and the rest is discarded, so that the child never blocks.
 async fn read_start(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
-        // What can't be read is not needed: complaints only adorn an error.
+        // What can't be read isn't needed: stderr only adds to an error.
         let _ = (&mut pipe).take(OUTPUT_LIMIT as u64).read_to_end(&mut bytes).await;
         let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
     }
@@ -138,7 +138,7 @@ async fn read_start(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
 
 fn interpret(output: &Output) -> Result<Option<Login>, String> {
     if output.status.success() {
-        // What it wrote is not told: it holds, or should have held, a secret.
+        // Its output isn't printed: it contains a secret, or should.
         let answer: Answer = serde_json::from_slice(&output.stdout)
             .map_err(|_| "answered something that is not the JSON of a login".to_owned())?;
         return Ok(password_login(answer.username, Secret::new(answer.secret)));
@@ -148,7 +148,7 @@ fn interpret(output: &Output) -> Result<Option<Login>, String> {
         return Ok(None);
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    // A helper that prints a login and then fails shall not have it told.
+    // If a helper prints a login and then fails, the login must not be printed.
     let message = if stdout.trim().is_empty() || stdout.trim_start().starts_with('{') { &stderr } else { &stdout };
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = if message.is_empty() { "no message".to_owned() } else { printable(&message, 300) };
@@ -164,7 +164,7 @@ mod tests {
     use super::super::testing::Folder;
     use super::*;
 
-    /// What `docker-credential-test` answers if it is `script`.
+    /// The reply of `docker-credential-test` if it is `script`.
     async fn answer(script: &str) -> Result<Option<Login>, String> {
         let folder = Folder::new();
         folder.write_program("docker-credential-test", script);
@@ -179,7 +179,7 @@ mod tests {
     async fn it_is_asked_for_the_server_and_answers() {
         let script = r#"test "$1" = get && test $# = 1 && read -r server; echo "{\"ServerURL\":\"$server\",\"Username\":\"at $server\",\"Secret\":\"s\"}""#;
         assert_eq!(answer(script).await, Ok(Some(basic("at ghcr.io", "s"))));
-        // One that does not read the question is as good.
+        // A helper that doesn't read the question works as well.
         let script = r#"exec <&-; echo '{"Username":"u","Secret":"s"}'"#;
         assert_eq!(answer(script).await, Ok(Some(basic("u", "s"))));
     }
@@ -194,7 +194,7 @@ mod tests {
     async fn not_found_is_no_login() {
         assert_eq!(answer("echo credentials not found in native keychain; exit 1").await, Ok(None));
         assert_eq!(answer(r#"echo '{"Username":"","Secret":""}'"#).await, Ok(None));
-        // The words alone do not do it: the status must say so too.
+        // The text isn't enough: the status must be a failure too.
         assert!(answer("echo credentials not found in native keychain").await.is_err());
     }
 
@@ -226,7 +226,7 @@ mod tests {
     async fn output_is_bounded() {
         let message = answer("exec yes").await.unwrap_err();
         assert!(message.contains("more than 64 KiB"), "{message}");
-        // Complaints do not count, and do not block it.
+        // Output on stderr doesn't count, and doesn't block the helper.
         let script = r#"head -c 300000 /dev/zero >&2; echo '{"Username":"u","Secret":"s"}'"#;
         assert_eq!(answer(script).await, Ok(Some(basic("u", "s"))));
     }
@@ -247,7 +247,7 @@ mod tests {
     async fn one_that_hangs_is_killed() {
         let folder = Folder::new();
         folder.write_program("docker-credential-test", r#"echo $$ >"$(dirname "$0")/pid"; exec sleep 600"#);
-        // The limit grows until the script came as far as its first line, however busy the machine is.
+        // The time limit grows until the script has run its first line, however busy the machine is.
         let mut limit = Duration::from_millis(50);
         let process = loop {
             let settings = Settings { time_limit: limit, ..folder.settings() };

@@ -1,7 +1,6 @@
-//! Finds a login for a registry's host and repository.
+//! Finds the login for a registry and repository.
 //!
-//! Where it is looked for, in order of precedence; the first file with a match wins, even over a longer match in a later
-//! one:
+//! Logins are looked for in this order. The first file with a match wins, even over a longer match in a later one:
 //!
 //! 1. each `--auth-dir`, in the order given: a file, or a folder with any of `config.json`, `.dockerconfigjson`,
 //!    `.dockercfg`, `auth.json` and `.docker/config.json`, in this order;
@@ -12,9 +11,9 @@
 //! 6. `$XDG_RUNTIME_DIR/containers/auth.json`; if the variable is not set, `/run/containers/UID/auth.json`;
 //! 7. `$XDG_CONFIG_HOME/containers/auth.json`; if the variable is not set, `~/.config/containers/auth.json`.
 //!
-//! Within a file, the longest path that covers the repository wins; with paths of one length the host's own program of
-//! `credHelpers` goes before a login in `auths`, and `credsStore` comes last. A program that does not know the host
-//! passes the question on; one that fails ends it.
+//! Within a file, the longest path that covers the repository wins. Among paths of equal length, the host's own helper
+//! in `credHelpers` comes before a login in `auths`, and `credsStore` comes last. A helper that doesn't know the host
+//! passes to the next candidate; one that fails ends the search.
 //!
 //! Formats: Docker's `config.json` and the older `.dockercfg`, containers-auth.json(5).
 
@@ -39,31 +38,31 @@ pub use self::secret::Secret;
 use crate::error::Error;
 use crate::mask;
 
-/// What a registry is to be told about who asks.
+/// How to authenticate to a registry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Login {
-    /// Nothing is known.
+    /// Anonymously.
     Anonymous,
-    /// A user's name and password, for Basic authentication and for token services.
+    /// With a user name and password, for Basic authentication and for token services.
     Basic {
-        /// The name.
+        /// The user name.
         username: String,
-        /// The password, or what the registry takes for one.
+        /// The password, or what the registry accepts as one.
         password: Secret,
     },
-    /// A refresh token, to be exchanged at the token service (distribution, "OAuth2 Token Authentication").
+    /// With a refresh token, to be exchanged at the token service (distribution, "OAuth2 Token Authentication").
     IdentityToken {
-        /// The user's name that stood next to it; often empty.
+        /// The user name next to it; often empty.
         username: String,
         /// The token.
         token: Secret,
     },
-    /// A bearer token that is sent to the registry as it is.
+    /// With a bearer token that is sent to the registry as it is.
     RegistryToken(Secret),
 }
 
 impl Login {
-    /// Keeps it out of whatever is printed from now on.
+    /// Removes the login from everything that is printed from now on.
     pub fn conceal(&self) {
         match self {
             Self::Anonymous => {}
@@ -75,7 +74,7 @@ impl Login {
     }
 }
 
-/// All credentials that this process has. Cheap to clone.
+/// All credentials of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Credentials {
     inner: Arc<Inner>,
@@ -84,21 +83,21 @@ pub struct Credentials {
 struct Inner {
     found: files::Found,
     settings: helper::Settings,
-    /// What each helper said of each server, or that it was asked and has not said yet.
+    /// The reply of each helper for each server, if it has come.
     answers: Mutex<HashMap<Question, Arc<OnceCell<Answer>>>>,
 }
 
-/// A helper's name and the server that it is asked for.
+/// A helper's name and the server that it is asked about.
 type Question = (String, String);
-/// A helper's answer; a failure is kept as well, since asking again would take as long and say the same.
+/// A helper's reply. A failure is kept too, because asking again would take as long and fail again.
 type Answer = Result<Option<Login>, String>;
 
 impl Credentials {
-    /// Reads the files. A file that is missing is passed over. An entry that can't be read is an error only for the
-    /// repositories that it is for, in [`Credentials::find`].
+    /// Reads the files. A missing file is ignored. An entry that can't be read only fails for its own repositories, in
+    /// [`Credentials::find`].
     ///
     /// # Errors
-    /// `ErrorKind::Credentials` names the file that can't be used and what is wrong with it, never its contents.
+    /// `ErrorKind::Credentials` with the file that can't be used and what is wrong with it, never its contents.
     pub fn load(sources: &Sources) -> Result<Self, Error> {
         Self::load_with(sources, helper::Settings::default())
     }
@@ -109,12 +108,12 @@ impl Credentials {
     }
 
     /// The login for `repository` (such as `org/app`) at `registry`, as users write it (`docker.io`, `ghcr.io`,
-    /// `localhost:5000`). Helpers are run where files name them, once for each registry and process however many callers
-    /// wait. Must be called in a tokio runtime with I/O and time.
+    /// `localhost:5000`). Each helper runs once per registry and process, however many callers wait. Must be called in
+    /// a tokio runtime with I/O and time.
     ///
     /// # Errors
-    /// `ErrorKind::Credentials` if the entry for the repository can't be read, or if a helper fails, says nothing within
-    /// 30 seconds, or is not there.
+    /// `ErrorKind::Credentials` if the entry for the repository can't be read, or if a helper fails, doesn't exist, or
+    /// doesn't reply within 30 seconds.
     pub async fn find(&self, registry: &str, repository: &str) -> Result<Login, Error> {
         let target = Target::new(registry, repository);
         for (name, file) in &self.inner.found.files {
@@ -136,19 +135,19 @@ impl Credentials {
         Ok(Login::Anonymous)
     }
 
-    /// Asks a helper, or waits for the answer to somebody else's question.
+    /// Asks a helper, or waits for the reply to another caller's question.
     async fn ask(&self, program: &str, server: &str) -> Answer {
         let question = (program.to_owned(), server.to_owned());
         let cell = {
-            // The lock is held for no longer than this look-up, which can't leave the map half-changed.
+            // The lock is only held for this look-up, which can't leave the map half changed.
             let mut answers = self.inner.answers.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(answers.entry(question).or_default())
         };
         cell.get_or_init(|| helper::ask(program, server, &self.inner.settings)).await.clone()
     }
 
-    /// Where was looked, as a clause for the advice behind a 401: the files that exist, or that there is none and
-    /// where one would have been seen.
+    /// Where logins were looked for, as a clause for the hint of a 401: the files that exist, or that there are none
+    /// and where they would have been found.
     pub fn places(&self) -> String {
         let found = &self.inner.found;
         if !found.files.is_empty() {

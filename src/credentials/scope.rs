@@ -1,36 +1,36 @@
-//! What a key of a credentials file is for: a registry's host, or the part of it below a path.
+//! What a key of a credentials file covers: a registry's host, or a path below it.
 
 use crate::image::reference::{DOCKER_HUB, normal_registry};
 use crate::text::printable;
 
-/// The name under which credential helpers and most files keep a login for Docker Hub.
+/// The key under which credential helpers and most files keep the login for Docker Hub.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 
-/// A key of `auths` or `credHelpers`, taken apart: `host`, `host:port`, `host/path` or a URL
-/// (containers-auth.json(5); for URLs, what `docker login` has written since its first versions).
+/// A parsed key of `auths` or `credHelpers`: `host`, `host:port`, `host/path` or a URL (containers-auth.json(5); URLs
+/// are what `docker login` has written since its first versions).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     /// In lower case, without its port; Docker Hub's names are all `docker.io`.
     host: String,
-    /// None for the default port of the key's scheme.
+    /// `None` for the default port of the key's scheme.
     port: Option<u16>,
     /// Whether the key is an `http://` URL.
     plain: bool,
-    /// The components of the path that repositories must begin with.
+    /// The components of the path that repositories must start with.
     path: Vec<String>,
 }
 
-/// A repository that a login is wanted for.
+/// A repository that needs a login.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The registry with the repository as its path.
+    /// The registry, with the repository as its path.
     scope: Scope,
-    /// What credential helpers are asked for.
+    /// The name of the server for credential helpers.
     server: String,
 }
 
 impl Scope {
-    /// Reads a key. Every text is one; what is no host just never matches.
+    /// Parses a key. Any text is a key; one that isn't a host never matches.
     pub fn parse(key: &str) -> Self {
         let key = key.trim();
         let (scheme, rest) = match key.split_once("://") {
@@ -40,7 +40,7 @@ impl Scope {
         let plain = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http"));
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
         let (authority, path_text) = rest.split_once('/').unwrap_or((rest, ""));
-        // A URL may carry a login of its own in front of the host. It is not used, and must not be printed.
+        // A URL may contain a login before the host. It isn't used, and must not be printed.
         let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         let (host, port) = split_port(authority);
         let host = normal_registry(host);
@@ -54,11 +54,11 @@ impl Scope {
         Self { host, port, plain, path }
     }
 
-    /// How long the path is by which `self` covers `target`, in components; none if it doesn't.
+    /// The number of components of the path by which `self` covers `target`; `None` if it doesn't.
     pub fn covers(&self, target: &Target) -> Option<usize> {
         let wanted = &target.scope;
         // A login written for `http://host` is good for the host on either scheme's port, and only such a key is good
-        // for port 80 of a host: what is kept for TLS is not to be sent in the clear.
+        // for port 80 of a host: a login for TLS must not be sent in plain text.
         let same_port = self.port == wanted.port || (self.plain && self.port.is_none() && wanted.port == Some(80));
         (self.host == wanted.host && same_port && wanted.path.starts_with(&self.path)).then_some(self.path.len())
     }
@@ -91,7 +91,7 @@ impl Target {
     }
 }
 
-/// Takes the port off a host; a colon inside the brackets of an IPv6 address begins none.
+/// Removes the port from a host; a colon inside the brackets of an IPv6 address doesn't start one.
 fn split_port(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(covers("http://host:80/", "host", "app"), Some(0));
         assert_eq!(covers("http://host", "host:80", "app"), Some(0));
         assert_eq!(covers("host:80", "host:80", "app"), Some(0));
-        // Nothing that was kept for TLS goes to port 80.
+        // A login for TLS is never sent to port 80.
         assert_eq!(covers("host", "host:80", "app"), None);
         assert_eq!(covers("https://host", "host:80", "app"), None);
     }
@@ -185,7 +185,7 @@ mod tests {
             assert_eq!(covers(key, "ghcr.io", "library/alpine"), None, "{key}");
         }
         assert_eq!(covers("docker.io/org", "docker.io", "org/app"), Some(1));
-        // Docker keeps its own tokens under such keys: they are no login for a repository.
+        // Docker keeps its own tokens under such keys: they aren't logins for a repository.
         assert_eq!(covers("https://index.docker.io/v1/access-token", "docker.io", "library/alpine"), None);
     }
 

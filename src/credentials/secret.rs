@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-/// A password or token. `Debug` shows `***`, there is no `Display`, and nothing serialises it.
+/// A password or token. `Debug` prints `***`, there is no `Display`, and nothing serialises it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text into keeping.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for the one request that it belongs in: never for an error, a log or a report.
+    /// The text itself, only for the one request that needs it: never for an error, a log or a report.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -20,7 +20,7 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not even its length is told.
+        // Even its length is hidden.
         f.write_str("***")
     }
 }

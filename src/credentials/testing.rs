@@ -1,11 +1,11 @@
-//! Folders, files and helper programs for the tests of this module.
+//! Folders, files and helpers for the tests of this module.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::helper::Settings;
 
-/// A folder of its own for one test, removed with all it holds.
+/// A temporary folder for one test, removed with its contents.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -27,13 +27,13 @@ impl Folder {
         std::fs::write(path, text).unwrap();
     }
 
-    /// The text of a file, empty if there is none.
+    /// The text of a file; empty if it doesn't exist.
     pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// Writes a shell script that can be run. Another process writes it: a file that this process has open for writing
-    /// while another test forks could not be run yet ("text file busy").
+    /// Writes an executable shell script. Another process writes it: a file that this process has open for writing
+    /// while another test forks could not be executed yet ("text file busy").
     #[cfg(unix)]
     pub fn write_program(&self, name: &str, script: &str) {
         self.write("script", &format!("#!/bin/sh\n{script}\n"));
@@ -46,7 +46,7 @@ impl Folder {
         assert!(status.success());
     }
 
-    /// Settings under which the programs of this folder are found.
+    /// Settings with which helpers in this folder are found.
     pub fn settings(&self) -> Settings {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(self.0.clone()).chain(std::env::split_paths(&inherited));

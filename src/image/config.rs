@@ -1,4 +1,4 @@
-//! Image configs, edited in place: every field that is not spoken of here stays as it is, where it is.
+//! Image configs, edited in place: every other field keeps its value and its place.
 //!
 //! OCI image specification, config.md. Docker's configs have the same fields.
 
@@ -11,30 +11,30 @@ use super::spec;
 use crate::error::{Error, Result};
 use crate::text::printable;
 
-/// An image config: the fields as somebody wrote them, in their order.
+/// An image config: its fields as they were written, in their order.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The bytes as they came; of a new config none.
+    /// The bytes as they were read; empty for a new config.
     original: Vec<u8>,
     before: Map<String, Value>,
     fields: Map<String, Value>,
 }
 
-/// What `append` and `mutate` change in an image: its config, and the annotations of its manifest. What is not given
+/// What `append` and `mutate` change in an image: its config, and the annotations of its manifest. What isn't given
 /// stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// The program and its first arguments.
     pub entrypoint: Option<Vec<String>>,
-    /// Leave the base's cmd when the entrypoint is set.
+    /// Keep the base's cmd when the entrypoint is set.
     pub keep_cmd: bool,
-    /// The arguments that follow the entrypoint.
+    /// The arguments after the entrypoint.
     pub cmd: Option<Vec<String>>,
-    /// Variables to be set, in this order; one without a value is taken out.
+    /// Variables to set, in this order; one without a value is removed.
     pub env: Vec<(String, Option<String>)>,
-    /// Labels to be set, in this order; one without a value is taken out.
+    /// Labels to set, in this order; one without a value is removed.
     pub labels: Vec<(String, Option<String>)>,
-    /// Annotations to be set, in this order; one without a value is taken out.
+    /// Annotations to set, in this order; one without a value is removed.
     pub annotations: Vec<(String, Option<String>)>,
     /// The user, `user[:group]` or `uid[:gid]`.
     pub user: Option<String>,
@@ -44,30 +44,30 @@ pub struct Changes {
     pub expose: Vec<String>,
     /// Paths of volumes.
     pub volumes: Vec<String>,
-    /// The signal that ends the program.
+    /// The signal that stops the program.
     pub stop_signal: Option<String>,
-    /// When the image was made, as RFC 3339 says it.
+    /// The creation time (RFC 3339).
     pub created: Option<String>,
 }
 
 impl Changes {
-    /// Whether there is anything to do in a config.
+    /// Whether a config changes.
     pub fn any_in_config(&self) -> bool {
         let none = Self { keep_cmd: self.keep_cmd, annotations: self.annotations.clone(), ..Self::default() };
         *self != none
     }
 
-    /// Whether an annotation is to be set, not just taken out.
+    /// Whether an annotation is set, not only removed.
     pub fn sets_annotations(&self) -> bool {
         self.annotations.iter().any(|(_, value)| value.is_some())
     }
 }
 
 impl Config {
-    /// Reads a config.
+    /// Parses a config.
     ///
     /// # Errors
-    /// It is no JSON object, or its `config`, `history` or `rootfs` are not what the specification says.
+    /// It isn't a JSON object, or its `config`, `history` or `rootfs` don't conform to the specification.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let fields: Map<String, Value> =
             serde_json::from_slice(bytes).map_err(|error| malformed(&manifest_json::words(&error, bytes)))?;
@@ -82,21 +82,21 @@ impl Config {
         Ok(Self { original: bytes.to_vec(), before: fields.clone(), fields })
     }
 
-    /// The config of an image of these layers, which sets nothing of how it runs.
+    /// The config of an image of these layers, without settings for running it.
     pub fn new(platform: &Platform, diff_ids: &[Digest]) -> Result<Self> {
         Ok(Self { original: Vec::new(), before: Map::new(), fields: spec::config(platform, diff_ids)? })
     }
 
-    /// The platform that it says; `None` where it says none.
+    /// The platform, if it has one.
     pub fn platform(&self) -> Option<Platform> {
         let platform: Option<Platform> = serde_json::from_value(Value::Object(self.fields.clone())).ok();
         platform.filter(|platform| !platform.os.is_empty() && !platform.architecture.is_empty())
     }
 
-    /// The bytes to write: those that were read, if nothing is different.
+    /// The bytes to write: those that were read, if nothing changed.
     ///
     /// # Errors
-    /// None that is known; what can't be written can't have been read.
+    /// The fields can't be written as JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         if !self.original.is_empty() && self.before == self.fields {
             return Ok(self.original.clone());
@@ -107,7 +107,7 @@ impl Config {
     /// Makes all `changes` of a config.
     ///
     /// # Errors
-    /// A list or map of the config that is none.
+    /// A list or map of the config has another type.
     pub fn apply(&mut self, changes: &Changes) -> Result<()> {
         if let Some(entrypoint) = &changes.entrypoint {
             self.set_entrypoint(entrypoint, changes.keep_cmd)?;
@@ -145,27 +145,27 @@ impl Config {
         Ok(())
     }
 
-    /// What the program is to be run with: the object `config`.
+    /// The object `config`, with the settings for running the image.
     fn run(&mut self) -> Result<&mut Map<String, Value>> {
         object(&mut self.fields, "config")
     }
 
-    /// Sets the entrypoint. The base's cmd, which was meant for another program, goes, unless it is to be kept.
+    /// Sets the entrypoint. The base's cmd, which was meant for another program, is removed unless it is to be kept.
     ///
     /// # Errors
-    /// `config` is not an object.
+    /// `config` isn't an object.
     pub fn set_entrypoint(&mut self, words: &[String], keep_cmd: bool) -> Result<()> {
         let run = self.run()?;
         run.insert("Entrypoint".to_owned(), json!(words));
         if !keep_cmd {
             run.shift_remove("Cmd");
         }
-        // These words are a list, and no line that a shell of Windows has escaped.
+        // These arguments are a list, not a line that was escaped for a shell of Windows.
         run.shift_remove("ArgsEscaped");
         Ok(())
     }
 
-    /// The entrypoint, or else the cmd: the words that are run. None if there are none.
+    /// The arguments that are run: the entrypoint, otherwise the cmd; `None` if there is neither.
     pub fn command(&self) -> Vec<String> {
         let words = |name: &str| -> Vec<String> {
             let list = self.fields.get("config").and_then(|run| run.get(name)).and_then(Value::as_array);
@@ -177,22 +177,22 @@ impl Config {
     /// Sets the cmd.
     ///
     /// # Errors
-    /// `config` is not an object.
+    /// `config` isn't an object.
     pub fn set_cmd(&mut self, words: &[String]) -> Result<()> {
         let is_windows = self.is_windows();
         let run = self.run()?;
         run.insert("Cmd".to_owned(), json!(words));
-        // As with an entrypoint; where there is one, the mark speaks of that.
+        // As with an entrypoint; if there is one, the mark is about that.
         if is_windows && run.get("Entrypoint").and_then(Value::as_array).is_none_or(Vec::is_empty) {
             run.shift_remove("ArgsEscaped");
         }
         Ok(())
     }
 
-    /// Sets a variable: in its place where the base has it, else behind all others.
+    /// Sets a variable. An existing one keeps its position, a new one is appended.
     ///
     /// # Errors
-    /// `Env` is not a list.
+    /// `Env` isn't a list.
     pub fn set_env(&mut self, name: &str, value: &str) -> Result<()> {
         let windows = self.is_windows();
         let entry = json!(format!("{name}={value}"));
@@ -211,10 +211,10 @@ impl Config {
         Ok(())
     }
 
-    /// Takes a variable out.
+    /// Removes a variable.
     ///
     /// # Errors
-    /// `Env` is not a list.
+    /// `Env` isn't a list.
     pub fn unset_env(&mut self, name: &str) -> Result<()> {
         if !self.has("Env") {
             return Ok(());
@@ -232,16 +232,16 @@ impl Config {
     /// Sets a label.
     ///
     /// # Errors
-    /// `Labels` is not an object.
+    /// `Labels` isn't an object.
     pub fn set_label(&mut self, name: &str, value: &str) -> Result<()> {
         self.map("Labels")?.insert(name.to_owned(), json!(value));
         Ok(())
     }
 
-    /// Takes a label out.
+    /// Removes a label.
     ///
     /// # Errors
-    /// `Labels` is not an object.
+    /// `Labels` isn't an object.
     pub fn unset_label(&mut self, name: &str) -> Result<()> {
         if !self.has("Labels") {
             return Ok(());
@@ -253,7 +253,7 @@ impl Config {
         Ok(())
     }
 
-    /// Adds a member to one of Go's sets, an object whose values are empty objects.
+    /// Adds a member to a set in Go's form, an object whose values are empty objects.
     fn add_to_set(&mut self, set: &str, member: &str) -> Result<()> {
         let set = self.map(set)?;
         if !set.contains_key(member) {
@@ -262,12 +262,12 @@ impl Config {
         Ok(())
     }
 
-    /// Says when the image was made (RFC 3339).
+    /// Sets the creation time (RFC 3339).
     pub fn set_created(&mut self, created: &str) {
         self.fields.insert("created".to_owned(), json!(created));
     }
 
-    /// Notes one more layer: the digest of its tar, uncompressed, and a line of history that says what it is.
+    /// Adds a layer: the digest of its uncompressed tar, and a history entry that describes it.
     ///
     /// # Errors
     /// `rootfs` has no list of layers.
@@ -278,7 +278,7 @@ impl Config {
         let below = layers.len();
         layers.push(json!(diff_id));
         let history = list(&mut self.fields, "history")?;
-        // A history speaks of every layer or of none: readers count its entries against the layers.
+        // A history has an entry for every layer or for none: readers count its entries against the layers.
         let told = history.iter().filter(|entry| entry.get("empty_layer") != Some(&Value::Bool(true))).count();
         for _ in told..below {
             history.push(spec::history(None, None, Some("a layer of the base"))?);
@@ -287,7 +287,7 @@ impl Config {
         Ok(())
     }
 
-    /// The digests of the layers' tars, uncompressed, base first.
+    /// The digests of the layers' uncompressed tars, base first.
     pub fn diff_ids(&self) -> Vec<&str> {
         let list = self.fields.get("rootfs").and_then(|root| root.get("diff_ids")).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(Value::as_str).collect()
@@ -297,7 +297,7 @@ impl Config {
         self.fields.get("os").is_some_and(|os| os == "windows")
     }
 
-    /// Whether `config` has a field that is not null.
+    /// Whether `config` has a field that isn't null.
     fn has(&self, name: &str) -> bool {
         self.fields.get("config").and_then(|run| run.get(name)).is_some_and(|value| !value.is_null())
     }
@@ -307,7 +307,7 @@ impl Config {
     }
 }
 
-/// An object of `fields`, made where it is missing or null: Go writes `null` where there is nothing.
+/// An object in `fields`, created if it is missing or null: Go writes `null` for nothing.
 fn object<'a>(fields: &'a mut Map<String, Value>, name: &str) -> Result<&'a mut Map<String, Value>> {
     let value = fields.entry(name).or_insert(Value::Null);
     if value.is_null() {
@@ -333,10 +333,10 @@ fn malformed(reason: &str) -> Error {
     Error::malformed("the image's config", printable(reason, 300))
 }
 
-/// A port as configs have it, `8080/tcp`; without a protocol, TCP is meant (config.md, "ExposedPorts").
+/// A port as configs contain it, `8080/tcp`; the default protocol is TCP (config.md, "ExposedPorts").
 ///
 /// # Errors
-/// It is none (`ErrorKind::Usage`).
+/// It isn't a port (`ErrorKind::Usage`).
 pub fn port(text: &str) -> Result<String> {
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit()) && number.parse::<u16>().is_ok_and(|n| n > 0);
@@ -427,7 +427,7 @@ mod tests {
             with(of_entrypoint, None, Some(words(&["c"]))),
             r#"{"os":"windows","config":{"Entrypoint":["a b"],"ArgsEscaped":true,"Cmd":["c"]}}"#
         );
-        // BuildKit writes it everywhere; elsewhere it means nothing, and what is not spoken of stays.
+        // BuildKit always writes it; elsewhere it has no meaning, and other fields stay.
         let linux = r#"{"os":"linux","config":{"Cmd":["sh"],"ArgsEscaped":true}}"#;
         assert_eq!(with(linux, None, Some(words(&["sh"]))), linux);
     }

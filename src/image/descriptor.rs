@@ -1,4 +1,4 @@
-//! Descriptors: what content is, how large, and by which digest (image specification, descriptor.md).
+//! Descriptors: the type, size and digest of content (image specification, descriptor.md).
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use super::digest::Digest;
 use super::media_type;
 use super::platform::Platform;
 
-/// A read view of a descriptor. What is written to a registry is never made from this view but from the bytes or the
-/// JSON that somebody else wrote, so that no field of theirs is lost.
+/// The parsed view of a descriptor. What is written to a registry is never made from this view but from the original
+/// bytes or JSON, so that no field is lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
@@ -20,13 +20,13 @@ pub struct Descriptor {
     pub digest: Digest,
     /// The size of the content in bytes.
     pub size: u64,
-    /// Where else the content can be had (foreign layers).
+    /// Other URLs of the content (foreign layers).
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub urls: Vec<String>,
     /// Annotations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
     pub annotations: BTreeMap<String, String>,
-    /// The platform, on the children of an index.
+    /// The platform, for children of an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// The type of an artifact.
@@ -34,7 +34,7 @@ pub struct Descriptor {
     pub artifact_type: Option<String>,
 }
 
-/// Go writes `null` where a list or map is empty.
+/// Go writes `null` for an empty list or map.
 pub(crate) fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {

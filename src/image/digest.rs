@@ -1,4 +1,4 @@
-//! Digests: what content is called, and the hashers that prove it.
+//! Digests, which identify content, and the hashers that verify it.
 //!
 //! OCI image specification, descriptor.md, "Digests".
 
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-/// A digest such as `sha256:…`: an algorithm that we can verify and its lower-case hexadecimal value.
+/// A digest such as `sha256:…`: an algorithm that we can verify and its value in lower-case hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(String);
 
@@ -19,17 +19,17 @@ pub struct DigestError {
     reason: &'static str,
 }
 
-/// The algorithms of the specification that are registered.
+/// The specification's registered algorithms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
-    /// SHA-256, which everybody uses.
+    /// SHA-256, the usual one.
     Sha256,
     /// SHA-512.
     Sha512,
 }
 
 impl Algorithm {
-    /// The name in front of the colon.
+    /// The name before the colon.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
@@ -54,7 +54,7 @@ impl Digest {
         hasher.finish()
     }
 
-    /// The digest of `bytes` by the algorithm of `self`: equal to `self` if these are the bytes meant.
+    /// The digest of `bytes` by the algorithm of `self`: equal to `self` if the bytes are right.
     #[must_use]
     pub fn same_algorithm_of(&self, bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new(self.algorithm());
@@ -72,12 +72,12 @@ impl Digest {
         if self.0.starts_with("sha512:") { Algorithm::Sha512 } else { Algorithm::Sha256 }
     }
 
-    /// The hexadecimal value behind the colon.
+    /// The hexadecimal value after the colon.
     pub fn hex(&self) -> &str {
         &self.0[self.algorithm().name().len() + 1..]
     }
 
-    /// `sha256:` and the first 12 digits: enough for a person.
+    /// `sha256:` and the first 12 digits, for messages.
     pub fn short(&self) -> &str {
         &self.0[..self.algorithm().name().len() + 13]
     }
@@ -130,7 +130,7 @@ impl<'de> serde::Deserialize<'de> for Digest {
     }
 }
 
-/// Computes a digest from bytes that pass by. A clone is a checkpoint: hashing can go on from it a second time.
+/// Computes a digest incrementally. A clone is a checkpoint: hashing can continue from it a second time.
 #[derive(Clone)]
 pub enum Hasher {
     /// SHA-256.
@@ -140,7 +140,7 @@ pub enum Hasher {
 }
 
 impl Hasher {
-    /// A hasher that has seen nothing.
+    /// A hasher without input.
     pub fn new(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::Sha256 => Self::Sha256(Sha256::new()),
@@ -148,7 +148,7 @@ impl Hasher {
         }
     }
 
-    /// Takes in more bytes.
+    /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(hasher) => hasher.update(bytes),
@@ -156,7 +156,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of all bytes taken in.
+    /// The digest of all bytes.
     pub fn finish(self) -> Digest {
         let (name, value): (_, Vec<u8>) = match self {
             Self::Sha256(hasher) => ("sha256", hasher.finalize().to_vec()),

@@ -1,4 +1,4 @@
-//! The two vocabularies that images are written in, OCI's and Docker's, and what can be said in the other one.
+//! The formats of images, OCI's and Docker's, and conversion between them.
 //!
 //! OCI image specification, manifest.md and media-types.md, "Compatibility Matrix"; Docker image manifest, schema 2.
 
@@ -12,27 +12,27 @@ use super::media_type::{
 use crate::error::{Error, GuardKind, Result};
 use crate::text::printable;
 
-/// A vocabulary of media types.
+/// A format: a family of media types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// The Open Container Initiative's.
+    /// OCI.
     Oci,
-    /// Docker's, schema 2.
+    /// Docker, schema 2.
     Docker,
 }
 
-/// How a layer's tar is packed.
+/// How a layer's tar is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerCompression {
-    /// Not at all.
+    /// It isn't.
     Plain,
-    /// By gzip.
+    /// With gzip.
     Gzip,
-    /// By zstd.
+    /// With zstd.
     Zstd,
 }
 
-/// Layers by their types in both vocabularies. Docker has no type for a layer in zstd, and nobody reads one.
+/// The media types of layers in both formats. Docker has no type for zstd.
 const LAYERS: [(&str, &str); 5] = [
     (OCI_LAYER_GZIP, "application/vnd.docker.image.rootfs.diff.tar.gzip"),
     (OCI_LAYER, "application/vnd.docker.image.rootfs.diff.tar"),
@@ -42,7 +42,7 @@ const LAYERS: [(&str, &str); 5] = [
 ];
 
 impl Format {
-    /// The vocabulary of a manifest of this type; `None` for one that is in neither.
+    /// The format of a manifest of this type; `None` if it is in neither.
     pub fn of(media_type: &str) -> Option<Self> {
         match media_type {
             OCI_MANIFEST | OCI_INDEX | OCI_ARTIFACT => Some(Self::Oci),
@@ -51,7 +51,7 @@ impl Format {
         }
     }
 
-    /// What users call it.
+    /// The format's name for users.
     pub fn name(self) -> &'static str {
         match self {
             Self::Oci => "OCI",
@@ -59,7 +59,7 @@ impl Format {
         }
     }
 
-    /// The type of an index.
+    /// The media type of an index.
     pub fn index(self) -> &'static str {
         match self {
             Self::Oci => OCI_INDEX,
@@ -67,7 +67,7 @@ impl Format {
         }
     }
 
-    /// The type of an image manifest.
+    /// The media type of an image manifest.
     pub fn manifest(self) -> &'static str {
         match self {
             Self::Oci => OCI_MANIFEST,
@@ -75,7 +75,7 @@ impl Format {
         }
     }
 
-    /// The type of an image's config.
+    /// The media type of an image's config.
     pub fn config(self) -> &'static str {
         match self {
             Self::Oci => OCI_CONFIG,
@@ -83,7 +83,7 @@ impl Format {
         }
     }
 
-    /// The type of a layer; `None` of one by zstd in Docker's words.
+    /// The media type of a layer; `None` for zstd in Docker's format.
     pub fn layer_of(self, packing: LayerCompression) -> Option<&'static str> {
         let (oci, docker) = match packing {
             LayerCompression::Gzip => LAYERS[0],
@@ -96,7 +96,7 @@ impl Format {
         })
     }
 
-    /// The type of a layer in this vocabulary.
+    /// The media type of a layer in this format.
     fn layer(self, media_type: &str) -> Option<&'static str> {
         let known = LAYERS.iter().find(|(oci, docker)| [*oci, *docker].contains(&media_type))?;
         Some(match self {
@@ -106,17 +106,17 @@ impl Format {
     }
 }
 
-/// The image manifest in the words of `format`: the same config and the same layers under other types, every other field
-/// in its place. Its digest is another one.
+/// The image manifest in `format`: the same config and layers with other media types, every other field in its place.
+/// Its digest changes.
 ///
 /// # Errors
-/// It says something that the other vocabulary has no words for (`ErrorKind::Guard`).
+/// It has something that the other format can't express (`ErrorKind::Guard`).
 pub fn converted(manifest: &Manifest, format: Format) -> Result<Manifest> {
     if Format::of(&manifest.media_type) == Some(format) { Ok(manifest.clone()) } else { throughout(manifest, format) }
 }
 
-/// As [`converted`], and of a manifest that is in the words of `format` itself the config and layers that are not: some
-/// tools mix them.
+/// As [`converted`], but also converts a config and layers in the other format if the manifest itself is in `format`:
+/// some tools mix them.
 ///
 /// # Errors
 /// As [`converted`].
@@ -145,7 +145,7 @@ pub fn throughout(manifest: &Manifest, format: Format) -> Result<Manifest> {
         let Some(layer) = layer.as_object_mut() else { return cannot("a layer isn't a descriptor") };
         match format.layer(type_of(layer)) {
             Some(new) => drop(layer.insert("mediaType".to_owned(), new.into())),
-            // A type of the same vocabulary's, such as zstd, or of nobody's.
+            // A type of the same format, such as zstd, or an unknown one.
             None if !is_other => {}
             None => return cannot(&format!("a layer is of type `{}`", type_of(layer))),
         }
@@ -159,7 +159,7 @@ pub fn throughout(manifest: &Manifest, format: Format) -> Result<Manifest> {
     }
 }
 
-/// What a manifest or index of these fields says that `format` has no words for.
+/// The first field of a manifest or index that `format` can't express.
 pub fn lost(fields: &Map<String, Value>, format: Format) -> Option<String> {
     let says = |name: &str, fields: &Map<String, Value>| {
         fields.get(name).is_some_and(|value| !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty()))

@@ -1,4 +1,4 @@
-//! Putting an index together: which children are one, which contradict each other, in which order they stand.
+//! Builds indexes: which children are the same, which contradict each other, and their order.
 //!
 //! OCI image specification, image-index.md.
 
@@ -10,39 +10,39 @@ use super::descriptor::Descriptor;
 use super::digest::Digest;
 use super::format::{Format, lost};
 use super::manifest::Manifest;
-use super::platform::Platform;
+use super::platform::{Platform, PlatformKey};
 use super::spec;
 use crate::error::{Error, GuardKind, Result};
 use crate::text::printable;
 
-/// A child on its way into an index.
+/// A child of an index that is being built.
 #[derive(Debug, Clone)]
 pub struct IndexChild {
-    /// A read view of `raw`.
+    /// The parsed view of `raw`.
     pub descriptor: Descriptor,
-    /// The descriptor with every field that somebody gave it.
+    /// The descriptor with every field that was written.
     pub raw: Value,
-    /// What a user knows it by.
+    /// Its name in messages.
     pub name: String,
-    /// Which of the step's sources it comes from.
+    /// The position of its source among those of the step.
     pub source: usize,
 }
 
 impl IndexChild {
-    /// A child with the platform that its config says, or that the user says.
+    /// A child with the platform of its config, or one that the user set.
     ///
     /// # Errors
-    /// None that is known.
+    /// Its descriptor can't be written as JSON.
     pub fn of(manifest: &Manifest, platform: Option<&Platform>, name: String, source: usize) -> Result<Self> {
         let mut descriptor = Descriptor::new(manifest.media_type.clone(), manifest.digest.clone(), manifest.size());
         descriptor.platform = platform.cloned();
         Self::from_raw(spec::descriptor(&descriptor)?, name, source)
     }
 
-    /// A child whose descriptor somebody wrote.
+    /// A child with an existing descriptor.
     ///
     /// # Errors
-    /// It is no descriptor.
+    /// It isn't a descriptor.
     pub fn from_raw(raw: Value, name: String, source: usize) -> Result<Self> {
         let descriptor = serde_json::from_value(raw.clone())
             .map_err(|error| Error::malformed(name.clone(), printable(&error.to_string(), 300)))?;
@@ -52,70 +52,91 @@ impl IndexChild {
     /// The same child with another platform.
     ///
     /// # Errors
-    /// None that is known.
+    /// Its descriptor can't be read again.
     pub fn with_platform(mut self, platform: &Platform) -> Result<Self> {
         self.raw["platform"] = spec::platform(platform)?;
         Self::from_raw(self.raw, self.name, self.source)
     }
 
-    /// The same child under a media type.
+    /// The same child with another media type.
     ///
     /// # Errors
-    /// None that is known.
+    /// Its descriptor can't be read again.
     pub fn with_media_type(mut self, media_type: &str) -> Result<Self> {
         self.raw["mediaType"] = media_type.into();
         Self::from_raw(self.raw, self.name, self.source)
     }
 
-    /// The platform that it runs on; `None` for an attestation, and for what says none.
+    /// The platform that it runs on; `None` for an attestation, and if it has none.
     pub fn platform(&self) -> Option<&Platform> {
         self.descriptor.platform.as_ref().filter(|platform| !self.descriptor.is_attestation() && platform.is_known())
     }
 }
 
-/// The children in the order in which they stand in an index, each digest once: images by platform, then attestations in
-/// the order of their images. That order, and which of two descriptors of one child stays, depends on nothing but the
-/// children themselves.
+/// The children in the order of an index, each digest once: images by platform, then attestations in the order of
+/// their images. The order, and which of two descriptors of one child is kept, only depend on the children themselves.
 pub fn ordered(children: Vec<IndexChild>) -> Vec<IndexChild> {
-    let mut unique: BTreeMap<String, IndexChild> = BTreeMap::new();
+    let mut unique: BTreeMap<Identity, IndexChild> = BTreeMap::new();
     for child in children {
-        let key = match child.platform() {
-            // One digest may serve several platforms where its author says so; versions are no reason for two entries.
-            Some(platform) => {
-                let (os, architecture, variant, _, _) = platform.place();
-                format!("{} {os}/{architecture}/{variant}", child.descriptor.digest)
-            }
-            None => format!("{} {}", child.descriptor.digest, child.descriptor.attestation_of().unwrap_or_default()),
-        };
-        // Who says more is kept.
-        let richness = |child: &IndexChild| (child.raw.to_string().len(), child.raw.to_string(), child.name.clone());
-        match unique.get(&key) {
-            Some(other) if richness(other) >= richness(&child) => {}
-            _ => drop(unique.insert(key, child)),
+        // The descriptor with more fields is kept.
+        let precedence = |child: &IndexChild| (child.raw.to_string().len(), child.raw.to_string(), child.name.clone());
+        match unique.get(&identity(&child)) {
+            Some(other) if precedence(other) >= precedence(&child) => {}
+            _ => drop(unique.insert(identity(&child), child)),
         }
     }
     let (mut images, mut others): (Vec<IndexChild>, Vec<IndexChild>) =
         unique.into_values().partition(|child| !child.descriptor.is_attestation());
     images.sort_by(|one, other| {
-        let key = |child: &IndexChild| child.platform().cloned();
-        let (one_at, other_at) = (key(one), key(other));
-        let places = (one_at.as_ref().map(Platform::place), other_at.as_ref().map(Platform::place));
-        places.0.cmp(&places.1).then_with(|| one.descriptor.digest.cmp(&other.descriptor.digest))
+        let platforms = platform_key(one).cmp(&platform_key(other));
+        platforms.then_with(|| one.descriptor.digest.cmp(&other.descriptor.digest))
     });
-    let place = |child: &IndexChild| {
+    others.sort_by_key(|child| {
         let subject = child.descriptor.attestation_of();
-        let at = images.iter().position(|image| Some(image.descriptor.digest.as_str()) == subject);
-        (at.unwrap_or(usize::MAX), child.descriptor.digest.clone())
-    };
-    others.sort_by_key(place);
+        let position = images.iter().position(|image| Some(image.descriptor.digest.as_str()) == subject);
+        (position.unwrap_or(usize::MAX), child.descriptor.digest.clone())
+    });
     images.extend(others);
     images
 }
 
-/// Checks that every image has a platform, and no two the same.
+/// What two descriptors of one child have in common.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Identity {
+    /// One digest may be for several platforms if its author wrote so; OS versions alone don't make two children.
+    Image {
+        digest: Digest,
+        os: String,
+        architecture: String,
+        variant: String,
+    },
+    Other {
+        digest: Digest,
+        subject: Option<String>,
+    },
+}
+
+fn identity(child: &IndexChild) -> Identity {
+    let digest = child.descriptor.digest.clone();
+    match child.platform().map(Platform::key) {
+        Some(PlatformKey { os, architecture, variant, .. }) => Identity::Image {
+            digest,
+            os: os.to_owned(),
+            architecture: architecture.to_owned(),
+            variant: variant.to_owned(),
+        },
+        None => Identity::Other { digest, subject: child.descriptor.attestation_of().map(str::to_owned) },
+    }
+}
+
+fn platform_key(child: &IndexChild) -> Option<PlatformKey<'_>> {
+    child.platform().map(Platform::key)
+}
+
+/// Checks that every image has a platform, and that no two have the same.
 ///
 /// # Errors
-/// The reason, and how to override it (`ErrorKind::Guard`).
+/// One doesn't, with a hint how to override that (`ErrorKind::Guard`).
 pub fn check_platforms(children: &[IndexChild]) -> Result<()> {
     let images: Vec<&IndexChild> = children.iter().filter(|child| !child.descriptor.is_attestation()).collect();
     for child in &images {
@@ -148,10 +169,10 @@ pub fn check_platforms(children: &[IndexChild]) -> Result<()> {
     Ok(())
 }
 
-/// The vocabulary of an index of these children: theirs, if they agree.
+/// The format of an index of these children: theirs, if they agree.
 ///
 /// # Errors
-/// A child in neither vocabulary, or children in both (`ErrorKind::Guard`).
+/// A child in neither format, or children in both (`ErrorKind::Guard`).
 pub fn common_format(children: &[IndexChild], index: Option<&Manifest>) -> Result<Format> {
     let mut first: Option<(Format, &str)> =
         index.and_then(|index| Some((Format::of(&index.media_type)?, "the index of --from")));
@@ -175,10 +196,10 @@ pub fn common_format(children: &[IndexChild], index: Option<&Manifest>) -> Resul
     Ok(first.map_or(Format::Oci, |(format, _)| format))
 }
 
-/// The vocabulary of a child.
+/// The format of a child.
 ///
 /// # Errors
-/// It is in neither (`ErrorKind::Guard`).
+/// It has neither (`ErrorKind::Guard`).
 pub fn format_of(child: &IndexChild) -> Result<Format> {
     let media_type = &child.descriptor.media_type;
     Format::of(media_type).ok_or_else(|| {
@@ -188,13 +209,13 @@ pub fn format_of(child: &IndexChild) -> Result<Format> {
     })
 }
 
-/// The index of these children: `from` with its children exchanged where one is given, else a new one.
+/// An index of these children: `from` with other children if it is given, otherwise a new one.
 ///
-/// Annotations are set in the order of their names. Where `from` has the same children already, their order stays, and
-/// its bytes with it if nothing else is to change.
+/// Annotations are set in the order of their names. If `from` has the same children, their order is kept, and so are
+/// its bytes if nothing else changes.
 ///
 /// # Errors
-/// Docker's types have no words for an annotation, or for something that `from` says (`ErrorKind::Guard`).
+/// Docker's format can't express an annotation, or a field of `from` (`ErrorKind::Guard`).
 pub fn assembled(
     children: &[IndexChild],
     from: Option<&Manifest>,
@@ -223,7 +244,7 @@ fn is_same_set(one: &[Value], other: &[Value]) -> bool {
     one.len() == other.len() && one.iter().all(|child| other.contains(child))
 }
 
-/// The index under the type of `format`.
+/// The index with the media type of `format`.
 fn retyped(index: &Manifest, format: Format) -> Result<Manifest> {
     if Format::of(&index.media_type) == Some(format) {
         return Ok(index.clone());
@@ -243,7 +264,7 @@ fn retyped(index: &Manifest, format: Format) -> Result<Manifest> {
     Manifest::from_bytes(format.index(), bytes.into())
 }
 
-/// Takes the children out that `gone` names, and the attestations that speak of them.
+/// Removes the children in `gone`, and the attestations about them.
 pub fn without(children: Vec<IndexChild>, gone: &[Digest]) -> Vec<IndexChild> {
     let is_gone = |child: &IndexChild| {
         let subject = child.descriptor.attestation_of();

@@ -1,4 +1,6 @@
-//! Manifests as bytes, with a read view beside them. The bytes are what is copied and what the digest speaks of.
+//! Manifests: their bytes, which are what is copied and what the digest covers, and a parsed view.
+
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,25 +15,30 @@ use super::media_type::{self, Kind};
 use super::{schema1, spec};
 use crate::error::Error;
 
-/// The bytes that a manifest may have everywhere: each registry takes as many (distribution specification, "Pushing
-/// Manifests"). Larger ones are read only where a user allows it.
+/// The manifest size that every registry accepts, in bytes (distribution specification, "Pushing Manifests"). Larger
+/// ones are only read if a user allows it.
 pub const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
 
-/// A manifest of any kind: its bytes, what they are and what they are called.
+/// A manifest of any kind.
 #[derive(Debug, Clone)]
 pub struct Manifest {
     /// The media type.
     pub media_type: String,
     /// The digest of `bytes` (for a signed schema 1 manifest, of its payload).
     pub digest: Digest,
-    /// The bytes as they came.
+    /// The bytes as they were received.
     pub bytes: Bytes,
+    /// What [`Self::content`] returned, shared by clones.
+    pub(crate) parsed: Parsed,
 }
 
-/// What a manifest points at.
+/// The content of a manifest that was parsed as this kind.
+pub(crate) type Parsed = Arc<OnceLock<(Kind, Content)>>;
+
+/// What a manifest points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// An index: manifests, and now and then a blob (BuildKit's cache).
+    /// An index: manifests, and sometimes a blob (BuildKit's cache).
     Index {
         /// The children.
         manifests: Vec<Descriptor>,
@@ -50,16 +57,16 @@ pub enum Content {
     },
     /// A Docker schema 1 manifest: layers by digest, their sizes unknown.
     Schema1 {
-        /// The digests of the layers, without repetition.
+        /// The digests of the layers, each once.
         layers: Vec<Digest>,
     },
-    /// A manifest of a kind that nobody told us of: it is carried as it is and points at nothing that we know.
+    /// A manifest of an unknown kind: it is copied as it is, and points to nothing that we know.
     Unknown,
 }
 
 #[derive(Deserialize)]
 struct View {
-    /// `null`, as Go writes an empty list, is one.
+    /// `null`, as Go writes an empty list, counts as a list.
     #[serde(default, deserialize_with = "there")]
     manifests: Option<Vec<Descriptor>>,
     #[serde(default)]
@@ -75,12 +82,12 @@ fn there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec
 }
 
 impl Manifest {
-    /// A manifest out of bytes and the `Content-Type` they came with. What the bytes say of themselves counts more;
-    /// where neither says, the shape decides.
+    /// A manifest from its bytes and their `Content-Type`. The type in the bytes takes precedence; if there is none in
+    /// either, the shape decides.
     ///
     /// # Errors
-    /// Bytes that are no JSON object with `schemaVersion` or `mediaType`, so that they are a manifest of no kind; a
-    /// `mediaType` in them that is not the type they came with; a schema 1 signature that does not fit.
+    /// The bytes aren't a JSON object with `schemaVersion` or `mediaType`; their `mediaType` isn't the type that they
+    /// were served with; a schema 1 signature doesn't fit.
     pub fn from_bytes(content_type: &str, bytes: Bytes) -> Result<Self, Error> {
         let none = |reason: String| Error::malformed("not a manifest", reason);
         let said = media_type::essence(content_type);
@@ -90,7 +97,7 @@ impl Manifest {
         } else {
             Digest::of(&bytes)
         };
-        Ok(Self { media_type, digest, bytes })
+        Ok(Self { media_type, digest, bytes, parsed: Parsed::default() })
     }
 
     /// The size of the bytes.
@@ -103,23 +110,33 @@ impl Manifest {
         Descriptor::new(self.media_type.clone(), self.digest.clone(), self.size())
     }
 
-    /// Whether this is the content that `digest` names.
+    /// Whether `digest` is the digest of this manifest.
     pub fn is(&self, digest: &Digest) -> bool {
-        // A digest by another algorithm than the one we call it by is as good.
+        // It may be by another algorithm than ours.
         self.digest == *digest || digest.same_algorithm_of(&self.bytes) == *digest
     }
 
-    /// Whether its type is one that we know, so that we know what belongs to it.
+    /// Whether its type is known, so that we know what belongs to it.
     pub fn is_known(&self) -> bool {
         !matches!(media_type::kind(&self.media_type), Kind::Unknown | Kind::Blob)
     }
 
-    /// What the manifest points at.
+    /// What the manifest points to.
     ///
     /// # Errors
-    /// A manifest of a known kind that is not what its specification says.
+    /// A manifest of a known kind that doesn't conform to its specification.
     pub fn content(&self) -> Result<Content, Error> {
         let kind = media_type::kind(&self.media_type);
+        // Its index may have given it another media type since.
+        if let Some((_, content)) = self.parsed.get().filter(|(parsed_as, _)| *parsed_as == kind) {
+            return Ok(content.clone());
+        }
+        let content = self.parse(kind)?;
+        let _ = self.parsed.set((kind, content.clone()));
+        Ok(content)
+    }
+
+    fn parse(&self, kind: Kind) -> Result<Content, Error> {
         if matches!(kind, Kind::Unknown | Kind::Blob) {
             return Ok(Content::Unknown);
         }
@@ -128,8 +145,8 @@ impl Manifest {
         }
         manifest_json::check_descriptors(&self.bytes).map_err(|reason| self.malformed(&reason))?;
         let view: View = serde_json::from_slice(&self.bytes).map_err(|error| self.broken(&error))?;
-        // A manifest that is an index to one reader and an image to another is refused
-        // (OCI image specification, advisory GHSA-77vh-xpmg-72qh).
+        // A manifest that some readers take for an index and others for an image is refused (OCI image specification,
+        // advisory GHSA-77vh-xpmg-72qh).
         let ambiguous = view.manifests.is_some() && (view.layers.is_some() || view.config.is_some());
         if ambiguous {
             return Err(self.malformed("it has both `manifests` and `layers` or `config`, so that it is an index to one reader and an image to another"));
@@ -147,7 +164,7 @@ impl Manifest {
         }
     }
 
-    /// The annotations of the manifest itself, where it has any that can be read.
+    /// The manifest's own annotations, if it has any that can be read.
     pub fn annotations(&self) -> std::collections::BTreeMap<String, String> {
         #[derive(Deserialize)]
         struct Annotated {
@@ -157,10 +174,10 @@ impl Manifest {
         serde_json::from_slice::<Annotated>(&self.bytes).map(|view| view.annotations).unwrap_or_default()
     }
 
-    /// The children of an index as they stand there, with every field that somebody gave them.
+    /// The children of an index as they were written, with every field.
     ///
     /// # Errors
-    /// This is not an index.
+    /// It isn't an index.
     pub fn raw_children(&self) -> Result<Vec<Value>, Error> {
         let mut value: Value = serde_json::from_slice(&self.bytes).map_err(|error| self.broken(&error))?;
         match value.get_mut("manifests").map(Value::take) {
@@ -170,10 +187,10 @@ impl Manifest {
         }
     }
 
-    /// The index that has these children in place of its own. Every other field stays, in its place.
+    /// The index with other children. Every other field keeps its value and its place.
     ///
     /// # Errors
-    /// This is not an index.
+    /// It isn't an index.
     pub fn with_children(&self, children: Vec<Value>) -> Result<Self, Error> {
         self.edited(|fields| match fields.get_mut("manifests") {
             Some(own) if own.is_array() || own.is_null() => {
@@ -184,10 +201,10 @@ impl Manifest {
         })
     }
 
-    /// The image that has `config` in place of its own and `layers` on top. Every other field stays, in its place.
+    /// The image with another config and `layers` on top. Every other field keeps its value and its place.
     ///
     /// # Errors
-    /// This is not an image.
+    /// It isn't an image.
     pub fn with_layers(&self, config: &Descriptor, layers: &[Descriptor]) -> Result<Self, Error> {
         self.edited(|value| {
             let Some(own) = value.get_mut("config").and_then(Value::as_object_mut) else {
@@ -206,11 +223,11 @@ impl Manifest {
         })
     }
 
-    /// The manifest with these annotations, each in place of one of the same name; one without a value is taken out.
-    /// With nothing to change, the bytes stay.
+    /// The manifest with these annotations, which replace those of the same name; one without a value is removed. If
+    /// nothing changes, the bytes stay the same.
     ///
     /// # Errors
-    /// This is no JSON object, or its `annotations` are not a map.
+    /// It isn't a JSON object, or its `annotations` are not a map.
     pub fn with_annotations(&self, annotations: &[(String, Option<String>)]) -> Result<Self, Error> {
         self.edited(|value| {
             if value.get("annotations").is_none_or(Value::is_null) && annotations.iter().all(|(_, new)| new.is_none()) {
@@ -234,7 +251,7 @@ impl Manifest {
         })
     }
 
-    /// What `edit` makes of the manifest's fields; the very bytes of before if it changes none.
+    /// The manifest with edited fields; the same bytes if nothing changed.
     pub(crate) fn edited(
         &self,
         edit: impl FnOnce(&mut Map<String, Value>) -> Result<(), Error>,
@@ -247,7 +264,8 @@ impl Manifest {
         }
         mend(&mut after);
         let bytes = serde_json::to_vec(&after).map_err(|error| self.broken(&error))?;
-        Ok(Self { media_type: self.media_type.clone(), digest: Digest::of(&bytes), bytes: bytes.into() })
+        let (media_type, digest) = (self.media_type.clone(), Digest::of(&bytes));
+        Ok(Self { media_type, digest, bytes: bytes.into(), parsed: Parsed::default() })
     }
 
     fn broken(&self, error: &serde_json::Error) -> Error {
@@ -259,8 +277,8 @@ impl Manifest {
     }
 }
 
-/// Lets what is written anew not take over faults of the old: a `schemaVersion` that is no number, and embedded bytes that
-/// are not those that their descriptor names.
+/// Corrects faults of the original that must not be written again: a `schemaVersion` that isn't a number, and embedded
+/// data that doesn't have its descriptor's digest.
 fn mend(fields: &mut Map<String, Value>) {
     if fields.get("schemaVersion").is_some_and(|version| version != 1 && version != 2) {
         fields.insert("schemaVersion".to_owned(), Value::from(2));
@@ -280,15 +298,15 @@ fn mend(fields: &mut Map<String, Value>) {
     }
 }
 
-/// Whether embedded data is what a digest names.
+/// Whether embedded data has this digest.
 fn is_content(data: &Value, digest: Option<&Value>) -> bool {
     let bytes = data.as_str().and_then(|data| STANDARD.decode(data).ok());
     let digest = digest.and_then(Value::as_str).and_then(|digest| digest.parse::<Digest>().ok());
     bytes.zip(digest).is_some_and(|(bytes, digest)| digest.same_algorithm_of(&bytes) == digest)
 }
 
-/// Lets the fields of a descriptor, as somebody wrote them, speak of other content: the type, digest and size are new,
-/// and what was said of the old bytes goes (embedded data, other addresses); annotations and platform stay.
+/// Points the fields of a descriptor at other content: media type, digest and size change, and what was about the old
+/// content is removed (embedded data, URLs); annotations and platform stay.
 pub fn describe(fields: &mut Map<String, Value>, content: &Descriptor) {
     fields.insert("mediaType".to_owned(), Value::String(content.media_type.clone()));
     fields.insert("digest".to_owned(), Value::String(content.digest.to_string()));
@@ -298,7 +316,7 @@ pub fn describe(fields: &mut Map<String, Value>, content: &Descriptor) {
     }
 }
 
-/// The type of a manifest of this shape that came as `said`.
+/// The media type of a manifest of this shape that was served as `said`.
 fn type_of(shape: &Shape, said: &str) -> Result<String, Error> {
     if shape.schema_version == Look::Number(1) && shape.fs_layers == Look::List {
         let is_signed = shape.signatures == Look::List;

@@ -1,5 +1,5 @@
-//! Whether bytes can be a manifest, told in words of our own: what is no JSON, what is JSON of another kind, keys that
-//! two readers read in two ways, sizes and digests that are none.
+//! Whether bytes can be a manifest, with messages of our own: not JSON, JSON of another kind, keys that parsers read
+//! differently, invalid sizes and digests.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -30,15 +30,15 @@ const OF_DESCRIPTORS: [&str; 8] =
 /// The fields of platforms.
 const OF_PLATFORMS: [&str; 6] = ["architecture", "os", "os.version", "os.features", "variant", "features"];
 
-/// What the value of a field is, without what is in it.
+/// The type of a field's value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Look {
-    /// There is none.
+    /// No value.
     #[default]
     Nothing,
-    /// A text.
+    /// A string.
     Text(String),
-    /// A whole number.
+    /// An integer.
     Number(u64),
     /// A list.
     List,
@@ -48,7 +48,7 @@ pub enum Look {
     Other,
 }
 
-/// Just enough of any manifest to see what kind it is; nothing in it can fail on strange contents.
+/// Just enough of any manifest to tell its kind; unexpected contents are not an error.
 #[derive(Debug, Default)]
 pub struct Shape {
     /// `mediaType`.
@@ -71,7 +71,7 @@ impl Shape {
     /// The shape of `bytes`.
     ///
     /// # Errors
-    /// Why they are no manifest of any kind.
+    /// Why they aren't a manifest of any kind.
     pub fn of(bytes: &[u8]) -> Result<Self, String> {
         let shape: Self = serde_json::from_slice(bytes).map_err(|error| words(&error, bytes))?;
         if shape.schema_version != Look::Nothing || shape.media_type != Look::Nothing {
@@ -156,8 +156,8 @@ impl<'de> Deserialize<'de> for Look {
     }
 }
 
-/// The keys of an object as they come: each known one once, and none that is a known one but for case, since Go's parser
-/// takes it for that.
+/// Reads the keys of an object: each known one at most once, and none that differs from a known one only in case,
+/// because Go's parser takes it for that.
 struct Keys {
     known: &'static [&'static str],
     seen: Vec<&'static str>,
@@ -186,11 +186,11 @@ impl Keys {
     }
 }
 
-/// A key, borrowed where it can be.
+/// A key, borrowed if possible.
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Go's parser takes the long s and the Kelvin sign for the letters that they come from.
+/// Go's parser treats the long s and the Kelvin sign as the letters that they come from.
 fn is_same_but_for_case(known: &str, key: &str) -> bool {
     let fold = |letter: char| match letter {
         '\u{17f}' => 's',
@@ -203,13 +203,13 @@ fn is_same_but_for_case(known: &str, key: &str) -> bool {
 /// Checks every descriptor of a manifest of a known kind.
 ///
 /// # Errors
-/// What is wrong with the first one that is no descriptor, or that two readers read in two ways.
+/// What is wrong with the first one that isn't a descriptor, or that parsers read differently.
 pub fn check_descriptors(bytes: &[u8]) -> Result<(), String> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     Level::Manifest.deserialize(&mut deserializer).map_err(|error| words(&error, bytes))
 }
 
-/// Whether bytes of an unknown kind name other content by its digest.
+/// Whether bytes of an unknown kind contain digests of other content.
 pub fn names_digests(bytes: &[u8]) -> bool {
     let names = |prefix: &[u8], digits: usize| {
         let is_digest = |at: usize| {
@@ -221,11 +221,11 @@ pub fn names_digests(bytes: &[u8]) -> bool {
     names(b"sha256:", 64) || names(b"sha512:", 128)
 }
 
-/// Where in a manifest we are.
+/// The position in a manifest.
 #[derive(Clone, Copy)]
 enum Level {
     Manifest,
-    /// Descriptors, or one, of this field.
+    /// A list of descriptors, or one, in this field.
     Descriptors(&'static str),
     Descriptor(&'static str),
     Platform,
@@ -250,7 +250,7 @@ impl<'de> Visitor<'de> for Level {
         })
     }
 
-    /// `null`: what Go writes where nothing is.
+    /// `null`: what Go writes for nothing.
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
         match self {
             Self::Descriptor(field) if field != "config" && field != "subject" => {
@@ -327,7 +327,7 @@ fn descriptor<'de, A: MapAccess<'de>>(field: &str, map: &mut A) -> Result<(), A:
     }
 }
 
-/// What is wrong with `bytes`, from which a parser made `error`.
+/// What is wrong with `bytes`, for which a parser returned `error`.
 pub fn words(error: &serde_json::Error, bytes: &[u8]) -> String {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return "it is empty".to_owned();
@@ -339,7 +339,7 @@ pub fn words(error: &serde_json::Error, bytes: &[u8]) -> String {
         return "it is not a JSON object".to_owned();
     }
     if error.is_data() {
-        // Our own words, and behind them the parser's.
+        // Our own text comes before the parser's.
         let message = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
         return printable(message.strip_suffix(&place).unwrap_or(&message), 300);

@@ -6,7 +6,7 @@
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// An OCI image index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// An OCI artifact manifest (withdrawn before 1.1, still found).
+/// An OCI artifact manifest (withdrawn before 1.1, still in use).
 pub const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
 /// A Docker image manifest, schema 2.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -26,12 +26,12 @@ pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// An OCI layer, compressed by zstd, for which Docker has no type.
 pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
-/// An OCI layer that is left where its URLs point.
+/// An OCI layer that stays at its URLs.
 pub const OCI_FOREIGN_LAYER: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
 /// The same, compressed by gzip.
 pub const OCI_FOREIGN_LAYER_GZIP: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
 
-/// What `Accept` says when a manifest is asked for: every kind that exists, and any other as it is.
+/// The `Accept` header of a request for a manifest: every known kind, and any other as it is.
 pub const ACCEPT_MANIFEST: &str = "application/vnd.oci.image.index.v1+json, \
 application/vnd.oci.image.manifest.v1+json, \
 application/vnd.docker.distribution.manifest.list.v2+json, \
@@ -41,24 +41,24 @@ application/vnd.docker.distribution.manifest.v1+prettyjws, \
 application/vnd.docker.distribution.manifest.v1+json, \
 */*;q=0.1";
 
-/// What a media type says about its content.
+/// What a media type means for its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// An index or manifest list: it points at manifests.
+    /// An index or manifest list: it points to manifests.
     Index,
-    /// An image manifest: it points at a config and layers.
+    /// An image manifest: it points to a config and layers.
     Image,
-    /// An OCI artifact manifest: it points at blobs.
+    /// An OCI artifact manifest: it points to blobs.
     Artifact,
     /// A Docker schema 1 manifest.
     Schema1,
-    /// Content that is known to be no manifest: a config or a layer.
+    /// Content that isn't a manifest: a config or a layer.
     Blob,
-    /// Not known.
+    /// Unknown.
     Unknown,
 }
 
-/// The kind of content that `media_type` names.
+/// The kind of content with this media type.
 pub fn kind(media_type: &str) -> Kind {
     match media_type {
         OCI_INDEX | DOCKER_LIST => Kind::Index,
@@ -72,33 +72,34 @@ pub fn kind(media_type: &str) -> Kind {
         {
             Kind::Blob
         }
-        // The cache manifests of BuildKit list their config in an index.
+        // BuildKit's cache manifests list their config in an index.
         other if other.starts_with("application/vnd.buildkit.cacheconfig.") => Kind::Blob,
         _ => Kind::Unknown,
     }
 }
 
-/// Whether a layer of this media type is left where its `urls` point (image specification, layer.md,
-/// "Non-Distributable Layers"; Docker's foreign layers).
+/// Whether a layer of this media type stays at its `urls` (image specification, layer.md, "Non-Distributable Layers";
+/// Docker's foreign layers).
 pub fn is_foreign_layer(media_type: &str) -> bool {
     media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
         || media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
 }
 
-/// Whether a layer of this media type is a tar, packed or not: all of OCI's and Docker's are, and their names say it.
+/// Whether a layer of this media type is a tar, compressed or not: all of OCI's and Docker's are, and their names
+/// contain it.
 pub fn is_tar(media_type: &str) -> bool {
     media_type.is_empty() || media_type.contains("tar")
 }
 
-/// Whether a config of this media type is that of an image that runs, so that it names a platform.
+/// Whether a config of this media type belongs to an image that runs, so that it has a platform.
 pub fn is_image_config(media_type: &str) -> bool {
     matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)
 }
 
-/// Content types by which a server says that it doesn't know.
+/// Content types that mean that a server doesn't know.
 const VAGUE: [&str; 5] = ["", "application/json", "application/octet-stream", "text/plain", "binary/octet-stream"];
 
-/// Whether `essence` says nothing of its content.
+/// Whether `essence` says nothing about the content.
 pub fn is_vague(essence: &str) -> bool {
     VAGUE.contains(&essence)
 }

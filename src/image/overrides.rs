@@ -1,31 +1,31 @@
-//! Changes for every image and for the images of some platforms: which of them are made on one image.
+//! Changes for all images and for the images of some platforms, and which of them apply to an image.
 
 use super::config::Changes;
 use super::platform::Platform;
 
-/// What is wanted of every image, and what of the images for some platforms alone.
+/// Changes for all images, and changes only for some platforms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlatformChanges {
-    /// For every image.
+    /// For all images.
     pub all: Changes,
-    /// For the images of a platform, as they were said.
+    /// For the images of a platform, in the order of the command line.
     pub only: Vec<PlatformOverride>,
 }
 
 /// Changes for the images of one platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlatformOverride {
-    /// The platform that was named.
+    /// The platform.
     pub platform: Platform,
-    /// The option that said so.
+    /// The option that contained it.
     pub option: &'static str,
-    /// What it said.
+    /// The value of the option.
     pub changes: Changes,
 }
 
 impl PlatformChanges {
-    /// The changes of one image: those for all, and above them the ones whose positions in `only` are given. Whatever
-    /// names a platform more exactly lies above what names it less so; else what was said later lies above.
+    /// The changes of one image: those for all, overridden by those whose positions in `only` are given. A platform
+    /// that is named more exactly takes precedence; among equals, the later one does.
     pub fn merged(&self, positions: &[usize]) -> Changes {
         let mut meant: Vec<&PlatformOverride> =
             positions.iter().filter_map(|position| self.only.get(*position)).collect();
@@ -34,7 +34,7 @@ impl PlatformChanges {
     }
 }
 
-/// How exactly a platform is named. Versions that one image answers begin alike, so that the longer one says more.
+/// How exactly a platform is named. All versions that match an image start alike, so the longer one is more exact.
 fn exactness(platform: &Platform) -> (usize, bool) {
     (platform.os_version.as_ref().map_or(0, String::len), platform.variant.is_some())
 }
@@ -44,7 +44,7 @@ fn joined<T>(mut below: Vec<T>, top: Vec<T>) -> Vec<T> {
     below
 }
 
-/// What is left when both are wanted and `top` counts more: lists are worked through from first to last.
+/// Combines two changes, of which `top` takes precedence: lists are applied from first to last.
 fn above(below: Changes, top: Changes) -> Changes {
     Changes {
         entrypoint: top.entrypoint.or(below.entrypoint),

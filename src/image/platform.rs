@@ -1,11 +1,11 @@
-//! Platforms: how they are written, what equals what, and which children of an index a wish means.
+//! Platforms: their syntax, which are the same, and which satisfy a wanted one.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A platform (image specification, image-index.md, "platform"), also as a wish on the command line:
+/// A platform (image specification, image-index.md, "platform"), also as a value on the command line:
 /// `os/architecture[/variant][:os.version]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Platform {
@@ -47,11 +47,12 @@ impl FromStr for Platform {
             None => (text, None),
         };
         let parts: Vec<&str> = path.split('/').collect();
-        let word = |part: &str| {
+        let is_word = |part: &str| {
             !part.is_empty()
                 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
         };
-        if !(2..=3).contains(&parts.len()) || !parts.iter().all(|part| word(part)) || !os_version.is_none_or(word) {
+        if !(2..=3).contains(&parts.len()) || !parts.iter().all(|part| is_word(part)) || !os_version.is_none_or(is_word)
+        {
             return Err(fail());
         }
         let (architecture, implied) = match parts[1].to_ascii_lowercase().as_str() {
@@ -73,7 +74,7 @@ impl FromStr for Platform {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // These words may come from a registry.
+        // The text may come from a registry.
         let safe = |text: &str| crate::text::printable(text, 64);
         write!(f, "{}/{}", safe(&self.os), safe(&self.architecture))?;
         if let Some(variant) = self.variant.as_deref().filter(|variant| !variant.is_empty()) {
@@ -86,18 +87,34 @@ impl fmt::Display for Platform {
     }
 }
 
-/// How well a platform answers a wish; a larger one is a better answer.
+/// A platform in the form that is equal for all that are the same. The fields are in the order by which platforms are
+/// sorted.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlatformKey<'a> {
+    /// The operating system.
+    pub os: &'a str,
+    /// The architecture.
+    pub architecture: &'a str,
+    /// The variant; the default one if none is given.
+    pub variant: &'a str,
+    /// The version of the operating system.
+    pub os_version: &'a str,
+    /// The features of the operating system, sorted.
+    pub os_features: Vec<&'a str>,
+}
+
+/// How well a platform satisfies a wanted one; the larger, the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Match {
-    /// Another variant than the one that is meant when none is said.
+    /// Another variant than the default one, which is meant if none is given.
     OtherVariant,
-    /// The platform that was meant.
+    /// The platform that is wanted.
     Exact,
 }
 
 impl Platform {
-    /// The variant, with those that mean the same as none (`arm64/v8`, `amd64/v1`) or as the usual one (`arm/v7`)
-    /// written alike. Source: containerd's platform normalisation.
+    /// The variant, in one form for all that mean the same: no variant is `arm64/v8`, `amd64/v1` or `arm/v7`. Source:
+    /// containerd's platform normalisation.
     fn canonical_variant(&self) -> &str {
         let variant = self.variant.as_deref().unwrap_or_default();
         match (self.architecture.as_str(), variant) {
@@ -110,43 +127,47 @@ impl Platform {
         }
     }
 
-    /// Whether both are one platform to whoever chooses among the children of an index: the order of features and a
-    /// variant that goes without saying make no difference.
+    /// Whether both are the same platform in an index: the order of features and a default variant make no difference.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.place() == other.place()
+        self.key() == other.key()
     }
 
-    /// What orders platforms, and is equal for those that are the same: operating system, architecture, variant,
-    /// version, features.
-    pub fn place(&self) -> (&str, &str, &str, &str, Vec<&str>) {
-        let mut features: Vec<&str> = self.os_features.iter().map(String::as_str).collect();
-        features.sort_unstable();
-        let version = self.os_version.as_deref().unwrap_or_default();
-        (&self.os, &self.architecture, self.canonical_variant(), version, features)
+    /// The key by which platforms are sorted and compared.
+    pub fn key(&self) -> PlatformKey<'_> {
+        let mut os_features: Vec<&str> = self.os_features.iter().map(String::as_str).collect();
+        os_features.sort_unstable();
+        PlatformKey {
+            os: &self.os,
+            architecture: &self.architecture,
+            variant: self.canonical_variant(),
+            os_version: self.os_version.as_deref().unwrap_or_default(),
+            os_features,
+        }
     }
 
-    /// Whether it names something: an image without an operating system or architecture, or for `unknown`, runs nowhere.
+    /// Whether it is a real platform: an image without operating system or architecture, or for `unknown`, runs
+    /// nowhere.
     pub fn is_known(&self) -> bool {
         let known = |word: &str| !word.is_empty() && word != "unknown";
         known(&self.os) && known(&self.architecture)
     }
 
-    /// Whether `self`, a platform of an image, is what `wish` asks for. A wish without a variant means the usual one,
-    /// and falls back on another; a wish for an OS version matches it or what it begins with at a dot.
-    pub fn answers(&self, wish: &Self) -> Option<Match> {
-        if self.os != wish.os || self.architecture != wish.architecture {
+    /// How well `self`, the platform of an image, satisfies a wanted one. Without a variant, the default one is
+    /// wanted, and others are accepted; an OS version also matches its continuation after a dot.
+    pub fn satisfies(&self, want: &Self) -> Option<Match> {
+        if self.os != want.os || self.architecture != want.architecture {
             return None;
         }
-        if let Some(version) = &wish.os_version {
+        if let Some(version) = &want.os_version {
             let own = self.os_version.as_deref().unwrap_or_default();
             let rest = own.strip_prefix(version.as_str())?;
             if !rest.is_empty() && !rest.starts_with('.') {
                 return None;
             }
         }
-        if self.canonical_variant() == wish.canonical_variant() {
+        if self.canonical_variant() == want.canonical_variant() {
             Some(Match::Exact)
-        } else if wish.variant.is_none() {
+        } else if want.variant.is_none() {
             Some(Match::OtherVariant)
         } else {
             None
@@ -187,17 +208,17 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_and_its_answers() {
-        assert_eq!(platform("linux/arm64/v8").answers(&platform("linux/arm64")), Some(Match::Exact));
-        assert_eq!(platform("linux/arm64").answers(&platform("linux/arm64/v8")), Some(Match::Exact));
-        assert_eq!(platform("linux/arm/v7").answers(&platform("linux/arm")), Some(Match::Exact));
-        assert_eq!(platform("linux/arm/v6").answers(&platform("linux/arm")), Some(Match::OtherVariant));
-        assert_eq!(platform("linux/arm/v6").answers(&platform("linux/arm/v7")), None);
-        assert_eq!(platform("linux/amd64").answers(&platform("windows/amd64")), None);
+    fn wanted_platforms_and_those_that_satisfy_them() {
+        assert_eq!(platform("linux/arm64/v8").satisfies(&platform("linux/arm64")), Some(Match::Exact));
+        assert_eq!(platform("linux/arm64").satisfies(&platform("linux/arm64/v8")), Some(Match::Exact));
+        assert_eq!(platform("linux/arm/v7").satisfies(&platform("linux/arm")), Some(Match::Exact));
+        assert_eq!(platform("linux/arm/v6").satisfies(&platform("linux/arm")), Some(Match::OtherVariant));
+        assert_eq!(platform("linux/arm/v6").satisfies(&platform("linux/arm/v7")), None);
+        assert_eq!(platform("linux/amd64").satisfies(&platform("windows/amd64")), None);
         assert_eq!(
-            platform("windows/amd64:10.0.17763.1").answers(&platform("windows/amd64:10.0.17763")),
+            platform("windows/amd64:10.0.17763.1").satisfies(&platform("windows/amd64:10.0.17763")),
             Some(Match::Exact)
         );
-        assert_eq!(platform("windows/amd64:10.0.177631").answers(&platform("windows/amd64:10.0.17763")), None);
+        assert_eq!(platform("windows/amd64:10.0.177631").satisfies(&platform("windows/amd64:10.0.17763")), None);
     }
 }

@@ -1,4 +1,4 @@
-//! References: how images are named, in registries and in OCI layouts.
+//! References: names of images in registries and in OCI layouts.
 //!
 //! Grammar: distribution specification, "Pulling manifests", and the conventions of Docker's short names.
 
@@ -9,16 +9,16 @@ use std::str::FromStr;
 use super::digest::Digest;
 use super::reference_mistakes;
 
-/// The tag that a reference without tag and digest means.
+/// The tag of a reference without tag and digest.
 pub const DEFAULT_TAG: &str = "latest";
 /// The registry of short names.
 pub const DOCKER_HUB: &str = "docker.io";
-/// The host that serves [`DOCKER_HUB`].
+/// The host of [`DOCKER_HUB`]'s API.
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
-/// A repository's name may have this many bytes.
+/// The maximum length of a repository's name in bytes.
 const REPOSITORY_LIMIT: usize = 255;
 
-/// What a user calls an image: a name in a registry or in an OCI layout on disk.
+/// The name of an image in a registry or in an OCI layout on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reference {
     /// `[registry/]repository[:tag][@digest]`.
@@ -27,7 +27,7 @@ pub enum Reference {
     Layout(LayoutReference),
 }
 
-/// A name in a registry. With neither tag nor digest given, the tag is `latest`.
+/// A reference in a registry. With neither tag nor digest, the tag is `latest`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RegistryReference {
     /// The registry as users write it, with its port: `docker.io`, `localhost:5000`.
@@ -36,19 +36,19 @@ pub struct RegistryReference {
     pub repository: String,
     /// The tag.
     pub tag: Option<String>,
-    /// The digest; where it is given, it decides.
+    /// The digest; it takes precedence over the tag.
     pub digest: Option<Digest>,
 }
 
-/// A name in an OCI image layout (image specification, image-layout.md).
+/// A reference in an OCI image layout (image specification, image-layout.md).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayoutReference {
     /// The folder of the layout.
     pub directory: PathBuf,
-    /// The value of the annotation `org.opencontainers.image.ref.name`; none given means the only image there is, or
+    /// The value of the annotation `org.opencontainers.image.ref.name`. Without it, the layout's only image, or
     /// `latest`.
     pub tag: Option<String>,
-    /// The digest; where it is given, it decides.
+    /// The digest; it takes precedence over the tag.
     pub digest: Option<Digest>,
 }
 
@@ -65,9 +65,9 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         match text.strip_prefix("oci:") {
-            // `oci:5000/x` can't be meant as a registry called `oci`: a layout is what the prefix says.
+            // `oci:5000/x` can't be a registry called `oci`: the prefix means a layout.
             Some(rest) => parse_layout(text, rest).map(Self::Layout),
-            // What skopeo and buildah write before a name in a registry.
+            // The prefix of skopeo and buildah for registries.
             None => text.strip_prefix("docker://").unwrap_or(text).parse().map(Self::Registry),
         }
     }
@@ -88,7 +88,7 @@ fn split_digest<'a>(text: &str, rest: &'a str) -> Result<(&'a str, Option<Digest
 }
 
 fn parse_layout(text: &str, rest: &str) -> Result<LayoutReference, ReferenceError> {
-    // A folder's name may hold an `@`; only what looks like a digest behind the last one is a digest.
+    // A folder's name may contain an `@`; only what looks like a digest after the last one is a digest.
     let (name, digest) = match rest.rsplit_once('@') {
         Some((_, digest)) if digest.contains(':') && !digest.contains('/') => {
             let digest: Digest =
@@ -124,7 +124,7 @@ impl FromStr for RegistryReference {
             return Err(fail(text, reason));
         }
         let (name, digest) = split_digest(text, text)?;
-        // A colon behind the last slash begins a tag; before it, a port.
+        // A colon after the last slash starts a tag; before it, a port.
         let path_start = name.rfind('/').map_or(0, |slash| slash + 1);
         let (name, tag) = match name[path_start..].find(':') {
             Some(colon) => (&name[..path_start + colon], Some(&name[path_start + colon + 1..])),
@@ -164,12 +164,12 @@ impl FromStr for RegistryReference {
     }
 }
 
-/// Whether the first part of a name is a registry: what Docker's clients decide by.
+/// Whether the first part of a name is a registry, decided as Docker's clients do.
 fn looks_like_registry(part: &str) -> bool {
     part.contains(['.', ':']) || part == "localhost" || part.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
-/// A reference that is printed must be read as the same one by whoever comes next. Hosts are written in lower case, and then
+/// A reference that is printed must be read as the same one later. Hosts are written in lower case, and then
 /// `REGISTRY/app` would be a repository of Docker Hub, `Oci:5000/app` a folder.
 fn check_reads_back(text: &str, host: &str) -> Result<(), ReferenceError> {
     let lower = host.to_ascii_lowercase();
@@ -188,7 +188,7 @@ fn check_reads_back(text: &str, host: &str) -> Result<(), ReferenceError> {
     Ok(())
 }
 
-/// A registry's host as it is written here: in lower case, and Docker Hub, which has several names, as `docker.io`.
+/// A registry's host in its normal form: in lower case, and Docker Hub, which has several names, as `docker.io`.
 pub fn normal_registry(host: &str) -> String {
     let host = host.to_ascii_lowercase();
     match host.as_str() {
@@ -275,18 +275,18 @@ pub fn is_tag(tag: &str) -> bool {
         && bytes.iter().all(|&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
-/// Whether `name` could be a repository (for a server, whose clients may send anything).
+/// Whether `name` can be a repository (for a server, whose clients may send anything).
 pub fn is_repository(name: &str) -> bool {
     name.len() <= REPOSITORY_LIMIT && name.split('/').all(is_path_component)
 }
 
 impl RegistryReference {
-    /// The host and port that serve this registry's API.
+    /// The host and port of this registry's API.
     pub fn api_host(&self) -> &str {
         if self.registry == DOCKER_HUB { DOCKER_HUB_API } else { &self.registry }
     }
 
-    /// Whether each download of a manifest is counted against a pull limit, so that a `HEAD` should come first.
+    /// Whether each manifest download counts towards a pull limit, so that a `HEAD` should come first.
     pub fn counts_pulls(&self) -> bool {
         self.registry == DOCKER_HUB
     }
@@ -296,7 +296,7 @@ impl RegistryReference {
         format!("{}/{}", self.registry, self.repository)
     }
 
-    /// What a manifest is asked for by: the digest where there is one, else the tag.
+    /// What a manifest is requested by: the digest if there is one, otherwise the tag.
     pub fn tag_or_digest(&self) -> &str {
         match (&self.digest, &self.tag) {
             (Some(digest), _) => digest.as_str(),
@@ -315,7 +315,7 @@ impl Reference {
         }
     }
 
-    /// The tag, if one is named.
+    /// The tag, if it has one.
     pub fn tag(&self) -> Option<&str> {
         match self {
             Self::Registry(reference) => reference.tag.as_deref(),
@@ -323,7 +323,7 @@ impl Reference {
         }
     }
 
-    /// The digest, if one is named.
+    /// The digest, if it has one.
     pub fn digest(&self) -> Option<&Digest> {
         match self {
             Self::Registry(reference) => reference.digest.as_ref(),

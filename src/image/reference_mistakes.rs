@@ -1,12 +1,12 @@
-//! What people write where an image reference belongs, and which is none: archives, folders, addresses. It would
-//! otherwise be looked up at Docker Hub.
+//! What people write instead of an image reference: archives, folders, URLs. It would otherwise be looked up at Docker
+//! Hub.
 
 use crate::text::printable;
 
-/// The endings of archives.
+/// The file extensions of archives.
 const ARCHIVES: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"];
 
-/// Why a text that reads as a name in a registry is none, and what to write; `None` where nothing speaks against it.
+/// Why a text that parses as a reference isn't meant as one, and what to write instead; `None` if it seems fine.
 pub fn what_was_meant(text: &str) -> Option<String> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let (scheme, rest) = (printable(scheme, 40), printable(rest, 300));

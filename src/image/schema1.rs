@@ -1,7 +1,7 @@
-//! Docker schema 1 manifests: copied as they are; only their digest and their layers need a look inside.
+//! Docker schema 1 manifests: copied as they are; only their digest and their layers are read.
 //!
 //! Source: Docker's "Image Manifest Version 2, Schema 1". A signed manifest's digest is that of its payload: the bytes
-//! without the signatures, put together from the first signature's protected header.
+//! without the signatures, reconstructed from the first signature's protected header.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -42,7 +42,7 @@ struct Protected {
     format_tail: String,
 }
 
-/// What JSON allows between its words.
+/// What JSON allows between tokens.
 const BLANKS: [u8; 4] = *b" \t\r\n";
 
 fn malformed(reason: &str) -> Error {
@@ -59,13 +59,13 @@ fn decoded(text: &str) -> Result<Vec<u8>, Error> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed("its signature is not base64"))
 }
 
-/// The bytes that the digest of a schema 1 manifest is computed over.
+/// The bytes that the digest of a schema 1 manifest covers.
 ///
-/// Nobody has verified the protected header that says which these are. So they count only where they are a schema 1
-/// manifest themselves, and all that the signed one has beside them is its signatures: then both say the same.
+/// Nobody has verified the protected header that defines them. They only count if they are a schema 1 manifest
+/// themselves, and if the signed one only adds signatures: then both have the same content.
 ///
 /// # Errors
-/// Bytes that are not a schema 1 manifest, or a signature whose protected header does not fit them.
+/// The bytes aren't a schema 1 manifest, or a signature's protected header doesn't fit them.
 pub fn payload(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
     read(bytes).map(|(payload, _)| payload)
 }
@@ -73,14 +73,14 @@ pub fn payload(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
 /// The digests of the layers, each once.
 ///
 /// # Errors
-/// As [`payload`], out of which they are read.
+/// As [`payload`], from which they are read.
 pub fn layers(bytes: &[u8]) -> Result<Vec<Digest>, Error> {
     let mut seen = HashSet::new();
     let (_, payload) = read(bytes)?;
     Ok(payload.fs_layers.into_iter().map(|layer| layer.blob_sum).filter(|layer| seen.insert(layer.clone())).collect())
 }
 
-/// The payload, as bytes and as what they say.
+/// The payload, as bytes and parsed.
 fn read(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, Schema1), Error> {
     let whole = parse(bytes)?;
     let Some(signatures) = whole.signatures.as_deref() else { return Ok((bytes.into(), whole)) };
@@ -97,7 +97,7 @@ fn read(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, Schema1), Error> {
     Ok((payload.into(), signed))
 }
 
-/// What all signatures say of the bytes that were signed.
+/// What all signatures contain about the signed bytes.
 fn protected(signatures: &[Signature]) -> Result<Protected, Error> {
     let read = |signature: &Signature| -> Result<Protected, Error> {
         serde_json::from_slice(&decoded(&signature.protected)?).map_err(|error| malformed(&error.to_string()))
@@ -122,7 +122,7 @@ fn without_blanks(bytes: &[u8]) -> &[u8] {
     &bytes[start..end]
 }
 
-/// Whether this is the end of an object and no more.
+/// Whether this is the end of an object and nothing else.
 fn is_end(bytes: &[u8]) -> bool {
     without_blanks(bytes) == b"}"
 }
@@ -140,7 +140,7 @@ fn is_signatures(rest: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// What `payload` becomes when it is signed: `head` bytes of it, the signatures, and its tail.
+    /// The signed form of `payload`: `head` bytes of it, the signatures, and its tail.
     fn signed(payload: &str, head: usize) -> String {
         let tail = URL_SAFE_NO_PAD.encode(&payload[head..]);
         let protected = URL_SAFE_NO_PAD.encode(format!(r#"{{"formatLength":{head},"formatTail":"{tail}"}}"#));
@@ -168,11 +168,11 @@ mod tests {
         let other = r#"{"schemaVersion":2,"layers":[]}"#;
         let twice = format!("{},\"signatures\":[]}}", right.trim_end_matches("\n}"));
         let wrong = [
-            // The payload is the image that was asked for, the layers are not.
+            // The payload is the image that was asked for, the layers aren't.
             forged(other, 1),
             forged(UNSIGNED, 1),
             forged(UNSIGNED, UNSIGNED.len() - 2),
-            // More than one member, members behind the signatures, signatures in the payload.
+            // More than one member, members after the signatures, signatures in the payload.
             twice,
             right.replace("\n}", ", \"fsLayers\": []\n}"),
             right.replace("]\n}", "], \"name\": \"x\"\n}"),

@@ -1,7 +1,7 @@
-//! What is written anew, by the types of the image specification: descriptors, indexes, manifests, configs.
+//! New documents, written with the types of the image specification: descriptors, indexes, manifests, configs.
 //!
-//! What others wrote never passes through these types, which keep neither unknown fields nor the order of fields. Their
-//! maps have no order at all, so annotations are sorted here.
+//! Documents that others wrote never pass through these types, which keep neither unknown fields nor the order of
+//! fields. Their maps are unordered, so annotations are sorted here.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ pub fn manifest(
     bytes(&manifest)
 }
 
-/// The config of an image of these layers in which nothing is said of how it runs.
+/// The config of an image of these layers, without settings for running it.
 pub fn config(platform: &Platform, diff_ids: &[Digest]) -> Result<Map<String, Value>> {
     let diff_ids: Vec<String> = diff_ids.iter().map(ToString::to_string).collect();
     let config = ImageConfigurationBuilder::default()
@@ -67,7 +67,7 @@ pub fn config(platform: &Platform, diff_ids: &[Digest]) -> Result<Map<String, Va
     Ok(fields)
 }
 
-/// A line of a config's history, about a layer.
+/// An entry of a config's history, about a layer.
 pub fn history(created: Option<&str>, created_by: Option<&str>, comment: Option<&str>) -> Result<Value> {
     let mut line = History::default();
     line.set_created(created.map(str::to_owned));
@@ -76,12 +76,12 @@ pub fn history(created: Option<&str>, created_by: Option<&str>, comment: Option<
     object(&line).map(Value::Object)
 }
 
-/// A descriptor as manifests and indexes hold it.
+/// A descriptor as manifests and indexes contain it.
 pub fn descriptor(descriptor: &Descriptor) -> Result<Value> {
     object(&typed(descriptor)?).map(Value::Object)
 }
 
-/// A platform as an index holds it.
+/// A platform as an index contains it.
 pub fn platform(platform: &Platform) -> Result<Value> {
     let fields = serde_json::to_value(typed_platform(platform)).map_err(Error::internal)?;
     Ok(fields.as_object().cloned().map(specified).map_or(fields, Value::Object))
@@ -147,7 +147,7 @@ fn tidied_member(value: Value) -> Value {
     }
 }
 
-/// A platform with the names that the specification has. oci-spec 0.10 calls these two otherwise, and reads them so.
+/// A platform with the specification's field names. oci-spec 0.10 calls these two differently, and reads them so.
 fn specified(platform: Map<String, Value>) -> Map<String, Value> {
     let field = |(name, value): (String, Value)| match name.as_str() {
         "os_version" => ("os.version".to_owned(), value),
@@ -164,7 +164,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::image::media_type::{self, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 
-    /// Checks that a document holds what the specification's types know, and nothing else.
+    /// Checks that a document contains what the specification's types know, and nothing else.
     pub fn assert_specified<T: Serialize + serde::de::DeserializeOwned>(bytes: &[u8]) {
         let typed: T = serde_json::from_slice(bytes).unwrap();
         let (again, before): (Value, Value) =
@@ -225,10 +225,10 @@ pub(crate) mod tests {
         let bytes = index(OCI_INDEX, &[child.clone()]).unwrap();
         let expected = r#""platform":{"architecture":"armbe","os":"windows","os.version":"10.0","os.features":["win32k"],"variant":"v7"}"#;
         assert!(String::from_utf8(bytes.clone()).unwrap().contains(expected), "{}", String::from_utf8_lossy(&bytes));
-        // Once the type knows these names, `specified` can go, and with it this.
+        // When the type knows these names, `specified` and this can be removed.
         let read: oci::ImageIndex = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(read.manifests()[0].platform().as_ref().unwrap().os_version(), &None);
-        // And so could the architecture be read by it.
+        // And the architecture can be read with it.
         assert_eq!(Arch::from("armbe").to_string(), "arm64be");
         assert_eq!(descriptor(&child).unwrap()["platform"]["os.version"], "10.0");
     }

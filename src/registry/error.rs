@@ -32,7 +32,7 @@ pub fn parse_details(body: &[u8]) -> Vec<Detail> {
     let text = String::from_utf8_lossy(body);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.is_empty() || text.starts_with('<') {
-        // The HTML of a proxy tells a person nothing that its status doesn't.
+        // A proxy's HTML has nothing for the user that its status doesn't have.
         return Vec::new();
     }
     vec![Detail { code: String::new(), message: printable(&text, 200) }]

@@ -1,4 +1,4 @@
-//! Manifests: looked up, read and written, each by its bytes.
+//! Manifests: looked up, read and written by their bytes.
 //!
 //! Distribution specification, "Pulling manifests" and "Pushing Manifests".
 
@@ -21,44 +21,44 @@ use crate::image::manifest_json::Shape;
 use crate::image::media_type::{self, ACCEPT_MANIFEST};
 use crate::text::printable;
 
-/// The header that names the digest of what an answer holds.
+/// The header with the digest of the content.
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
-/// A manifest that comes wrong is read so often in all, before that is final.
+/// How often a manifest that comes wrong is read in all.
 const READINGS: usize = 3;
-/// So long it is waited for what a tag names after it was written without an answer.
+/// How long to ask for a tag's manifest after a write without an answer.
 const SETTLE_LIMIT: Duration = Duration::from_secs(15);
 
-/// What a registry says about a tag or digest.
+/// Whether a tag or digest exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
-    /// It is there, and names this.
+    /// It exists, and points to this.
     Present(Box<Descriptor>),
-    /// It is not there.
+    /// It doesn't exist.
     Absent,
-    /// The registry would not say (403: Artifactory answers so for a tag that is missing).
+    /// The registry doesn't say (403: Artifactory's answer for a tag that doesn't exist).
     Unknown,
 }
 
-/// What is known of a manifest before it is read.
+/// What is known about a manifest before it is read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ManifestQuery<'a> {
-    /// The digest that it must have in the end, for whoever asks.
+    /// The digest that the caller requires.
     pub expected: Option<&'a Digest>,
-    /// What its index says of it.
+    /// Its entry in an index.
     pub child: Option<&'a Descriptor>,
 }
 
 impl Repository {
-    /// What `reference`, a tag or digest, names, by `HEAD`: most registries don't count that as a pull.
+    /// Looks up `reference`, a tag or digest, with `HEAD`: most registries don't count that as a pull.
     ///
     /// # Errors
-    /// Any answer but "there", "not there" and "not for you to know".
+    /// Any answer but 200, 403 and 404.
     pub async fn head_manifest(&self, reference: &str) -> Result<Presence, Error> {
         self.seen_manifest(reference, self.ask_manifest(Method::HEAD, reference, ConnectionKind::Shared).await?).await
     }
 
-    /// What the answer to a HEAD says.
+    /// What the answer to a `HEAD` means.
     async fn seen_manifest(&self, reference: &str, answer: HttpResponse) -> Result<Presence, Error> {
         match answer.status().as_u16() {
             200 => {}
@@ -67,9 +67,9 @@ impl Repository {
             _ => return Err(self.error(answer, &format!("HEAD manifest {reference}")).await),
         }
         let said = content_digest(&answer);
-        // Asked by digest, the answer is that digest, whatever a header says of it.
+        // Asked by digest, the answer is about that digest, whatever its headers contain.
         let Some(digest) = reference.parse::<Digest>().ok().or(said) else {
-            // A registry that doesn't say it leaves us to read the bytes.
+            // Without the header, the bytes must be read.
             answer.discard().await;
             let read = self.read_manifest(reference, ManifestQuery::default()).await?;
             return Ok(
@@ -81,12 +81,11 @@ impl Repository {
         Ok(Presence::Present(Box::new(Descriptor::new(media_type, digest, size))))
     }
 
-    /// The manifest that `reference`, a tag or digest, names; `None` if there is none.
+    /// Reads the manifest of `reference`, a tag or digest; `None` if it doesn't exist.
     ///
     /// # Errors
-    /// Bytes that don't have the digest that was asked for or that the registry says they have, or that are no manifest;
-    /// one of an unknown type that nothing vouches for; a manifest over the size limit; an answer other than "there" and
-    /// "not there".
+    /// The bytes don't have the requested digest, or the one in the registry's header; they aren't a manifest, are
+    /// larger than the limit, or have an unknown type without a digest to prove them; any answer but 200 and 404.
     pub async fn get_manifest(&self, reference: &str, asked: ManifestQuery<'_>) -> Result<Option<Manifest>, Error> {
         let Some((manifest, is_vouched_for)) = self.read_manifest(reference, asked).await? else { return Ok(None) };
         if is_vouched_for || manifest.is_known() || asked.expected.is_some_and(|expected| manifest.is(expected)) {
@@ -100,8 +99,8 @@ impl Repository {
         .with_hint(format!("if it is what you mean, name it as {}@{}", self.name(), manifest.digest)))
     }
 
-    /// A manifest, and whether a digest vouches for its bytes: the one that was asked for, or that the registry names. What
-    /// comes wrong is read again, on another connection, before that is final.
+    /// A manifest, and whether a digest proves its bytes: the one that was asked for, or the one in the registry's
+    /// header. If it comes wrong, it is read again on another connection.
     async fn read_manifest(
         &self,
         reference: &str,
@@ -122,7 +121,7 @@ impl Repository {
                 Err(error) => {
                     let (came, may_pass) = match error.kind() {
                         ErrorKind::DigestMismatch { actual, .. } => (actual.to_string(), true),
-                        // An error page, or one that is longer than what was meant.
+                        // An error page, or something longer than the manifest.
                         kind => {
                             let is_other = matches!(kind, ErrorKind::NoManifest { .. })
                                 || asked.child.is_some() && matches!(kind, ErrorKind::Malformed { .. });
@@ -152,7 +151,7 @@ impl Repository {
     ) -> Result<(Manifest, bool), Error> {
         let said = content_digest(&answer);
         let content_type = answer.header(CONTENT_TYPE).unwrap_or_default().to_owned();
-        // A server that does not know what it serves leaves it to the index.
+        // If the server doesn't know the type, the index decides.
         let untold = asked.child.filter(|_| media_type::is_vague(&media_type::essence(&content_type)));
         let content_type = untold.map_or(content_type, |child| child.media_type.clone());
         let what = format!("manifest {reference} of {}", self.name());
@@ -165,12 +164,12 @@ impl Repository {
             (ErrorKind::Malformed { .. }, None) => error.with_hint("--max-manifest-size allows more"),
             _ => error,
         })?;
-        // Asked by digest, the bytes prove themselves, whatever a header says of them. Asked by tag, the digest that the
-        // registry names by itself must hold.
+        // Asked by digest, the bytes prove themselves, whatever a header contains. Asked by tag, the digest in the
+        // registry's header must match.
         let named: Option<Digest> = reference.parse().ok();
         let expected = named.as_ref().or(said.as_ref());
         if let Some(wrong) = expected.filter(|expected| expected.same_algorithm_of(&bytes) != **expected) {
-            // Bytes that are not those that were meant say nothing of these. (Those of schema 1 have a digest of their own.)
+            // Other bytes have another digest. (A schema 1 manifest has a digest of its own.)
             let manifest = self.manifest_of(reference, &content_type, bytes.clone()).ok();
             if !manifest.is_some_and(|manifest| manifest.is(wrong)) {
                 let what = if named.is_some() { what } else { format!("{what}, by its Docker-Content-Digest") };
@@ -186,7 +185,7 @@ impl Repository {
         Ok((manifest, expected.is_some()))
     }
 
-    /// The manifest that an answer's bytes are.
+    /// The manifest in an answer.
     fn manifest_of(&self, reference: &str, content_type: &str, bytes: Bytes) -> Result<Manifest, Error> {
         if let Err(reason) = Shape::of(&bytes) {
             let reason = match (bytes.trim_ascii_start().first(), parse_details(&bytes).first()) {
@@ -203,16 +202,16 @@ impl Repository {
         })
     }
 
-    /// A tag or digest of this repository in full.
+    /// The full reference of a tag or digest of this repository.
     fn named(&self, reference: &str) -> String {
         let mark = if reference.contains(':') { '@' } else { ':' };
         format!("{}{mark}{reference}", self.name())
     }
 
-    /// Writes `manifest` under `reference`, a tag or its digest.
+    /// Writes `manifest` as `reference`, a tag or its digest.
     ///
     /// # Errors
-    /// The registry refuses it, or says that it stored something else.
+    /// The registry refuses it, or stored something else.
     pub async fn put_manifest(&self, reference: &str, manifest: &Manifest) -> Result<(), Error> {
         let operation = format!("PUT manifest {reference}");
         let content_type = HeaderValue::from_str(&manifest.media_type).map_err(|_| {
@@ -252,7 +251,7 @@ impl Repository {
         Ok(())
     }
 
-    /// What became of a manifest whose writing was answered by nothing, or by errors that say little: asked once.
+    /// Finds out once whether a manifest was written if the answer didn't come or was a temporary error.
     async fn settle(&self, reference: &str, manifest: &Manifest, error: Error) -> Result<(), Error> {
         let may_be_done = error.is_network() || error.registry().is_some_and(RegistryError::is_temporary);
         if !may_be_done {
@@ -278,7 +277,7 @@ impl Repository {
         }))
     }
 
-    /// Whether a tag or digest names `manifest` at this moment, by asking once, and what to say of it.
+    /// Asks once whether a tag or digest points to `manifest` now; also returns that as text.
     async fn named_now(&self, reference: &str, manifest: &Manifest) -> (bool, String) {
         let asked = async {
             let request = self.manifest_request(Method::HEAD, reference, ConnectionKind::Afresh).await?;
@@ -317,7 +316,7 @@ impl Repository {
     }
 }
 
-/// What came, for a message: its type and its size.
+/// The type and size of an answer, for a message.
 fn answered(content_type: &str, size: usize) -> String {
     match (media_type::essence(content_type), size) {
         (_, 0) => "nothing".to_owned(),
@@ -326,7 +325,7 @@ fn answered(content_type: &str, size: usize) -> String {
     }
 }
 
-/// What to do where a registry takes no manifest of this type.
+/// What to do if a registry refuses manifests of this type.
 fn not_taken(media_type: &str) -> String {
     let shown = crate::text::printable(media_type, 120);
     if media_type.starts_with("application/vnd.docker.") {
@@ -338,7 +337,7 @@ fn not_taken(media_type: &str) -> String {
     format!("it was sent as {shown}, which this registry does not accept")
 }
 
-/// The digest that an answer says it is about; one that we can't verify is no help and no harm.
+/// The digest in an answer's header; one that we can't verify is ignored.
 pub(super) fn content_digest(answer: &HttpResponse) -> Option<Digest> {
     answer.header(CONTENT_DIGEST)?.trim().parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Upload sessions: begun (or spared by a mount), fed in one piece or in chunks, asked how far they got, completed,
+//! Upload sessions: started (or made unnecessary by a mount), written in one request or in chunks, resumed, completed,
 //! cancelled.
 //!
 //! Distribution specification, "Pushing blobs" and "Mounting a blob from another repository".
@@ -21,16 +21,16 @@ use super::repository::{ApiRequest, Permit, Repository};
 use crate::error::Error;
 use crate::image::digest::Digest;
 
-/// An upload that has been begun.
+/// An open upload.
 #[derive(Debug, Clone)]
 pub struct UploadSession {
-    /// Where the next request goes.
+    /// The URL of the next request.
     pub(super) url: Url,
-    /// The smallest chunk that the registry takes, in bytes (`OCI-Chunk-Min-Length`).
+    /// The smallest chunk that the registry accepts, in bytes (`OCI-Chunk-Min-Length`).
     pub chunk_minimum: u64,
-    /// The size in bytes of the last request body that was sent to it: what a 413 speaks of.
+    /// The size in bytes of the last request body, which is what a 413 is about.
     pub body: u64,
-    /// What is sent to it has a new connection: the last one may have broken because it was an old one.
+    /// Use a new connection: the last one may have broken because it was old.
     pub afresh: bool,
 }
 
@@ -40,16 +40,16 @@ impl UploadSession {
     }
 }
 
-/// What became of the wish to put a blob somewhere.
+/// How an upload starts.
 #[derive(Debug)]
 pub enum UploadStart {
-    /// The registry linked it from the repository named; nothing need be sent.
+    /// The registry mounted the blob from another repository: there is nothing to send.
     Mounted,
-    /// Its bytes are awaited.
+    /// The registry waits for the bytes.
     Session(UploadSession),
 }
 
-/// A part of a blob: bytes `start..end` of `size`.
+/// A chunk of a blob: the bytes from `start` up to, but not including, `end`.
 #[derive(Debug, Clone, Copy)]
 pub struct UploadChunk {
     /// The first byte.
@@ -59,11 +59,11 @@ pub struct UploadChunk {
 }
 
 impl Repository {
-    /// Begins an upload; with `mount_from`, asks the registry to link the blob from there first. Whatever the registry
-    /// says against a mount, an ordinary upload is begun: after a second server error too.
+    /// Starts an upload. With `mount_from`, first asks the registry to mount the blob from there; if that fails for
+    /// any reason, even a second server error, an ordinary upload is started.
     ///
     /// # Errors
-    /// The upload can't be begun.
+    /// The upload can't be started.
     pub async fn begin_upload(
         &self,
         digest: &Digest,
@@ -76,7 +76,7 @@ impl Repository {
             let query = format!("?mount={digest}&from={from}");
             let answer = match self.post_upload(&query, &name, room, &self.budget().with_server_errors(1)).await {
                 Ok(answer) => answer,
-                // It fails each time it is asked to mount: perhaps not when it isn't.
+                // It fails whenever it is asked to mount, but perhaps not otherwise.
                 Err(error) if error.registry().is_some() => {
                     self.mounts_refused(from);
                     return self.begin_plain(&name, room, budget).await.map(UploadStart::Session);
@@ -92,8 +92,8 @@ impl Repository {
                     return Ok(UploadStart::Mounted);
                 }
                 202 => return self.session(answer, &name).await.map(UploadStart::Session),
-                // Harbor says 401, Quay 400, others 403, 404, 405: all mean that it must be sent. Only a 404 may be
-                // about this one blob; the others would be said of each.
+                // Harbor answers 401, Quay 400, others 403, 404 or 405: the blob must be sent. Only a 404 may be about
+                // this blob; the others would be the answer for each.
                 404 => answer.discard().await,
                 _ => {
                     self.mounts_refused(from);
@@ -104,10 +104,10 @@ impl Repository {
         self.begin_plain(&blob(digest), room, budget).await.map(UploadStart::Session)
     }
 
-    /// Begins an upload of a blob that is still being made.
+    /// Starts an upload of a blob that is still being built.
     ///
     /// # Errors
-    /// The upload can't be begun.
+    /// The upload can't be started.
     pub async fn begin_unnamed_upload(&self, room: Permit) -> Result<UploadSession, Error> {
         self.begin_plain(UNNAMED, room, &self.budget()).await
     }
@@ -140,8 +140,8 @@ impl Repository {
             Error::protocol(format!("POST upload of {name} of {}", self.name()), "the answer has no Location")
         })?;
         let url = resolve(&answer.url, location)?;
-        // Upload addresses with `_state` are those of the distribution registry, which answers a mount from the
-        // destination itself truly: what it did not mount is not there.
+        // Upload URLs with `_state` are those of the distribution registry, which supports mounts from the destination
+        // itself: a blob that it doesn't mount doesn't exist.
         if url.query_pairs().any(|(key, _)| key == "_state") {
             self.host.learn_self_mount(SelfMount::Answered);
         }
@@ -155,7 +155,7 @@ impl Repository {
     /// Sends the whole blob in one request, which also completes the upload.
     ///
     /// # Errors
-    /// No answer came, or one that says no; [`Self::upload_offset`] tells where to go on.
+    /// No answer came, or an error; [`Self::upload_offset`] finds out where to resume.
     pub async fn upload_whole(
         &self,
         session: &UploadSession,
@@ -176,10 +176,10 @@ impl Repository {
         self.completed(session, digest, answer, &operation).await
     }
 
-    /// Sends one part of a blob.
+    /// Sends one chunk of a blob.
     ///
     /// # Errors
-    /// No answer came, or one that says no, or one that says that less was stored.
+    /// No answer came, or an error, or the registry stored less.
     pub async fn upload_part(
         &self,
         session: &UploadSession,
@@ -202,11 +202,11 @@ impl Repository {
         self.part_stored(session, answer, part.end, &operation).await
     }
 
-    /// Sends all bytes of a blob that is still being made, in one request: its size is not known, so that the request says
-    /// none. The upload is not complete by that.
+    /// Sends all bytes of a blob that is still being built in one request without a length, because its size is
+    /// unknown. The upload must be completed afterwards.
     ///
     /// # Errors
-    /// No answer came, or one that says no, or one that says that less was stored than was sent.
+    /// No answer came, or an error, or the registry stored less than was sent.
     pub async fn upload_stream(
         &self,
         session: &UploadSession,
@@ -221,7 +221,7 @@ impl Repository {
         self.part_stored(session, answer, sent.get(), &operation).await
     }
 
-    /// Where to go on after a part: the registry says that it has the first `end` bytes.
+    /// The session after a chunk, if the registry has stored the first `end` bytes.
     async fn part_stored(
         &self,
         session: &UploadSession,
@@ -229,7 +229,7 @@ impl Repository {
         end: u64,
         operation: &str,
     ) -> Result<UploadSession, Error> {
-        // 202 is the rule; Amazon's registry says 201, some say 204.
+        // The specification requires 202; Amazon's registry answers 201, some others 204.
         if !matches!(answer.status().as_u16(), 201 | 202 | 204) {
             return Err(self.error(answer, operation).await);
         }
@@ -249,10 +249,10 @@ impl Repository {
         Ok(UploadSession { url: next, chunk_minimum: session.chunk_minimum, body: 0, afresh: session.afresh })
     }
 
-    /// Completes an upload whose bytes, so many if that is known, have all been sent.
+    /// Completes an upload whose bytes have all been sent. `size` is their number, if known.
     ///
     /// # Errors
-    /// The registry doesn't take it: the digest is not that of the bytes it has, or the session is gone.
+    /// The registry refuses: its bytes have another digest, or the session is gone.
     pub async fn complete_upload(
         &self,
         session: &UploadSession,
@@ -285,7 +285,7 @@ impl Repository {
             && stored != *digest
         {
             answer.discard().await;
-            // Either the header is wrong or the registry is: what it has now tells.
+            // Either the header is wrong or the registry is: ask what it has now.
             return match self.head_blob(digest, Permit::Held).await? {
                 Some(_) => {
                     self.client.warn(&format!(
@@ -304,7 +304,7 @@ impl Repository {
         Ok(())
     }
 
-    /// How many bytes of an upload the registry has, and where to go on; `None` if the session is of no more use.
+    /// How many bytes of an upload the registry has, and the session to resume; `None` if it can't be resumed.
     pub async fn upload_offset(&self, session: &UploadSession, budget: &Budget) -> Option<(u64, UploadSession)> {
         let request = self.upload_request(Method::GET, session.url.clone(), "GET upload", &[], ConnectionKind::Shared);
         let request = request.await.ok()?;
@@ -327,14 +327,14 @@ impl Repository {
         ))
     }
 
-    /// Gives an upload up.
+    /// Gives up an upload.
     pub async fn abandon_upload(&self, session: &UploadSession) {
         self.upload_closed(&session.url);
         self.cancel_upload(&session.url).await;
     }
 
-    /// Asks the registry to forget an upload: once, and without waiting for long. It is a kindness, and registries drop
-    /// old uploads by themselves.
+    /// Asks the registry to forget an upload: once, and without waiting long. Registries drop old uploads by
+    /// themselves.
     pub(super) async fn cancel_upload(&self, session: &Url) {
         let cancelling = async {
             let request =
@@ -374,17 +374,17 @@ impl Repository {
     }
 }
 
-/// No cancellation takes longer.
+/// The longest time that cancelling may take.
 pub const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 
-/// What a blob is called in messages before it has a digest.
+/// What a blob without a digest is called in messages.
 const UNNAMED: &str = "a layer that is being made";
 
 fn blob(digest: &Digest) -> String {
     format!("blob {}", digest.short())
 }
 
-/// The session's address with the digest added; what its query holds already is kept as it is.
+/// The session's URL with the digest added to its query.
 fn with_digest(url: &Url, digest: &Digest) -> Url {
     let mut url = url.clone();
     let query = match url.query() {
@@ -395,8 +395,8 @@ fn with_digest(url: &Url, digest: &Digest) -> Url {
     url
 }
 
-/// One past the last byte of a `Range: 0-1023` (also `bytes=0-1023`). `0-0` is what registries say of an empty upload;
-/// that it could mean one byte makes no difference worth a request.
+/// One past the last byte of a `Range: 0-1023` (also `bytes=0-1023`). Registries send `0-0` for an empty upload; that
+/// it could mean one byte isn't worth a request.
 pub(crate) fn end_of_range(range: &str) -> Option<u64> {
     let range = range.trim();
     let range = range.strip_prefix("bytes=").unwrap_or(range);

@@ -32,7 +32,7 @@ pub async fn choose(store: &Store, root: Manifest, wants: &[Platform]) -> Result
         Content::Image { config, .. } => {
             let own = sources::platform_of(store, &config).await?;
             for want in wants {
-                if own.as_ref().and_then(|own| own.answers(want)).is_none() {
+                if own.as_ref().and_then(|own| own.satisfies(want)).is_none() {
                     return Err(missing(store, want, own.iter()));
                 }
             }
@@ -188,7 +188,7 @@ pub(super) fn best_matches(children: &[Descriptor], want: &Platform) -> Vec<usiz
 /// The positions of the platforms that fit `want` best.
 fn best_of<'a>(platforms: impl Iterator<Item = Option<&'a Platform>>, want: &Platform) -> Vec<usize> {
     let matches: Vec<(usize, Match)> =
-        platforms.enumerate().filter_map(|(position, platform)| Some((position, platform?.answers(want)?))).collect();
+        platforms.enumerate().filter_map(|(position, platform)| Some((position, platform?.satisfies(want)?))).collect();
     let best = matches.iter().map(|(_, matched)| *matched).max();
     matches.into_iter().filter(|(_, matched)| Some(*matched) == best).map(|(position, _)| position).collect()
 }

@@ -10,6 +10,7 @@ fn child(platform: &str, seed: u8) -> IndexChild {
         media_type: OCI_MANIFEST.to_owned(),
         digest: Digest::of(&[seed]),
         bytes: bytes::Bytes::copy_from_slice(&[seed]),
+        parsed: crate::image::manifest::Parsed::default(),
     };
     let platform = platform.parse().ok();
     IndexChild::of(&manifest, platform.as_ref(), format!("child {seed}"), 0).unwrap()

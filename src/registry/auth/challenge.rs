@@ -1,28 +1,26 @@
-//! The `WWW-Authenticate` header: how a registry says which authorization it wants.
+//! The `WWW-Authenticate` header: which authorization a registry wants.
 //!
 //! RFC 9110, section 11; distribution's token specification.
 
 use http::header::{HeaderMap, WWW_AUTHENTICATE};
 
-/// What a registry asks for.
+/// What a registry wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Challenge {
     /// User name and password with each request (RFC 7617).
     Basic,
     /// A token from a token service.
     Bearer {
-        /// The token service's address.
+        /// The URL of the token service.
         realm: String,
         /// The registry's name there.
         service: Option<String>,
         /// The scopes that the refused request needs, separated by spaces.
         scope: Option<String>,
-        /// Why a token was refused (`insufficient_scope`, `invalid_token`).
-        error: Option<String>,
     },
 }
 
-/// The challenge to answer: Bearer before Basic, since it was made for registries.
+/// The challenge to answer: Bearer before Basic, because it was designed for registries.
 pub fn from_headers(headers: &HeaderMap) -> Option<Challenge> {
     let mut basic = None;
     for value in headers.get_all(WWW_AUTHENTICATE) {
@@ -37,7 +35,7 @@ pub fn from_headers(headers: &HeaderMap) -> Option<Challenge> {
     basic
 }
 
-/// All challenges of one header that we can answer. Several may stand in one header, separated by commas.
+/// All challenges in a header that we can answer. A header may contain several, separated by commas.
 fn parse(text: &str) -> Vec<Challenge> {
     let mut found = Vec::new();
     let mut scheme = String::new();
@@ -59,7 +57,7 @@ fn parse(text: &str) -> Vec<Challenge> {
                 scheme = word.to_ascii_lowercase();
                 parameters.clear();
             }
-            // A lone `=` is skipped, so that no input stops the loop from going forward.
+            // A lone `=` is skipped, so that the loop always advances.
             rest = after.strip_prefix('=').unwrap_or(after);
         }
         rest = rest.trim_start_matches([' ', '\t', ',']);
@@ -68,7 +66,7 @@ fn parse(text: &str) -> Vec<Challenge> {
     found
 }
 
-/// A token or a quoted string, and what follows it.
+/// A token or a quoted string, and the text after it.
 fn take_value(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([',', ' ', '\t']).unwrap_or(text.len());
@@ -94,7 +92,6 @@ fn challenge(scheme: &str, parameters: &[(String, String)]) -> Option<Challenge>
             realm: get("realm")?,
             service: get("service").filter(|service| !service.is_empty()),
             scope: get("scope").filter(|scope| !scope.is_empty()),
-            error: get("error"),
         }),
         _ => None,
     }
@@ -114,7 +111,6 @@ mod tests {
                 realm: "https://auth.docker.io/token".to_owned(),
                 service: Some("registry.docker.io".to_owned()),
                 scope: Some("repository:a/b:pull,push repository:c:pull".to_owned()),
-                error: Some("invalid_token".to_owned()),
             }]
         );
     }

@@ -1,4 +1,4 @@
-//! Why a host could not be spoken to, in words that say what to do, and whether another try could end otherwise.
+//! Why a host can't be reached, what to do about it, and whether a retry may help.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::tls_error;
 use crate::error::{Error, ErrorKind, TlsTrouble};
 use crate::text::{joined, printable};
 
-/// A failure that no other try changes, and what to do about it.
+/// A failure that no retry changes, and what to do about it.
 #[derive(Debug)]
 pub struct Refusal {
     text: String,
@@ -33,7 +33,7 @@ impl fmt::Display for Refusal {
 
 impl StdError for Refusal {}
 
-/// The error of an exchange with `url` that failed.
+/// The error of a request to `url` that failed.
 pub fn error_of(operation: String, error: &(dyn StdError + 'static), url: &Url, hints: Hints) -> Error {
     if let Some(refusal) = find::<Refusal>(error) {
         return Error::protocol(operation, printable(&refusal.text, 600)).with_hint(printable(&refusal.hint, 300));
@@ -56,7 +56,7 @@ pub fn error_of(operation: String, error: &(dyn StdError + 'static), url: &Url, 
     Error::network(operation, printable(&reason, 500))
 }
 
-/// What a connection that broke says.
+/// The reason why a connection broke.
 pub fn reason_of(error: &(dyn StdError + 'static)) -> String {
     printable(&text_of(error), 300)
 }
@@ -80,7 +80,7 @@ fn is_refused(error: &(dyn StdError + 'static)) -> bool {
     causes(error).any(|cause| cause.downcast_ref().is_some_and(is_refusal))
 }
 
-/// What to do about a certificate, or about a host that does not answer with TLS. `said` is the text of the TLS library.
+/// What to do about a certificate, or about a host without TLS. `said` is the TLS library's text.
 fn of_tls(operation: String, trouble: TlsTrouble, said: &str, host: &str, hints: Hints) -> Error {
     let anything = hints.insecure(host);
     let authority = hints.authority();

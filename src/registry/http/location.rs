@@ -1,11 +1,11 @@
-//! Addresses that a registry sends us to: upload sessions and redirects. None is trusted with more than it needs.
+//! URLs that a registry sends us to: upload sessions and redirects. None is trusted with more than it needs.
 
 use url::{Host, Url};
 
 use crate::error::Error;
 use crate::text::printable;
 
-/// Whether two addresses are one origin: scheme, host and port. Credentials go nowhere else.
+/// Whether two URLs have the same origin: scheme, host and port. Credentials go nowhere else.
 pub fn same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host_str() == other.host_str()
@@ -22,13 +22,13 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The address that `location`, relative or absolute, means in an answer to `asked`.
+/// Resolves `location`, relative or absolute, in an answer to `asked`.
 ///
-/// A registry behind a proxy that ends TLS often calls itself by `http`: its own host keeps the scheme by which we
-/// reached it. Any other way from `https` to plain text is refused.
+/// A registry behind a proxy that terminates TLS often gives its own URL with `http`: its host keeps the scheme by
+/// which we reached it. Any other way from `https` to plain text is refused.
 ///
 /// # Errors
-/// What is no address, is not HTTP, or leaves TLS.
+/// It isn't a URL, isn't HTTP, contains a login, or leaves TLS.
 pub fn resolve(asked: &Url, location: &str) -> Result<Url, Error> {
     let fail = |reason: &str| {
         Error::protocol(
@@ -58,11 +58,11 @@ pub fn resolve(asked: &Url, location: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// Query parameters that hold no secret and help a reader of a log.
+/// Query parameters that contain no secret and help the reader of a log.
 const PLAIN_PARAMETERS: [&str; 8] = ["mount", "from", "digest", "n", "last", "artifactType", "scope", "service"];
 
-/// An address for a log or an error: without login, and with the values of only those query parameters that are known
-/// to be no secret. (Upload sessions and presigned addresses carry secrets there.)
+/// A URL for a log or an error: without its login, and with the values of only those query parameters that are known
+/// to contain no secret. (Upload sessions and presigned URLs have secrets there.)
 pub fn redacted(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let mut text = format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default());

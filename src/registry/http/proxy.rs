@@ -1,4 +1,4 @@
-//! Proxies: which variable named one, and the tunnel through it, whose refusals are told with its name and status.
+//! Proxies: which variable names one, and the tunnel through it. Its errors contain its name and status.
 
 use std::fmt;
 use std::future::Future;
@@ -16,10 +16,10 @@ use super::connect_error::Refusal;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The head of a proxy's answer is no longer, in bytes.
+/// The largest head of a proxy's answer, in bytes.
 const HEAD_LIMIT: usize = 8 * 1024;
 
-/// A proxy by its address, and the variable of the environment that named it.
+/// A proxy's URL, and the environment variable that it comes from.
 #[derive(Debug, Clone)]
 pub struct Proxy {
     address: Uri,
@@ -27,7 +27,7 @@ pub struct Proxy {
     name: String,
 }
 
-/// That a proxy could not be reached, or would not let us through for now.
+/// A proxy can't be reached, or refuses for now.
 #[derive(Debug)]
 pub struct Unreached {
     words: String,
@@ -55,10 +55,10 @@ impl std::error::Error for Unreached {
 }
 
 impl Proxy {
-    /// The proxy for `target`, as the environment has it.
+    /// The proxy for `target` in the environment.
     ///
     /// # Errors
-    /// One that speaks something else than HTTP.
+    /// It isn't an HTTP proxy.
     pub fn new(found: &Intercept, target: &Uri) -> Result<Self, Refusal> {
         let address = found.uri().clone();
         let host = address.authority().map_or("", |authority| without_login(authority.as_str()));
@@ -74,7 +74,7 @@ impl Proxy {
         Ok(Self { address, login: found.basic_auth().cloned(), name })
     }
 
-    /// Where it listens.
+    /// Its URL.
     pub fn address(&self) -> Uri {
         self.address.clone()
     }
@@ -93,7 +93,7 @@ impl Proxy {
         })
     }
 
-    /// Asks for a tunnel to `target` on `connection` (RFC 9110, section 9.3.6).
+    /// Opens a tunnel to `target` on `connection` (RFC 9110, section 9.3.6).
     async fn dig<S: Read + Write + Unpin>(self, connection: S, target: &Uri) -> Result<S, BoxError> {
         let host = target.host().unwrap_or_default();
         let aim = format!("{host}:{}", target.port_u16().unwrap_or(443));
@@ -108,7 +108,7 @@ impl Proxy {
         stream.write_all(&request).await?;
         stream.flush().await?;
         let mut head = Vec::new();
-        // Byte by byte: what follows the head belongs to whoever is behind the proxy.
+        // Byte by byte: what follows the head comes from the target.
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
             if head.len() == HEAD_LIMIT || stream.read(&mut byte).await? == 0 {
@@ -153,7 +153,7 @@ fn status_of(head: &[u8]) -> Option<u16> {
     status.parse().ok()
 }
 
-/// The variable that a proxy for such a target comes from, in the order in which they are looked at.
+/// The variable that the proxy for a target comes from, in order of precedence.
 fn variable_for(is_tls: bool, value_of: &dyn Fn(&str) -> Option<String>) -> &'static str {
     let own: [&str; 2] = if is_tls { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
     let set = |names: [&'static str; 2]| {
@@ -165,7 +165,7 @@ fn variable_for(is_tls: bool, value_of: &dyn Fn(&str) -> Option<String>) -> &'st
     set(own).or_else(|| set(["ALL_PROXY", "all_proxy"])).map_or("the environment", |(name, _)| name)
 }
 
-/// Connects to whatever is behind a proxy.
+/// Connects through a proxy.
 #[derive(Clone)]
 pub struct Tunnel<C> {
     proxy: Proxy,

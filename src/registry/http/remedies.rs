@@ -1,6 +1,6 @@
-//! What to do next, in the words of whoever runs the step: options in a shell, workspaces and params under Tekton.
+//! What to do next, in the terms of the environment: options in a shell, workspaces and params in Tekton.
 
-/// Whose words are used.
+/// Which terms are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Hints {
     /// Options and commands.
@@ -11,7 +11,7 @@ pub enum Hints {
 }
 
 impl Hints {
-    /// How an authority is trusted.
+    /// How to trust an authority.
     pub fn authority(self) -> &'static str {
         match self {
             Self::Shell => "pass the authority's PEM file with --ca-file, or set SSL_CERT_FILE to it",
@@ -19,7 +19,7 @@ impl Hints {
         }
     }
 
-    /// How a host is let go without TLS that holds.
+    /// How to allow a host plain HTTP and unverified certificates.
     pub fn insecure(self, host: &str) -> String {
         match self {
             Self::Shell => format!("--insecure-registry {host} allows plain HTTP and any certificate"),
@@ -27,7 +27,7 @@ impl Hints {
         }
     }
 
-    /// How a login is given for `registry`; nothing where whoever tells the error says it.
+    /// How to log in to `registry`; `None` if the caller's message contains it.
     pub fn login(self, registry: &str) -> Option<String> {
         match self {
             Self::Shell => {

@@ -1,4 +1,4 @@
-//! Names become addresses. Plain HTTP is for this machine alone, whatever a name says of itself.
+//! Resolves names. Plain HTTP is only allowed to this machine, whatever a name promises.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use super::connect_error::Refusal;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// That a name has no address, or that nobody could be asked.
+/// A name has no address, or can't be resolved.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no address for the name {name}")]
 pub struct NoAddress {
@@ -20,11 +20,11 @@ pub struct NoAddress {
     pub source: std::io::Error,
 }
 
-/// Whom a name may lead to.
+/// Resolves names, to any address or only to this machine's.
 #[derive(Clone)]
 pub struct Resolver {
     system: GaiResolver,
-    /// To this machine and nobody else.
+    /// Accept only this machine's addresses.
     only_loopback: bool,
 }
 
@@ -58,7 +58,7 @@ impl Service<Name> for Resolver {
     }
 }
 
-/// The addresses of this machine among those that a name has. Names under `.localhost` should have no others (RFC 6761,
+/// The addresses of this machine among those of a name. Names under `.localhost` should have no others (RFC 6761,
 /// section 6.3), but resolvers and search domains decide that.
 fn loopback_of(name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
     let first = found.first().map(SocketAddr::ip);

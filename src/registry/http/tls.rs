@@ -1,4 +1,4 @@
-//! Trust: which certificate authorities a registry's certificate is checked against.
+//! The certificate authorities that a registry's certificate is checked against.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use super::tls_error::is_of_authority;
 use crate::error::Error;
 use crate::workspace;
 
-/// No file of authorities is larger, in bytes: those of all the world take half a megabyte.
+/// The largest file of authorities, in bytes: a system's whole bundle takes half a megabyte.
 const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// Where certificate authorities come from, beside the system's.
+/// Certificate authorities in addition to the system's.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
     /// Folders whose PEM files (`.crt`, `.pem`, `.cer`) are read.
@@ -29,10 +29,10 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Reads all files and folders that are named.
+    /// Reads all files and folders.
     ///
     /// # Errors
-    /// One that can't be read or holds no certificate.
+    /// One can't be read or contains no certificate.
     pub fn check(&self) -> Result<(), Error> {
         self.add_to(&mut Roots { store: RootCertStore::empty(), named: Vec::new() })
     }
@@ -50,28 +50,28 @@ impl Trust {
     }
 }
 
-/// Whom a client trusts.
+/// Who is trusted.
 struct Roots {
     /// Authorities.
     store: RootCertStore,
-    /// The certificates of files that the user named: a server may show one of these as its own.
+    /// The certificates in the user's files: a server may present one of these as its own.
     named: Vec<CertificateDer<'static>>,
 }
 
-/// How a host's certificate is treated.
+/// Whether a host's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verification {
     /// It is checked.
     Full,
-    /// Anything goes: the user said so for this host.
+    /// Any certificate is accepted: the user allowed it for this host.
     None,
 }
 
-/// The TLS settings of a client: the system's roots (or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name), the
-/// built-in ones when there are none (a scratch container), and those of `trust` always.
+/// The TLS settings of a client: the system's roots (or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`), or the built-in
+/// ones if there are none (a scratch container), and always those of `trust`.
 ///
 /// # Errors
-/// A file or folder of `trust` that can't be read or holds no certificate.
+/// A file or folder of `trust` can't be read or contains no certificate.
 pub fn client_config(trust: &Trust, verification: Verification) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -99,7 +99,7 @@ pub fn client_config(trust: &Trust, verification: Verification) -> Result<Client
     Ok(config)
 }
 
-/// TLS settings that trust nobody, for a client that speaks plain HTTP only: reading the system's roots takes longer
+/// TLS settings that trust nobody, for a client that only uses plain HTTP: reading the system's roots takes longer
 /// than a request on the loopback.
 ///
 /// # Errors
@@ -113,7 +113,7 @@ pub fn no_trust() -> Result<ClientConfig, Error> {
 
 fn roots(trust: &Trust) -> Result<Roots, Error> {
     let mut roots = Roots { store: RootCertStore::empty(), named: Vec::new() };
-    // Errors of single files are passed over: a system's folder holds all kinds of things.
+    // Errors of single files are ignored: a system's folder contains all kinds of things.
     roots.store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.store.is_empty() {
         roots.store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
@@ -128,7 +128,7 @@ fn add_directory(roots: &mut Roots, directory: &Path) -> Result<(), Error> {
     for entry in std::fs::read_dir(directory).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        // A mounted ConfigMap or Secret shows its files as links beside `..data`; is_file follows them.
+        // In a mounted ConfigMap or Secret, files are links to `..data`; is_file follows them.
         if matches!(extension, "crt" | "pem" | "cer") && path.is_file() {
             found += add_file(roots, &path)?;
         }
@@ -147,7 +147,7 @@ fn add_file(roots: &mut Roots, path: &Path) -> Result<usize, Error> {
     let mut found = 0;
     for certificate in CertificateDer::pem_slice_iter(&bytes) {
         let added = certificate
-            // Its own words would quote the file, which may be no certificate at all but a secret.
+            // The library's message would quote the file, which may be a secret instead of a certificate.
             .map_err(|_| "it is not well-formed PEM".to_owned())
             .and_then(|certificate| {
                 roots.store.add(certificate.clone()).map_err(|error| error.to_string())?;
@@ -160,8 +160,9 @@ fn add_file(roots: &mut Roots, path: &Path) -> Result<usize, Error> {
     Ok(found)
 }
 
-/// Checks as usual, and takes a certificate that is byte for byte one that the user named, although it is marked as an
-/// authority's: `openssl req -x509` makes such, and who trusts it to vouch for others trusts it to be itself.
+/// Also accepts a certificate that is byte for byte in one of the user's files although it is marked as an
+/// authority's: `openssl req -x509` makes such certificates, and whoever trusts one to sign others trusts it to be
+/// itself.
 #[derive(Debug)]
 struct NamedVerification {
     inner: Arc<WebPkiServerVerifier>,
@@ -179,7 +180,7 @@ impl ServerCertVerifier for NamedVerification {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let result = self.inner.verify_server_cert(own, others, name, ocsp, now);
         match &result {
-            // Whether it is valid now is looked at before what it is for, its name after.
+            // Its validity has been checked before its purpose, its name has not.
             Err(rustls::Error::InvalidCertificate(error))
                 if is_of_authority(error) && self.named.iter().any(|named| named.as_ref() == own.as_ref()) =>
             {

@@ -1,4 +1,4 @@
-//! Which failures of a TLS handshake no other try would cure.
+//! Failures of a TLS handshake that no retry cures.
 
 use std::error::Error as StdError;
 use std::io;
@@ -7,12 +7,13 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 use crate::error::TlsTrouble;
 
-/// What is wrong with a host's TLS, if that is what `error` comes of. A connection that broke in mid-handshake is not.
+/// What is wrong with a host's TLS, if that is the cause of `error`. A connection that broke during the handshake
+/// isn't.
 pub fn trouble(error: &(dyn StdError + 'static)) -> Option<TlsTrouble> {
     if let Some(error) = error.downcast_ref::<Error>() {
         return of(error);
     }
-    // What an I/O error was made of is not among its sources.
+    // The error inside an I/O error isn't among its sources.
     let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     let inner = inner.map(|inner| -> &(dyn StdError + 'static) { inner });
     trouble(inner.or_else(|| error.source())?)
@@ -32,7 +33,7 @@ fn of(error: &Error) -> Option<TlsTrouble> {
             error if is_of_authority(error) => TlsTrouble::AuthorityCertificate,
             _ => TlsTrouble::Certificate,
         },
-        // The first byte is none of TLS.
+        // The first byte isn't TLS.
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => TlsTrouble::NoTls,
         Error::PeerIncompatible(_) => TlsTrouble::Refused,
         Error::AlertReceived(alert) if is_final(*alert) => TlsTrouble::Refused,
@@ -40,13 +41,13 @@ fn of(error: &Error) -> Option<TlsTrouble> {
     })
 }
 
-/// Whether a certificate was refused because it is marked as an authority's, and not as a server's.
+/// Whether a certificate was refused because it is marked as an authority's, not a server's.
 pub fn is_of_authority(error: &CertificateError) -> bool {
     let CertificateError::Other(other) = error else { return false };
     other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
-/// Whether a server that says so will say it again.
+/// Whether a server that sends this alert will send it again.
 fn is_final(alert: AlertDescription) -> bool {
     matches!(
         alert,

@@ -355,7 +355,7 @@ fn binary_in(path: &Path) -> Option<Binary> {
 
 /// Empty images for the platforms of the request.
 fn scratch(request: &Request) -> Result<Base> {
-    let same = |one: &Platform, other: &Platform| one.answers(other) == Some(Match::Exact);
+    let same = |one: &Platform, other: &Platform| one.satisfies(other) == Some(Match::Exact);
     let mut wanted: Vec<Platform> = Vec::new();
     let named: Vec<Platform> = request.layers.iter().filter_map(|layer| layer.platform.clone()).collect();
     for platform in if request.platforms.is_empty() { &named } else { &request.platforms } {

@@ -125,7 +125,7 @@ pub(super) fn edited(
         let is_removed = |child: &&IndexChild| match removal {
             Removal::Digest(digest) => child.descriptor.digest == *digest,
             Removal::Platform(removed) => {
-                child.platform().is_some_and(|platform| platform.answers(removed) == Some(Match::Exact))
+                child.platform().is_some_and(|platform| platform.satisfies(removed) == Some(Match::Exact))
             }
         };
         let gone: Vec<Digest> =
