@@ -179,13 +179,12 @@ impl RangeReader {
         };
         let range = (self.offset, self.end);
         let budget = &self.read.budget;
-        let response = match self.foreign_url.clone() {
-            Some(url) => self.repository.request_foreign(url, range, connection, budget).await?,
-            None => {
-                let (method, digest, permit) = (Method::GET, &self.digest, Permit::Held);
-                let request = BlobRequest { method, digest, range, connection, permit };
-                self.repository.request_blob(request, budget).await?
-            }
+        let response = if let Some(url) = self.foreign_url.clone() {
+            self.repository.request_foreign(url, range, connection, budget).await?
+        } else {
+            let (method, digest, permit) = (Method::GET, &self.digest, Permit::Held);
+            let request = BlobRequest { method, digest, range, connection, permit };
+            self.repository.request_blob(request, budget).await?
         };
         self.skip = match response.status().as_u16() {
             206 if starts_at(&response, self.offset) => 0,

@@ -1,37 +1,16 @@
 //! Why a host can't be reached, what to do about it, and whether a retry may help.
 
 use std::error::Error as StdError;
-use std::fmt;
 
 use url::Url;
 
 use super::proxy::Unreached;
+use super::refusal::Refusal;
 use super::remedies::Hints;
 use super::resolver::NoAddress;
 use super::tls_error;
 use crate::error::{Error, ErrorKind, TlsTrouble};
 use crate::text::{joined, printable};
-
-/// A failure that no retry changes, and what to do about it.
-#[derive(Debug)]
-pub struct Refusal {
-    text: String,
-    hint: String,
-}
-
-impl Refusal {
-    pub fn new(text: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { text: text.into(), hint: hint.into() }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl StdError for Refusal {}
 
 /// The error of a request to `url` that failed.
 pub fn error_of(operation: String, error: &(dyn StdError + 'static), url: &Url, hints: Hints) -> Error {

@@ -9,6 +9,7 @@ mod ordinary;
 pub(crate) mod pauses;
 mod pool;
 mod proxy;
+mod refusal;
 pub mod remedies;
 pub(crate) mod request;
 mod resolver;

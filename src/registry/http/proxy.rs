@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower_service::Service;
 
-use super::connect_error::Refusal;
+use super::refusal::Refusal;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -59,7 +59,7 @@ impl Proxy {
     ///
     /// # Errors
     /// It isn't an HTTP proxy.
-    pub fn new(found: &Intercept, target: &Uri) -> Result<Self, Refusal> {
+    pub(super) fn new(found: &Intercept, target: &Uri) -> Result<Self, Refusal> {
         let address = found.uri().clone();
         let host = address.authority().map_or("", |authority| without_login(authority.as_str()));
         let variable = variable_for(target.scheme_str() == Some("https"), &|name| std::env::var(name).ok());

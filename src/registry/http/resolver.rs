@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use tower_service::Service;
 
-use super::connect_error::Refusal;
+use super::refusal::Refusal;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
