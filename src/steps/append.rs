@@ -41,7 +41,7 @@ use crate::transfer::destination::Destination;
 use crate::transfer::destinations::{Approved, Destinations, Resolved};
 use crate::transfer::options::{CopyOptions, LargeBlobSlots};
 
-/// What to put on what, where to, and under which conditions.
+/// What to append to which base, where to write it, and under which conditions.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The base; `None` is an empty one.

@@ -106,7 +106,7 @@ impl Context {
         }
     }
 
-    /// How a step copies unless it says otherwise.
+    /// The options of a copy that a step doesn't change.
     pub fn copy_options(&self, dry_run: bool) -> CopyOptions {
         let options = self.client.options();
         CopyOptions {

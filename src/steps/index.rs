@@ -60,7 +60,7 @@ pub enum Removal {
     Digest(Digest),
 }
 
-/// A child as a user names it.
+/// A child, as the user refers to it.
 #[derive(Debug, Clone)]
 pub enum Named {
     /// By its digest alone.

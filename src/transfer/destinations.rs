@@ -375,3 +375,86 @@ impl Deref for Pending {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::layout::Layout;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn guard_of(error: &Error) -> Option<GuardKind> {
+        match error.kind() {
+            ErrorKind::Guard { guard, .. } => Some(*guard),
+            _ => None,
+        }
+    }
+
+    fn index(mark: &str) -> Manifest {
+        let media_type = crate::image::media_type::OCI_INDEX;
+        let text = format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}","manifests":[],"mark":"{mark}"}}"#);
+        Manifest::from_bytes("", text.into_bytes().into()).unwrap()
+    }
+
+    async fn resolved(folder: &std::path::Path, names: &[&str], if_exists: IfExists) -> Destinations<Resolved> {
+        let name = |tag: &&str| format!("oci:{}{tag}", folder.display()).parse().unwrap();
+        let references: Vec<Reference> = names.iter().map(name).collect();
+        let open = |spec| OpenDestination { spec, store: Store::Layout(Layout::new(folder, 1024)) };
+        let destinations = DestinationSpec::merge(&references, &[]).into_iter().map(open).collect();
+        let policy = WritePolicy { if_exists, dry_run: false };
+        Destinations::new(policy, &references[0], destinations).resolve(None).await.unwrap()
+    }
+
+    #[test]
+    fn a_taken_tag_is_a_matter_of_policy() {
+        runtime().block_on(async {
+            let folder = std::env::temp_dir().join(format!("imgstep-destinations-{:x}", fastrand::u64(..)));
+            let (old, new) = (index("old"), index("new"));
+            let first = resolved(&folder, &[":v1"], IfExists::Fail).await;
+            assert_eq!(first.certain().len(), 1, "a new tag is written whatever the result is");
+            first.approve(&old).unwrap().write_tags().await.unwrap();
+
+            let again = resolved(&folder, &[":v1"], IfExists::Fail).await;
+            assert!(again.certain().is_empty());
+            assert!(again.all_point_to(&old.digest));
+            assert!(again.approve(&old).unwrap().pending().is_empty());
+            let refused = again.approve(&new).err().unwrap();
+            assert_eq!(guard_of(&refused), Some(GuardKind::TagExists), "{refused}");
+
+            let skipping = resolved(&folder, &[":v1", ":v2"], IfExists::Skip).await.approve(&new).unwrap();
+            let pending: Vec<_> = skipping.state.targets.iter().map(|target| target.pending.clone()).collect();
+            assert_eq!(pending, [[TagTarget::Tag("v2".to_owned())]], "one destination, and one of its two tags");
+
+            let pinned = format!(":v3@{}", old.digest);
+            let other = resolved(&folder, &[&pinned], IfExists::Overwrite).await;
+            assert!(other.certain().is_empty(), "a required digest can refuse the result");
+            assert_eq!(guard_of(&other.approve(&new).err().unwrap()), Some(GuardKind::DigestMismatch));
+            other.approve(&old).unwrap();
+            std::fs::remove_dir_all(folder).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_repository_is_one_destination_with_all_its_tags() {
+        let names = ["r.example/app:v1", "r.example/other@sha256:", "r.example/app", "r.example/app:v1", "oci:out"];
+        let digest = "0".repeat(64);
+        let references: Vec<Reference> = names
+            .iter()
+            .map(|name| if name.ends_with(':') { format!("{name}{digest}") } else { (*name).to_owned() })
+            .map(|name| name.parse().unwrap())
+            .collect();
+        let specs = DestinationSpec::merge(&references, &["v2".to_owned(), "latest".to_owned()]);
+        let tags = |spec: &DestinationSpec| {
+            let tags: Vec<&str> = spec.tags.iter().map(|target| target.tag().unwrap_or("-")).collect();
+            format!("{} {} {}", spec.reference.name(), tags.join(" "), spec.pinned.len())
+        };
+        let found: Vec<String> = specs.iter().map(tags).collect();
+        assert_eq!(
+            found,
+            ["r.example/app v1 latest v2 0", "r.example/other - v2 latest 1", "oci:out latest v2 0"],
+            "a name without tag and digest means latest"
+        );
+    }
+}

@@ -23,14 +23,14 @@ use crate::image::reference::DEFAULT_TAG;
 use crate::image::spec;
 use crate::workspace::{self, Found};
 
-/// Files are read in pieces of this many bytes.
+/// Size of the pieces in which files are read, in bytes.
 const PIECE: usize = 256 * 1024;
-/// What `oci-layout` holds.
+/// The content of `oci-layout`.
 const LAYOUT_FILE: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-/// `index.json` is no larger.
+/// Maximum size of `index.json`, in bytes.
 const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
 
-/// A layout's folder. It is made when something is first written to it.
+/// A layout's folder. It is created when something is first written to it.
 #[derive(Debug, Clone)]
 pub struct Layout {
     directory: PathBuf,
@@ -49,13 +49,13 @@ impl Layout {
         &self.directory
     }
 
-    /// Opens a member of the layout. Links may lead anywhere in its folder, and not out of it: a layout in a workspace
-    /// was often made by others.
+    /// Opens a file of the layout. Links can lead anywhere in its folder, but not out of it: a layout in a workspace may come
+    /// from somebody else.
     fn open(&self, inside: &Path) -> std::io::Result<Found> {
         workspace::folder(&self.directory)?.find(inside)
     }
 
-    /// The folder of its blobs, made if it is not there.
+    /// The folder of its blobs, which is created if it doesn't exist.
     fn blobs_folder(&self, algorithm: Algorithm) -> std::io::Result<PathBuf> {
         let (folder, inside) = (workspace::make_folder(&self.directory)?, Path::new("blobs").join(algorithm.name()));
         match folder.resolve(&inside) {
@@ -88,7 +88,7 @@ impl Layout {
         Ok(Some(bytes.into()))
     }
 
-    /// The entries of `index.json`, as they stand there; none if there is no layout yet.
+    /// The raw `index.json`; none if there is no layout yet.
     async fn entries(&self) -> Result<Option<Value>> {
         let Some(bytes) = self.read_limited(Path::new("index.json"), INDEX_LIMIT).await? else { return Ok(None) };
         let index: Value =
@@ -103,10 +103,10 @@ impl Layout {
         Error::malformed(self.directory.join(file).display().to_string(), reason.to_owned())
     }
 
-    /// The descriptor that `tag` names; without one, that of the only image there is, or of `latest`.
+    /// The descriptor of `tag`; without a tag, that of the only image, or of `latest`.
     ///
     /// # Errors
-    /// A layout that can't be read, or in which no tag is given and none can be meant.
+    /// The layout can't be read, or has several images, none of which is `latest`, and no tag is given.
     pub async fn resolve(&self, tag: Option<&str>) -> Result<Option<Descriptor>> {
         let Some(index) = self.entries().await? else { return Ok(None) };
         let descriptors: Vec<Descriptor> = serde_json::from_value(index["manifests"].clone())
@@ -130,7 +130,7 @@ impl Layout {
         }
     }
 
-    /// The manifest with this digest, if it is there; `child` is what its index says of it.
+    /// The manifest with this digest, if it exists; `child` is its descriptor in its index.
     ///
     /// # Errors
     /// A file that can't be read, is larger than the limit or than it should be, is no manifest
@@ -171,10 +171,10 @@ impl Layout {
         Ok(Some(manifest))
     }
 
-    /// The size in bytes of a blob that is there.
+    /// The size of a blob in bytes; `None` if it doesn't exist.
     ///
     /// # Errors
-    /// The file system says something else than "there" and "not there".
+    /// The file system can't tell.
     pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
         let path = self.blob_path(digest);
         match self.open(&blob_inside(digest)) {
@@ -185,7 +185,7 @@ impl Layout {
         }
     }
 
-    /// Whether a blob is there whole: every byte of it is read.
+    /// Whether a blob is complete: reads every byte of it.
     ///
     /// # Errors
     /// It can't be read.
@@ -201,7 +201,7 @@ impl Layout {
     /// Begins to read a blob at byte `offset`.
     ///
     /// # Errors
-    /// It is not there or can't be read.
+    /// It doesn't exist, or can't be read.
     pub async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<FileReader> {
         let path = self.blob_path(digest);
         let found = self.open(&blob_inside(digest)).and_then(Found::into_file);
@@ -215,7 +215,7 @@ impl Layout {
     /// Begins to write a blob, under a temporary name until it is complete.
     ///
     /// # Errors
-    /// The file can't be made.
+    /// The file can't be created.
     pub async fn create_blob(&self, digest: &Digest) -> Result<FileWriter> {
         self.create_temporary(digest.algorithm(), &digest.hex()[..16], self.blob_path(digest)).await
     }
@@ -223,12 +223,12 @@ impl Layout {
     /// Begins to write a blob that is still being made.
     ///
     /// # Errors
-    /// The file can't be made.
+    /// The file can't be created.
     pub async fn create_unnamed_blob(&self) -> Result<FileWriter> {
         self.create_temporary(Algorithm::Sha256, "layer", self.directory.clone()).await
     }
 
-    /// Gives a blob that was made its name.
+    /// Commits a blob under its digest.
     ///
     /// # Errors
     /// What was written did not reach the file, or it can't be renamed.
@@ -252,7 +252,7 @@ impl Layout {
         writer.commit().await
     }
 
-    /// Lets `tag` name `manifest`, whose bytes are there. Other entries stay as they are; two imgsteps that write to one
+    /// Makes `tag` point to `manifest`, whose bytes are there. Other entries stay as they are. Two imgsteps that write to one
     /// layout take turns.
     ///
     /// # Errors
@@ -288,7 +288,7 @@ impl Layout {
         writer.commit().await
     }
 
-    /// Makes `oci-layout` where it is missing, and locks it until the answer is dropped.
+    /// Creates `oci-layout` if it is missing, and locks it until the result is dropped.
     async fn turn(&self) -> Result<std::fs::File> {
         let path = self.directory.join("oci-layout");
         let fail = |error| Error::file("write", &path)(error);
@@ -299,7 +299,7 @@ impl Layout {
         options.read(true).append(true).create(true).custom_flags(workspace::no_follow());
         let file = options.open(&path).map_err(fail)?;
         let made = blocking(move || {
-            // A file system without locks (some network ones) is no reason to refuse.
+            // Some network file systems have no locks. Then we go on without.
             let _ = file.lock();
             if file.metadata()?.len() == 0 {
                 (&file).write_all(LAYOUT_FILE)?;
@@ -314,7 +314,7 @@ fn tag_of(entry: &Descriptor) -> Option<&str> {
     entry.annotations.get(ANNOTATION_REF_NAME).map(String::as_str)
 }
 
-/// Where a blob is, from the layout's folder on.
+/// The path of a blob within the layout's folder.
 fn blob_inside(digest: &Digest) -> PathBuf {
     Path::new("blobs").join(digest.algorithm().name()).join(digest.hex())
 }

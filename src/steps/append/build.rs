@@ -26,7 +26,7 @@ pub struct BuiltImages {
     pub platforms: Vec<(Platform, Digest)>,
     /// The configs and their bytes.
     pub configs: Vec<(Descriptor, Bytes)>,
-    /// The layers that are new.
+    /// The new layers.
     pub layers: Vec<Descriptor>,
 }
 
@@ -37,7 +37,7 @@ impl BuiltImages {
     }
 }
 
-/// Builds every image, and the index over them. `configs` are those of the base's images.
+/// Builds all images, and the index of them. `configs` are those of the base's images.
 ///
 /// # Errors
 /// A base that is malformed, or that can't be expressed in the requested format.

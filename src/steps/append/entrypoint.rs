@@ -81,12 +81,12 @@ pub fn check_given(request: &Request, base: &Base, layers: &[Layer]) -> Result<(
     Ok(())
 }
 
-/// Refuses an image whose first program does not start: it is nowhere, nobody may execute it, or what it is started by is
-/// not there. What could not be looked at is answered as warnings. Of a base that is not looked into, only what is seen in
-/// the layers given counts: a program there that is not executable.
+/// Refuses an image whose first program can't start: it doesn't exist, isn't executable, or its interpreter doesn't exist.
+/// Returns warnings about what can't be checked. If the base isn't read, only programs in the given layers are refused, and
+/// only those that aren't executable.
 ///
-/// That such a program is refused, and not made executable, has a reason: modes are part of a layer's digest, and which
-/// file an image starts with is no part of what a layer is made of.
+/// Such a program isn't made executable instead: its mode is part of the layer's digest, and a layer must not depend on the
+/// entrypoint of its image.
 ///
 /// # Errors
 /// `ErrorKind::Guard`, naming the platform and where the program was looked for; a layer of the base that can't be read.
@@ -112,7 +112,7 @@ pub async fn check(request: &Request, base: &Base, images: &BuiltImages, layers:
             }
             continue;
         };
-        let Some(mut names) = of_base(store, image, &mut read, &mut room).await? else {
+        let Some(mut names) = names_in_base(store, image, &mut read, &mut room).await? else {
             warnings.push(format!(
                 "the base of {} has layers that are not in the registry: whether it holds {} is not known",
                 image.platform,
@@ -131,18 +131,18 @@ pub async fn check(request: &Request, base: &Base, images: &BuiltImages, layers:
 }
 
 impl<'a> Entrypoint<'a> {
-    /// That of an image with this config; `None` if it has none, or is for Windows, which has rules of its own.
+    /// The entrypoint in a config; `None` if there is none, and for Windows, which has rules of its own.
     fn of(image: &'a BaseImage, config: &[u8]) -> Option<Self> {
         if image.platform.os == "windows" {
             return None;
         }
         let config: Value = serde_json::from_slice(config).unwrap_or_default();
-        let program = first_word(&config["config"])?;
+        let program = first_argument(&config["config"])?;
         let paths = paths(&program, &config["config"]);
         Some(Self { image, program, paths })
     }
 
-    /// What becomes of it where these files are: the first that is executable is started, as engines do.
+    /// What happens if it is started with these files. The first that is executable is used, as in engines.
     fn judge(&self, names: &PathSet) -> Verdict {
         let mut verdict = Verdict::Absent;
         for place in &self.paths {
@@ -181,7 +181,7 @@ impl<'a> Entrypoint<'a> {
         Error::guard(GuardKind::MissingEntrypoint, text).with_hint(hint)
     }
 
-    /// Where there are more names than are kept.
+    /// The warning if there are more names than are kept.
     fn not_known(&self, which: &str) -> String {
         format!(
             "{which} of {} holds more files or links than are looked through: whether it holds {} is not known",
@@ -191,11 +191,11 @@ impl<'a> Entrypoint<'a> {
     }
 }
 
-/// The first interpreter on the way to one that starts alone which is not there, or which nobody may execute.
+/// The first of the interpreters that start each other which doesn't exist or isn't executable.
 fn missing<'n>(names: &'n PathSet, by: &'n Interpreter) -> Option<&'n Interpreter> {
     let mut by = by;
     for _ in 0..SCRIPTS_LIMIT {
-        // What a path from where the container starts means, is not known here.
+        // A relative path depends on where the container starts.
         if !by.path.starts_with(b"/") {
             return None;
         }
@@ -241,13 +241,13 @@ fn put_own(names: &mut PathSet, layers: &[Layer], image: &BaseImage) {
     }
 }
 
-/// The program of a config: the entrypoint's first word or, without an entrypoint, the cmd's.
-fn first_word(config: &Value) -> Option<String> {
+/// The program of a config: the first argument of the entrypoint or, without an entrypoint, of the cmd.
+fn first_argument(config: &Value) -> Option<String> {
     let first = |name: &str| config[name].as_array()?.first()?.as_str().map(str::to_owned);
     first("Entrypoint").or_else(|| first("Cmd"))
 }
 
-/// The paths that a program's name means.
+/// The paths where a program may be.
 fn paths(program: &str, config: &Value) -> Vec<String> {
     if program.starts_with('/') {
         return vec![program.to_owned()];
@@ -262,8 +262,8 @@ fn paths(program: &str, config: &Value) -> Vec<String> {
     folders.map(|folder| format!("{}/{program}", folder.trim_end_matches('/'))).collect()
 }
 
-/// The names in a base's image; `None` if it has layers that only their URLs know.
-async fn of_base(
+/// The names in an image of the base; `None` if it has foreign layers.
+async fn names_in_base(
     store: &Store,
     image: &BaseImage,
     read: &mut HashMap<Digest, PathSet>,
@@ -276,8 +276,8 @@ async fn of_base(
             return Ok(None);
         }
         if !read.contains_key(&layer.digest) {
-            // All layers of the base, of whatever platforms, share one room.
-            let own = of_layer(store, layer, *room).await?;
+            // All layers of the base, for all platforms, share one budget.
+            let own = names_in_layer(store, layer, *room).await?;
             *room = own.room();
             read.insert(layer.digest.clone(), own);
         }
@@ -288,8 +288,8 @@ async fn of_base(
     Ok(Some(names))
 }
 
-/// The names in a layer of the base, which is read for them from its first byte to its last, and again where it came wrong.
-async fn of_layer(store: &Store, layer: &Descriptor, room: PathBudget) -> Result<PathSet> {
+/// The names in a layer of the base, which is read completely, and again if wrong bytes came.
+async fn names_in_layer(store: &Store, layer: &Descriptor, room: PathBudget) -> Result<PathSet> {
     let attempts = ReadAttempts::default();
     loop {
         match read_layer(store, layer, room, &attempts).await {
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(paths("./app", &config), ["/srv/./app"]);
         assert_eq!(paths("app", &config), ["/opt/bin/app", "/bin/app"]);
         assert_eq!(paths("app", &json!({})).len(), 6);
-        assert_eq!(first_word(&json!({"Entrypoint": [], "Cmd": ["sh", "-c"]})), Some("sh".to_owned()));
-        assert_eq!(first_word(&json!({"Entrypoint": null, "Cmd": null})), None);
+        assert_eq!(first_argument(&json!({"Entrypoint": [], "Cmd": ["sh", "-c"]})), Some("sh".to_owned()));
+        assert_eq!(first_argument(&json!({"Entrypoint": null, "Cmd": null})), None);
     }
 }

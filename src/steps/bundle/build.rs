@@ -1,5 +1,5 @@
-//! The bundle itself: a layer for each resource, the config that an image must have, the manifest over them. Nothing in
-//! it depends on a machine, a time, or the order in which files were named.
+//! Builds the bundle: a layer for each resource, the config that an image needs, and the manifest. Nothing in it depends on
+//! the machine, the time, or the order of the files.
 
 use std::collections::BTreeMap;
 
@@ -20,16 +20,16 @@ use crate::layer::walk::{self, LayerEntry};
 use crate::report::outcome::BundledResource;
 use crate::transfer::generated::{GeneratedBlob, GeneratedBlobs};
 
-/// The resolver's word for it: layers in gzip or plain, never zstd.
+/// Tekton's resolver reads layers in gzip or without compression, but not in zstd.
 const COMPRESSION: Compression = Compression::Gzip(9);
-/// Where a layer says what its resource is called.
+/// The annotation with the name of a layer's resource.
 const NAME: &str = "dev.tekton.image.name";
-/// Where it says of which kind that is, in lower case.
+/// The annotation with its kind, in lower case.
 const KIND: &str = "dev.tekton.image.kind";
-/// Where it says by which version of the API that is written.
+/// The annotation with the version of its API.
 const API_VERSION: &str = "dev.tekton.image.apiVersion";
 
-/// A bundle that is to be written.
+/// A bundle.
 pub struct Bundle {
     /// Its manifest.
     pub manifest: Manifest,
@@ -37,23 +37,23 @@ pub struct Bundle {
     pub descriptors: Vec<Descriptor>,
     /// Their bytes.
     pub blobs: GeneratedBlobs,
-    /// What it holds, in the order of its layers.
+    /// Its resources, in the order of its layers.
     pub resources: Vec<BundledResource>,
 }
 
-/// Builds the bundle of these resources, which are in order.
+/// Builds the bundle of these resources, which are sorted.
 ///
 /// # Errors
-/// None that is known: all was checked before.
+/// Only internal ones: the resources were checked before.
 pub fn build(resources: &[Resource], annotations: &BTreeMap<String, String>) -> Result<Bundle> {
     let mut blobs = GeneratedBlobs::default();
-    let (mut layers, mut told) = (Vec::new(), Vec::new());
+    let (mut layers, mut bundled) = (Vec::new(), Vec::new());
     let mut diff_ids = Vec::new();
     for resource in resources {
         let made = layer(resource)?;
         let layer = described(resource, &made);
         diff_ids.push(made.diff_id);
-        told.push(BundledResource {
+        bundled.push(BundledResource {
             api_version: resource.identity.api_version.clone(),
             kind: resource.identity.kind.clone(),
             name: resource.identity.name.clone(),
@@ -62,7 +62,7 @@ pub fn build(resources: &[Resource], annotations: &BTreeMap<String, String>) -> 
         blobs.add(made.digest, GeneratedBlob::Buffered(made.kept.unwrap_or_default()));
         layers.push(layer);
     }
-    // It runs nowhere, and says so. There are registries that take no other config than that of an image.
+    // It can't run anywhere, and its platform says so. Some registries accept no config but that of an image.
     let nowhere = Platform { os: "unknown".to_owned(), architecture: "unknown".to_owned(), ..Platform::default() };
     let bytes = Bytes::from(Config::new(&nowhere, &diff_ids)?.to_bytes()?);
     let config = Descriptor::new(Format::Oci.config(), Digest::of(&bytes), bytes.len() as u64);
@@ -70,10 +70,10 @@ pub fn build(resources: &[Resource], annotations: &BTreeMap<String, String>) -> 
     let media_type = Format::Oci.manifest();
     let manifest = Manifest::from_bytes(media_type, spec::manifest(media_type, &config, &layers, annotations)?.into())?;
     layers.push(config);
-    Ok(Bundle { manifest, descriptors: layers, blobs, resources: told })
+    Ok(Bundle { manifest, descriptors: layers, blobs, resources: bundled })
 }
 
-/// The layer of a resource: one file that is called as the resource is.
+/// The layer of a resource: one file with the resource's name.
 fn layer(resource: &Resource) -> Result<layer::BuiltLayer> {
     let entry = LayerEntry {
         path: resource.identity.name.clone().into_bytes(),

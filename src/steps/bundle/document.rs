@@ -1,13 +1,13 @@
-//! The documents of a YAML file: where each begins and ends, and what the resource in it is called.
+//! Finds the documents of a YAML file: where each begins and ends, and the kind and name of its resource.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
 use crate::text::printable;
 
-/// What a resource is called.
+/// What identifies a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The version of the API that it is written by: `tekton.dev/v1`.
+    /// The version of its API: `tekton.dev/v1`.
     pub api_version: String,
     /// The kind: `Task`.
     pub kind: String,
@@ -15,31 +15,31 @@ pub struct Identity {
     pub name: String,
 }
 
-/// A document that holds something.
+/// A document that isn't empty.
 #[derive(Debug)]
 pub struct Document {
-    /// The line that it begins with, counted from 0.
+    /// Its first line, counted from 0.
     pub line: usize,
-    /// The line behind it.
+    /// The line after its last.
     pub end: usize,
-    /// What it is called, or why that can't be said.
+    /// What identifies it, or why it isn't a resource.
     pub identity: Result<Identity, String>,
 }
 
-/// What is wrong with a text, and in which line, counted from 1.
+/// What is wrong with a text, and in which line (counted from 1).
 #[derive(Debug)]
-pub struct NoYaml {
+pub struct InvalidYaml {
     /// The line.
     pub line: usize,
-    /// What the parser says.
+    /// The parser's message.
     pub reason: String,
 }
 
 /// The documents of `text`, whose lines end with `\n` alone; empty ones are left out.
 ///
 /// # Errors
-/// It is no YAML.
-pub fn documents(text: &str) -> Result<Vec<Document>, NoYaml> {
+/// It isn't valid YAML.
+pub fn documents(text: &str) -> Result<Vec<Document>, InvalidYaml> {
     let mut reader = DocumentReader { parser: Parser::new_from_str(text), line: 0 };
     let mut starts: Vec<(usize, Option<Result<Identity, String>>)> = Vec::new();
     while let Some((event, span)) = reader.next()? {
@@ -47,7 +47,7 @@ pub fn documents(text: &str) -> Result<Vec<Document>, NoYaml> {
             starts.push((span.start.line().saturating_sub(1), reader.document()?));
         }
     }
-    // What stands before the first document, such as a licence, belongs to it.
+    // Comments before the first document, such as a licence, belong to it.
     if let Some(first) = starts.first_mut() {
         first.0 = 0;
     }
@@ -62,7 +62,7 @@ struct DocumentReader<'t> {
     line: usize,
 }
 
-/// What stands at a place of a mapping.
+/// A value in a mapping.
 enum Value {
     /// A text.
     Text(String),
@@ -70,37 +70,37 @@ enum Value {
     Other(&'static str),
 }
 
-/// The fields that are looked for, and what was found.
+/// The fields of a resource.
 #[derive(Default)]
 struct Found {
     api_version: Option<Value>,
     kind: Option<Value>,
     has_metadata: bool,
     name: Option<Value>,
-    /// A field that is there twice.
+    /// A field that exists twice.
     twice: Option<&'static str>,
 }
 
 impl<'t> DocumentReader<'t> {
-    fn next(&mut self) -> Result<Option<(Event<'t>, Span)>, NoYaml> {
+    fn next(&mut self) -> Result<Option<(Event<'t>, Span)>, InvalidYaml> {
         match self.parser.next_event() {
             None | Some(Ok((Event::StreamEnd, _))) => Ok(None),
             Some(Ok((event, span))) => {
                 self.line = span.start.line();
                 Ok(Some((event, span)))
             }
-            Some(Err(error)) => Err(NoYaml { line: error.marker().line(), reason: printable(error.info(), 200) }),
+            Some(Err(error)) => Err(InvalidYaml { line: error.marker().line(), reason: printable(error.info(), 200) }),
         }
     }
 
     /// The next event inside a document.
-    fn within(&mut self) -> Result<Event<'t>, NoYaml> {
-        let ended = NoYaml { line: self.line, reason: "it ends too early".to_owned() };
+    fn within(&mut self) -> Result<Event<'t>, InvalidYaml> {
+        let ended = InvalidYaml { line: self.line, reason: "it ends too early".to_owned() };
         Ok(self.next()?.ok_or(ended)?.0)
     }
 
-    /// The root of a document; `None` of one that is empty.
-    fn document(&mut self) -> Result<Option<Result<Identity, String>>, NoYaml> {
+    /// The resource of a document; `None` if it is empty.
+    fn document(&mut self) -> Result<Option<Result<Identity, String>>, InvalidYaml> {
         Ok(match self.within()? {
             Event::MappingStart(..) => Some(self.resource()?.identity()),
             Event::Scalar(text, ScalarStyle::Plain, _, None) if is_null(&text) => None,
@@ -111,7 +111,7 @@ impl<'t> DocumentReader<'t> {
         })
     }
 
-    fn resource(&mut self) -> Result<Found, NoYaml> {
+    fn resource(&mut self) -> Result<Found, InvalidYaml> {
         let mut found = Found::default();
         while let Some(key) = self.key()? {
             let twice = match key.as_str() {
@@ -132,7 +132,7 @@ impl<'t> DocumentReader<'t> {
     }
 
     /// The `name` of a `metadata`.
-    fn name(&mut self, twice: &mut Option<&'static str>) -> Result<Option<Value>, NoYaml> {
+    fn name(&mut self, twice: &mut Option<&'static str>) -> Result<Option<Value>, InvalidYaml> {
         let first = self.within()?;
         if !matches!(first, Event::MappingStart(..)) {
             self.skip(&first)?;
@@ -148,8 +148,8 @@ impl<'t> DocumentReader<'t> {
         Ok(name)
     }
 
-    /// The next key of a mapping, empty if it is no text; `None` at the mapping's end.
-    fn key(&mut self) -> Result<Option<String>, NoYaml> {
+    /// The next key of a mapping, empty if it isn't a string; `None` at the end of the mapping.
+    fn key(&mut self) -> Result<Option<String>, InvalidYaml> {
         let event = self.within()?;
         if matches!(event, Event::MappingEnd) {
             return Ok(None);
@@ -160,18 +160,18 @@ impl<'t> DocumentReader<'t> {
         }))
     }
 
-    fn value(&mut self) -> Result<Value, NoYaml> {
+    fn value(&mut self) -> Result<Value, InvalidYaml> {
         let event = self.within()?;
         self.value_of(event)
     }
 
-    fn value_of(&mut self, event: Event<'t>) -> Result<Value, NoYaml> {
+    fn value_of(&mut self, event: Event<'t>) -> Result<Value, InvalidYaml> {
         Ok(match event {
             Event::Scalar(text, style, _, tag) => match tag {
                 Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Value::Text(text.into_owned()),
                 Some(_) => Value::Other("a value with a tag"),
                 None if style == ScalarStyle::Plain && is_null(&text) => Value::Other("nothing"),
-                None if style == ScalarStyle::Plain && is_no_text(&text) => {
+                None if style == ScalarStyle::Plain && is_not_string(&text) => {
                     Value::Other("a number or a truth value, unless it stands in quotes")
                 }
                 None => Value::Text(text.into_owned()),
@@ -184,8 +184,8 @@ impl<'t> DocumentReader<'t> {
         })
     }
 
-    /// Reads on to the end of what began with `first`.
-    fn skip(&mut self, first: &Event<'t>) -> Result<(), NoYaml> {
+    /// Reads to the end of the value that began with `first`.
+    fn skip(&mut self, first: &Event<'t>) -> Result<(), InvalidYaml> {
         let depth_of = |event: &Event<'t>| match event {
             Event::MappingStart(..) | Event::SequenceStart(..) => 1,
             Event::MappingEnd | Event::SequenceEnd => -1,
@@ -226,7 +226,7 @@ fn field(name: &str, value: Option<Value>) -> Result<String, String> {
 }
 
 impl Identity {
-    /// That these are names as Kubernetes has them, and the kind one that the resolver takes.
+    /// Checks that Kubernetes accepts these names, and the resolver the kind.
     fn check(&self) -> Result<(), String> {
         let alphanumeric = |byte: u8| byte.is_ascii_alphanumeric();
         let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -260,8 +260,8 @@ fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
-/// Whether Kubernetes' YAML, which follows version 1.1, reads a plain word as something else than text.
-fn is_no_text(text: &str) -> bool {
+/// Whether Kubernetes, whose YAML is version 1.1, parses a plain scalar as anything but a string.
+fn is_not_string(text: &str) -> bool {
     let truth = ["true", "false", "yes", "no", "on", "off", "y", "n"];
     if truth.iter().any(|word| word.eq_ignore_ascii_case(text)) {
         return true;
@@ -284,11 +284,11 @@ mod tests {
     use super::*;
 
     fn named(text: &str) -> Vec<String> {
-        let told = |found: Document| match found.identity {
+        let text_of = |found: Document| match found.identity {
             Ok(identity) => format!("{} {} {}", identity.api_version, identity.kind, identity.name),
             Err(reason) => reason,
         };
-        documents(text).unwrap().into_iter().map(told).collect()
+        documents(text).unwrap().into_iter().map(text_of).collect()
     }
 
     /// A task whose fields are these.

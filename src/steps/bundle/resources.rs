@@ -1,4 +1,4 @@
-//! The resources of a bundle: read from files, checked, and put in an order of their own.
+//! The resources of a bundle: read from files, checked, and sorted.
 
 use std::fs;
 use std::io::{self, Read};
@@ -9,9 +9,9 @@ use crate::error::{Error, Result};
 use crate::text::printable;
 use crate::workspace;
 
-/// Tekton's resolver refuses a bundle of more (`MaximumBundleObjects`).
+/// Maximum number of resources that Tekton's resolver reads from a bundle (`MaximumBundleObjects`).
 const LIMIT: usize = 20;
-/// The largest file that is read, in bytes. A cluster takes no resource larger than 1.5 MiB.
+/// Maximum size of a file, in bytes. A cluster accepts no resource larger than 1.5 MiB.
 const FILE_LIMIT: u64 = 32 * 1024 * 1024;
 /// The group of Tekton's own kinds.
 const TEKTON: &str = "tekton.dev/";
@@ -19,21 +19,21 @@ const TEKTON: &str = "tekton.dev/";
 /// A resource of a bundle.
 #[derive(Debug)]
 pub struct Resource {
-    /// What it is called.
+    /// Its kind and name.
     pub identity: Identity,
-    /// Its document as it stands in the file, without the `---` before it, and with lines that end in `\n` alone.
+    /// Its document in the file, without the `---` before it, and with line ends of `\n`.
     pub text: String,
-    /// Where it was found, for people.
-    place: String,
+    /// Where it was found, for messages.
+    location: String,
 }
 
-/// Reads all that `words` name: files, folders, `-` for standard input.
+/// Reads the resources of `paths`: files, folders, `-` for standard input.
 ///
 /// # Errors
-/// A file that can't be read; anything that no bundle can hold (`ErrorKind::Usage`).
-pub fn read(words: &[PathBuf]) -> Result<Vec<Resource>> {
+/// A file can't be read, or can't be in a bundle (`ErrorKind::Usage`).
+pub fn read(paths: &[PathBuf]) -> Result<Vec<Resource>> {
     let mut resources: Vec<Resource> = Vec::new();
-    for file in files(words)? {
+    for file in files(paths)? {
         let (name, text) = text_of(&file)?;
         let found = resources_of(&name, &text)?;
         if found.is_empty() {
@@ -41,13 +41,13 @@ pub fn read(words: &[PathBuf]) -> Result<Vec<Resource>> {
         }
         resources.extend(found);
     }
-    // Each is found by its kind and name, so these order them, and not how files are called.
+    // Tekton finds them by kind and name, so the order is by these, not by file.
     resources.sort_by_cached_key(key);
     if let Some([first, second]) = resources.windows(2).find(|pair| key(&pair[0]) == key(&pair[1])) {
-        let (called, kind) = (first.called(), &first.identity.kind);
+        let (called, kind) = (first.title(), &first.identity.kind);
         let text = format!(
             "{called} is in {} and in {}, and a bundle can hold only one {kind} of a name",
-            first.place, second.place
+            first.location, second.location
         );
         return Err(Error::usage(text).with_hint("leave one out"));
     }
@@ -58,48 +58,48 @@ pub fn read(words: &[PathBuf]) -> Result<Vec<Resource>> {
     Ok(resources)
 }
 
-/// What a user should know of resources that are not wrong.
+/// Warnings about resources that a bundle isn't for.
 pub fn warnings(resources: &[Resource]) -> Vec<String> {
     let strange = resources.iter().filter(|resource| !resource.identity.api_version.starts_with(TEKTON));
-    let told = |resource: &Resource| {
+    let warning = |resource: &Resource| {
         format!(
             "{} in {} is none of Tekton's kinds, which are all that a bundle is for",
-            resource.called(),
-            resource.place
+            resource.title(),
+            resource.location
         )
     };
-    strange.map(told).collect()
+    strange.map(warning).collect()
 }
 
-/// What Tekton finds a resource by; the version of the API is not part of it.
+/// What Tekton finds a resource by. The version of its API isn't part of it.
 fn key(resource: &Resource) -> (String, String) {
     (resource.identity.kind.to_ascii_lowercase(), resource.identity.name.clone())
 }
 
 impl Resource {
-    fn called(&self) -> String {
+    fn title(&self) -> String {
         format!("the {} `{}`", self.identity.kind, self.identity.name)
     }
 }
 
-/// The files of `words`: for a folder, those of its files that are called `.yaml` or `.yml`.
-fn files(words: &[PathBuf]) -> Result<Vec<PathBuf>> {
+/// The files of `paths`: for a folder, its files that end in `.yaml` or `.yml`.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for word in words {
-        if is_stdin(word) || !workspace::find(word).is_ok_and(|found| found.metadata.is_dir()) {
-            files.push(word.clone());
+    for path in paths {
+        if is_stdin(path) || !workspace::find(path).is_ok_and(|found| found.metadata.is_dir()) {
+            files.push(path.clone());
             continue;
         }
         let before = files.len();
-        for entry in fs::read_dir(word).map_err(Error::file("read", word))? {
-            let path = entry.map_err(Error::file("read", word))?.path();
-            let is_yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
-            if is_yaml && path.is_file() {
-                files.push(path);
+        for entry in fs::read_dir(path).map_err(Error::file("read", path))? {
+            let file = entry.map_err(Error::file("read", path))?.path();
+            let is_yaml = file.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+            if is_yaml && file.is_file() {
+                files.push(file);
             }
         }
         if files.len() == before {
-            let name = shown(word);
+            let name = shown(path);
             let error = Error::usage(format!("the folder {name} has no .yaml or .yml file"));
             return Err(error.with_hint("name the files themselves"));
         }
@@ -119,8 +119,8 @@ fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy(), 300)
 }
 
-/// What a file is called, and its text: without a byte order mark, and with lines as every system writes them, so that
-/// a checkout on Windows gives the same bundle. To YAML, these are the same.
+/// The name and the text of a file, without a byte order mark, and with line ends of `\n`. To YAML these are the same, and
+/// so a checkout on Windows gives the same bundle.
 fn text_of(file: &Path) -> Result<(String, String)> {
     let name = if is_stdin(file) { "standard input".to_owned() } else { shown(file) };
     let mut bytes = Vec::new();
@@ -148,22 +148,22 @@ pub fn resources_of(name: &str, text: &str) -> Result<Vec<Resource>> {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let mut resources = Vec::new();
     for document in documents {
-        let place = format!("{name}:{}", document.line + 1);
+        let location = format!("{name}:{}", document.line + 1);
         let identity = document.identity.map_err(|reason| {
-            Error::usage(format!("{place} can't be in a bundle: {reason}")).with_hint("correct it, or leave it out")
+            Error::usage(format!("{location} can't be in a bundle: {reason}")).with_hint("correct it, or leave it out")
         })?;
         let lines = lines.get(document.line..document.end).unwrap_or_default();
-        // The line that divides it from those before is none of its own: a file for each or one for all is the same.
+        // The `---` before it isn't part of it: one file for each and one file for all give the same bundle.
         let own = if lines.first().is_some_and(|line| line.trim_end() == "---") { &lines[1..] } else { lines };
         let text = own.concat();
-        // It stands alone in its layer: what it needs from its neighbours, such as a directive, would be missing there.
+        // It is alone in its layer: what it needs from other documents, such as a directive, would be missing there.
         let alone = document::documents(&text).ok().filter(|alone| alone.len() == 1);
         let alone = alone.and_then(|mut alone| alone.remove(0).identity.ok());
         if alone.as_ref() != Some(&identity) {
-            return Err(Error::usage(format!("{place} can't be read without the rest of its file"))
+            return Err(Error::usage(format!("{location} can't be read without the rest of its file"))
                 .with_hint("put it into a file of its own"));
         }
-        resources.push(Resource { identity, text, place });
+        resources.push(Resource { identity, text, location });
     }
     Ok(resources)
 }
