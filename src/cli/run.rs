@@ -44,14 +44,16 @@ use crate::transfer::options::LargeBlobSlots;
 
 /// When a step ends, open uploads are cancelled for no longer than this.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
-/// Runs the program with the words of its command line.
+
+/// Runs the program with the arguments of its command line.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let variable = |name: &str| std::env::var_os(name);
     let system = ci::detect(&variable);
     let console = Console::new(Verbosity::Normal, ci::log_style(system));
     let words: Vec<OsString> = words.into_iter().collect();
     let is_action = github_action::is_action_invocation(&words);
-    let words = match if is_action { of_github_action(&console) } else { Ok(Some(words.clone())) } {
+    let step = if is_action { of_github_action(&console) } else { Ok(Some(words.clone())) };
+    let words = match step {
         Ok(Some(words)) => words,
         Ok(None) => return ExitCode::from(ExitStatus::Done as u8),
         Err(error) => return failed(&console, &FailureReporter::of_words(&words, &variable), error),
