@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+use crate::lock::lock;
 
 /// Replaces a secret.
 const MASK: &str = "***";
@@ -27,7 +29,7 @@ static KNOWN: Mutex<Known> = Mutex::new(Known { logins: Vec::new(), tokens: VecD
 
 fn known() -> MutexGuard<'static, Known> {
     // Nothing in here can panic during a change.
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&KNOWN)
 }
 
 /// Never prints `secret` from now on, alone or together with `username`, in any form that it has in headers, URLs,

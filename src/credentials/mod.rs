@@ -27,7 +27,7 @@ mod testing;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::OnceCell;
 
@@ -36,6 +36,7 @@ pub use self::files::{Environment, Sources};
 use self::scope::Target;
 pub use self::secret::Secret;
 use crate::error::Error;
+use crate::lock::lock;
 use crate::mask;
 
 /// How to authenticate to a registry.
@@ -140,7 +141,7 @@ impl Credentials {
         let question = (program.to_owned(), server.to_owned());
         let cell = {
             // The lock is only held for this look-up, which can't leave the map half changed.
-            let mut answers = self.inner.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut answers = lock(&self.inner.answers);
             Arc::clone(answers.entry(question).or_default())
         };
         cell.get_or_init(|| helper::ask(program, server, &self.inner.settings)).await.clone()

@@ -1,7 +1,7 @@
 //! The client for all registries of a step: connections, hosts, and what they share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,6 +12,8 @@ use super::http::remedies::Hints;
 use super::http::tls::Trust;
 use super::http::{Settings, Transport};
 use super::open_uploads::OpenUploads;
+
+use crate::lock::lock;
 
 pub use super::http::Trace;
 
@@ -98,7 +100,7 @@ impl Client {
 
     /// The host of `authority` (`host[:port]`).
     pub(super) fn host(&self, authority: &str) -> KnownHost {
-        let mut hosts = self.inner.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = lock(&self.inner.hosts);
         let new = || (Arc::new(Host::new(authority, self.inner.options.jobs)), Arc::default());
         hosts.entry(authority.to_owned()).or_insert_with(new).clone()
     }

@@ -1,7 +1,7 @@
 //! What is known about one registry host: how it is reached, how busy it may be kept, what it supports.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
@@ -10,6 +10,7 @@ use url::Url;
 use super::http::location::is_loopback;
 use super::http::{HttpRequest, HttpResponse, Transport};
 use crate::error::{Error, ErrorKind, TlsTrouble};
+use crate::lock::lock;
 
 /// One registry host, shared by everything that a step does there.
 pub struct Host {
@@ -67,11 +68,6 @@ impl Scheme {
             Self::Http => "http",
         }
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic ends the process, so that a poisoned lock is never seen.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Host {
@@ -135,7 +131,7 @@ impl Host {
 
     /// Whether a failure may be noted: not too soon after the last one. It counts as noted then.
     pub(super) fn may_note_failure(&self) -> bool {
-        let mut noted = locked(&self.noted);
+        let mut noted = lock(&self.noted);
         if noted.is_some_and(|noted| noted.elapsed() < NOTE_INTERVAL) {
             return false;
         }
@@ -199,11 +195,11 @@ impl Host {
 
     /// Whether it supports mounts from the destination repository itself.
     pub fn self_mount(&self) -> SelfMount {
-        *locked(&self.self_mount)
+        *lock(&self.self_mount)
     }
 
     pub(super) fn learn_self_mount(&self, found: SelfMount) {
-        *locked(&self.self_mount) = found;
+        *lock(&self.self_mount) = found;
     }
 
     /// The size of upload chunks that this host is known to need, in bytes.

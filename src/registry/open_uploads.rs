@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use url::Url;
+
+use crate::lock::lock;
 
 /// Cancels an upload.
 pub(super) type Cancel = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
@@ -17,7 +19,7 @@ pub(super) struct OpenUploads(Mutex<HashMap<Url, Cancel>>);
 
 impl OpenUploads {
     fn uploads(&self) -> MutexGuard<'_, HashMap<Url, Cancel>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Remembers an upload that must be cancelled if the step ends before it is complete.

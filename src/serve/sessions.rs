@@ -1,7 +1,7 @@
 //! Upload sessions: opening, finding and expiring them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -9,6 +9,8 @@ use http::header::RETRY_AFTER;
 
 use super::answer::{Code, Refusal};
 use super::storage::writer::BlobWriter;
+
+use crate::lock::lock;
 
 /// Maximum number of open sessions.
 const LIMIT: usize = 4096;
@@ -38,10 +40,6 @@ impl Default for Sessions {
     fn default() -> Self {
         Self { open: Mutex::default(), limit: LIMIT }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn unknown() -> Refusal {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
@@ -22,6 +22,7 @@ use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
 use crate::image::manifest_json;
 use crate::image::media_type::{self, Kind};
+use crate::lock::lock;
 use crate::report::outcome::Action;
 use crate::report::progress::Progress;
 use crate::text::printable;
@@ -113,7 +114,7 @@ impl<'a> Copy<'a> {
 
     /// Warnings about content that was not copied, since the types of its manifests are unknown.
     pub fn warnings(&self) -> Vec<String> {
-        let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown = lock(&self.unknown);
         let warning = |name: &String| {
             format!("imgstep does not know the type of {name}: the manifest is copied, what it names by digest is not")
         };
@@ -262,7 +263,7 @@ impl<'a> Copy<'a> {
 
     fn note_unknown(&self, manifest: &Manifest) {
         if manifest_json::names_digests(&manifest.bytes) {
-            let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut unknown = lock(&self.unknown);
             let name = format!("{} (`{}`)", manifest.digest, printable(&manifest.media_type, 120));
             if !unknown.contains(&name) {
                 unknown.push(name);

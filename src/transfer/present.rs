@@ -1,10 +1,11 @@
 //! Which destinations are known to have which content. What several parts of an image need is brought there once.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::destination::{Destination, DestinationId};
 use crate::image::digest::Digest;
+use crate::lock::lock;
 
 /// What a registry takes content for. The same bytes can be a manifest and a blob, which are two things to a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,7 +26,7 @@ pub(super) type PresentAt = Arc<tokio::sync::Mutex<HashSet<DestinationId>>>;
 impl PresentContent {
     /// The destinations that have `digest`.
     pub(super) fn at(&self, kind: ContentKind, digest: &Digest) -> PresentAt {
-        let mut present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = lock(&self.0);
         Arc::clone(present.entry((kind, digest.clone())).or_default())
     }
 }

@@ -1,9 +1,10 @@
 //! What all readers of one blob share: how far its bytes are hashed, how often it may fail, what was wrong.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::{Error, ErrorKind};
 use crate::image::digest::Hasher;
+use crate::lock::lock;
 use crate::registry::BlobRead;
 use crate::registry::repository::Repository;
 use crate::registry::retry::Budget;
@@ -32,7 +33,7 @@ struct AttemptState {
 
 impl ReadAttempts {
     fn state(&self) -> MutexGuard<'_, AttemptState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// The next read from `repository`.

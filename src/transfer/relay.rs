@@ -1,7 +1,7 @@
 //! One blob on its way: read once, hashed, and sent to every destination that lacks it, in memory that doesn't grow
 //! with the blob. A destination that fails resumes by itself from where its registry got to.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -15,6 +15,7 @@ use super::verified::Verified;
 use crate::error::registry::RegistryError;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::descriptor::Descriptor;
+use crate::lock::lock;
 use crate::registry::UploadCounter;
 use crate::registry::repository::{Permit, Repository};
 use crate::registry::retry::{Budget, FailureKind};
@@ -100,7 +101,7 @@ async fn begin_anew<'a>(
 ) -> Result<Vec<RelayTarget<'a>>> {
     job.item.restart();
     if let Some(capture) = job.capture {
-        capture.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(capture).clear();
     }
     let begun = sent.into_iter().filter_map(std::result::Result::err).map(|failed| async move {
         match failed {
@@ -135,7 +136,7 @@ async fn send_all(job: &RelayJob<'_>, verified: &mut Verified<'_>, mut senders: 
     while let Some(piece) = verified.next().await? {
         job.item.advance(piece.len() as u64);
         if let Some(capture) = job.capture {
-            capture.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&piece);
+            lock(capture).extend_from_slice(&piece);
         }
         if !senders.send(&piece).await {
             return Ok(());

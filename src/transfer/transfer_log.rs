@@ -1,12 +1,13 @@
 //! What was done with each manifest and blob at one destination, for the report.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Content, Manifest};
+use crate::lock::lock;
 use crate::report::outcome::{Action, BlobTransfer, ManifestTransfer};
 
 /// What was done at one destination. Each digest counts once. The order is by depth (children before parents), then by
@@ -34,10 +35,10 @@ impl TransferLog {
             Ok(Content::Image { config, layers }) => {
                 let parts = layers.iter().chain([&*config]);
                 let size = parts.map(|part| part.size).fold(0, u64::saturating_add);
-                self.sizes.lock().unwrap_or_else(PoisonError::into_inner).insert(manifest.digest.clone(), size);
+                lock(&self.sizes).insert(manifest.digest.clone(), size);
             }
             Ok(Content::Index { manifests }) if depth > 0 => {
-                let mut nested = self.nested.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut nested = lock(&self.nested);
                 // No more than what its platform needs: the rest may be large.
                 let children = manifests.into_iter().filter(|child| !child.is_attestation());
                 let lean = |child: Descriptor| Descriptor { platform: child.platform.clone(), ..child.lean() };
@@ -45,7 +46,7 @@ impl TransferLog {
             }
             _ => {}
         }
-        let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut manifests = lock(&self.manifests);
         manifests.insert((std::cmp::Reverse(depth), manifest.digest.clone()), transfer);
     }
 
@@ -58,27 +59,27 @@ impl TransferLog {
             action,
             seconds: (time.as_secs_f64() * 1000.0).round() / 1000.0,
         };
-        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut blobs = lock(&self.blobs);
         blobs.entry(blob.digest.clone()).or_insert(transfer);
     }
 
     /// All manifests.
     pub fn manifests(&self) -> Vec<ManifestTransfer> {
-        self.manifests.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        lock(&self.manifests).values().cloned().collect()
     }
 
     /// The size of an image's config and layers in bytes, if its manifest was logged.
     pub fn size_of(&self, image: &Digest) -> Option<u64> {
-        self.sizes.lock().unwrap_or_else(PoisonError::into_inner).get(image).copied()
+        lock(&self.sizes).get(image).copied()
     }
 
     /// The children of an index in an index, if it was logged.
     pub fn children_of(&self, index: &Digest) -> Option<Vec<Descriptor>> {
-        self.nested.lock().unwrap_or_else(PoisonError::into_inner).get(index).cloned()
+        lock(&self.nested).get(index).cloned()
     }
 
     /// All blobs.
     pub fn blobs(&self) -> Vec<BlobTransfer> {
-        self.blobs.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        lock(&self.blobs).values().cloned().collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The `Authorization` header for requests to one repository, learned from the registry's challenges.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use http::header::HeaderValue;
 
@@ -10,6 +10,7 @@ use super::challenge::{self, Challenge};
 use super::token::{TokenKey, TokenService, Tokens};
 use crate::credentials::Login;
 use crate::error::Error;
+use crate::lock::lock;
 use crate::registry::host::Host;
 use crate::registry::http::{HttpRequest, HttpResponse, Transport};
 
@@ -49,10 +50,6 @@ pub(crate) struct Authorizer {
     pub(crate) retries: u32,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Authorizer {
     /// `registry/repository`.
     pub(crate) fn name(&self) -> String {
@@ -90,7 +87,7 @@ impl Authorizer {
         if let Some(from) = self.mount_from() {
             scopes.push(format!("repository:{from}:pull"));
         }
-        for more in locked(&self.more_scopes).iter() {
+        for more in lock(&self.more_scopes).iter() {
             if !scopes.contains(more) {
                 scopes.push(more.clone());
             }
@@ -109,7 +106,7 @@ impl Authorizer {
             let header = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
             return header.map(Some).map_err(|_| Error::credentials("the token can't stand in a header"));
         }
-        let challenge = locked(&self.host.challenge).clone();
+        let challenge = lock(&self.host.challenge).clone();
         match (challenge, &self.login) {
             (None, _) | (Some(Challenge::Basic), Login::Anonymous | Login::RegistryToken(_)) => Ok(None),
             (Some(Challenge::Basic), Login::Basic { username, password }) => basic(username, password).map(Some),
@@ -145,7 +142,7 @@ impl Authorizer {
 
     /// Renews the token that was `sent`, if it was one.
     pub(crate) async fn renew(&self, transport: &Transport, host: &Host, sent: &HeaderValue) -> Result<(), Error> {
-        let challenge = locked(&self.host.challenge).clone();
+        let challenge = lock(&self.host.challenge).clone();
         if let Some(Challenge::Bearer { realm, service, .. }) = challenge {
             self.token(transport, host, (&realm, &service), Some(sent)).await?;
         }
@@ -168,7 +165,7 @@ impl Authorizer {
         let Some(found) = found else { return Err(response) };
         let is_useful = match (&found, &self.login) {
             (_, Login::RegistryToken(_)) | (Challenge::Basic, Login::Anonymous) => false,
-            (Challenge::Basic, _) => sent.is_none() || *locked(&self.host.challenge) != Some(Challenge::Basic),
+            (Challenge::Basic, _) => sent.is_none() || *lock(&self.host.challenge) != Some(Challenge::Basic),
             (Challenge::Bearer { .. }, _) => true,
         };
         if !is_useful {
@@ -177,7 +174,7 @@ impl Authorizer {
         if let Challenge::Bearer { scope: Some(scope), .. } = &found
             && sent.is_some()
         {
-            let mut more = locked(&self.more_scopes);
+            let mut more = lock(&self.more_scopes);
             let own = format!("repository:{}:", self.repository);
             for wanted in scope.split(' ').filter(|wanted| !wanted.starts_with(&own)).take(4) {
                 if !more.iter().any(|known| known == wanted) {
@@ -185,7 +182,7 @@ impl Authorizer {
                 }
             }
         }
-        *locked(&self.host.challenge) = Some(found);
+        *lock(&self.host.challenge) = Some(found);
         response.discard().await;
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Distribution's token specification (GET) and OAuth2 token specification (POST; RFC 6749, section 6).
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use url::Url;
 use super::basic::basic;
 use crate::credentials::Login;
 use crate::error::{Error, ErrorKind};
+use crate::lock::lock;
 use crate::registry::error::error_of;
 use crate::registry::host::Host;
 use crate::registry::http::location::{redacted, same_origin};
@@ -81,7 +82,7 @@ impl Tokens {
         key: &TokenKey,
         refused: Option<&HeaderValue>,
     ) -> Result<HeaderValue, Error> {
-        let slot = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default());
+        let slot = Arc::clone(lock(&self.0).entry(key.clone()).or_default());
         let mut slot = slot.lock().await;
         if let Some(token) = slot.as_ref()
             && token.renew_at > Instant::now()

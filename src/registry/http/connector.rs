@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ use tower_service::Service;
 use super::ordinary;
 use super::proxy::{Proxy, Tunnel};
 use super::resolver::Resolver;
+
+use crate::lock::lock;
 
 /// The longest time for connecting, including TLS and a proxy.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -112,7 +114,7 @@ impl Connector {
     }
 
     fn hosts(&self) -> std::sync::MutexGuard<'_, HashMap<String, HostConnections>> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.hosts)
     }
 
     fn speaks_http2(&self, uri: &Uri) -> Option<bool> {

@@ -1,8 +1,10 @@
 //! Pauses that hosts ask for with `Retry-After`: no request is sent to such a host before its pause is over.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use crate::lock::lock;
 
 /// The longest `Retry-After` that is honoured. Beyond it, failing the CI job costs less than waiting.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
@@ -22,7 +24,7 @@ struct State {
 
 impl Pauses {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Pauses all requests to `authority`, if it asked for that. Returns false if it asked for too long a pause, or if

@@ -1,12 +1,13 @@
 //! When a request is sent again, how long to wait before, and how much may fail in all.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use http::header::{HeaderMap, RETRY_AFTER};
 
 use super::response::HttpResponse;
 use crate::error::Error;
+use crate::lock::lock;
 
 /// The first wait; each later one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(300);
@@ -74,7 +75,7 @@ impl Budget {
     }
 
     fn spent(&self) -> MutexGuard<'_, Spent> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Counts a failure. Returns the wait before the next try; `None` if there must be no other.

@@ -12,7 +12,7 @@ pub mod writer;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
@@ -22,6 +22,7 @@ use self::memory::Memory;
 use self::writer::{BlobWriter, Finished, FinishedBytes};
 use crate::error::Error;
 use crate::image::digest::{Algorithm, Digest};
+use crate::lock::lock;
 use crate::workspace;
 
 /// Maximum size of content that is read whole, in bytes: manifests are smaller, whoever wrote them to the storage.
@@ -117,7 +118,7 @@ impl Storage {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves consistent maps: each change is one insertion or removal.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The digests of all content.
