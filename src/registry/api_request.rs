@@ -20,7 +20,7 @@ pub(super) struct ApiRequest<'a> {
     pub(super) headers: &'a [(HeaderName, HeaderValue)],
     pub(super) body: Option<Bytes>,
     pub(super) connection: ConnectionKind,
-    pub(super) permit: Permit,
+    pub(super) permit: Permit<'a>,
     /// How long the first byte of the answer may take.
     pub(super) timeout: Duration,
     /// The origin that credentials may be sent to: the registry's own.

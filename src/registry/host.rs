@@ -1,5 +1,6 @@
 //! What is known about one registry host: how it is reached, how busy it may be kept, what it supports.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -33,13 +34,63 @@ pub struct Host {
     chunk_size: AtomicU64,
 }
 
+/// Permits under the limit of a host's requests, for as long as a clone of this exists.
+#[derive(Debug, Clone)]
+pub struct HostPermit {
+    _permits: Arc<OwnedSemaphorePermit>,
+}
+
+/// The permits of one transfer, by host.
+#[derive(Debug, Default)]
+pub struct HostPermits(BTreeMap<String, HostPermit>);
+
 /// How a request gets a permit under its host's limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permit {
+#[derive(Debug, Clone, Copy)]
+pub enum Permit<'a> {
     /// It waits for one.
     Acquire,
-    /// The caller holds one.
-    Held,
+    /// It uses this one.
+    Held(&'a HostPermit),
+}
+
+impl HostPermit {
+    fn new(permits: OwnedSemaphorePermit) -> Self {
+        Self { _permits: Arc::new(permits) }
+    }
+}
+
+impl HostPermits {
+    /// Acquires permits for one request to each of `hosts`, which may contain a host several times: host by host in one
+    /// order, and all of a host at once, so that two transfers never wait for each other.
+    ///
+    /// # Errors
+    /// As [`Host::permits`].
+    pub async fn acquire<'h>(hosts: impl IntoIterator<Item = &'h Arc<Host>>) -> Result<Self, Error> {
+        let mut counts: BTreeMap<&str, (&Host, u32)> = BTreeMap::new();
+        for host in hosts {
+            counts.entry(host.authority()).or_insert((host, 0)).1 += 1;
+        }
+        let mut permits = BTreeMap::new();
+        for (authority, (host, requests)) in counts {
+            permits.insert(authority.to_owned(), host.permits(requests).await?);
+        }
+        Ok(Self(permits))
+    }
+
+    /// The permit for requests to `host`, if it is held.
+    pub fn of(&self, host: &Host) -> Permit<'_> {
+        self.0.get(host.authority()).map_or(Permit::Acquire, Permit::Held)
+    }
+}
+
+impl Permit<'_> {
+    /// The permit, if it is held.
+    pub fn held(self) -> Option<HostPermit> {
+        match self {
+            Self::Acquire => None,
+            Self::Held(permit) => Some(permit.clone()),
+        }
+    }
 }
 
 /// How a host is reached.
@@ -97,16 +148,17 @@ impl Host {
     ///
     /// # Errors
     /// Never in practice: the limiter is not closed while the host is in use.
-    pub async fn permits(&self, requests: u32) -> Result<OwnedSemaphorePermit, Error> {
+    pub async fn permits(&self, requests: u32) -> Result<HostPermit, Error> {
         Arc::clone(&self.limiter)
             .acquire_many_owned(requests.min(self.capacity))
             .await
+            .map(HostPermit::new)
             .map_err(|_| Error::bug(format!("the request limiter of {} is closed", self.authority)))
     }
 
     /// A permit for one request, if there is one now.
-    pub(super) fn try_permit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.limiter).try_acquire_owned().ok()
+    pub(super) fn try_permit(&self) -> Option<HostPermit> {
+        Arc::clone(&self.limiter).try_acquire_owned().ok().map(HostPermit::new)
     }
 
     /// The number of requests that are being sent or answered.

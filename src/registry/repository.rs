@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use http::Method;
 use http::header::HeaderValue;
-use tokio::sync::OwnedSemaphorePermit;
 
 pub(super) use super::api_request::ApiRequest;
 pub use super::auth::Access;
@@ -13,7 +12,7 @@ use super::auth::Authorizer;
 use super::client::Client;
 use super::error::error_of;
 use super::host::Host;
-pub use super::host::Permit;
+pub use super::host::{HostPermit, HostPermits, Permit};
 use super::http::retry::{Budget, is_temporary, retry_after, temporary_failure};
 use super::http::{Body, ConnectionKind, HttpResponse, Transport, UploadCounter};
 use crate::credentials::Login;
@@ -232,12 +231,12 @@ impl Repository {
         &self,
         request: &ApiRequest<'_>,
         refused: Option<&HeaderValue>,
-    ) -> Result<(Option<OwnedSemaphorePermit>, Option<HeaderValue>), Error> {
+    ) -> Result<(Option<HostPermit>, Option<HeaderValue>), Error> {
         // The permit first: a request that waited for it long must see a pause that was asked for meanwhile, and a token
         // that expired.
         let permit = match request.permit {
             Permit::Acquire => Some(self.host.permits(1).await?),
-            Permit::Held => None,
+            Permit::Held(_) => None,
         };
         self.transport().pauses().wait(self.host.authority()).await;
         let authorization = self.authorizer.header(self.transport(), &self.host, refused).await?;

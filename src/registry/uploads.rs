@@ -68,18 +68,18 @@ impl Repository {
         &self,
         digest: &Digest,
         mount_from: Option<&str>,
-        room: Permit,
+        permit: Permit<'_>,
         budget: &Budget,
     ) -> Result<UploadStart, Error> {
         if let Some(from) = mount_from {
             let name = blob(digest);
             let query = format!("?mount={digest}&from={from}");
-            let answer = match self.post_upload(&query, &name, room, &self.budget().with_server_errors(1)).await {
+            let answer = match self.post_upload(&query, &name, permit, &self.budget().with_server_errors(1)).await {
                 Ok(answer) => answer,
                 // It fails whenever it is asked to mount, but perhaps not otherwise.
                 Err(error) if error.registry().is_some() => {
                     self.mounts_refused(from);
-                    return self.begin_plain(&name, room, budget).await.map(UploadStart::Session);
+                    return self.begin_plain(&name, permit, budget).await.map(UploadStart::Session);
                 }
                 Err(error) => return Err(error),
             };
@@ -101,19 +101,19 @@ impl Repository {
                 }
             }
         }
-        self.begin_plain(&blob(digest), room, budget).await.map(UploadStart::Session)
+        self.begin_plain(&blob(digest), permit, budget).await.map(UploadStart::Session)
     }
 
     /// Starts an upload of a blob that is still being built.
     ///
     /// # Errors
     /// The upload can't be started.
-    pub async fn begin_unnamed_upload(&self, room: Permit) -> Result<UploadSession, Error> {
-        self.begin_plain(UNNAMED, room, &self.budget()).await
+    pub async fn begin_unnamed_upload(&self, permit: Permit<'_>) -> Result<UploadSession, Error> {
+        self.begin_plain(UNNAMED, permit, &self.budget()).await
     }
 
-    async fn begin_plain(&self, name: &str, room: Permit, budget: &Budget) -> Result<UploadSession, Error> {
-        let answer = self.post_upload("", name, room, budget).await?;
+    async fn begin_plain(&self, name: &str, permit: Permit<'_>, budget: &Budget) -> Result<UploadSession, Error> {
+        let answer = self.post_upload("", name, permit, budget).await?;
         if answer.status() != 202 {
             return Err(self.error(answer, &format!("POST upload of {name}")).await);
         }
@@ -128,11 +128,17 @@ impl Repository {
         }
     }
 
-    async fn post_upload(&self, query: &str, name: &str, room: Permit, budget: &Budget) -> Result<HttpResponse, Error> {
+    async fn post_upload(
+        &self,
+        query: &str,
+        name: &str,
+        permit: Permit<'_>,
+        budget: &Budget,
+    ) -> Result<HttpResponse, Error> {
         let headers = [(CONTENT_LENGTH, HeaderValue::from_static("0"))];
         let operation = format!("POST upload of {name}");
         let request = self.request(Method::POST, &format!("blobs/uploads/{query}"), operation).await?;
-        self.send_within(ApiRequest { headers: &headers, permit: room, ..request }, budget).await
+        self.send_within(ApiRequest { headers: &headers, permit, ..request }, budget).await
     }
 
     async fn session(&self, answer: HttpResponse, name: &str) -> Result<UploadSession, Error> {
@@ -163,6 +169,7 @@ impl Repository {
         size: u64,
         body: Body,
         sent: &UploadCounter,
+        permit: Permit<'_>,
     ) -> Result<(), Error> {
         let headers = [
             (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
@@ -172,8 +179,8 @@ impl Repository {
         let url = with_digest(&session.url, digest);
         let connection = session.connection(Some(size));
         let request = self.upload_request(Method::PUT, url, &operation, &headers, connection).await?;
-        let answer = self.send_stream(request, body, sent, Some(size)).await?;
-        self.completed(session, digest, answer, &operation).await
+        let answer = self.send_stream(ApiRequest { permit, ..request }, body, sent, Some(size)).await?;
+        self.completed(session, digest, answer, &operation, permit).await
     }
 
     /// Sends one chunk of a blob.
@@ -187,6 +194,7 @@ impl Repository {
         part: UploadChunk,
         body: Body,
         sent: &UploadCounter,
+        permit: Permit<'_>,
     ) -> Result<UploadSession, Error> {
         let range = format!("{}-{}", part.start, part.end.saturating_sub(1));
         let range = HeaderValue::from_str(&range).context("a range can't be a header")?;
@@ -198,7 +206,8 @@ impl Repository {
         let operation = format!("PATCH blob {}", digest.short());
         let connection = session.connection(Some(part.end - part.start));
         let request = self.upload_request(Method::PATCH, session.url.clone(), &operation, &headers, connection).await?;
-        let answer = self.send_stream(request, body, sent, Some(part.end - part.start)).await?;
+        let answer =
+            self.send_stream(ApiRequest { permit, ..request }, body, sent, Some(part.end - part.start)).await?;
         self.part_stored(session, answer, part.end, &operation).await
     }
 
@@ -212,12 +221,13 @@ impl Repository {
         session: &UploadSession,
         body: Body,
         sent: &UploadCounter,
+        permit: Permit<'_>,
     ) -> Result<UploadSession, Error> {
         let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))];
         let operation = format!("PATCH {UNNAMED}");
         let connection = session.connection(None);
         let request = self.upload_request(Method::PATCH, session.url.clone(), &operation, &headers, connection).await?;
-        let answer = self.send_stream(request, body, sent, None).await?;
+        let answer = self.send_stream(ApiRequest { permit, ..request }, body, sent, None).await?;
         self.part_stored(session, answer, sent.get(), &operation).await
     }
 
@@ -259,14 +269,15 @@ impl Repository {
         digest: &Digest,
         size: Option<u64>,
         budget: &Budget,
+        permit: Permit<'_>,
     ) -> Result<(), Error> {
         let headers = [(CONTENT_LENGTH, HeaderValue::from_static("0"))];
         let operation = format!("PUT blob {}", digest.short());
         let url = with_digest(&session.url, digest);
         let request = self.upload_request(Method::PUT, url, &operation, &headers, ConnectionKind::Shared).await?;
         let timeout = commit_limit(size.unwrap_or(u64::MAX));
-        let answer = self.send_within(ApiRequest { timeout, ..request }, budget).await?;
-        self.completed(session, digest, answer, &operation).await
+        let answer = self.send_within(ApiRequest { timeout, permit, ..request }, budget).await?;
+        self.completed(session, digest, answer, &operation, permit).await
     }
 
     async fn completed(
@@ -275,6 +286,7 @@ impl Repository {
         digest: &Digest,
         answer: HttpResponse,
         operation: &str,
+        permit: Permit<'_>,
     ) -> Result<(), Error> {
         if !matches!(answer.status().as_u16(), 201 | 204) {
             return Err(self.error(answer, operation).await);
@@ -286,7 +298,7 @@ impl Repository {
         {
             answer.discard().await;
             // Either the header is wrong or the registry is: ask what it has now.
-            return match self.head_blob(digest, Permit::Held).await? {
+            return match self.head_blob(digest, permit).await? {
                 Some(_) => {
                     self.client.warn(&format!(
                         "{operation} of {}: the answer names {stored}, but the blob is there as it should be",
@@ -305,10 +317,15 @@ impl Repository {
     }
 
     /// How many bytes of an upload the registry has, and the session to resume; `None` if it can't be resumed.
-    pub async fn upload_offset(&self, session: &UploadSession, budget: &Budget) -> Option<(u64, UploadSession)> {
+    pub async fn upload_offset(
+        &self,
+        session: &UploadSession,
+        budget: &Budget,
+        permit: Permit<'_>,
+    ) -> Option<(u64, UploadSession)> {
         let request = self.upload_request(Method::GET, session.url.clone(), "GET upload", &[], ConnectionKind::Shared);
         let request = request.await.ok()?;
-        let answer = self.send_within(request, budget).await.ok()?;
+        let answer = self.send_within(ApiRequest { permit, ..request }, budget).await.ok()?;
         if !matches!(answer.status().as_u16(), 202 | 204) {
             answer.discard().await;
             return None;
@@ -356,7 +373,7 @@ impl Repository {
     ) -> Result<ApiRequest<'a>, Error> {
         let origin = self.host.origin(self.transport()).await?;
         let request = ApiRequest::new(method, url, operation.to_owned(), origin);
-        Ok(ApiRequest { headers, connection, permit: Permit::Held, ..request })
+        Ok(ApiRequest { headers, connection, ..request })
     }
 
     /// Remembers an open upload.

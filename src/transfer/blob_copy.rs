@@ -1,11 +1,10 @@
 //! Blobs on their way from one source to all destinations that lack them, each once however many images share it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::blob_source::BlobSource;
 use super::destination::{Destination, Prepared};
@@ -18,8 +17,7 @@ use crate::error::Result;
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::registry::ConnectionKind;
-use crate::registry::host::Host;
-use crate::registry::repository::Permit;
+use crate::registry::repository::{HostPermits, Permit, Repository};
 use crate::report::outcome::Action;
 use crate::report::progress::Progress;
 
@@ -171,17 +169,16 @@ impl<'a> BlobCopy<'a> {
         let _slot = self.options.large_blobs.slot_for(blob).await;
         let source = self.source_of(blob);
         let attempts = ReadAttempts::default();
-        let prepare =
-            |permit| try_join_all(pending.iter().map(move |to| to.prepare(blob, self.options.repair, permit)));
         // For new destinations, the source is opened while they are asked. If one has the blob after all, no more than a
         // buffer was fetched in vain.
         let opens_early = !self.options.repair && pending.iter().all(|to| to.is_new() && !to.can_mount());
-        let (mut permits, prepared, opened) = if opens_early {
-            let permits = permits(source, pending).await?;
-            let (prepared, reader) = tokio::try_join!(prepare(Permit::Held), source.open_blob(blob, 0, &attempts))?;
-            (permits, prepared, Some(reader))
+        let (permits, prepared, opened) = if opens_early {
+            let permits = acquire_permits(source, pending, &attempts).await?;
+            let (prepared, reader) =
+                tokio::try_join!(self.prepare(blob, pending, Some(&permits)), source.open_blob(blob, 0, &attempts))?;
+            (Some(permits), prepared, Some(reader))
         } else {
-            (Vec::new(), prepare(Permit::Acquire).await?, None)
+            (None, self.prepare(blob, pending, None).await?, None)
         };
         let (mut results, mut targets, mut sending) = (Vec::new(), Vec::new(), Vec::new());
         for (destination, prepared) in pending.iter().zip(prepared) {
@@ -200,35 +197,51 @@ impl<'a> BlobCopy<'a> {
             }
         }
         if !targets.is_empty() {
-            if permits.is_empty() {
-                permits = self::permits(source, &sending).await?;
-            }
+            let permits = match permits {
+                Some(permits) => permits,
+                None => acquire_permits(source, &sending, &attempts).await?,
+            };
             let capture = self.capture.as_ref().filter(|capture| capture.digest == blob.digest);
             let capture = capture.map(|capture| &capture.bytes);
             let (retries, attempts) = (self.options.retries, &attempts);
-            relay(&RelayJob { source, blob, item: &item, retries, attempts, capture }, opened, targets).await?;
+            relay(
+                &RelayJob { source, blob, item: &item, retries, permits: &permits, attempts, capture },
+                opened,
+                targets,
+            )
+            .await?;
         }
-        drop(permits);
         let time = start.elapsed();
         results.extend(sending.into_iter().map(|to| BlobResult { destination: to, action: Action::Sent, time }));
         item.finish(summary_of(&results));
         Ok(results)
     }
+
+    async fn prepare<'d>(
+        &self,
+        blob: &Descriptor,
+        pending: &'d [Arc<Destination>],
+        permits: Option<&HostPermits>,
+    ) -> Result<Vec<Prepared<'d>>> {
+        try_join_all(pending.iter().map(|destination| {
+            let held = permits.zip(destination.store.repository());
+            let permit = held.map_or(Permit::Acquire, |(permits, repository)| permits.of(repository.host()));
+            destination.prepare(blob, self.options.repair, permit)
+        }))
+        .await
+    }
 }
 
-/// Permits for one request to the source and one to each destination, taken host by host in one order, and all of a
-/// host at once, so that two transfers never wait for each other.
-async fn permits(source: BlobSource<'_>, destinations: &[Arc<Destination>]) -> Result<Vec<OwnedSemaphorePermit>> {
-    let mut hosts: BTreeMap<&str, (&Arc<Host>, u32)> = BTreeMap::new();
+/// Acquires permits for one request to the source, which `attempts` use, and one to each destination.
+async fn acquire_permits(
+    source: BlobSource<'_>,
+    destinations: &[Arc<Destination>],
+    attempts: &ReadAttempts,
+) -> Result<HostPermits> {
     let written = destinations.iter().filter_map(|destination| destination.store.repository());
-    for repository in written.chain(source.repository()) {
-        let host = repository.host();
-        hosts.entry(host.authority()).or_insert((host, 0)).1 += 1;
-    }
-    let mut permits = Vec::new();
-    for (host, requests) in hosts.into_values() {
-        permits.push(host.permits(requests).await?);
-    }
+    let repositories = written.chain(source.repository());
+    let permits = HostPermits::acquire(repositories.map(Repository::host)).await?;
+    attempts.use_permit(source.repository().and_then(|repository| permits.of(repository.host()).held()));
     Ok(permits)
 }
 

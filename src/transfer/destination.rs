@@ -184,7 +184,7 @@ impl Destination {
     ///
     /// # Errors
     /// The destination can't be asked, or refuses an upload.
-    pub(super) async fn prepare(&self, blob: &Descriptor, repair: bool, permit: Permit) -> Result<Prepared<'_>> {
+    pub(super) async fn prepare(&self, blob: &Descriptor, repair: bool, permit: Permit<'_>) -> Result<Prepared<'_>> {
         let repository = match &self.store {
             Store::Registry(repository) => repository,
             Store::Layout(layout) => {
@@ -221,7 +221,7 @@ impl Destination {
         &'a self,
         prepared: Prepared<'a>,
         blob: &Descriptor,
-        permit: Permit,
+        permit: Permit<'_>,
     ) -> Result<Prepared<'a>> {
         let Prepared::Upload(repository, session) = prepared else { return Ok(prepared) };
         if self.store.has_blob(&blob.digest, Some(blob.size), false, permit).await? {
@@ -236,7 +236,7 @@ async fn begin<'a>(
     repository: &'a Repository,
     blob: &Descriptor,
     from: Option<&str>,
-    permit: Permit,
+    permit: Permit<'_>,
 ) -> Result<Prepared<'a>> {
     Ok(match repository.begin_upload(&blob.digest, from, permit, &repository.budget()).await? {
         UploadStart::Mounted => Prepared::Mounted,

@@ -47,7 +47,7 @@ impl UncommittedBlob {
             }
             Ingest::File(..) if !approved.contains(&destination) => return Ok(None),
             Ingest::Upload(repository, session) => {
-                repository.complete_upload(&session, digest, None, &repository.budget()).await?;
+                repository.complete_upload(&session, digest, None, &repository.budget(), Permit::Acquire).await?;
             }
             Ingest::File(layout, writer) => layout.commit_unnamed_blob(writer, digest).await?,
         }
@@ -89,11 +89,11 @@ async fn ingest_at(store: &Store, mut receiver: PieceReceiver) -> Result<Ingest>
         Store::Registry(repository) => {
             // Held until there is an answer: then the other end knows that no more is taken.
             let _open = receiver.open.take();
-            let _permit = store.permit().await?;
-            let session = repository.begin_unnamed_upload(Permit::Held).await?;
+            let permit = repository.host().permits(1).await?;
+            let session = repository.begin_unnamed_upload(Permit::Held(&permit)).await?;
             let counter = Arc::new(UploadCounter::default());
             let body = whole_body(receiver, &counter);
-            match repository.upload_stream(&session, body, &counter).await {
+            match repository.upload_stream(&session, body, &counter, Permit::Held(&permit)).await {
                 Ok(session) => Ok(Ingest::Upload(repository.clone(), session)),
                 Err(error) => {
                     repository.abandon_upload(&session).await;

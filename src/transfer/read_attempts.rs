@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::image::digest::Hasher;
 use crate::lock::lock;
 use crate::registry::BlobRead;
-use crate::registry::repository::Repository;
+use crate::registry::repository::{HostPermit, Repository};
 use crate::registry::retry::Budget;
 
 /// Bytes between two saved states of the hasher. A reader that begins in the middle (for an upload that is resumed) neither
@@ -29,6 +29,8 @@ struct AttemptState {
     limit: usize,
     /// What came instead of the right bytes, for each read.
     found: Vec<String>,
+    /// The permit for all reads. Without one, each acquires its own.
+    permit: Option<HostPermit>,
 }
 
 impl ReadAttempts {
@@ -41,7 +43,12 @@ impl ReadAttempts {
         let mut state = self.state();
         state.limit = READS.min(repository.retries() as usize + 1);
         let budget = state.budget.get_or_insert_with(|| repository.budget()).clone();
-        BlobRead { budget, afresh: !state.found.is_empty() }
+        BlobRead { budget, afresh: !state.found.is_empty(), permit: state.permit.clone() }
+    }
+
+    /// Lets all reads use `permit`.
+    pub(super) fn use_permit(&self, permit: Option<HostPermit>) {
+        self.state().permit = permit;
     }
 
     /// Saves the hasher's state after `bytes` bytes, if the last one is far enough behind.

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::image::descriptor::Descriptor;
 use crate::lock::lock;
 use crate::registry::UploadCounter;
-use crate::registry::repository::{Permit, Repository};
+use crate::registry::repository::{HostPermits, Repository};
 use crate::registry::retry::{Budget, FailureKind};
 use crate::registry::uploads::{UploadChunk, UploadSession, UploadStart};
 use crate::report::progress::Item;
@@ -40,6 +40,8 @@ pub(super) struct RelayJob<'a> {
     pub(super) item: &'a Item,
     /// Maximum number of transient failures of each destination.
     pub(super) retries: u32,
+    /// The permits for all requests.
+    pub(super) permits: &'a HostPermits,
     /// Shared by all readers of the blob.
     pub(super) attempts: &'a ReadAttempts,
     /// Where to keep a copy of the bytes that pass by.
@@ -125,7 +127,7 @@ async fn restart(
     budget: &Budget,
 ) -> Result<Option<UploadSession>> {
     repository.abandon_upload(session).await;
-    Ok(match repository.begin_upload(&job.blob.digest, None, Permit::Held, budget).await? {
+    Ok(match repository.begin_upload(&job.blob.digest, None, job.permits.of(repository.host()), budget).await? {
         UploadStart::Mounted => None,
         UploadStart::Session(session) => Some(session),
     })
@@ -184,7 +186,7 @@ async fn send(
     mut receiver: PieceReceiver,
     budget: &Budget,
 ) -> Result<()> {
-    let size = job.blob.size;
+    let (size, permit) = (job.blob.size, job.permits.of(repository.host()));
     let _open = receiver.open.take();
     let receiver = Arc::new(Mutex::new(receiver));
     let counter = Arc::new(UploadCounter::default());
@@ -192,7 +194,7 @@ async fn send(
     if offset == 0 && chunk.is_none_or(|chunk| size <= chunk) {
         session.body = size;
         let body = body(&receiver, size, &counter);
-        return repository.upload_whole(session, &job.blob.digest, size, body, &counter).await;
+        return repository.upload_whole(session, &job.blob.digest, size, body, &counter, permit).await;
     }
     let mut start = offset;
     while start < size {
@@ -201,10 +203,10 @@ async fn send(
         let chunk_range = UploadChunk { start, end };
         let counter = Arc::new(UploadCounter::default());
         let body = body(&receiver, end - start, &counter);
-        *session = repository.upload_part(session, &job.blob.digest, chunk_range, body, &counter).await?;
+        *session = repository.upload_part(session, &job.blob.digest, chunk_range, body, &counter, permit).await?;
         start = end;
     }
-    repository.complete_upload(session, &job.blob.digest, Some(size), budget).await
+    repository.complete_upload(session, &job.blob.digest, Some(size), budget, permit).await
 }
 
 /// What to do about a failed upload.
@@ -263,7 +265,7 @@ async fn send_again(
         let Some(wait) = wait else { return Err(explained(error)) };
         tokio::time::sleep(wait).await;
         let found = match remedy {
-            Remedy::Resume => repository.upload_offset(&session, &budget).await,
+            Remedy::Resume => repository.upload_offset(&session, &budget, job.permits.of(repository.host())).await,
             Remedy::Restart | Remedy::GiveUp => None,
         };
         let mut offset = 0;
@@ -319,7 +321,8 @@ async fn send_from(
 ) -> std::result::Result<(), AttemptError> {
     let (size, digest) = (job.blob.size, &job.blob.digest);
     if offset == size && offset > 0 {
-        let completed = repository.complete_upload(session, digest, Some(size), budget).await;
+        let permit = job.permits.of(repository.host());
+        let completed = repository.complete_upload(session, digest, Some(size), budget, permit).await;
         return completed.map_err(AttemptError::Destination);
     }
     job.item.restart();

@@ -1,7 +1,5 @@
 //! Where images are stored: in a repository of a registry, or in an OCI layout.
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::destination::TagTarget;
 use super::layout::Layout;
 use crate::error::{Error, ErrorKind, Result};
@@ -189,7 +187,7 @@ impl Store {
         digest: &Digest,
         size: Option<u64>,
         thorough: bool,
-        permit: Permit,
+        permit: Permit<'_>,
     ) -> Result<bool> {
         let found = match self {
             Self::Registry(repository) => repository.head_blob(digest, permit).await?.map(|presence| presence.size),
@@ -217,17 +215,6 @@ impl Store {
                 Ok(repository.head_blob(digest, Permit::Acquire).await?.and_then(|presence| presence.size))
             }
             Self::Layout(layout) => layout.blob_size(digest),
-        }
-    }
-
-    /// A permit for one request, where the registry has a limit.
-    ///
-    /// # Errors
-    /// None in practice: the limiter is never closed.
-    pub async fn permit(&self) -> Result<Option<OwnedSemaphorePermit>> {
-        match self {
-            Self::Registry(repository) => repository.host().permits(1).await.map(Some),
-            Self::Layout(_) => Ok(None),
         }
     }
 

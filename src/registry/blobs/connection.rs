@@ -15,7 +15,7 @@ use crate::image::digest::Digest;
 use crate::registry::http::location::redacted;
 use crate::registry::http::retry::{Budget, FailureKind, temporary_failure};
 use crate::registry::http::{ConnectionKind, HttpRequest, HttpResponse};
-use crate::registry::repository::{ApiRequest, Permit, Repository};
+use crate::registry::repository::{ApiRequest, HostPermit, Permit, Repository};
 
 /// How a blob is read, and how much may fail in all readings of it.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct BlobRead {
     pub budget: Budget,
     /// Whether to read it by a new connection and past caches, because the last bytes were wrong.
     pub afresh: bool,
+    /// The permit for all readings, one at a time. Without one, each reader acquires its own.
+    pub permit: Option<HostPermit>,
 }
 
 /// From the first byte on, up to the one before the second if there is one.
@@ -35,7 +37,7 @@ pub(super) struct BlobRequest<'a> {
     pub(super) digest: &'a Digest,
     pub(super) range: ByteRange,
     pub(super) connection: ConnectionKind,
-    pub(super) permit: Permit,
+    pub(super) permit: Permit<'a>,
 }
 
 impl Repository {
@@ -123,10 +125,10 @@ impl RangeReader {
     }
 
     /// A reader of the bytes from `start` up to, but not including, `end`.
-    pub(super) fn part(repository: Repository, digest: Digest, start: u64, end: u64) -> Self {
+    pub(super) fn part(repository: Repository, digest: Digest, start: u64, end: u64, permit: HostPermit) -> Self {
         // If a part fails, its caller continues by one connection: one retry is enough.
         let budget = Budget::new(repository.retries().min(1));
-        let read = BlobRead { budget, afresh: false };
+        let read = BlobRead { budget, afresh: false, permit: Some(permit) };
         Self { end: Some(end), ..Self::new(repository, digest, start, end, read) }
     }
 
@@ -178,11 +180,15 @@ impl RangeReader {
             ConnectionKind::of_answer(self.size.saturating_sub(self.offset))
         };
         let range = (self.offset, self.end);
-        let budget = &self.read.budget;
+        let BlobRead { budget, permit, .. } = &mut self.read;
         let response = if let Some(url) = self.foreign_url.clone() {
             self.repository.request_foreign(url, range, connection, budget).await?
         } else {
-            let (method, digest, permit) = (Method::GET, &self.digest, Permit::Held);
+            let permit = match permit {
+                Some(permit) => permit,
+                None => permit.insert(self.repository.host().permits(1).await?),
+            };
+            let (method, digest, permit) = (Method::GET, &self.digest, Permit::Held(permit));
             let request = BlobRequest { method, digest, range, connection, permit };
             self.repository.request_blob(request, budget).await?
         };

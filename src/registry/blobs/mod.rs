@@ -35,7 +35,7 @@ impl Repository {
     ///
     /// # Errors
     /// The registry's answer is neither that it exists nor that it doesn't.
-    pub async fn head_blob(&self, digest: &Digest, permit: Permit) -> Result<Option<BlobPresence>, Error> {
+    pub async fn head_blob(&self, digest: &Digest, permit: Permit<'_>) -> Result<Option<BlobPresence>, Error> {
         let connection = ConnectionKind::Shared;
         let request = BlobRequest { method: Method::HEAD, digest, range: (0, None), connection, permit };
         let response = self.request_blob(request, &self.budget()).await?;

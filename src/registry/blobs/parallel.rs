@@ -54,7 +54,6 @@ struct RangePart {
     left: u64,
     task: AbortHandle,
     _memory: OwnedSemaphorePermit,
-    _request: OwnedSemaphorePermit,
 }
 
 impl Drop for RangePart {
@@ -106,13 +105,13 @@ impl ParallelFetch {
         let wanted = if self.supports_ranges().is_none() { 1 } else { CONNECTIONS };
         while self.next < self.size && self.parts.iter().filter(|part| !part.task.is_finished()).count() < wanted {
             let Some(memory) = self.repository.client.memory_for_part() else { return };
-            let Some(request) = self.repository.host().try_permit() else { return };
+            let Some(permit) = self.repository.host().try_permit() else { return };
             let end = self.size.min(self.next + PART);
             let (sender, pieces) = mpsc::unbounded_channel();
-            let reader = RangeReader::part(self.repository.clone(), self.digest.clone(), self.next, end);
+            let reader = RangeReader::part(self.repository.clone(), self.digest.clone(), self.next, end, permit);
             let task = tokio::spawn(fetch(reader, sender, Arc::clone(&self.ranges))).abort_handle();
             let left = end - self.next;
-            self.parts.push_back(RangePart { pieces, left, task, _memory: memory, _request: request });
+            self.parts.push_back(RangePart { pieces, left, task, _memory: memory });
             self.next = end;
         }
     }

@@ -9,7 +9,6 @@ use http::header::{AsHeaderName, HeaderMap};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::connect_error::reason_of;
@@ -44,7 +43,7 @@ pub(crate) struct HttpResponse {
     /// The beginning of the body, if it has been read.
     buffered: Option<Bytes>,
     /// Kept until the body has been read or dropped, so that a host's limit of requests covers bodies.
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<Box<dyn Send + Sync>>,
     rate: BodyRate,
 }
 
@@ -54,8 +53,8 @@ impl HttpResponse {
     }
 
     /// The same response, which keeps `permit` as long as its body.
-    pub(crate) fn keeping(self, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self { _permit: permit, ..self }
+    pub(crate) fn keeping(self, permit: Option<impl Send + Sync + 'static>) -> Self {
+        Self { _permit: permit.map(|permit| Box::new(permit) as Box<dyn Send + Sync>), ..self }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
