@@ -17,16 +17,12 @@ use rustls::ClientConfig;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
+use super::limits::{CONNECT_TIMEOUT, KEEPALIVE};
 use super::ordinary;
 use super::proxy::{Proxy, Tunnel};
 use super::resolver::Resolver;
-
 use crate::lock::lock;
 
-/// The longest time for connecting, including TLS and a proxy.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// How often a silent connection is probed.
-pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
 /// How long a connection that was opened ahead may wait for its request: servers close silent ones.
 const AHEAD_TIMEOUT: Duration = Duration::from_secs(4);
 

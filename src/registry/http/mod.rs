@@ -3,6 +3,7 @@
 pub(crate) mod body;
 mod connect_error;
 mod connector;
+mod limits;
 pub mod location;
 mod minimum_rate;
 mod ordinary;

@@ -15,8 +15,7 @@ use rustls::ClientConfig;
 use tower_service::Service as _;
 
 use super::body::{Body, STALL_TIMEOUT};
-use super::connector::{CONNECT_TIMEOUT, KEEPALIVE};
-use super::pool::IDLE_TIMEOUT;
+use super::limits::{CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE};
 use super::resolver::Resolver;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -12,6 +12,7 @@ use rustls::ClientConfig;
 
 use super::body::Body;
 use super::connector::{Answered, Connector, Reach};
+use super::limits::IDLE_TIMEOUT;
 use super::ordinary;
 use super::request::ConnectionKind;
 use super::response::ResponseBody;
@@ -19,8 +20,6 @@ use super::response::ResponseBody;
 /// The most that a connection reads at once, in bytes. hyper's own limit is three times that, which is no faster and
 /// would be most of a transfer's memory.
 const READ_SIZE: usize = 128 * 1024;
-/// How long an idle connection is kept.
-pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The window of one request on a shared connection, in bytes. A manifest is read at once, and only blobs smaller than
 /// this use a shared connection.
 const STREAM_WINDOW: u32 = 1024 * 1024;
