@@ -12,6 +12,7 @@
 // Whatever dependency users get is used. Those of the tests belong to many targets: scripts/unused-dependencies.sh.
 #![cfg_attr(not(any(test, fuzzing)), warn(unused_crate_dependencies))]
 
+pub mod app;
 mod atomic_file;
 pub mod cli;
 pub mod credentials;
@@ -27,6 +28,7 @@ mod mask;
 pub mod registry;
 pub mod report;
 pub mod serve;
+mod signals;
 pub mod steps;
 mod text;
 mod time;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    imgstep::cli::run::main(std::env::args_os())
+    imgstep::app::main(std::env::args_os())
 }

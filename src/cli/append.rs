@@ -8,14 +8,18 @@ use super::ci_annotations;
 use super::common::{CommonArgs, Format, ResultArgs, WriteArgs, paths};
 use super::promote::comma_separated;
 use super::references::reference;
+use super::step::{StepArgs, StepOutput, StepSpec};
 use crate::credentials::{Environment, Sources};
 use crate::error::{Error, Result};
 use crate::image::overrides::PlatformChanges;
 use crate::layer::credential_paths::CredentialPaths;
 use crate::layer::spec::destination;
-use crate::report::results::{self, ResultFile};
-use crate::report::values::{Inputs, Of};
-use crate::steps::append::Request;
+use crate::report::results::ResultFile;
+use crate::report::subject::StepVerb;
+use crate::report::values::Inputs;
+use crate::report::values::Of;
+use crate::steps::append::{self, Request};
+use crate::steps::context::Context;
 use crate::text::printable;
 use crate::time::rfc3339;
 
@@ -119,12 +123,39 @@ Examples:
     imgstep append oci:base --to oci:build/image:v1 \\
       --layer dist=/usr/share/nginx/html";
 
-impl AppendArgs {
-    /// The request that these words, `SOURCE_DATE_EPOCH` and the CI system's variables mean.
-    ///
-    /// # Errors
-    /// A word that makes no sense, no destination, or nothing to append (`ErrorKind::Usage`).
-    pub fn request(&self) -> Result<Request> {
+impl StepArgs for AppendArgs {
+    const SPEC: StepSpec = StepSpec {
+        verb: StepVerb { name: "append", done: "built", same: "built" },
+        inputs: Inputs::BASE,
+        needs: &[&["layer", "delete"], &["to", "tags"]],
+    };
+
+    type Request = Request;
+
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn results(&self) -> Option<&ResultArgs> {
+        Some(&self.results)
+    }
+
+    fn writes(&self) -> Option<&WriteArgs> {
+        Some(&self.writing)
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.base)
+    }
+
+    /// Scratch is no image that can be reported: a Task that always asks for the base gets no file.
+    fn result_files(&self) -> Result<Vec<ResultFile>> {
+        let mut files = self.result_files_with(Inputs::BASE)?;
+        files.retain(|file| file.value.of != Of::Base || !self.is_on_scratch());
+        Ok(files)
+    }
+
+    fn request(&self) -> Result<Self::Request> {
         let base = if self.is_on_scratch() { None } else { Some(reference("BASE", &self.base)?) };
         let (destinations, tags) = self.writing.required_destinations("--to DESTINATION")?;
         let layers = parse_list("--layer", &self.layer)?;
@@ -154,21 +185,15 @@ impl AppendArgs {
         })
     }
 
+    async fn run(context: &Context, request: &Self::Request) -> Result<StepOutput> {
+        append::run(context, request).await.map(StepOutput::from)
+    }
+}
+
+impl AppendArgs {
     /// Whether there is no base.
     pub fn is_on_scratch(&self) -> bool {
         self.base.trim() == "scratch"
-    }
-
-    /// The results that are wanted. Scratch is no image that could be told of: a Task that always asks for the base
-    /// gets
-    /// no file.
-    ///
-    /// # Errors
-    /// A word that is no result of this step (`ErrorKind::Usage`).
-    pub fn result_files(&self) -> Result<Vec<ResultFile>> {
-        let mut files = results::parse(&list(&self.results.result), |value| value.is_given(Inputs::BASE, false))?;
-        files.retain(|file| file.value.of != Of::Base || !self.is_on_scratch());
-        Ok(files)
     }
 
     fn logins(&self) -> CredentialPaths {

@@ -7,8 +7,12 @@ use clap::Args;
 use super::args::{annotation, list};
 use super::ci_annotations;
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
-use crate::error::Error;
-use crate::steps::bundle::Request;
+use super::step::{StepArgs, StepOutput, StepSpec};
+use crate::error::{Error, Result};
+use crate::report::subject::StepVerb;
+use crate::report::values::Inputs;
+use crate::steps::bundle::{self, Request};
+use crate::steps::context::Context;
 
 /// Arguments of `bundle`.
 #[derive(Debug, Clone, Args)]
@@ -58,12 +62,32 @@ Examples:
       {name: bundle, value: ghcr.io/org/tasks@sha256:…},
       {name: kind, value: task}, {name: name, value: build}]}";
 
-impl BundleArgs {
-    /// The request that these words and, where they ask for it, the CI system's variables mean.
-    ///
-    /// # Errors
-    /// A word that is no reference, tag or pair; no file; no destination (`ErrorKind::Usage`).
-    pub fn request(&self) -> Result<Request, Error> {
+impl StepArgs for BundleArgs {
+    const SPEC: StepSpec = StepSpec {
+        verb: StepVerb { name: "bundle", done: "bundled", same: "bundled" },
+        inputs: Inputs::NONE,
+        needs: &[&["files"], &["to", "tags"]],
+    };
+
+    type Request = Request;
+
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn results(&self) -> Option<&ResultArgs> {
+        Some(&self.results)
+    }
+
+    fn writes(&self) -> Option<&WriteArgs> {
+        Some(&self.writing)
+    }
+
+    fn source(&self) -> Option<&str> {
+        None
+    }
+
+    fn request(&self) -> Result<Self::Request> {
         let files: Vec<PathBuf> = list(&self.files).into_iter().map(PathBuf::from).collect();
         if files.is_empty() {
             return Err(Error::usage("no file").with_hint("write `imgstep bundle FILE... --to DESTINATION`"));
@@ -79,5 +103,9 @@ impl BundleArgs {
             annotations: told.into_iter().chain(given).collect(),
             write: self.writing.request(destinations, tags),
         })
+    }
+
+    async fn run(context: &Context, request: &Self::Request) -> Result<StepOutput> {
+        bundle::run(context, request).await.map(StepOutput::from)
     }
 }

@@ -3,12 +3,17 @@
 use clap::Args;
 
 use super::args::parse_list;
-use super::common::{CommonArgs, ResultArgs};
+use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
 use super::references::reference;
+use super::step::{StepArgs, StepOutput, StepSpec};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
+use crate::report::subject::StepVerb;
+use crate::report::values::Inputs;
+use crate::steps::context::Context;
+use crate::steps::digest;
 
 /// Arguments of `digest`.
 #[derive(Debug, Clone, Args)]
@@ -35,6 +40,42 @@ Examples:
   imgstep digest alpine:3.20
   imgstep digest alpine:3.20 --platform linux/arm64
   imgstep digest ghcr.io/org/app:v1 --result ref=ref.txt";
+
+impl StepArgs for DigestArgs {
+    const SPEC: StepSpec = StepSpec {
+        verb: StepVerb { name: "digest", done: "digest", same: "digest" },
+        inputs: Inputs::SOURCE,
+        needs: &[],
+    };
+
+    type Request = (Reference, Option<Platform>);
+
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn results(&self) -> Option<&ResultArgs> {
+        Some(&self.results)
+    }
+
+    fn writes(&self) -> Option<&WriteArgs> {
+        None
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.image)
+    }
+
+    fn request(&self) -> Result<Self::Request> {
+        Self::request(self)
+    }
+
+    async fn run(context: &Context, request: &Self::Request) -> Result<StepOutput> {
+        let (image, platform) = request;
+        let outcome = digest::run(context, image, platform.as_ref()).await?;
+        Ok(StepOutput::Query(Box::new(outcome)))
+    }
+}
 
 impl DigestArgs {
     /// The image, and the platform if one is given.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-use super::args::{list, variable};
+use super::args::variable;
 use super::{Cli, Step};
 use crate::error::Error;
 use crate::report::ci::{Choice, Ci, Variable};
@@ -15,7 +15,7 @@ use crate::report::reporter::report_failure;
 use crate::report::stdout::OutputFormat;
 
 /// Who is to be told, and what was asked.
-pub(super) struct FailureReporter {
+pub(crate) struct FailureReporter {
     asked: StepRequest,
     format: OutputFormat,
     ci: Ci,
@@ -23,7 +23,7 @@ pub(super) struct FailureReporter {
 
 impl FailureReporter {
     /// As far as words tell that make no sense yet.
-    pub(super) fn of_words(words: &[OsString], value_of: Variable) -> Self {
+    pub(crate) fn of_words(words: &[OsString], value_of: Variable) -> Self {
         let named = words.get(1).and_then(|word| word.to_str());
         let step = named.filter(|word| Cli::command().find_subcommand(word).is_some()).map(str::to_owned);
         let is_json = last_value(words, "output", value_of).is_some_and(|form| form == "json");
@@ -34,20 +34,26 @@ impl FailureReporter {
     }
 
     /// Of a step whose words make sense.
-    pub(super) fn of_step(step: &Step, ci: &Ci) -> Self {
-        let format = step.common().map_or(OutputFormat::Text, |common| common.output.into());
-        Self { asked: asked(step), format, ci: ci.clone() }
+    pub(crate) fn of_step(step: &Step, ci: &Ci) -> Self {
+        let options = step.options();
+        let format = options.as_ref().map_or(OutputFormat::Text, |options| options.common.output.into());
+        let asked = options.map_or_else(StepRequest::default, |options| StepRequest {
+            step: Some(options.verb.name.to_owned()),
+            source: options.source.map(str::to_owned),
+            destinations: options.destinations,
+        });
+        Self { asked, format, ci: ci.clone() }
     }
 
     /// Tells everybody. Returns the exit status.
-    pub(super) fn tell(&self, console: &Console, error: &Error) -> ExitCode {
+    pub(crate) fn tell(&self, console: &Console, error: &Error) -> ExitCode {
         console.failure(&error.to_string(), error.hint());
         self.tell_programs(console, &FailedStep::new(self.asked.clone(), error));
         ExitCode::from(error.exit_status() as u8)
     }
 
     /// Tells of words that make no sense what clap says of them; how the words should be is for people.
-    pub(super) fn tell_usage(&self, console: &Console, text: &str) {
+    pub(crate) fn tell_usage(&self, console: &Console, text: &str) {
         console.error(text);
         let message = text.split("\n\nUsage:").next().unwrap_or_default();
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -77,31 +83,6 @@ fn last_value(words: &[OsString], name: &str, value_of: Variable) -> Option<OsSt
         }
     }
     found.or_else(|| value_of(&variable(name))).filter(|value| !value.is_empty())
-}
-
-/// What a step is asked, in its user's words.
-fn asked(step: &Step) -> StepRequest {
-    let of = |name: &str, source: Option<&String>, destinations: Vec<String>| StepRequest {
-        step: Some(name.to_owned()),
-        source: source.filter(|source| !source.is_empty()).cloned(),
-        destinations,
-    };
-    match step {
-        Step::Promote(args) => {
-            let destinations = [list(&args.destination), list(&args.writing.to)].concat();
-            of("promote", args.source.as_ref(), destinations)
-        }
-        Step::Append(args) => of("append", Some(&args.base), list(&args.writing.to)),
-        Step::Index(args) => of("index", args.from.as_ref(), list(&args.writing.to)),
-        Step::Mutate(args) => of("mutate", Some(&args.image), list(&args.writing.to)),
-        Step::Bundle(args) => of("bundle", None, list(&args.writing.to)),
-        Step::Tag(args) => of("tag", Some(&args.image), list(&args.tags)),
-        Step::Digest(args) => of("digest", Some(&args.image), Vec::new()),
-        Step::Inspect(args) => of("inspect", Some(&args.image), Vec::new()),
-        Step::Registry(_) => of("registry", None, Vec::new()),
-        Step::Completion(_) => of("completion", None, Vec::new()),
-        Step::Man(_) => of("man", None, Vec::new()),
-    }
 }
 
 #[cfg(test)]

@@ -8,12 +8,16 @@ use super::args::{annotation, list};
 use super::common::{CommonArgs, Format, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
 use super::references::references;
-use crate::error::Error;
+use super::step::{StepArgs, StepOutput, StepSpec};
+use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
+use crate::report::results::ResultFile;
+use crate::report::subject::StepVerb;
 use crate::report::values::Inputs;
-use crate::steps::index::{Named, Removal, Request};
+use crate::steps::context::Context;
+use crate::steps::index::{self, Named, Removal, Request};
 use crate::text::printable;
 
 /// Arguments of `index`.
@@ -92,17 +96,38 @@ Examples:
       -t reg.example/app:v1 \\
       --platform-of reg.example/app:riscv=linux/riscv64";
 
-impl IndexArgs {
-    /// What it reads: with `--from`, one index.
-    pub fn inputs(&self) -> Inputs {
-        if self.from.as_deref().is_some_and(|from| !from.trim().is_empty()) { Inputs::SOURCE } else { Inputs::NONE }
+impl StepArgs for IndexArgs {
+    const SPEC: StepSpec = StepSpec {
+        verb: StepVerb { name: "index", done: "assembled", same: "assembled" },
+        inputs: Inputs::NONE,
+        needs: &[&["images", "from"], &["to", "tags"]],
+    };
+
+    type Request = Request;
+
+    fn common(&self) -> &CommonArgs {
+        &self.common
     }
 
-    /// The request that these words mean.
-    ///
-    /// # Errors
-    /// A word that is no reference, tag, platform or digest; no image; no destination (`ErrorKind::Usage`).
-    pub fn request(&self) -> Result<Request, Error> {
+    fn results(&self) -> Option<&ResultArgs> {
+        Some(&self.results)
+    }
+
+    fn writes(&self) -> Option<&WriteArgs> {
+        Some(&self.writing)
+    }
+
+    fn source(&self) -> Option<&str> {
+        self.from.as_deref()
+    }
+
+    /// With `--from`, it reads one image: that index.
+    fn result_files(&self) -> Result<Vec<ResultFile>> {
+        let is_from = self.from.as_deref().is_some_and(|from| !from.trim().is_empty());
+        self.result_files_with(if is_from { Inputs::SOURCE } else { Inputs::NONE })
+    }
+
+    fn request(&self) -> Result<Self::Request> {
         let mut images: Vec<Reference> = references("IMAGE", &self.images)?;
         let add: Vec<Reference> = references("--add", &self.add)?;
         let replace: Vec<Reference> = references("--replace", &self.replace)?;
@@ -132,6 +157,10 @@ impl IndexArgs {
             allow_single: self.allow_single,
             write: self.writing.request(destinations, tags),
         })
+    }
+
+    async fn run(context: &Context, request: &Self::Request) -> Result<StepOutput> {
+        index::run(context, request).await.map(StepOutput::from)
     }
 }
 

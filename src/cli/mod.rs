@@ -9,7 +9,7 @@ pub mod common;
 pub mod completion;
 pub mod digest;
 pub mod duration;
-mod failure;
+pub(crate) mod failure;
 pub mod github_action;
 pub mod help;
 pub mod index;
@@ -23,12 +23,17 @@ pub mod promote;
 pub mod promote_list;
 pub mod references;
 pub mod registry;
-pub mod run;
+pub mod step;
 pub mod strict;
 pub mod suggestions;
 pub mod tag;
 
 use clap::{Parser, Subcommand};
+
+use self::step::{StepArgs, StepOptions, StepOutput, StepSpec};
+use crate::error::{Error, Result};
+use crate::report::results::ResultFile;
+use crate::steps::context::Context;
 
 /// Container image steps for CI as pure registry operations: no daemon, no root, no disk
 ///
@@ -53,9 +58,78 @@ Examples:
     --to ghcr.io/org/app:v1
   imgstep inspect ghcr.io/org/app:v1";
 
-/// The steps.
-#[derive(Debug, Subcommand)]
-pub enum Step {
+/// Registers the steps: each is one line here, and implements [`StepArgs`](step::StepArgs).
+macro_rules! steps {
+    ($($(#[$attribute:meta])* $name:ident($args:ty),)+) => {
+        /// The steps, and the commands that aren't steps.
+        #[derive(Debug, Subcommand)]
+        pub enum Step {
+            $($(#[$attribute])* $name($args),)+
+            /// Run a local registry for experiments and tests
+            #[command(subcommand)]
+            Registry(registry::RegistryCommand),
+            /// Print a completion script for a shell
+            Completion(completion::CompletionArgs),
+            /// Print the manual page of imgstep or of a step
+            Man(man::ManArgs),
+        }
+
+        /// The request of a step, once its arguments are checked.
+        pub(crate) enum StepRequest {
+            $($name(<$args as StepArgs>::Request),)+
+        }
+
+        impl Step {
+            /// Every step.
+            pub const SPECS: &[StepSpec] = &[$(<$args as StepArgs>::SPEC),+];
+
+            /// The options of a step; none for a command that isn't one.
+            pub(crate) fn options(&self) -> Option<StepOptions<'_>> {
+                match self {
+                    $(Self::$name(args) => Some(StepOptions::of(args)),)+
+                    Self::Registry(_) | Self::Completion(_) | Self::Man(_) => None,
+                }
+            }
+
+            /// The files of `--result`.
+            pub(crate) fn result_files(&self) -> Result<Vec<ResultFile>> {
+                match self {
+                    $(Self::$name(args) => StepArgs::result_files(args),)+
+                    Self::Registry(_) | Self::Completion(_) | Self::Man(_) => Ok(Vec::new()),
+                }
+            }
+
+            /// Checks the arguments, and runs nothing.
+            ///
+            /// # Errors
+            /// An invalid argument, or one that is missing (`ErrorKind::Usage`).
+            pub fn check(&self) -> Result<()> {
+                self.options().map_or(Ok(()), |_| self.request().map(drop))
+            }
+
+            /// The request that the arguments mean.
+            pub(crate) fn request(&self) -> Result<StepRequest> {
+                match self {
+                    $(Self::$name(args) => StepArgs::request(args).map(StepRequest::$name),)+
+                    Self::Registry(_) | Self::Completion(_) | Self::Man(_) => {
+                        Err(Error::bug("this command doesn't talk to registries"))
+                    }
+                }
+            }
+        }
+
+        impl StepRequest {
+            /// Runs the step.
+            pub(crate) async fn run(&self, context: &Context) -> Result<StepOutput> {
+                match self {
+                    $(Self::$name(request) => <$args as StepArgs>::run(context, request).await,)+
+                }
+            }
+        }
+    };
+}
+
+steps! {
     /// Copy an image byte for byte to one or more destinations
     ///
     /// All platforms and attestations are copied, with the same digest. Layers are mounted across repositories where
@@ -71,12 +145,12 @@ pub enum Step {
     /// Change the config and annotations of an image, on every platform
     ///
     /// If nothing changes, the digest stays the same. Attestations of a changed image are removed.
-    Mutate(Box<mutate::MutateArgs>),
+    Mutate(mutate::MutateArgs),
     /// Add files to a base image as reproducible layers, and set its config
     ///
     /// Works on every platform of the base at once. Files get owner 0:0, mode 0644 or 0755 and the time of
     /// SOURCE_DATE_EPOCH (or 1970), so that the same input gives the same digest everywhere.
-    Append(Box<append::AppendArgs>),
+    Append(append::AppendArgs),
     /// Write Tekton resources (Task, StepAction, Pipeline) as a Tekton bundle
     ///
     /// The same files give the same digest, in any order and on any machine. Refused with exit status 2, before
@@ -91,11 +165,4 @@ pub enum Step {
     Digest(digest::DigestArgs),
     /// Show an image's platforms, sizes, layers, annotations and referrers
     Inspect(inspect::InspectArgs),
-    /// Run a local registry for experiments and tests
-    #[command(subcommand)]
-    Registry(registry::RegistryCommand),
-    /// Print a completion script for a shell
-    Completion(completion::CompletionArgs),
-    /// Print the manual page of imgstep or of a step
-    Man(man::ManArgs),
 }

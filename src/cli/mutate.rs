@@ -7,7 +7,11 @@ use super::changes::ChangeArgs;
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
 use super::references::reference;
-use crate::error::Error;
+use super::step::{StepArgs, StepOutput, StepSpec};
+use crate::error::Result;
+use crate::report::subject::StepVerb;
+use crate::report::values::Inputs;
+use crate::steps::context::Context;
 use crate::steps::mutate::{self, Request};
 
 /// Arguments of `mutate`.
@@ -75,12 +79,32 @@ pub enum AnnotateArg {
     Both,
 }
 
-impl MutateArgs {
-    /// The request that these words mean.
-    ///
-    /// # Errors
-    /// A word that is no reference, tag, platform, pair, port or time; no destination (`ErrorKind::Usage`).
-    pub fn request(&self) -> Result<Request, Error> {
+impl StepArgs for MutateArgs {
+    const SPEC: StepSpec = StepSpec {
+        verb: StepVerb { name: "mutate", done: "changed", same: "unchanged:" },
+        inputs: Inputs::SOURCE,
+        needs: &[&["to", "tags"]],
+    };
+
+    type Request = Request;
+
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn results(&self) -> Option<&ResultArgs> {
+        Some(&self.results)
+    }
+
+    fn writes(&self) -> Option<&WriteArgs> {
+        Some(&self.writing)
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.image)
+    }
+
+    fn request(&self) -> Result<Self::Request> {
         let image = reference("IMAGE", &self.image)?;
         let (destinations, tags) = self.writing.required_destinations("`imgstep mutate IMAGE --to DESTINATION`")?;
         Ok(Request {
@@ -94,5 +118,9 @@ impl MutateArgs {
             },
             write: self.writing.request(destinations, tags),
         })
+    }
+
+    async fn run(context: &Context, request: &Self::Request) -> Result<StepOutput> {
+        mutate::run(context, request).await.map(StepOutput::from)
     }
 }

@@ -56,7 +56,7 @@ pub fn matches(words: Vec<String>, variable: &dyn Fn(&str) -> Option<String>) ->
 /// Help and version go to stdout with status 0, errors to stderr with status 2: like every other error, so that what
 /// they
 /// quote speaks no commands to a CI system.
-pub(super) fn wrong(console: &Console, failing: &FailureReporter, error: &clap::Error) -> ExitCode {
+pub(crate) fn wrong(console: &Console, failing: &FailureReporter, error: &clap::Error) -> ExitCode {
     let text = suggestions::text(error);
     match text.strip_prefix("error: ") {
         Some(text) => failing.tell_usage(console, text),

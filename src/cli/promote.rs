@@ -4,12 +4,18 @@ use clap::Args;
 
 use super::args::{list, parse_list};
 use super::common::{CommonArgs, ResultArgs, WriteArgs};
+use super::promote_list;
 use super::references::{reference, references};
-use crate::error::Error;
+use super::step::{StepArgs, StepOutput, StepSpec};
+use crate::error::{Error, Result};
 use crate::image::reference::{DEFAULT_TAG, Reference};
 use crate::report::results::{self, ResultFile};
+use crate::report::stdout::OutputFormat;
+use crate::report::subject::StepVerb;
 use crate::report::values::{Inputs, ReportValue};
-use crate::steps::promote::Request;
+use crate::steps::context::Context;
+use crate::steps::promote::{self, Request};
+use crate::steps::promote_list::ListEntry;
 
 /// Arguments of `promote`.
 #[derive(Debug, Clone, Args)]
@@ -86,6 +92,77 @@ Examples:
     sed 's,.*,staging.example/& prod.example/&,' names.txt |
       imgstep promote --list - --if-exists fail";
 
+/// What `promote` is asked to do.
+pub(crate) enum PromoteRequest {
+    /// One image.
+    One(Box<Request>),
+    /// Many, each to its own destinations.
+    List { lines: Vec<ListEntry>, dry_run: bool, format: OutputFormat },
+}
+
+impl StepArgs for PromoteArgs {
+    const SPEC: StepSpec = StepSpec {
+        verb: StepVerb { name: "promote", done: "promoted", same: "promoted" },
+        inputs: Inputs::SOURCE,
+        needs: &[&["source", "list"], &["to", "destination", "tags", "list"]],
+    };
+
+    type Request = PromoteRequest;
+
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn results(&self) -> Option<&ResultArgs> {
+        Some(&self.results)
+    }
+
+    fn writes(&self) -> Option<&WriteArgs> {
+        Some(&self.writing)
+    }
+
+    fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    fn destinations(&self) -> Vec<String> {
+        [list(&self.destination), list(&self.writing.to)].concat()
+    }
+
+    fn result_files(&self) -> Result<Vec<ResultFile>, Error> {
+        let files = self.result_files_with(Inputs::SOURCE)?;
+        if self.list.is_none() && list(&self.line).is_empty() {
+            return Ok(files);
+        }
+        let of_list = |value: &ReportValue| value.is_given(Inputs::SOURCE, true);
+        // A Task always asks for all of its results: those of one image get no file.
+        if self.list.is_none() && files.iter().all(|file| file.path.starts_with("/tekton")) {
+            return Ok(files.into_iter().filter(|file| of_list(&file.value)).collect());
+        }
+        results::parse(&list(&self.results.result), of_list)
+            .map_err(|error| error.with_hint("the other results are for one image, and can't be combined with --list"))
+    }
+
+    fn request(&self) -> Result<Self::Request> {
+        match promote_list::lines(self)? {
+            Some(lines) => {
+                Ok(PromoteRequest::List { lines, dry_run: self.writing.dry_run, format: self.common.output.into() })
+            }
+            None => Self::request(self).map(|request| PromoteRequest::One(Box::new(request))),
+        }
+    }
+
+    async fn run(context: &Context, request: &Self::Request) -> Result<StepOutput> {
+        match request {
+            PromoteRequest::One(request) => promote::run(context, request).await.map(StepOutput::from),
+            PromoteRequest::List { lines, dry_run, format } => {
+                let reporter = promote_list::promote(context, Self::SPEC.verb, lines, *dry_run, *format).await;
+                Ok(StepOutput::List(Box::new(reporter)))
+            }
+        }
+    }
+}
+
 impl PromoteArgs {
     /// The request that these words mean.
     ///
@@ -149,27 +226,6 @@ pub(super) fn untagged(source: &Reference, word: &str) -> Option<String> {
     Some(format!(
         "{destination} is written as `{DEFAULT_TAG}`, since it was named without a tag; the source's is `{tag}`"
     ))
-}
-
-impl PromoteArgs {
-    /// The files of `--result`.
-    ///
-    /// # Errors
-    /// A word that is none, or a key that a list does not have (`ErrorKind::Usage`).
-    pub fn result_files(&self) -> Result<Vec<ResultFile>, Error> {
-        let words = list(&self.results.result);
-        let files = results::parse(&words, |value| value.is_given(Inputs::SOURCE, false))?;
-        if self.list.is_none() && list(&self.line).is_empty() {
-            return Ok(files);
-        }
-        let of_list = |value: &ReportValue| value.is_given(Inputs::SOURCE, true);
-        // A Task always asks for all of its results: those of one image get no file.
-        if self.list.is_none() && files.iter().all(|file| file.path.starts_with("/tekton")) {
-            return Ok(files.into_iter().filter(|file| of_list(&file.value)).collect());
-        }
-        results::parse(&words, of_list)
-            .map_err(|error| error.with_hint("the other results are for one image, and can't be combined with --list"))
-    }
 }
 
 /// Platforms are often written in one word, with commas.

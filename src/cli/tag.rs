@@ -3,11 +3,17 @@
 use clap::Args;
 
 use super::args::list;
-use super::common::{CommonArgs, IfExistsArg, ResultArgs};
+use super::common::{CommonArgs, IfExistsArg, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
 use super::references::reference;
+use super::step::{StepArgs, StepOutput, StepSpec};
 use crate::error::{Error, Result};
 use crate::image::reference::{Reference, is_tag};
+use crate::report::subject::StepVerb;
+use crate::report::values::Inputs;
+use crate::steps::context::Context;
+use crate::steps::destinations::IfExists;
+use crate::steps::tag;
 use crate::text::printable;
 
 /// Arguments of `tag`.
@@ -35,6 +41,46 @@ const EXAMPLES: &str = "\
 Examples:
   imgstep tag ghcr.io/org/app:v1.2.3 v1.2 v1 latest
   imgstep tag ghcr.io/org/app@sha256:… stable --if-exists fail";
+
+impl StepArgs for TagArgs {
+    const SPEC: StepSpec = StepSpec {
+        verb: StepVerb { name: "tag", done: "tagged", same: "tagged" },
+        inputs: Inputs::SOURCE,
+        needs: &[&["tags"]],
+    };
+
+    type Request = (Reference, Vec<String>, IfExists);
+
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn results(&self) -> Option<&ResultArgs> {
+        Some(&self.results)
+    }
+
+    fn writes(&self) -> Option<&WriteArgs> {
+        None
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.image)
+    }
+
+    fn destinations(&self) -> Vec<String> {
+        list(&self.tags)
+    }
+
+    fn request(&self) -> Result<Self::Request> {
+        let (image, tags) = Self::request(self)?;
+        Ok((image, tags, self.if_exists.into()))
+    }
+
+    async fn run(context: &Context, request: &Self::Request) -> Result<StepOutput> {
+        let (image, tags, if_exists) = request;
+        tag::run(context, image, tags, *if_exists).await.map(StepOutput::from)
+    }
+}
 
 impl TagArgs {
     /// The image, and the tags to add.

@@ -6,38 +6,13 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 use tokio::process::Command;
-use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use crate::error::{Error, Result, Signal};
+use crate::signals::Signals;
 use crate::text::printable;
 
 /// The environment variable with the registry's `host:port` for the command.
 pub const ADDRESS_VARIABLE: &str = "IMGSTEP_REGISTRY";
-
-/// Handlers for `SIGINT` and `SIGTERM`.
-pub struct Signals {
-    interrupt: Stream,
-    terminate: Stream,
-}
-
-impl Signals {
-    /// Installs the handlers.
-    ///
-    /// # Errors
-    /// The system refuses.
-    pub fn listen() -> Result<Self> {
-        let listen = |kind| signal(kind).map_err(Error::system("can't wait for signals"));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    /// The next signal.
-    pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
-        }
-    }
-}
 
 /// Runs a command until it exits, forwarding signals to it.
 ///

@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use self::sessions::Sessions;
 use self::storage::Storage;
 use crate::error::{Error, Result, Signal};
+use crate::signals::Signals;
 
 pub use self::server::{Server, start};
 
@@ -58,7 +59,7 @@ struct Registry {
 /// # Errors
 /// An address or a folder that can't be used, or a command that can't be started.
 pub async fn run(options: ServeOptions, command: &[OsString]) -> Result<u8> {
-    let mut signals = command::Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let default = if command.is_empty() { DEFAULT_ADDRESS } else { DEFAULT_ADDRESS_FOR_COMMAND };
     let place = match &options.storage {
         Some(folder) => format!("the folder {}", folder.display()),

@@ -97,12 +97,7 @@ fn every_example_means_something() {
             let matches = matches.unwrap_or_else(|wrong| panic!("{line}: {wrong:?}"));
             let request = match Cli::from_arg_matches(&matches).unwrap().step {
                 Step::Promote(args) if args.list.is_some() => Ok(()),
-                Step::Promote(args) => args.request().map(drop),
-                Step::Append(args) => args.request().map(drop),
-                Step::Index(args) => args.request().map(drop),
-                Step::Mutate(args) => args.request().map(drop),
-                Step::Bundle(args) => args.request().map(drop),
-                _ => Ok(()),
+                step => step.check(),
             };
             request.unwrap_or_else(|error| panic!("{line}: {error}"));
         }
