@@ -44,8 +44,19 @@ pub struct ListFailure {
     /// Which it is.
     #[serde(flatten)]
     pub line: ListLine,
-    /// Why.
-    pub error: Reason,
+    /// Why it failed, in one line.
+    pub error: String,
+    /// The exit status that this error has.
+    pub status: u8,
+    /// Why it failed, in parts.
+    pub reason: Reason,
+}
+
+impl ListFailure {
+    /// The failure of `line`.
+    pub(super) fn new(line: ListLine, reason: Reason) -> Self {
+        Self { line, error: reason.one_line(), status: reason.status, reason }
+    }
 }
 
 impl ListOutcome {

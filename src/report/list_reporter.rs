@@ -39,7 +39,7 @@ impl ListReporter {
         let line = self.lines[position].clone();
         let ended = result.map_err(|error| {
             self.console.error(&format!("line {}: {}", line.line, error.one_line()));
-            ListFailure { error: Reason::from(&error), line: line.clone() }
+            ListFailure::new(line.clone(), Reason::from(&error))
         });
         if let Ok(outcome) = &ended {
             for warning in &outcome.warnings {
@@ -87,7 +87,7 @@ impl ListReporter {
             Some(lines) => lines.end(),
             None => stdout::render(subject, OutputFormat::Json).and_then(|text| stdout::print(&text)),
         })?;
-        Ok(list.failed.first().map_or(ExitStatus::Done as u8, |failure| failure.error.status))
+        Ok(list.failed.first().map_or(ExitStatus::Done as u8, |failure| failure.status))
     }
 
     fn outcome(self, requests: u64, seconds: f64) -> ListOutcome {

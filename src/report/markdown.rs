@@ -49,7 +49,7 @@ fn render_list(subject: ReportSubject, list: &ListOutcome) -> String {
         text.push_str("| Line | From | It failed |\n|--:|---|---|\n");
         for failure in &list.failed {
             let (line, source) = (failure.line.line, code(&failure.line.source));
-            let _ = writeln!(text, "| {line} | {source} | {} |", prose(&failure.error.one_line()));
+            let _ = writeln!(text, "| {line} | {source} | {} |", prose(&failure.error));
         }
         text.push('\n');
     }

@@ -102,7 +102,7 @@ pub fn list() -> ListOutcome {
         step: "promote",
         dry_run: false,
         reports: vec![promoted(), single()],
-        failed: vec![ListFailure { line, error: missing() }],
+        failed: vec![ListFailure::new(line, missing())],
         totals: Totals { requests: 99, seconds: 9.0, ..Totals::default() },
     }
 }
