@@ -9,13 +9,15 @@
 //!                     └──▶ report ──▶ stdout, result files, CI
 //! ```
 
+// What is public is what binaries, examples and tests use; for the rest, the compiler finds what nobody uses.
+#![cfg_attr(not(any(test, fuzzing)), warn(unreachable_pub))]
 // Whatever dependency users get is used. Those of the tests belong to many targets: scripts/unused-dependencies.sh.
 #![cfg_attr(not(any(test, fuzzing)), warn(unused_crate_dependencies))]
 
 pub mod app;
 mod atomic_file;
 pub mod cli;
-pub mod credentials;
+mod credentials;
 pub mod error;
 mod exit_status;
 #[cfg(any(test, fuzzing))]
@@ -25,14 +27,14 @@ pub mod image;
 pub mod layer;
 mod lock;
 mod mask;
-pub mod registry;
+mod registry;
 pub mod report;
 pub mod serve;
 mod signals;
-pub mod steps;
+mod steps;
 mod text;
 mod time;
-pub mod transfer;
-pub mod workspace;
+mod transfer;
+mod workspace;
 
 pub use error::{Error, ErrorKind, ExitStatus, Result};

@@ -34,7 +34,7 @@ fn known() -> MutexGuard<'static, Known> {
 
 /// Never prints `secret` from now on, alone or together with `username`, in any form that it has in headers, URLs,
 /// forms and JSON.
-pub fn conceal(username: &str, secret: &str) {
+pub(crate) fn conceal(username: &str, secret: &str) {
     let pair = format!("{username}:{secret}");
     let json = serde_json::Value::from(secret).to_string();
     let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
@@ -58,7 +58,7 @@ pub fn conceal(username: &str, secret: &str) {
 }
 
 /// Never prints a token of a token service.
-pub fn conceal_token(token: &str) {
+pub(crate) fn conceal_token(token: &str) {
     let mut known = known();
     if token.len() < SHORTEST || known.tokens.iter().any(|known| known == token) {
         return;
@@ -70,7 +70,7 @@ pub fn conceal_token(token: &str) {
 }
 
 /// `text` without any secrets.
-pub fn masked(text: &str) -> Cow<'_, str> {
+pub(crate) fn masked(text: &str) -> Cow<'_, str> {
     let known = known();
     let mut text = Cow::Borrowed(text);
     for secret in known.tokens.iter().chain(&known.logins) {

@@ -4,14 +4,14 @@ use std::error::Error as StdError;
 
 /// Text from a registry, made safe for a terminal and for a CI log: our own logins are masked, should it hold them, and it
 /// is [`escaped`].
-pub fn printable(text: &str, limit: usize) -> String {
+pub(crate) fn printable(text: &str, limit: usize) -> String {
     escaped(&crate::mask::masked(text), limit)
 }
 
 /// Control characters are escaped, so that a text can neither move a cursor nor speak a workflow command on a line of its
 /// own; the commands that GitHub's runner, Azure's agent and TeamCity read anywhere in a line are broken; and it is cut
 /// after `limit` characters.
-pub fn escaped(text: &str, limit: usize) -> String {
+pub(crate) fn escaped(text: &str, limit: usize) -> String {
     let mut out = String::new();
     for (count, character) in text.chars().enumerate() {
         if count == limit {
@@ -47,7 +47,7 @@ fn without_commands(text: String) -> String {
 }
 
 /// Control characters, line separators, and what turns the direction of text or can't be seen.
-pub fn is_unsafe_to_print(character: char) -> bool {
+pub(crate) fn is_unsafe_to_print(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
@@ -64,7 +64,7 @@ pub fn is_unsafe_to_print(character: char) -> bool {
 }
 
 /// What an error and its causes say, joined by colons, each text once.
-pub fn joined<'e>(causes: impl Iterator<Item = &'e (dyn StdError + 'static)>) -> String {
+pub(crate) fn joined<'e>(causes: impl Iterator<Item = &'e (dyn StdError + 'static)>) -> String {
     let mut text = String::new();
     for cause in causes {
         let words = cause.to_string();

@@ -41,7 +41,7 @@ struct LeadsOut {
 
 /// A file or folder that was opened.
 #[derive(Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// It, for reading.
     pub file: File,
     /// Its metadata.
@@ -52,7 +52,7 @@ pub struct Found {
 
 /// A folder, held open.
 #[derive(Debug)]
-pub struct Folder {
+pub(crate) struct Folder {
     fd: OwnedFd,
     path: PathBuf,
 }
@@ -73,7 +73,7 @@ struct End {
 ///
 /// # Errors
 /// It doesn't exist, may not be read, is neither a file nor a folder, or a link leads out of where the path starts.
-pub fn find(path: &Path) -> io::Result<Found> {
+pub(crate) fn find(path: &Path) -> io::Result<Found> {
     follow(path)?.open()
 }
 
@@ -81,7 +81,7 @@ pub fn find(path: &Path) -> io::Result<Found> {
 ///
 /// # Errors
 /// It doesn't exist, or a link leads out of where the path starts.
-pub fn pipe(path: &Path) -> io::Result<Option<PathBuf>> {
+pub(crate) fn pipe(path: &Path) -> io::Result<Option<PathBuf>> {
     let end = follow(path)?;
     Ok(end.is(FileType::Fifo)?.then(|| end.path()))
 }
@@ -90,7 +90,7 @@ pub fn pipe(path: &Path) -> io::Result<Option<PathBuf>> {
 ///
 /// # Errors
 /// Those of [`find`]; it is a folder.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     // What a shell opened, as `<(command)`, is a file of its own.
     if is_descriptor(path) { File::open(path) } else { find(path)?.into_file() }
 }
@@ -99,7 +99,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Those of [`open`]; it is larger.
-pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     bounded(open(path)?, limit)
 }
 
@@ -107,7 +107,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// Those of [`read`].
-pub fn read_linked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_linked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if is_descriptor(path) || in_working_directory(path).is_some() {
         return read(path, limit);
     }
@@ -118,7 +118,7 @@ pub fn read_linked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// One does.
-pub fn stays(path: &Path) -> io::Result<()> {
+pub(crate) fn stays(path: &Path) -> io::Result<()> {
     let Some((here, inside)) = in_working_directory(path) else { return Ok(()) };
     match here.follow(&inside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -130,7 +130,7 @@ pub fn stays(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// It doesn't exist, or isn't a folder.
-pub fn folder(path: &Path) -> io::Result<Folder> {
+pub(crate) fn folder(path: &Path) -> io::Result<Folder> {
     match in_working_directory(path) {
         Some((here, inside)) => here.follow(&inside)?.into_folder(),
         None => Folder::open(path),
@@ -141,7 +141,7 @@ pub fn folder(path: &Path) -> io::Result<Folder> {
 ///
 /// # Errors
 /// As [`folder`]; it can't be created.
-pub fn make_folder(path: &Path) -> io::Result<Folder> {
+pub(crate) fn make_folder(path: &Path) -> io::Result<Folder> {
     for above in path.ancestors().filter(|above| !above.as_os_str().is_empty()) {
         match folder(above) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -157,7 +157,7 @@ pub fn make_folder(path: &Path) -> io::Result<Folder> {
 ///
 /// # Errors
 /// It can't be read, or is larger.
-pub fn bounded(from: impl io::Read, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn bounded(from: impl io::Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
@@ -167,7 +167,7 @@ pub fn bounded(from: impl io::Read, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// The flag of `OpenOptions` with which a link is refused instead of followed.
-pub fn no_follow() -> i32 {
+pub(crate) fn no_follow() -> i32 {
     OFlags::NOFOLLOW.bits().cast_signed()
 }
 
@@ -176,7 +176,7 @@ impl Found {
     ///
     /// # Errors
     /// It is a folder, is larger, or can't be read.
-    pub fn read(self, limit: u64) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(self, limit: u64) -> io::Result<Vec<u8>> {
         bounded(self.into_file()?, limit)
     }
 
@@ -184,7 +184,7 @@ impl Found {
     ///
     /// # Errors
     /// It is a folder.
-    pub fn into_file(self) -> io::Result<File> {
+    pub(crate) fn into_file(self) -> io::Result<File> {
         if self.metadata.is_dir() {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
         }
@@ -197,7 +197,7 @@ impl Folder {
     ///
     /// # Errors
     /// It doesn't exist, or isn't a folder.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let path = path.canonicalize()?;
         let fd = rustix::fs::open(&path, THROUGH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Self { fd, path })
@@ -207,7 +207,7 @@ impl Folder {
     ///
     /// # Errors
     /// It can't be read.
-    pub fn list(&self) -> io::Result<Vec<(OsString, FileType)>> {
+    pub(crate) fn list(&self) -> io::Result<Vec<(OsString, FileType)>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.fd)? {
             let entry = entry?;
@@ -229,7 +229,7 @@ impl Folder {
     ///
     /// # Errors
     /// It isn't a link.
-    pub fn link(&self, name: &OsStr) -> io::Result<Vec<u8>> {
+    pub(crate) fn link(&self, name: &OsStr) -> io::Result<Vec<u8>> {
         Ok(readlinkat(&self.fd, name, Vec::new())?.into_bytes())
     }
 
@@ -237,7 +237,7 @@ impl Folder {
     ///
     /// # Errors
     /// As [`find`].
-    pub fn open_in(&self, name: &OsStr) -> io::Result<Found> {
+    pub(crate) fn open_in(&self, name: &OsStr) -> io::Result<Found> {
         open_known(&self.fd, name, self.path.join(name))
     }
 
@@ -245,7 +245,7 @@ impl Folder {
     ///
     /// # Errors
     /// As [`find`].
-    pub fn find(&self, inside: &Path) -> io::Result<Found> {
+    pub(crate) fn find(&self, inside: &Path) -> io::Result<Found> {
         self.end(inside)?.open()
     }
 
@@ -253,7 +253,7 @@ impl Folder {
     ///
     /// # Errors
     /// It doesn't exist, or a link leads out of this folder.
-    pub fn resolve(&self, inside: &Path) -> io::Result<PathBuf> {
+    pub(crate) fn resolve(&self, inside: &Path) -> io::Result<PathBuf> {
         self.end(inside).map(|end| end.path())
     }
 

@@ -26,7 +26,7 @@ const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The contents of a credentials file.
 #[derive(Debug, Clone, Default)]
-pub struct ConfigFile {
+pub(crate) struct ConfigFile {
     /// `auths`, in the file's order.
     auths: Vec<(Scope, Entry)>,
     /// `credHelpers`: the helper of each host; an empty name means none, not even the store.
@@ -49,7 +49,7 @@ enum Entry {
 
 /// Where a login for a target may come from, according to one file.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Candidate<'a> {
+pub(crate) enum Candidate<'a> {
     /// The file contains it.
     Login(&'a Login),
     /// The file contains something that can't be used, for this reason.
@@ -63,7 +63,7 @@ impl ConfigFile {
     ///
     /// # Errors
     /// Text that follows the file's name, without any of its contents.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         // Editors on Windows start a file with a byte order mark.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
         if bytes.is_empty() {
@@ -97,7 +97,7 @@ impl ConfigFile {
     /// Where a login for `target` may come from, best first: the longest path wins. Among paths of equal length, a
     /// host's own helper comes before an entry with a login, and that before an empty entry, which means the store.
     /// The store is last, and isn't used if the host has a helper of its own.
-    pub fn candidates(&self, target: &Target) -> Vec<Candidate<'_>> {
+    pub(crate) fn candidates(&self, target: &Target) -> Vec<Candidate<'_>> {
         let own_helper = self
             .helpers
             .iter()
@@ -174,7 +174,7 @@ fn entry_login(entry: &Map<String, Value>) -> Result<Option<Login>, String> {
 }
 
 /// What a user name and a password mean together; `None` if both are empty.
-pub fn password_login(username: String, password: Secret) -> Option<Login> {
+pub(crate) fn password_login(username: String, password: Secret) -> Option<Login> {
     if username.is_empty() && password.expose().is_empty() {
         None
     } else if username == TOKEN_USERNAME {

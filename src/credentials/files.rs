@@ -92,7 +92,7 @@ fn user_id() -> Option<u32> {
 
 /// What was read, and from where.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(super) struct Found {
     /// Each file's name in errors and its contents, in order of precedence.
     pub files: Vec<(String, ConfigFile)>,
     /// The files that don't exist, or that this user may not read, in the same order.
@@ -112,7 +112,7 @@ struct CredentialFile {
 ///
 /// # Errors
 /// `ErrorKind::Credentials` with the file that exists and can't be used.
-pub fn read(sources: &Sources) -> Result<Found, Error> {
+pub(super) fn read(sources: &Sources) -> Result<Found, Error> {
     let mut found = Found::default();
     let mut looked_at: Vec<PathBuf> = Vec::new();
     for path in &sources.auth_dirs {

@@ -24,7 +24,7 @@ const OUTPUT_LIMIT: usize = 64 << 10;
 
 /// How helpers are run.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(super) struct Settings {
     /// When a helper that has not replied is killed.
     pub time_limit: Duration,
     /// The `PATH` in which helpers are found; `None` for that of this process.
@@ -57,7 +57,7 @@ struct Output {
 ///
 /// # Errors
 /// A reason that begins with the helper's name and contains no secret.
-pub async fn ask(name: &str, server: &str, settings: &Settings) -> Result<Option<Login>, String> {
+pub(super) async fn ask(name: &str, server: &str, settings: &Settings) -> Result<Option<Login>, String> {
     let program = format!("docker-credential-{}", printable(name, 100));
     if !is_plain_name(name) {
         return Err(format!("{program} is not the name of a program: a helper is named by one word, without slashes"));

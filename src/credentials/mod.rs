@@ -32,9 +32,9 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::OnceCell;
 
 use self::config_file::Candidate;
-pub use self::files::{Environment, Sources};
+pub(crate) use self::files::{Environment, Sources};
 use self::scope::Target;
-pub use self::secret::Secret;
+pub(crate) use self::secret::Secret;
 use crate::error::Error;
 use crate::lock::lock;
 use crate::mask;

@@ -9,7 +9,7 @@ const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 /// A parsed key of `auths` or `credHelpers`: `host`, `host:port`, `host/path` or a URL (containers-auth.json(5); URLs
 /// are what `docker login` has written since its first versions).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// In lower case, without its port; Docker Hub's names are all `docker.io`.
     host: String,
     /// `None` for the default port of the key's scheme.
@@ -22,7 +22,7 @@ pub struct Scope {
 
 /// A repository that needs a login.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub(crate) struct Target {
     /// The registry, with the repository as its path.
     scope: Scope,
     /// The name of the server for credential helpers.
@@ -31,7 +31,7 @@ pub struct Target {
 
 impl Scope {
     /// Parses a key. Any text is a key; one that isn't a host never matches.
-    pub fn parse(key: &str) -> Self {
+    pub(crate) fn parse(key: &str) -> Self {
         let key = key.trim();
         let (scheme, rest) = match key.split_once("://") {
             Some((scheme, rest)) => (Some(scheme), rest),
@@ -55,7 +55,7 @@ impl Scope {
     }
 
     /// The number of components of the path by which `self` covers `target`; `None` if it doesn't.
-    pub fn covers(&self, target: &Target) -> Option<usize> {
+    pub(crate) fn covers(&self, target: &Target) -> Option<usize> {
         let wanted = &target.scope;
         // A login written for `http://host` is good for the host on either scheme's port, and only such a key is good
         // for port 80 of a host: a login for TLS must not be sent in plain text.
@@ -64,7 +64,7 @@ impl Scope {
     }
 
     /// The key as it is printed in errors.
-    pub fn printable(&self) -> String {
+    pub(crate) fn printable(&self) -> String {
         let mut text = self.host.clone();
         if let Some(port) = self.port {
             text = format!("{text}:{port}");
@@ -78,7 +78,7 @@ impl Scope {
 
 impl Target {
     /// `repository` at `registry`, both as users write them.
-    pub fn new(registry: &str, repository: &str) -> Self {
+    pub(crate) fn new(registry: &str, repository: &str) -> Self {
         let mut scope = Scope::parse(registry);
         scope.path = repository.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let server = if scope.host == DOCKER_HUB { DOCKER_HUB_KEY.to_owned() } else { registry.to_ascii_lowercase() };
@@ -86,7 +86,7 @@ impl Target {
     }
 
     /// What credential helpers are asked for: the host and port, or for Docker Hub `https://index.docker.io/v1/`.
-    pub fn server(&self) -> &str {
+    pub(crate) fn server(&self) -> &str {
         &self.server
     }
 }

@@ -13,7 +13,7 @@ use crate::text::printable;
 
 /// An image config: its fields as they were written, in their order.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// The bytes as they were read; empty for a new config.
     original: Vec<u8>,
     before: Map<String, Value>,
@@ -68,7 +68,7 @@ impl Config {
     ///
     /// # Errors
     /// It isn't a JSON object, or its `config`, `history` or `rootfs` don't conform to the specification.
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let fields: Map<String, Value> =
             serde_json::from_slice(bytes).map_err(|error| malformed(&manifest_json::words(&error, bytes)))?;
         for name in ["config", "rootfs"] {
@@ -83,12 +83,12 @@ impl Config {
     }
 
     /// The config of an image of these layers, without settings for running it.
-    pub fn new(platform: &Platform, diff_ids: &[Digest]) -> Result<Self> {
+    pub(crate) fn new(platform: &Platform, diff_ids: &[Digest]) -> Result<Self> {
         Ok(Self { original: Vec::new(), before: Map::new(), fields: spec::config(platform, diff_ids)? })
     }
 
     /// The platform, if it has one.
-    pub fn platform(&self) -> Option<Platform> {
+    pub(crate) fn platform(&self) -> Option<Platform> {
         let platform: Option<Platform> = serde_json::from_value(Value::Object(self.fields.clone())).ok();
         platform.filter(|platform| !platform.os.is_empty() && !platform.architecture.is_empty())
     }
@@ -97,7 +97,7 @@ impl Config {
     ///
     /// # Errors
     /// The fields can't be written as JSON.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
         if !self.original.is_empty() && self.before == self.fields {
             return Ok(self.original.clone());
         }
@@ -108,7 +108,7 @@ impl Config {
     ///
     /// # Errors
     /// A list or map of the config has another type.
-    pub fn apply(&mut self, changes: &Changes) -> Result<()> {
+    pub(crate) fn apply(&mut self, changes: &Changes) -> Result<()> {
         if let Some(entrypoint) = &changes.entrypoint {
             self.set_entrypoint(entrypoint, changes.keep_cmd)?;
         }
@@ -154,7 +154,7 @@ impl Config {
     ///
     /// # Errors
     /// `config` isn't an object.
-    pub fn set_entrypoint(&mut self, words: &[String], keep_cmd: bool) -> Result<()> {
+    pub(crate) fn set_entrypoint(&mut self, words: &[String], keep_cmd: bool) -> Result<()> {
         let run = self.run()?;
         run.insert("Entrypoint".to_owned(), json!(words));
         if !keep_cmd {
@@ -166,7 +166,8 @@ impl Config {
     }
 
     /// The arguments that are run: the entrypoint, otherwise the cmd; `None` if there is neither.
-    pub fn command(&self) -> Vec<String> {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn command(&self) -> Vec<String> {
         let words = |name: &str| -> Vec<String> {
             let list = self.fields.get("config").and_then(|run| run.get(name)).and_then(Value::as_array);
             list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -178,7 +179,7 @@ impl Config {
     ///
     /// # Errors
     /// `config` isn't an object.
-    pub fn set_cmd(&mut self, words: &[String]) -> Result<()> {
+    pub(crate) fn set_cmd(&mut self, words: &[String]) -> Result<()> {
         let is_windows = self.is_windows();
         let run = self.run()?;
         run.insert("Cmd".to_owned(), json!(words));
@@ -193,7 +194,7 @@ impl Config {
     ///
     /// # Errors
     /// `Env` isn't a list.
-    pub fn set_env(&mut self, name: &str, value: &str) -> Result<()> {
+    pub(crate) fn set_env(&mut self, name: &str, value: &str) -> Result<()> {
         let windows = self.is_windows();
         let entry = json!(format!("{name}={value}"));
         let list = list(self.run()?, "Env")?;
@@ -215,7 +216,7 @@ impl Config {
     ///
     /// # Errors
     /// `Env` isn't a list.
-    pub fn unset_env(&mut self, name: &str) -> Result<()> {
+    pub(crate) fn unset_env(&mut self, name: &str) -> Result<()> {
         if !self.has("Env") {
             return Ok(());
         }
@@ -233,7 +234,7 @@ impl Config {
     ///
     /// # Errors
     /// `Labels` isn't an object.
-    pub fn set_label(&mut self, name: &str, value: &str) -> Result<()> {
+    pub(crate) fn set_label(&mut self, name: &str, value: &str) -> Result<()> {
         self.map("Labels")?.insert(name.to_owned(), json!(value));
         Ok(())
     }
@@ -242,7 +243,7 @@ impl Config {
     ///
     /// # Errors
     /// `Labels` isn't an object.
-    pub fn unset_label(&mut self, name: &str) -> Result<()> {
+    pub(crate) fn unset_label(&mut self, name: &str) -> Result<()> {
         if !self.has("Labels") {
             return Ok(());
         }
@@ -263,7 +264,7 @@ impl Config {
     }
 
     /// Sets the creation time (RFC 3339).
-    pub fn set_created(&mut self, created: &str) {
+    pub(crate) fn set_created(&mut self, created: &str) {
         self.fields.insert("created".to_owned(), json!(created));
     }
 
@@ -271,7 +272,7 @@ impl Config {
     ///
     /// # Errors
     /// `rootfs` has no list of layers.
-    pub fn add_layer(&mut self, diff_id: &Digest, created: &str, created_by: &str) -> Result<()> {
+    pub(crate) fn add_layer(&mut self, diff_id: &Digest, created: &str, created_by: &str) -> Result<()> {
         let root = object(&mut self.fields, "rootfs")?;
         root.entry("type").or_insert_with(|| json!("layers"));
         let layers = list(root, "diff_ids")?;
@@ -288,7 +289,7 @@ impl Config {
     }
 
     /// The digests of the layers' uncompressed tars, base first.
-    pub fn diff_ids(&self) -> Vec<&str> {
+    pub(crate) fn diff_ids(&self) -> Vec<&str> {
         let list = self.fields.get("rootfs").and_then(|root| root.get("diff_ids")).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(Value::as_str).collect()
     }
@@ -337,7 +338,7 @@ fn malformed(reason: &str) -> Error {
 ///
 /// # Errors
 /// It isn't a port (`ErrorKind::Usage`).
-pub fn port(text: &str) -> Result<String> {
+pub(crate) fn port(text: &str) -> Result<String> {
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit()) && number.parse::<u16>().is_ok_and(|n| n > 0);
     if !is_number || !matches!(protocol, "tcp" | "udp" | "sctp") {

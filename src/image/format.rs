@@ -14,7 +14,7 @@ use crate::text::printable;
 
 /// A format: a family of media types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// OCI.
     Oci,
     /// Docker, schema 2.
@@ -23,7 +23,7 @@ pub enum Format {
 
 /// How a layer's tar is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LayerCompression {
+pub(crate) enum LayerCompression {
     /// It isn't.
     Plain,
     /// With gzip.
@@ -43,7 +43,7 @@ const LAYERS: [(&str, &str); 5] = [
 
 impl Format {
     /// The format of a manifest of this type; `None` if it is in neither.
-    pub fn of(media_type: &str) -> Option<Self> {
+    pub(crate) fn of(media_type: &str) -> Option<Self> {
         match media_type {
             OCI_MANIFEST | OCI_INDEX | OCI_ARTIFACT => Some(Self::Oci),
             DOCKER_MANIFEST | DOCKER_LIST => Some(Self::Docker),
@@ -52,7 +52,7 @@ impl Format {
     }
 
     /// The format's name for users.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Oci => "OCI",
             Self::Docker => "Docker",
@@ -60,7 +60,7 @@ impl Format {
     }
 
     /// The media type of an index.
-    pub fn index(self) -> &'static str {
+    pub(crate) fn index(self) -> &'static str {
         match self {
             Self::Oci => OCI_INDEX,
             Self::Docker => DOCKER_LIST,
@@ -68,7 +68,7 @@ impl Format {
     }
 
     /// The media type of an image manifest.
-    pub fn manifest(self) -> &'static str {
+    pub(crate) fn manifest(self) -> &'static str {
         match self {
             Self::Oci => OCI_MANIFEST,
             Self::Docker => DOCKER_MANIFEST,
@@ -76,7 +76,7 @@ impl Format {
     }
 
     /// The media type of an image's config.
-    pub fn config(self) -> &'static str {
+    pub(crate) fn config(self) -> &'static str {
         match self {
             Self::Oci => OCI_CONFIG,
             Self::Docker => DOCKER_CONFIG,
@@ -84,7 +84,7 @@ impl Format {
     }
 
     /// The media type of a layer; `None` for zstd in Docker's format.
-    pub fn layer_of(self, packing: LayerCompression) -> Option<&'static str> {
+    pub(crate) fn layer_of(self, packing: LayerCompression) -> Option<&'static str> {
         let (oci, docker) = match packing {
             LayerCompression::Gzip => LAYERS[0],
             LayerCompression::Plain => LAYERS[1],
@@ -111,7 +111,7 @@ impl Format {
 ///
 /// # Errors
 /// It has something that the other format can't express (`ErrorKind::Guard`).
-pub fn converted(manifest: &Manifest, format: Format) -> Result<Manifest> {
+pub(crate) fn converted(manifest: &Manifest, format: Format) -> Result<Manifest> {
     if Format::of(&manifest.media_type) == Some(format) { Ok(manifest.clone()) } else { throughout(manifest, format) }
 }
 
@@ -120,7 +120,7 @@ pub fn converted(manifest: &Manifest, format: Format) -> Result<Manifest> {
 ///
 /// # Errors
 /// As [`converted`].
-pub fn throughout(manifest: &Manifest, format: Format) -> Result<Manifest> {
+pub(crate) fn throughout(manifest: &Manifest, format: Format) -> Result<Manifest> {
     let is_other = Format::of(&manifest.media_type) != Some(format);
     let cannot = |reason: &str| Err(Error::guard(GuardKind::UnsupportedByFormat, cannot(manifest, format, reason)));
     if !matches!(manifest.media_type.as_str(), OCI_MANIFEST | DOCKER_MANIFEST) {
@@ -160,7 +160,7 @@ pub fn throughout(manifest: &Manifest, format: Format) -> Result<Manifest> {
 }
 
 /// The first field of a manifest or index that `format` can't express.
-pub fn lost(fields: &Map<String, Value>, format: Format) -> Option<String> {
+pub(crate) fn lost(fields: &Map<String, Value>, format: Format) -> Option<String> {
     let says = |name: &str, fields: &Map<String, Value>| {
         fields.get(name).is_some_and(|value| !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty()))
     };

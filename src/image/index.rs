@@ -17,7 +17,7 @@ use crate::text::printable;
 
 /// A child of an index that is being built.
 #[derive(Debug, Clone)]
-pub struct IndexChild {
+pub(crate) struct IndexChild {
     /// The parsed view of `raw`.
     pub descriptor: Descriptor,
     /// The descriptor with every field that was written.
@@ -33,7 +33,7 @@ impl IndexChild {
     ///
     /// # Errors
     /// Its descriptor can't be written as JSON.
-    pub fn of(manifest: &Manifest, platform: Option<&Platform>, name: String, source: usize) -> Result<Self> {
+    pub(crate) fn of(manifest: &Manifest, platform: Option<&Platform>, name: String, source: usize) -> Result<Self> {
         let mut descriptor = Descriptor::new(manifest.media_type.clone(), manifest.digest.clone(), manifest.size());
         descriptor.platform = platform.cloned();
         Self::from_raw(spec::descriptor(&descriptor)?, name, source)
@@ -43,7 +43,7 @@ impl IndexChild {
     ///
     /// # Errors
     /// It isn't a descriptor.
-    pub fn from_raw(raw: Value, name: String, source: usize) -> Result<Self> {
+    pub(crate) fn from_raw(raw: Value, name: String, source: usize) -> Result<Self> {
         let descriptor = serde_json::from_value(raw.clone())
             .map_err(|error| Error::malformed(name.clone(), printable(&error.to_string(), 300)))?;
         Ok(Self { descriptor, raw, name, source })
@@ -53,7 +53,7 @@ impl IndexChild {
     ///
     /// # Errors
     /// Its descriptor can't be read again.
-    pub fn with_platform(mut self, platform: &Platform) -> Result<Self> {
+    pub(crate) fn with_platform(mut self, platform: &Platform) -> Result<Self> {
         self.raw["platform"] = spec::platform(platform)?;
         Self::from_raw(self.raw, self.name, self.source)
     }
@@ -62,20 +62,20 @@ impl IndexChild {
     ///
     /// # Errors
     /// Its descriptor can't be read again.
-    pub fn with_media_type(mut self, media_type: &str) -> Result<Self> {
+    pub(crate) fn with_media_type(mut self, media_type: &str) -> Result<Self> {
         self.raw["mediaType"] = media_type.into();
         Self::from_raw(self.raw, self.name, self.source)
     }
 
     /// The platform that it runs on; `None` for an attestation, and if it has none.
-    pub fn platform(&self) -> Option<&Platform> {
+    pub(crate) fn platform(&self) -> Option<&Platform> {
         self.descriptor.platform.as_ref().filter(|platform| !self.descriptor.is_attestation() && platform.is_known())
     }
 }
 
 /// The children in the order of an index, each digest once: images by platform, then attestations in the order of
 /// their images. The order, and which of two descriptors of one child is kept, only depend on the children themselves.
-pub fn ordered(children: Vec<IndexChild>) -> Vec<IndexChild> {
+pub(crate) fn ordered(children: Vec<IndexChild>) -> Vec<IndexChild> {
     let mut unique: BTreeMap<Identity, IndexChild> = BTreeMap::new();
     for child in children {
         // The descriptor with more fields is kept.
@@ -137,7 +137,7 @@ fn platform_key(child: &IndexChild) -> Option<PlatformKey<'_>> {
 ///
 /// # Errors
 /// One doesn't, with a hint how to override that (`ErrorKind::Guard`).
-pub fn check_platforms(children: &[IndexChild]) -> Result<()> {
+pub(crate) fn check_platforms(children: &[IndexChild]) -> Result<()> {
     let images: Vec<&IndexChild> = children.iter().filter(|child| !child.descriptor.is_attestation()).collect();
     for child in &images {
         if child.platform().is_none() {
@@ -173,7 +173,7 @@ pub fn check_platforms(children: &[IndexChild]) -> Result<()> {
 ///
 /// # Errors
 /// A child in neither format, or children in both (`ErrorKind::Guard`).
-pub fn common_format(children: &[IndexChild], index: Option<&Manifest>) -> Result<Format> {
+pub(crate) fn common_format(children: &[IndexChild], index: Option<&Manifest>) -> Result<Format> {
     let mut first: Option<(Format, &str)> =
         index.and_then(|index| Some((Format::of(&index.media_type)?, "the index of --from")));
     for child in children {
@@ -200,7 +200,7 @@ pub fn common_format(children: &[IndexChild], index: Option<&Manifest>) -> Resul
 ///
 /// # Errors
 /// It has neither (`ErrorKind::Guard`).
-pub fn format_of(child: &IndexChild) -> Result<Format> {
+pub(crate) fn format_of(child: &IndexChild) -> Result<Format> {
     let media_type = &child.descriptor.media_type;
     Format::of(media_type).ok_or_else(|| {
         let (name, digest, media_type) = (&child.name, &child.descriptor.digest, printable(media_type, 120));
@@ -216,7 +216,7 @@ pub fn format_of(child: &IndexChild) -> Result<Format> {
 ///
 /// # Errors
 /// Docker's format can't express an annotation, or a field of `from` (`ErrorKind::Guard`).
-pub fn assembled(
+pub(crate) fn assembled(
     children: &[IndexChild],
     from: Option<&Manifest>,
     format: Format,
@@ -265,7 +265,7 @@ fn retyped(index: &Manifest, format: Format) -> Result<Manifest> {
 }
 
 /// Removes the children in `gone`, and the attestations about them.
-pub fn without(children: Vec<IndexChild>, gone: &[Digest]) -> Vec<IndexChild> {
+pub(crate) fn without(children: Vec<IndexChild>, gone: &[Digest]) -> Vec<IndexChild> {
     let is_gone = |child: &IndexChild| {
         let subject = child.descriptor.attestation_of();
         gone.iter().any(|digest| child.descriptor.digest == *digest || subject == Some(digest.as_str()))

@@ -17,7 +17,7 @@ use crate::error::Error;
 
 /// The manifest size that every registry accepts, in bytes (distribution specification, "Pushing Manifests"). Larger
 /// ones are only read if a user allows it.
-pub const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
+pub(crate) const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
 
 /// A manifest of any kind.
 #[derive(Debug, Clone)]
@@ -307,7 +307,7 @@ fn is_content(data: &Value, digest: Option<&Value>) -> bool {
 
 /// Points the fields of a descriptor at other content: media type, digest and size change, and what was about the old
 /// content is removed (embedded data, URLs); annotations and platform stay.
-pub fn describe(fields: &mut Map<String, Value>, content: &Descriptor) {
+pub(crate) fn describe(fields: &mut Map<String, Value>, content: &Descriptor) {
     fields.insert("mediaType".to_owned(), Value::String(content.media_type.clone()));
     fields.insert("digest".to_owned(), Value::String(content.digest.to_string()));
     fields.insert("size".to_owned(), Value::from(content.size));

@@ -32,7 +32,7 @@ const OF_PLATFORMS: [&str; 6] = ["architecture", "os", "os.version", "os.feature
 
 /// The type of a field's value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Look {
+pub(crate) enum Look {
     /// No value.
     #[default]
     Nothing,
@@ -50,7 +50,7 @@ pub enum Look {
 
 /// Just enough of any manifest to tell its kind; unexpected contents are not an error.
 #[derive(Debug, Default)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// `mediaType`.
     pub media_type: Look,
     /// `schemaVersion`.
@@ -72,7 +72,7 @@ impl Shape {
     ///
     /// # Errors
     /// Why they aren't a manifest of any kind.
-    pub fn of(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn of(bytes: &[u8]) -> Result<Self, String> {
         let shape: Self = serde_json::from_slice(bytes).map_err(|error| words(&error, bytes))?;
         if shape.schema_version != Look::Nothing || shape.media_type != Look::Nothing {
             return Ok(shape);
@@ -204,13 +204,13 @@ fn is_same_but_for_case(known: &str, key: &str) -> bool {
 ///
 /// # Errors
 /// What is wrong with the first one that isn't a descriptor, or that parsers read differently.
-pub fn check_descriptors(bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn check_descriptors(bytes: &[u8]) -> Result<(), String> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     Level::Manifest.deserialize(&mut deserializer).map_err(|error| words(&error, bytes))
 }
 
 /// Whether bytes of an unknown kind contain digests of other content.
-pub fn names_digests(bytes: &[u8]) -> bool {
+pub(crate) fn names_digests(bytes: &[u8]) -> bool {
     let names = |prefix: &[u8], digits: usize| {
         let is_digest = |at: usize| {
             let value = bytes.get(at + prefix.len()..at + prefix.len() + digits);
@@ -328,7 +328,7 @@ fn descriptor<'de, A: MapAccess<'de>>(field: &str, map: &mut A) -> Result<(), A:
 }
 
 /// What is wrong with `bytes`, for which a parser returned `error`.
-pub fn words(error: &serde_json::Error, bytes: &[u8]) -> String {
+pub(crate) fn words(error: &serde_json::Error, bytes: &[u8]) -> String {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return "it is empty".to_owned();
     }

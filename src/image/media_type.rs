@@ -3,36 +3,36 @@
 //! OCI's are those of oci-spec, whose enum can stand neither in a constant nor in a pattern: a test in `spec.rs` compares.
 
 /// An OCI image manifest.
-pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// An OCI image index.
-pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// An OCI artifact manifest (withdrawn before 1.1, still in use).
-pub const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+pub(crate) const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
 /// A Docker image manifest, schema 2.
-pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// A Docker manifest list.
-pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// A Docker image manifest, schema 1, signed.
-pub const DOCKER_SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+pub(crate) const DOCKER_SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 /// A Docker image manifest, schema 1, not signed.
-pub const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
+pub(crate) const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
 /// An OCI image config.
-pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// A Docker image config.
-pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+pub(crate) const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// An OCI layer: a tar.
-pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+pub(crate) const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// An OCI layer, compressed by gzip.
-pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub(crate) const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// An OCI layer, compressed by zstd, for which Docker has no type.
-pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+pub(crate) const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 /// An OCI layer that stays at its URLs.
-pub const OCI_FOREIGN_LAYER: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+pub(crate) const OCI_FOREIGN_LAYER: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
 /// The same, compressed by gzip.
-pub const OCI_FOREIGN_LAYER_GZIP: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+pub(crate) const OCI_FOREIGN_LAYER_GZIP: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
 
 /// The `Accept` header of a request for a manifest: every known kind, and any other as it is.
-pub const ACCEPT_MANIFEST: &str = "application/vnd.oci.image.index.v1+json, \
+pub(crate) const ACCEPT_MANIFEST: &str = "application/vnd.oci.image.index.v1+json, \
 application/vnd.oci.image.manifest.v1+json, \
 application/vnd.docker.distribution.manifest.list.v2+json, \
 application/vnd.docker.distribution.manifest.v2+json, \
@@ -43,7 +43,7 @@ application/vnd.docker.distribution.manifest.v1+json, \
 
 /// What a media type means for its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// An index or manifest list: it points to manifests.
     Index,
     /// An image manifest: it points to a config and layers.
@@ -59,7 +59,7 @@ pub enum Kind {
 }
 
 /// The kind of content with this media type.
-pub fn kind(media_type: &str) -> Kind {
+pub(crate) fn kind(media_type: &str) -> Kind {
     match media_type {
         OCI_INDEX | DOCKER_LIST => Kind::Index,
         OCI_MANIFEST | DOCKER_MANIFEST => Kind::Image,
@@ -80,19 +80,19 @@ pub fn kind(media_type: &str) -> Kind {
 
 /// Whether a layer of this media type stays at its `urls` (image specification, layer.md, "Non-Distributable Layers";
 /// Docker's foreign layers).
-pub fn is_foreign_layer(media_type: &str) -> bool {
+pub(crate) fn is_foreign_layer(media_type: &str) -> bool {
     media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
         || media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
 }
 
 /// Whether a layer of this media type is a tar, compressed or not: all of OCI's and Docker's are, and their names
 /// contain it.
-pub fn is_tar(media_type: &str) -> bool {
+pub(crate) fn is_tar(media_type: &str) -> bool {
     media_type.is_empty() || media_type.contains("tar")
 }
 
 /// Whether a config of this media type belongs to an image that runs, so that it has a platform.
-pub fn is_image_config(media_type: &str) -> bool {
+pub(crate) fn is_image_config(media_type: &str) -> bool {
     matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)
 }
 
@@ -100,12 +100,12 @@ pub fn is_image_config(media_type: &str) -> bool {
 const VAGUE: [&str; 5] = ["", "application/json", "application/octet-stream", "text/plain", "binary/octet-stream"];
 
 /// Whether `essence` says nothing about the content.
-pub fn is_vague(essence: &str) -> bool {
+pub(crate) fn is_vague(essence: &str) -> bool {
     VAGUE.contains(&essence)
 }
 
 /// A `Content-Type` without its parameters, in lower case.
-pub fn essence(content_type: &str) -> String {
+pub(crate) fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 

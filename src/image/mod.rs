@@ -1,16 +1,16 @@
 //! Images as data: references, digests, platforms, descriptors, manifests. No I/O.
 
-pub mod config;
-pub mod descriptor;
+pub(crate) mod config;
+pub(crate) mod descriptor;
 pub mod digest;
-pub mod format;
-pub mod index;
-pub mod manifest;
-pub mod manifest_json;
-pub mod media_type;
-pub mod overrides;
-pub mod platform;
-pub mod reference;
-pub mod reference_mistakes;
+pub(crate) mod format;
+pub(crate) mod index;
+pub(crate) mod manifest;
+pub(crate) mod manifest_json;
+pub(crate) mod media_type;
+pub(crate) mod overrides;
+pub(crate) mod platform;
+pub(crate) mod reference;
+pub(crate) mod reference_mistakes;
 pub mod schema1;
-pub mod spec;
+pub(crate) mod spec;

@@ -10,9 +10,9 @@ use super::digest::Digest;
 use super::reference_mistakes;
 
 /// The tag of a reference without tag and digest.
-pub const DEFAULT_TAG: &str = "latest";
+pub(crate) const DEFAULT_TAG: &str = "latest";
 /// The registry of short names.
-pub const DOCKER_HUB: &str = "docker.io";
+pub(crate) const DOCKER_HUB: &str = "docker.io";
 /// The host of [`DOCKER_HUB`]'s API.
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
 /// The maximum length of a repository's name in bytes.
@@ -189,7 +189,7 @@ fn check_reads_back(text: &str, host: &str) -> Result<(), ReferenceError> {
 }
 
 /// A registry's host in its normal form: in lower case, and Docker Hub, which has several names, as `docker.io`.
-pub fn normal_registry(host: &str) -> String {
+pub(crate) fn normal_registry(host: &str) -> String {
     let host = host.to_ascii_lowercase();
     match host.as_str() {
         "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => DOCKER_HUB.to_owned(),
@@ -268,7 +268,7 @@ fn is_path_component(part: &str) -> bool {
 }
 
 /// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}` (distribution specification).
-pub fn is_tag(tag: &str) -> bool {
+pub(crate) fn is_tag(tag: &str) -> bool {
     let bytes = tag.as_bytes();
     (1..=128).contains(&bytes.len())
         && (bytes[0].is_ascii_alphanumeric() || bytes[0] == b'_')
@@ -276,7 +276,7 @@ pub fn is_tag(tag: &str) -> bool {
 }
 
 /// Whether `name` can be a repository (for a server, whose clients may send anything).
-pub fn is_repository(name: &str) -> bool {
+pub(crate) fn is_repository(name: &str) -> bool {
     name.len() <= REPOSITORY_LIMIT && name.split('/').all(is_path_component)
 }
 

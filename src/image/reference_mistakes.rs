@@ -7,7 +7,7 @@ use crate::text::printable;
 const ARCHIVES: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"];
 
 /// Why a text that parses as a reference isn't meant as one, and what to write instead; `None` if it seems fine.
-pub fn what_was_meant(text: &str) -> Option<String> {
+pub(crate) fn what_was_meant(text: &str) -> Option<String> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let (scheme, rest) = (printable(scheme, 40), printable(rest, 300));
         return Some(format!("an image is named without `{scheme}://`; write `{rest}`"));
@@ -27,7 +27,7 @@ pub fn what_was_meant(text: &str) -> Option<String> {
 }
 
 /// What to write for a file or folder on disk.
-pub fn of_path(path: &str) -> String {
+pub(crate) fn of_path(path: &str) -> String {
     let path = printable(path, 300);
     if is_archive(&path) {
         return format!(

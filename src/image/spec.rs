@@ -18,7 +18,7 @@ use super::platform::Platform;
 use crate::error::{Error, Result};
 
 /// The bytes of an index of these children.
-pub fn index(media_type: &str, children: &[Descriptor]) -> Result<Vec<u8>> {
+pub(crate) fn index(media_type: &str, children: &[Descriptor]) -> Result<Vec<u8>> {
     let index = ImageIndexBuilder::default()
         .schema_version(SCHEMA_VERSION)
         .media_type(media_type)
@@ -28,7 +28,7 @@ pub fn index(media_type: &str, children: &[Descriptor]) -> Result<Vec<u8>> {
 }
 
 /// The bytes of an image manifest.
-pub fn manifest(
+pub(crate) fn manifest(
     media_type: &str,
     config: &Descriptor,
     layers: &[Descriptor],
@@ -48,7 +48,7 @@ pub fn manifest(
 }
 
 /// The config of an image of these layers, without settings for running it.
-pub fn config(platform: &Platform, diff_ids: &[Digest]) -> Result<Map<String, Value>> {
+pub(crate) fn config(platform: &Platform, diff_ids: &[Digest]) -> Result<Map<String, Value>> {
     let diff_ids: Vec<String> = diff_ids.iter().map(ToString::to_string).collect();
     let config = ImageConfigurationBuilder::default()
         .architecture(Arch::Other(platform.architecture.clone()))
@@ -68,7 +68,7 @@ pub fn config(platform: &Platform, diff_ids: &[Digest]) -> Result<Map<String, Va
 }
 
 /// An entry of a config's history, about a layer.
-pub fn history(created: Option<&str>, created_by: Option<&str>, comment: Option<&str>) -> Result<Value> {
+pub(crate) fn history(created: Option<&str>, created_by: Option<&str>, comment: Option<&str>) -> Result<Value> {
     let mut line = History::default();
     line.set_created(created.map(str::to_owned));
     line.set_created_by(created_by.map(str::to_owned));
@@ -77,12 +77,12 @@ pub fn history(created: Option<&str>, created_by: Option<&str>, comment: Option<
 }
 
 /// A descriptor as manifests and indexes contain it.
-pub fn descriptor(descriptor: &Descriptor) -> Result<Value> {
+pub(crate) fn descriptor(descriptor: &Descriptor) -> Result<Value> {
     object(&typed(descriptor)?).map(Value::Object)
 }
 
 /// A platform as an index contains it.
-pub fn platform(platform: &Platform) -> Result<Value> {
+pub(crate) fn platform(platform: &Platform) -> Result<Value> {
     let fields = serde_json::to_value(typed_platform(platform)).map_err(Error::internal)?;
     Ok(fields.as_object().cloned().map(specified).map_or(fields, Value::Object))
 }

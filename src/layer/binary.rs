@@ -5,11 +5,11 @@ use std::fmt;
 use crate::image::platform::Platform;
 
 /// Bytes read from the start of a file.
-pub const HEADER: usize = 4096;
+pub(crate) const HEADER: usize = 4096;
 
 /// What a program's header says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Binary {
+pub(crate) struct Binary {
     /// The kind of file: `ELF`, `PE`, `Mach-O`.
     pub format: &'static str,
     /// The operating system, as in Go's `GOOS`.
@@ -20,7 +20,7 @@ pub struct Binary {
 
 impl Binary {
     /// Whether it can run on `platform`.
-    pub fn runs_on(&self, platform: &Platform) -> bool {
+    pub(crate) fn runs_on(&self, platform: &Platform) -> bool {
         // Most systems leave ELF's OS field empty, so only an explicit Linux is trusted.
         let same_os =
             self.os == platform.os || (self.format == "ELF" && platform.os != "windows" && platform.os != "darwin");
@@ -28,7 +28,7 @@ impl Binary {
     }
 
     /// The platform that the user probably meant.
-    pub fn platform(&self) -> String {
+    pub(crate) fn platform(&self) -> String {
         format!("{}/{}", self.os, self.architectures.first().copied().unwrap_or("unknown"))
     }
 }
@@ -40,7 +40,7 @@ impl fmt::Display for Binary {
 }
 
 /// Reads the header in the first bytes of a file. `None` if it isn't a program for a known architecture.
-pub fn recognise(head: &[u8]) -> Option<Binary> {
+pub(crate) fn recognise(head: &[u8]) -> Option<Binary> {
     elf(head).or_else(|| pe(head)).or_else(|| mach_o(head))
 }
 

@@ -27,7 +27,7 @@ const ZSTD_SPARING: i32 = 6;
 
 /// How to compress a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
+pub(crate) enum Compression {
     /// No compression.
     None,
     /// gzip, level 1 to 9.
@@ -80,7 +80,7 @@ impl Compression {
 
     /// How many threads to use so that a step stays within 64 MB. Each takes about 3 MiB for gzip and 6 MiB for zstd;
     /// three zstd threads already outrun the hasher.
-    pub fn threads(self) -> usize {
+    pub(crate) fn threads(self) -> usize {
         let limit = match self {
             Self::None | Self::Gzip(_) => 8,
             Self::Zstd(level) if level <= ZSTD_SPARING => 3,
@@ -95,7 +95,7 @@ impl Compression {
 ///
 /// # Errors
 /// Whatever `produce` or `sink` returns; the first error stops the other.
-pub fn compress(
+pub(crate) fn compress(
     compression: Compression,
     threads: usize,
     produce: impl FnOnce(&mut dyn Write) -> Result<()> + Send,
@@ -254,7 +254,7 @@ impl Write for Blocks {
 }
 
 /// The error of a producer whose receiver is gone. Never reported.
-pub fn stopped() -> Error {
+pub(crate) fn stopped() -> Error {
     Error::bug("the layer is not needed any more")
 }
 

@@ -13,7 +13,7 @@ const MOUNTS: [&str; 3] = ["/tekton/creds", "/tekton/creds-secrets", "/var/run/s
 
 /// The credential paths, as options and environment name them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CredentialPaths {
+pub(crate) struct CredentialPaths {
     /// Folders and everything in them.
     pub folders: Vec<PathBuf>,
     /// Files.
@@ -22,14 +22,14 @@ pub struct CredentialPaths {
 
 /// The paths that exist, by device and inode, since a file can have several paths.
 #[derive(Debug)]
-pub struct Known(Vec<((u64, u64), PathBuf)>);
+pub(crate) struct Known(Vec<((u64, u64), PathBuf)>);
 
 impl Known {
     /// Looks up which of `logins` exist.
     ///
     /// A folder that contains the working directory, as with `DOCKER_CONFIG=$PWD`, holds the user's work too: only its
     /// credential files are refused.
-    pub fn of(logins: &CredentialPaths) -> Self {
+    pub(crate) fn of(logins: &CredentialPaths) -> Self {
         let here = std::env::current_dir().unwrap_or_default();
         let around: Vec<_> =
             here.ancestors().filter_map(|folder| fs::metadata(folder).ok()).map(|it| id(&it)).collect();
@@ -43,7 +43,7 @@ impl Known {
     ///
     /// # Errors
     /// `ErrorKind::Guard` that names both.
-    pub fn check_path(&self, path: &Path, shown: &Path) -> Result<()> {
+    pub(crate) fn check_path(&self, path: &Path, shown: &Path) -> Result<()> {
         let found = path.ancestors().filter_map(|above| fs::metadata(above).ok());
         found.into_iter().try_for_each(|metadata| self.check(&metadata, shown))
     }
@@ -52,7 +52,7 @@ impl Known {
     ///
     /// # Errors
     /// `ErrorKind::Guard` that names it.
-    pub fn check(&self, found: &Metadata, shown: &Path) -> Result<()> {
+    pub(crate) fn check(&self, found: &Metadata, shown: &Path) -> Result<()> {
         let Some((_, path)) = self.0.iter().find(|(known, _)| *known == id(found)) else { return Ok(()) };
         let name = |path: &Path| printable(&path.to_string_lossy(), 300);
         let text = format!("{} would put logins into a layer: they are read from {}", name(shown), name(path));

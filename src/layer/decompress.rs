@@ -18,7 +18,7 @@ const ZSTD_PIECE: usize = 128 * 1024;
 const ZSTD_WINDOW_LOG: u32 = 25;
 
 /// How something is packed, by its first four bytes.
-pub fn packing(head: &[u8]) -> LayerCompression {
+pub(crate) fn packing(head: &[u8]) -> LayerCompression {
     match head {
         [0x1f, 0x8b, ..] => LayerCompression::Gzip,
         // Also a skippable frame, as tools put before others.
@@ -28,7 +28,7 @@ pub fn packing(head: &[u8]) -> LayerCompression {
 }
 
 /// Unpacks what is pushed into it.
-pub struct Decompressor {
+pub(crate) struct Decompressor {
     /// What it is, for errors.
     what: String,
     engine: Engine,
@@ -45,7 +45,7 @@ impl Decompressor {
     ///
     /// # Errors
     /// The library has no memory.
-    pub fn new(packing: LayerCompression, what: String) -> Result<Self> {
+    pub(crate) fn new(packing: LayerCompression, what: String) -> Result<Self> {
         let engine = match packing {
             LayerCompression::Plain => Engine::Plain,
             LayerCompression::Gzip => Engine::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
@@ -58,7 +58,7 @@ impl Decompressor {
     ///
     /// # Errors
     /// They are not what they should be; or those of `out`.
-    pub fn push(&mut self, bytes: &[u8], out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub(crate) fn push(&mut self, bytes: &[u8], out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match &mut self.engine {
             Engine::Plain => out(bytes),
             Engine::Gzip(decoder) => {
@@ -77,7 +77,7 @@ impl Decompressor {
     ///
     /// # Errors
     /// They end too early.
-    pub fn finish(&mut self, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub(crate) fn finish(&mut self, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match &mut self.engine {
             Engine::Gzip(decoder) => {
                 decoder.try_finish().map_err(|error| malformed(&self.what, &format!("gzip: {error}")))?;

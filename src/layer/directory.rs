@@ -21,7 +21,7 @@ use crate::workspace::{Folder, Found};
 const DATA: &str = "..data";
 
 /// A folder during the walk.
-pub struct Directory {
+pub(super) struct Directory {
     /// Its path on disk, for errors.
     pub from: PathBuf,
     /// Its path relative to the layer's folder, for patterns.
@@ -36,7 +36,7 @@ pub struct Directory {
 }
 
 /// A name in a folder.
-pub struct Child {
+pub(super) struct Child {
     /// It.
     pub name: OsString,
     /// Include it only if something below is included.
@@ -49,7 +49,7 @@ pub struct Child {
 }
 
 /// What a name refers to.
-pub enum Node {
+pub(super) enum Node {
     /// A folder or a file.
     Found(Found),
     /// A symbolic link and its target.
@@ -61,7 +61,13 @@ impl Directory {
     ///
     /// # Errors
     /// It can't be read.
-    pub fn read(folder: Folder, from: PathBuf, inside: Vec<u8>, ignored: &Exclusions, trail: &[bool]) -> Result<Self> {
+    pub(super) fn read(
+        folder: Folder,
+        from: PathBuf,
+        inside: Vec<u8>,
+        ignored: &Exclusions,
+        trail: &[bool],
+    ) -> Result<Self> {
         let mut listed = folder.list().map_err(Error::file("read the folder", &from))?;
         let volume = volume(&folder, &listed);
         if volume.is_some() {
@@ -84,12 +90,12 @@ impl Directory {
     }
 
     /// The next name.
-    pub fn next(&mut self) -> Option<Child> {
+    pub(super) fn next(&mut self) -> Option<Child> {
         self.names.next()
     }
 
     /// Whether all names have been visited.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.names.len() == 0
     }
 
@@ -97,7 +103,7 @@ impl Directory {
     ///
     /// # Errors
     /// It can't be read, or a layer can't hold it.
-    pub fn open(&self, child: &Child) -> Result<Node> {
+    pub(super) fn open(&self, child: &Child) -> Result<Node> {
         let from = self.from.join(&child.name);
         let refuse = |what: &str| {
             let name = printable(&from.to_string_lossy(), 300);

@@ -7,14 +7,14 @@ use crate::error::{Error, Result};
 use crate::text::printable;
 
 /// Docker's file. Unlike `.imgstepignore` it becomes part of the layer, unless it excludes itself.
-pub const DOCKERIGNORE: &str = ".dockerignore";
+pub(crate) const DOCKERIGNORE: &str = ".dockerignore";
 
 /// Patterns in order; the last one that matches a path, or a folder above it, wins.
 #[derive(Debug, Clone, Default)]
-pub struct DockerPatterns(Vec<Pattern>);
+pub(crate) struct DockerPatterns(Vec<Pattern>);
 
 /// Whether each pattern matches a folder or one of its parents.
-pub type Trail = Vec<bool>;
+pub(crate) type Trail = Vec<bool>;
 
 #[derive(Debug, Clone)]
 struct Pattern {
@@ -45,7 +45,7 @@ impl DockerPatterns {
     ///
     /// # Errors
     /// A line that Docker rejects too.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text.lines().filter(|line| !line.starts_with('#')).map(str::trim);
         lines.filter(|line| !line.is_empty()).map(parse).collect::<Result<_>>().map(Self)
@@ -53,7 +53,7 @@ impl DockerPatterns {
 
     /// Whether `path`, relative to the layer's folder, is excluded; and the state for paths below it. `above` is the
     /// state of its parent, empty for the root.
-    pub fn exclude(&self, path: &[u8], above: &[bool]) -> (bool, Trail) {
+    pub(crate) fn exclude(&self, path: &[u8], above: &[bool]) -> (bool, Trail) {
         let matches =
             |(at, pattern): (usize, &Pattern)| above.get(at).copied().unwrap_or_default() || pattern.matches(path);
         let trail: Trail = self.0.iter().enumerate().map(matches).collect();
@@ -62,7 +62,7 @@ impl DockerPatterns {
     }
 
     /// Whether a `!` pattern may include something below an excluded folder.
-    pub fn take_in_below(&self, path: &[u8]) -> bool {
+    pub(crate) fn take_in_below(&self, path: &[u8]) -> bool {
         let below = [path, b"/"].concat();
         let may = |pattern: &Pattern| {
             let length = below.len().min(pattern.literal.len());

@@ -15,14 +15,14 @@ const FILE_LIMIT: u64 = 1024 * 1024;
 
 /// The patterns of a folder.
 #[derive(Debug, Default)]
-pub struct Exclusions {
+pub(crate) struct Exclusions {
     docker: DockerPatterns,
     own: Patterns,
 }
 
 /// What to do with a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Include it.
     In,
     /// Exclude it and everything below.
@@ -36,7 +36,7 @@ impl Exclusions {
     ///
     /// # Errors
     /// A file that can't be read or is a link out of the folder; an invalid pattern.
-    pub fn of(folder: &Folder, shown: &Path, exclude: &[String]) -> Result<Self> {
+    pub(crate) fn of(folder: &Folder, shown: &Path, exclude: &[String]) -> Result<Self> {
         let mut ignored = Self::default();
         if let Some(text) = text(folder, shown, IGNORE_FILE)? {
             ignored.own = Patterns::parse(&text)?;
@@ -48,7 +48,7 @@ impl Exclusions {
     }
 
     /// The verdict on `path`, and the state for paths below it. `above` is the state of its parent.
-    pub fn judge(&self, path: &[u8], is_folder: bool, above: &[bool]) -> (Verdict, Trail) {
+    pub(crate) fn judge(&self, path: &[u8], is_folder: bool, above: &[bool]) -> (Verdict, Trail) {
         let (is_out, trail) = self.docker.exclude(path, above);
         let verdict = match self.own.decide(path, is_folder) {
             _ if path == IGNORE_FILE.as_bytes() => Verdict::Out,

@@ -4,11 +4,11 @@ use crate::error::{Error, Result};
 use crate::text::printable;
 
 /// The file in a layer's folder that holds patterns, one a line. It is excluded as well.
-pub const IGNORE_FILE: &str = ".imgstepignore";
+pub(crate) const IGNORE_FILE: &str = ".imgstepignore";
 
 /// Patterns in order; the last one that matches a path wins.
 #[derive(Debug, Clone, Default)]
-pub struct Patterns(Vec<Pattern>);
+pub(crate) struct Patterns(Vec<Pattern>);
 
 #[derive(Debug, Clone)]
 struct Pattern {
@@ -25,7 +25,7 @@ impl Patterns {
     ///
     /// # Errors
     /// An unclosed bracket.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let lines = text.lines().map(|line| line.trim_end().trim_start_matches('\u{feff}'));
         lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(parse).collect::<Result<_>>().map(Self)
     }
@@ -34,7 +34,7 @@ impl Patterns {
     ///
     /// # Errors
     /// As [`Self::parse`].
-    pub fn add(&mut self, patterns: &[String]) -> Result<()> {
+    pub(crate) fn add(&mut self, patterns: &[String]) -> Result<()> {
         for pattern in patterns {
             self.0.push(parse(pattern)?);
         }
@@ -43,7 +43,7 @@ impl Patterns {
 
     /// Whether `path`, relative to the layer's folder, is excluded; `None` if no pattern matches. Never called for
     /// paths below an excluded folder.
-    pub fn decide(&self, path: &[u8], is_folder: bool) -> Option<bool> {
+    pub(crate) fn decide(&self, path: &[u8], is_folder: bool) -> Option<bool> {
         let words: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
         let decides = |pattern: &&Pattern| (is_folder || !pattern.folders_only) && matches(&pattern.words, &words);
         self.0.iter().rev().find(decides).map(|pattern| !pattern.negated)

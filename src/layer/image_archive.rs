@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// The files at a tar's root that say what it is.
 #[derive(Debug, Clone, Default)]
-pub struct Marks(BTreeSet<Mark>);
+pub(crate) struct Marks(BTreeSet<Mark>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Mark {
@@ -17,7 +17,7 @@ enum Mark {
 
 /// The form of a saved image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SavedImage {
+pub(crate) enum SavedImage {
     /// `docker save`, `podman save`, `skopeo copy … docker-archive:`.
     Docker,
     /// An OCI image layout; what Docker saves from version 25 on is one too.
@@ -26,7 +26,7 @@ pub enum SavedImage {
 
 impl Marks {
     /// Notes a file by its path in the tar.
-    pub fn note(&mut self, path: &[u8]) {
+    pub(crate) fn note(&mut self, path: &[u8]) {
         let mark = match path.strip_prefix(b"./").unwrap_or(path) {
             b"manifest.json" => Mark::ManifestJson,
             b"repositories" => Mark::Repositories,
@@ -39,7 +39,7 @@ impl Marks {
     }
 
     /// What form of a saved image these files make.
-    pub fn archive(&self) -> Option<SavedImage> {
+    pub(crate) fn archive(&self) -> Option<SavedImage> {
         let have = |marks: [Mark; 2]| marks.iter().all(|mark| self.0.contains(mark));
         // A website has a manifest.json too: alone it says nothing.
         if have([Mark::OciLayout, Mark::IndexJson]) {

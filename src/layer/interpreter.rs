@@ -15,7 +15,7 @@ const PT_INTERP: u32 = 3;
 
 /// The interpreter of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Interpreter {
+pub(crate) struct Interpreter {
     /// Its path in the image.
     pub path: Vec<u8>,
     /// The program is a script rather than a dynamically linked binary.
@@ -23,7 +23,7 @@ pub struct Interpreter {
 }
 
 /// The interpreter of a program with these first bytes; more is read from `file`, if given.
-pub fn of(head: &[u8], file: Option<&File>) -> Option<Interpreter> {
+pub(crate) fn of(head: &[u8], file: Option<&File>) -> Option<Interpreter> {
     if let Some(line) = head.strip_prefix(b"#!") {
         return script(&line[..line.len().min(LINE_LIMIT - 2)]);
     }

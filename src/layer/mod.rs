@@ -1,23 +1,23 @@
 //! Builds layers from files: the same bytes on any machine, at any time, on any number of cores.
 
-pub mod binary;
-pub mod compress;
-pub mod credential_paths;
-pub mod decompress;
+pub(crate) mod binary;
+pub(crate) mod compress;
+pub(crate) mod credential_paths;
+pub(crate) mod decompress;
 mod directory;
-pub mod dockerignore;
-pub mod exclusions;
-pub mod ignore;
-pub mod image_archive;
-pub mod interpreter;
-pub mod path_set;
-pub mod recipe;
-pub mod scan;
-pub mod spec;
-pub mod tar_inspector;
+pub(crate) mod dockerignore;
+pub(crate) mod exclusions;
+pub(crate) mod ignore;
+pub(crate) mod image_archive;
+pub(crate) mod interpreter;
+pub(crate) mod path_set;
+pub(crate) mod recipe;
+pub(crate) mod scan;
+pub(crate) mod spec;
+pub(crate) mod tar_inspector;
 pub mod tar_writer;
-pub mod walk;
-pub mod warnings;
+pub(crate) mod walk;
+pub(crate) mod warnings;
 
 #[cfg(test)]
 mod proptests;

@@ -20,7 +20,7 @@ const OVERHEAD: usize = 128;
 
 /// The remaining memory budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PathBudget {
+pub(crate) struct PathBudget {
     files: usize,
     bytes: usize,
 }
@@ -34,7 +34,7 @@ impl Default for PathBudget {
 
 /// The paths in a layer, or in a stack of layers.
 #[derive(Debug, Clone, Default)]
-pub struct PathSet {
+pub(crate) struct PathSet {
     files: HashSet<u64>,
     /// The executable files, and the interpreter each one needs.
     executable: HashMap<u64, Option<usize>>,
@@ -49,7 +49,7 @@ pub struct PathSet {
 
 /// How a file can be executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start<'a> {
+pub(crate) enum Start<'a> {
     /// It can't: it isn't executable.
     Never,
     /// By the kernel alone.
@@ -60,17 +60,17 @@ pub enum Start<'a> {
 
 impl PathSet {
     /// An empty set with this budget.
-    pub fn with_room(room: PathBudget) -> Self {
+    pub(crate) fn with_room(room: PathBudget) -> Self {
         Self { room, ..Self::default() }
     }
 
     /// The remaining budget.
-    pub fn room(&self) -> PathBudget {
+    pub(crate) fn room(&self) -> PathBudget {
         self.room
     }
 
     /// Whether the set is complete. If not, a path that isn't found may still exist.
-    pub fn are_whole(&self) -> bool {
+    pub(crate) fn are_whole(&self) -> bool {
         !self.is_cut
     }
 
@@ -86,7 +86,7 @@ impl PathSet {
     }
 
     /// Adds a file by its path in a tar. Recognises whiteouts (image specification, layer.md).
-    pub fn file(&mut self, path: &[u8]) {
+    pub(crate) fn file(&mut self, path: &[u8]) {
         if path.len() >= PATH_LIMIT {
             return;
         }
@@ -112,7 +112,7 @@ impl PathSet {
     }
 
     /// Marks an added file as executable, with its interpreter.
-    pub fn executable(&mut self, path: &[u8], by: Option<Interpreter>) {
+    pub(crate) fn executable(&mut self, path: &[u8], by: Option<Interpreter>) {
         let path = hash(&normal(path));
         let by = by.and_then(|by| self.number_of(by));
         if self.files.contains(&path) && (self.executable.contains_key(&path) || self.take_room(0, EXECUTABLE)) {
@@ -121,7 +121,7 @@ impl PathSet {
     }
 
     /// Marks a file as a hard link to another.
-    pub fn same_as(&mut self, path: &[u8], other: &[u8]) {
+    pub(crate) fn same_as(&mut self, path: &[u8], other: &[u8]) {
         if let Some(by) = self.executable.get(&hash(&normal(other))).copied()
             && self.take_room(0, EXECUTABLE)
         {
@@ -144,7 +144,7 @@ impl PathSet {
     }
 
     /// Adds a symbolic link.
-    pub fn link(&mut self, path: &[u8], target: &[u8]) {
+    pub(crate) fn link(&mut self, path: &[u8], target: &[u8]) {
         if path.len() >= PATH_LIMIT || target.len() >= PATH_LIMIT {
             return;
         }
@@ -156,7 +156,7 @@ impl PathSet {
     }
 
     /// Puts a layer on top.
-    pub fn put_on(&mut self, layer: &Self) {
+    pub(crate) fn put_on(&mut self, layer: &Self) {
         for path in &layer.gone {
             self.forget(path);
             self.links.remove(path);
@@ -184,7 +184,7 @@ impl PathSet {
     }
 
     /// How the file at an absolute path can be executed, following links; `None` if it doesn't exist.
-    pub fn start(&self, path: &[u8]) -> Option<Start<'_>> {
+    pub(crate) fn start(&self, path: &[u8]) -> Option<Start<'_>> {
         let file = self.followed(path).filter(|file| self.files.contains(file))?;
         Some(match self.executable.get(&file) {
             None => Start::Never,
@@ -193,7 +193,8 @@ impl PathSet {
     }
 
     /// Whether an absolute path leads to a file, following links.
-    pub fn have(&self, path: &[u8]) -> bool {
+    #[cfg(test)]
+    pub(crate) fn have(&self, path: &[u8]) -> bool {
         self.start(path).is_some()
     }
 

@@ -27,7 +27,7 @@ const PIECE: usize = 256 * 1024;
 
 /// What a layer is made of, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recipe {
+pub(crate) struct Recipe {
     /// What is in it.
     pub source: LayerSource,
     /// How it is compressed. A tar that is compressed already stays as it is.
@@ -42,7 +42,7 @@ pub struct Recipe {
 
 /// What is in a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LayerSource {
+pub(crate) enum LayerSource {
     /// A folder or a file.
     Files(Box<FileTree>),
     /// These entries.
@@ -53,7 +53,7 @@ pub enum LayerSource {
 
 /// Where a tar is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TarOrigin {
+pub(crate) enum TarOrigin {
     /// A file, or a pipe with a name.
     Path(PathBuf),
     /// Standard input.
@@ -62,7 +62,7 @@ pub enum TarOrigin {
 
 /// What is known of a layer once it was made.
 #[derive(Debug, Clone)]
-pub struct BuiltLayer {
+pub(crate) struct BuiltLayer {
     /// The digest of its bytes.
     pub digest: Digest,
     /// The number of its bytes.
@@ -78,7 +78,7 @@ pub struct BuiltLayer {
 }
 
 /// How a layer is made.
-pub struct BuildOptions<'a> {
+pub(crate) struct BuildOptions<'a> {
     /// Its bytes are kept if they are no more.
     pub keep: u64,
     /// Whether the names of its files are wanted.
@@ -99,7 +99,7 @@ impl Recipe {
     ///
     /// # Errors
     /// A file can't be read, or changed meanwhile; a tar that is not well formed.
-    pub fn make(&self, making: &mut BuildOptions<'_>) -> Result<BuiltLayer> {
+    pub(crate) fn make(&self, making: &mut BuildOptions<'_>) -> Result<BuiltLayer> {
         let mut findings = LayerScan::new(making.with_names);
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let (mut size, mut kept, mut is_taken) = (0, Some(Vec::new()), true);
@@ -125,7 +125,7 @@ impl Recipe {
     ///
     /// # Errors
     /// As [`Self::make`], and those of `sink`.
-    pub fn stream_to(&self, mut sink: impl FnMut(Bytes) -> Result<()>) -> Result<()> {
+    pub(crate) fn stream_to(&self, mut sink: impl FnMut(Bytes) -> Result<()>) -> Result<()> {
         self.stream_with(&mut LayerScan::default(), &mut sink).map(drop)
     }
 
@@ -133,13 +133,13 @@ impl Recipe {
     ///
     /// # Errors
     /// As [`Self::make`].
-    pub fn diff_id(&self) -> Result<Digest> {
+    pub(crate) fn diff_id(&self) -> Result<Digest> {
         let plain = Self { compression: Compression::None, ..self.clone() };
         plain.stream_with(&mut LayerScan::default(), &mut |_| Ok(())).map(|poured| poured.diff_id)
     }
 
     /// Whether making it takes so long that it should not be done twice: only reading is fast.
-    pub fn is_costly(&self) -> bool {
+    pub(crate) fn is_costly(&self) -> bool {
         let is_packed = match &self.source {
             LayerSource::Tar(origin) => origin.packing().is_some_and(|packing| packing != LayerCompression::Plain),
             LayerSource::Files(_) | LayerSource::Entries(_) => false,
@@ -148,7 +148,7 @@ impl Recipe {
     }
 
     /// Whether it can be made again: what comes out of a pipe can't.
-    pub fn is_repeatable(&self) -> bool {
+    pub(crate) fn is_repeatable(&self) -> bool {
         match &self.source {
             LayerSource::Files(_) | LayerSource::Entries(_) => true,
             LayerSource::Tar(origin) => origin.is_repeatable(),
@@ -251,12 +251,12 @@ fn packing_of(compression: Compression) -> LayerCompression {
 
 impl TarOrigin {
     /// The file of this name; `-` is standard input.
-    pub fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         if path == Path::new("-") { Self::Stdin } else { Self::Path(path.to_owned()) }
     }
 
     /// What errors call it.
-    pub fn what(&self) -> String {
+    pub(crate) fn what(&self) -> String {
         match self {
             Self::Path(path) => format!("the tar {}", printable(&path.to_string_lossy(), 300)),
             Self::Stdin => "the tar from standard input".to_owned(),

@@ -11,7 +11,7 @@ use super::warnings::LayerWarnings;
 
 /// The findings about a layer.
 #[derive(Debug, Clone, Default)]
-pub struct LayerScan {
+pub(crate) struct LayerScan {
     /// The first file of each kind of program.
     programs: BTreeMap<String, (String, Binary)>,
     /// All file names; `None` if not requested.
@@ -26,18 +26,18 @@ pub struct LayerScan {
 
 impl LayerScan {
     /// Starts empty; collects names if requested.
-    pub fn new(with_names: bool) -> Self {
+    pub(crate) fn new(with_names: bool) -> Self {
         Self { names: with_names.then(PathSet::default), ..Self::default() }
     }
 
     /// Starts empty; collects names while the budget lasts.
-    pub fn with_room(room: PathBudget) -> Self {
+    pub(crate) fn with_room(room: PathBudget) -> Self {
         Self { names: Some(PathSet::with_room(room)), ..Self::default() }
     }
 
     /// Records an executable file by its first bytes and, if they refer to more, by those of `file`. Messages call it
     /// `name`; its path in the image is `path`.
-    pub fn look_at(&mut self, name: &str, path: &[u8], head: &[u8], file: Option<&File>) {
+    pub(crate) fn look_at(&mut self, name: &str, path: &[u8], head: &[u8], file: Option<&File>) {
         if let Some(names) = &mut self.names {
             names.executable(path, interpreter::of(head, file));
         }
@@ -47,7 +47,7 @@ impl LayerScan {
     }
 
     /// The programs: file names and headers.
-    pub fn programs(&self) -> impl Iterator<Item = &(String, Binary)> {
+    pub(crate) fn programs(&self) -> impl Iterator<Item = &(String, Binary)> {
         self.programs.values()
     }
 }

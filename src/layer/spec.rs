@@ -9,7 +9,7 @@ use crate::text::printable;
 
 /// A layer as requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerSpec {
+pub(crate) struct LayerSpec {
     /// A folder, a file or a tar.
     pub path: PathBuf,
     /// Its destination in the image, without leading and trailing slashes. `None` if not given.
@@ -24,7 +24,7 @@ pub struct LayerSpec {
 
 /// A place in the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dest {
+pub(crate) struct Dest {
     /// The path, without leading or trailing slash; empty for the root.
     pub path: String,
     /// It was given with a trailing slash: a file is put into it under its own name.
@@ -33,7 +33,7 @@ pub struct Dest {
 
 /// The file modes in a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// 0755 for folders and files that are executable by their owner, 0644 for the rest.
     Normal,
     /// The modes on disk.
@@ -45,7 +45,7 @@ pub enum Mode {
 /// Why a layer option is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a layer: {reason}")]
-pub struct SpecError {
+pub(crate) struct SpecError {
     text: String,
     reason: String,
 }
@@ -224,7 +224,7 @@ fn owner(text: &str) -> Option<(u64, u64)> {
 ///
 /// # Errors
 /// It contains `..`, which could escape the folder it appears to be in; or names another drive.
-pub fn destination(text: &str) -> Result<Dest, String> {
+pub(crate) fn destination(text: &str) -> Result<Dest, String> {
     let windows = match text.as_bytes() {
         [drive, ..] if is_on_drive(text) => {
             if !drive.eq_ignore_ascii_case(&b'c') {

@@ -21,13 +21,13 @@ const MAP_FOLLOWS: usize = 482;
 const MAP_GOES_ON: usize = 504;
 
 /// Whether a file's name says that it is a tar.
-pub fn is_named_tar(path: &Path) -> bool {
+pub(crate) fn is_named_tar(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"].iter().any(|end| name.ends_with(end))
 }
 
 /// Looks at a tar, uncompressed, as it passes by.
-pub struct TarInspector<'a> {
+pub(crate) struct TarInspector<'a> {
     /// What it is, for errors.
     what: &'a str,
     findings: &'a mut LayerScan,
@@ -57,7 +57,7 @@ enum State {
 
 impl<'a> TarInspector<'a> {
     /// Looks at the tar that errors call `what`.
-    pub fn new(what: &'a str, findings: &'a mut LayerScan) -> Self {
+    pub(crate) fn new(what: &'a str, findings: &'a mut LayerScan) -> Self {
         let (name, target, size, program) = (None, None, None, None);
         let (state, kept, entry) = (State::Header, Vec::new(), String::new());
         Self { what, findings, state, kept, name, target, size, program, entry }
@@ -71,7 +71,7 @@ impl<'a> TarInspector<'a> {
     ///
     /// # Errors
     /// They are not those of a tar, or lead out of the image.
-    pub fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             bytes = match self.state {
                 State::End => return Ok(()),
@@ -94,7 +94,7 @@ impl<'a> TarInspector<'a> {
     ///
     /// # Errors
     /// The tar ended too early.
-    pub fn finish(&self) -> Result<()> {
+    pub(crate) fn finish(&self) -> Result<()> {
         match self.state {
             // Some writers leave the zeros at the end out, or write fewer.
             State::End | State::Zeros => Ok(()),

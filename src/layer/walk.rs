@@ -20,7 +20,7 @@ use crate::workspace::{self, Found};
 
 /// An entry of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerEntry {
+pub(crate) struct LayerEntry {
     /// The path in the image, without leading or trailing slash.
     pub path: Vec<u8>,
     /// What it is.
@@ -32,11 +32,11 @@ pub struct LayerEntry {
 }
 
 /// Receives entries one by one.
-pub type Each<'a> = dyn FnMut(LayerEntry) -> Result<()> + 'a;
+pub(crate) type Each<'a> = dyn FnMut(LayerEntry) -> Result<()> + 'a;
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EntryContent {
+pub(crate) enum EntryContent {
     /// A folder.
     Folder,
     /// A file on disk.
@@ -51,7 +51,7 @@ pub enum EntryContent {
 
 /// A file on disk, open.
 #[derive(Debug, Clone)]
-pub struct OnDisk {
+pub(crate) struct OnDisk {
     /// Its name in errors.
     pub path: PathBuf,
     /// Its size in bytes when it was opened.
@@ -70,7 +70,7 @@ impl Eq for OnDisk {}
 
 /// A tree of files that becomes a layer, and the options that apply to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileTree {
+pub(crate) struct FileTree {
     /// The folder or file, and where it goes.
     pub spec: LayerSpec,
     /// The patterns of `--exclude`.
@@ -148,7 +148,7 @@ const LINKS: [(&str, &str); 8] = [
 ];
 
 /// The common link that a path in the image would go through, and where it leads.
-pub fn through_link(path: &[u8]) -> Option<(&'static str, &'static str)> {
+pub(crate) fn through_link(path: &[u8]) -> Option<(&'static str, &'static str)> {
     let path = path.strip_prefix(b"./").unwrap_or(path);
     let is_below = |(link, _): &&(&str, &str)| {
         path.strip_prefix(link.as_bytes()).is_some_and(|rest| rest.len() > 1 && rest.starts_with(b"/"))
@@ -162,7 +162,7 @@ pub fn through_link(path: &[u8]) -> Option<(&'static str, &'static str)> {
 /// # Errors
 /// A file that can't be read or can't be part of a layer; a link that leads out of the layer's folder; a credential
 /// path; errors of `each`.
-pub fn walk(files: &FileTree, each: &mut Each<'_>) -> Result<LayerWarnings> {
+pub(crate) fn walk(files: &FileTree, each: &mut Each<'_>) -> Result<LayerWarnings> {
     let spec = &files.spec;
     let found = workspace::find(&spec.path).map_err(Error::file("read", &spec.path))?;
     let known = Known::of(&files.logins);
@@ -180,7 +180,7 @@ pub fn walk(files: &FileTree, each: &mut Each<'_>) -> Result<LayerWarnings> {
 }
 
 /// The destination of a folder or file in the image, without leading or trailing slash; empty for the root.
-pub fn destination(spec: &LayerSpec, is_folder: bool) -> Vec<u8> {
+pub(crate) fn destination(spec: &LayerSpec, is_folder: bool) -> Vec<u8> {
     let own = spec.path.file_name().map(OsStr::as_bytes).unwrap_or_default();
     match &spec.dest {
         Some(Dest { path, is_folder: into }) if is_folder || !into => path.as_bytes().to_vec(),
@@ -191,7 +191,7 @@ pub fn destination(spec: &LayerSpec, is_folder: bool) -> Vec<u8> {
 }
 
 /// Whiteouts that remove these paths of the base (image specification, layer.md, "Whiteouts").
-pub fn whiteouts(paths: &[String]) -> Vec<LayerEntry> {
+pub(crate) fn whiteouts(paths: &[String]) -> Vec<LayerEntry> {
     let whiteout = |path: &String| {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let path = join(parent.as_bytes(), format!(".wh.{name}").as_bytes());
@@ -201,7 +201,7 @@ pub fn whiteouts(paths: &[String]) -> Vec<LayerEntry> {
 }
 
 /// Converts an entry for a Windows layer: its path moves below `Files`.
-pub fn for_windows(mut entry: LayerEntry) -> LayerEntry {
+pub(crate) fn for_windows(mut entry: LayerEntry) -> LayerEntry {
     entry.path = join(b"Files", &entry.path);
     if let EntryContent::Hardlink(target) = &mut entry.content {
         *target = join(b"Files", target);
@@ -210,12 +210,12 @@ pub fn for_windows(mut entry: LayerEntry) -> LayerEntry {
 }
 
 /// A folder that doesn't exist on disk.
-pub fn folder(path: &[u8]) -> LayerEntry {
+pub(crate) fn folder(path: &[u8]) -> LayerEntry {
     LayerEntry { path: path.to_vec(), content: EntryContent::Folder, mode: folder_mode(path), owner: (0, 0) }
 }
 
 /// Joins a name to its parent; `parent` is empty for the root.
-pub fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+pub(crate) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
     if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
 }
 

@@ -15,7 +15,7 @@ const HEAD: usize = 4096;
 
 /// What was found during the walk of a folder.
 #[derive(Debug, Clone, Default)]
-pub struct LayerWarnings {
+pub(crate) struct LayerWarnings {
     secrets: Files,
     left_behind: BTreeMap<&'static str, Files>,
 }
@@ -44,7 +44,7 @@ impl Files {
 impl LayerWarnings {
     /// Inspects a file or folder at this path relative to the layer's folder. `keeps_modes` is whether setuid bits are
     /// kept.
-    pub fn look_at(&mut self, path: &[u8], found: &Found, keeps_modes: bool) {
+    pub(crate) fn look_at(&mut self, path: &[u8], found: &Found, keeps_modes: bool) {
         let Found { file, metadata, .. } = found;
         if is_secret(path, metadata.is_dir(), file) {
             self.secrets.note(path);
@@ -58,7 +58,7 @@ impl LayerWarnings {
     }
 
     /// The warnings for the layer called `layer`.
-    pub fn warnings(&self, layer: &str) -> Vec<String> {
+    pub(crate) fn warnings(&self, layer: &str) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.secrets.count > 0 {
             warnings.push(format!(

@@ -15,7 +15,7 @@ use super::open_uploads::OpenUploads;
 
 use crate::lock::lock;
 
-pub use super::http::Trace;
+pub(crate) use super::http::Trace;
 
 /// How many parts of blobs are in memory at once, of all blobs together: 96 MiB.
 const PARTS_LIMIT: usize = 12;

@@ -25,7 +25,7 @@ struct Entry {
 }
 
 /// The details in an error body of at most a few kilobytes.
-pub fn parse_details(body: &[u8]) -> Vec<Detail> {
+pub(crate) fn parse_details(body: &[u8]) -> Vec<Detail> {
     if let Ok(envelope) = serde_json::from_slice::<Envelope>(body) {
         return envelope.errors.iter().take(5).map(detail_of).collect();
     }

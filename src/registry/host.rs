@@ -42,7 +42,7 @@ pub struct HostPermit {
 
 /// The permits of one transfer, by host.
 #[derive(Debug, Default)]
-pub struct HostPermits(BTreeMap<String, HostPermit>);
+pub(crate) struct HostPermits(BTreeMap<String, HostPermit>);
 
 /// How a request gets a permit under its host's limit.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +65,7 @@ impl HostPermits {
     ///
     /// # Errors
     /// As [`Host::permits`].
-    pub async fn acquire<'h>(hosts: impl IntoIterator<Item = &'h Arc<Host>>) -> Result<Self, Error> {
+    pub(crate) async fn acquire<'h>(hosts: impl IntoIterator<Item = &'h Arc<Host>>) -> Result<Self, Error> {
         let mut counts: BTreeMap<&str, (&Host, u32)> = BTreeMap::new();
         for host in hosts {
             counts.entry(host.authority()).or_insert((host, 0)).1 += 1;
@@ -78,7 +78,7 @@ impl HostPermits {
     }
 
     /// The permit for requests to `host`, if it is held.
-    pub fn of(&self, host: &Host) -> Permit<'_> {
+    pub(crate) fn of(&self, host: &Host) -> Permit<'_> {
         self.0.get(host.authority()).map_or(Permit::Acquire, Permit::Held)
     }
 }

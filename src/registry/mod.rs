@@ -6,18 +6,21 @@
 mod api_request;
 mod auth;
 mod blobs;
-pub mod client;
-pub mod error;
-pub mod host;
+pub(crate) mod client;
+pub(crate) mod error;
+pub(crate) mod host;
 mod http;
-pub mod manifests;
+pub(crate) mod manifests;
 mod open_uploads;
-pub mod referrers;
-pub mod repository;
-pub mod tags;
-pub mod uploads;
+pub(crate) mod referrers;
+pub(crate) mod repository;
+pub(crate) mod tags;
+#[allow(unreachable_pub, reason = "not yet narrowed")]
+pub(crate) mod uploads;
 
 #[cfg(any(test, fuzzing))]
-pub use auth::challenge;
-pub use blobs::{BlobPresence, BlobRead, BlobReader};
-pub use http::{Body, ConnectionKind, UploadCounter, location, remedies, retry, stream_body, tls};
+pub(crate) use auth::challenge;
+pub(crate) use blobs::{BlobRead, BlobReader};
+#[cfg(any(test, fuzzing))]
+pub(crate) use http::location;
+pub(crate) use http::{Body, ConnectionKind, UploadCounter, remedies, retry, stream_body, tls};

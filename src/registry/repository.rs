@@ -7,12 +7,12 @@ use http::Method;
 use http::header::HeaderValue;
 
 pub(super) use super::api_request::ApiRequest;
-pub use super::auth::Access;
+pub(crate) use super::auth::Access;
 use super::auth::Authorizer;
 use super::client::Client;
 use super::error::error_of;
 use super::host::Host;
-pub use super::host::{HostPermit, HostPermits, Permit};
+pub(crate) use super::host::{HostPermit, HostPermits, Permit};
 use super::http::retry::{Budget, is_temporary, retry_after, temporary_failure};
 use super::http::{Body, ConnectionKind, HttpResponse, Transport, UploadCounter};
 use crate::credentials::Login;

@@ -6,7 +6,7 @@ mod buildkite;
 mod circleci;
 mod drone;
 mod gitea;
-pub mod github;
+pub(crate) mod github;
 mod gitlab;
 mod jenkins;
 mod system;
@@ -14,7 +14,7 @@ mod woodpecker;
 
 use std::rc::Rc;
 
-pub use self::system::{CiSystem, SourceVariables, Variable};
+pub(crate) use self::system::{CiSystem, Variable};
 use self::system::{OutputWriter, Outputs};
 use super::console::Console;
 use super::failure::FailedStep;
@@ -25,7 +25,7 @@ use super::subject::ReportSubject;
 use crate::error::Error;
 
 /// Every system. The first that fits counts: Gitea sets GitHub's variables too.
-pub const ALL: [&CiSystem; 10] = [
+pub(crate) const ALL: [&CiSystem; 10] = [
     &gitea::SYSTEM,
     &github::SYSTEM,
     &gitlab::SYSTEM,
@@ -59,12 +59,12 @@ pub struct Ci {
 }
 
 /// The systems that `--ci` takes by name.
-pub fn choices() -> impl Iterator<Item = &'static CiSystem> {
+pub(crate) fn choices() -> impl Iterator<Item = &'static CiSystem> {
     ALL.into_iter().filter(|system| system.opener().is_some())
 }
 
 /// The choice that `--ci NAME` makes.
-pub fn named(name: &str) -> Option<Choice> {
+pub(crate) fn named(name: &str) -> Option<Choice> {
     match name {
         "auto" => Some(Choice::Auto),
         "none" => Some(Choice::None),
@@ -73,14 +73,14 @@ pub fn named(name: &str) -> Option<Choice> {
 }
 
 /// The system that set this environment.
-pub fn detect(variable: Variable) -> Option<&'static CiSystem> {
+pub(crate) fn detect(variable: Variable) -> Option<&'static CiSystem> {
     let is_set =
         |name: &&str| variable(name).is_some_and(|value| !value.is_empty() && !value.eq_ignore_ascii_case("false"));
     ALL.into_iter().find(|system| system.detect.iter().any(is_set))
 }
 
 /// How the log of `system` marks lines.
-pub fn log_style(system: Option<&CiSystem>) -> LogStyle {
+pub(crate) fn log_style(system: Option<&CiSystem>) -> LogStyle {
     system.map_or(LogStyle::PLAIN, |system| system.log)
 }
 

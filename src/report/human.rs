@@ -6,7 +6,7 @@ use std::time::Duration;
 const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
 
 /// `bytes` in decimal units with one place: `999 B`, `1.0 kB`, `120.5 MB`.
-pub fn bytes(bytes: u64) -> String {
+pub(super) fn bytes(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes} B");
     }
@@ -21,7 +21,7 @@ pub fn bytes(bytes: u64) -> String {
 }
 
 /// A number of seconds: `0.34 s` below one, `3.2 s` below a minute, then `2 min 05 s` and `1 h 02 min`.
-pub fn seconds(seconds: f64) -> String {
+pub(super) fn seconds(seconds: f64) -> String {
     // Rounded first, so that 59.96 is a minute and not `60.0 s`.
     if seconds < 0.995 {
         return format!("{:.2} s", seconds.max(0.0));
@@ -40,7 +40,7 @@ pub fn seconds(seconds: f64) -> String {
 }
 
 /// The time that is left, without places: `6 s`, `2 min 05 s`.
-pub fn remaining(left: Duration) -> String {
+pub(super) fn remaining(left: Duration) -> String {
     match left.as_secs() {
         below @ 0..60 => format!("{below} s"),
         more => seconds(std::time::Duration::from_secs(more).as_secs_f64()),
@@ -48,7 +48,7 @@ pub fn remaining(left: Duration) -> String {
 }
 
 /// A count and its noun: `1 blob`, `2 blobs`.
-pub fn count(number: usize, noun: &str) -> String {
+pub(super) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 

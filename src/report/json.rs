@@ -13,7 +13,7 @@ use crate::text::is_unsafe_to_print;
 /// # Errors
 ///
 /// Never for our own types: all their keys are text.
-pub fn render(value: &impl Serialize) -> Result<String, Error> {
+pub(super) fn render(value: &impl Serialize) -> Result<String, Error> {
     Ok(serde_json::to_string(value).context("the report can't be written as JSON")?)
 }
 
@@ -22,7 +22,7 @@ pub fn render(value: &impl Serialize) -> Result<String, Error> {
 /// # Errors
 ///
 /// As [`render`].
-pub fn line(value: &impl Serialize) -> Result<String, Error> {
+pub(super) fn line(value: &impl Serialize) -> Result<String, Error> {
     render(value).map(|json| printable(&json))
 }
 

@@ -1,7 +1,7 @@
 //! How serious a line on stderr is, and how a log marks it.
 
 /// The title of a group of requests.
-pub const GROUP_TITLE: &str = "imgstep: requests";
+pub(crate) const GROUP_TITLE: &str = "imgstep: requests";
 
 /// How serious a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,6 @@ impl LogStyle {
 }
 
 /// `warning: …` or `error: …`.
-pub fn plain(level: Level, text: &str) -> String {
+pub(crate) fn plain(level: Level, text: &str) -> String {
     format!("{}: {text}", level.name())
 }

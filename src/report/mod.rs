@@ -8,31 +8,31 @@
 //!
 //! Nothing else in the library prints. Stdout holds the step's answer and nothing else; people read stderr.
 
-pub mod ci;
-pub mod console;
+pub(crate) mod ci;
+pub(crate) mod console;
 mod display;
-pub mod failure;
+pub(crate) mod failure;
 mod files;
 mod human;
-pub mod inspection;
+pub(crate) mod inspection;
 mod json;
-pub mod level;
-pub mod list;
-pub mod list_reporter;
+pub(crate) mod level;
+pub(crate) mod list;
+pub(crate) mod list_reporter;
 mod markdown;
-pub mod outcome;
-pub mod progress;
-pub mod reporter;
-pub mod results;
+pub(crate) mod outcome;
+pub(crate) mod progress;
+pub(crate) mod reporter;
+pub(crate) mod results;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod schema_test;
 mod screen;
-pub mod stdout;
+pub(crate) mod stdout;
 pub mod subject;
 mod summary;
-pub mod tekton;
+pub(crate) mod tekton;
 #[cfg(test)]
 mod terminal;
 mod tree;

@@ -110,7 +110,12 @@ impl Reporter<'_> {
 /// # Errors
 ///
 /// Stdout can't be written.
-pub fn report_failure(failed: &FailedStep, ci: &Ci, format: OutputFormat, console: &Console) -> Result<(), Error> {
+pub(crate) fn report_failure(
+    failed: &FailedStep,
+    ci: &Ci,
+    format: OutputFormat,
+    console: &Console,
+) -> Result<(), Error> {
     ci.write_failure(failed, console);
     console.end_group();
     if format == OutputFormat::Text || stdout::is_begun() {

@@ -23,7 +23,7 @@ pub struct ResultFile {
 /// # Errors
 ///
 /// `ErrorKind::Usage` for an argument without `=`, a key that the step doesn't have, and a file that is named twice.
-pub fn parse(args: &[String], is_given: impl Fn(&ReportValue) -> bool) -> Result<Vec<ResultFile>, Error> {
+pub(crate) fn parse(args: &[String], is_given: impl Fn(&ReportValue) -> bool) -> Result<Vec<ResultFile>, Error> {
     let all = || VALUES.into_iter().filter(|value| value.channels.contains(&Channel::ResultFile));
     let keys = all().filter(&is_given).map(|value| value.name).collect::<Vec<_>>().join(", ");
     let mut files: Vec<ResultFile> = Vec::new();
@@ -56,7 +56,7 @@ pub fn parse(args: &[String], is_given: impl Fn(&ReportValue) -> bool) -> Result
 /// # Errors
 ///
 /// `ErrorKind::File` naming the file.
-pub fn preflight(files: &[ResultFile]) -> Result<(), Error> {
+pub(crate) fn preflight(files: &[ResultFile]) -> Result<(), Error> {
     files.iter().try_for_each(|file| files::preflight(&file.path))
 }
 

@@ -38,7 +38,7 @@ pub enum OutputFormat {
 /// # Errors
 ///
 /// `ErrorKind::System` if stdout can't be written, such as a file on a full disk: what was lost is the step's answer.
-pub fn print(text: &str) -> Result<(), Error> {
+pub(crate) fn print(text: &str) -> Result<(), Error> {
     print_on(&mut io::stdout().lock(), text)
 }
 

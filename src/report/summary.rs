@@ -52,7 +52,7 @@ impl TransferTally {
 /// One line such as
 /// `promoted ghcr.io/org/app:v1 (8 platforms): 40 blobs sent (120.5 MB), 8 mounted, 4 already there, in 3.2 s`, or
 /// `promoted 198 of 200 images (150 unchanged): 96 blobs sent (120.5 MB), in 3.2 s; line 7 failed`.
-pub fn summary(subject: ReportSubject) -> String {
+pub(super) fn summary(subject: ReportSubject) -> String {
     let (done, what) = match subject.scope {
         Scope::Image(outcome) => {
             let headline = headline(subject.verb, outcome);

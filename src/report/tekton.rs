@@ -21,7 +21,7 @@ pub(super) const ROOT: &str = "/tekton";
 const STARTED_AT: (&str, &str) = ("StartedAt", "2006-01-02T15:04:05.000+07:00");
 
 /// Whether this is a step of Tekton's.
-pub fn is_here() -> bool {
+pub(crate) fn is_here() -> bool {
     Path::new(ROOT).is_dir()
 }
 
@@ -34,7 +34,7 @@ fn logins() -> Option<&'static str> {
 }
 
 /// The same error with what may cure it in a step of Tekton's, where that is known.
-pub fn hinted(error: Error) -> Error {
+pub(crate) fn hinted(error: Error) -> Error {
     let Some(hint) = hint(&error) else { return error };
     let hint = error.hint().map_or_else(|| hint.to_owned(), |own| format!("{own}; {hint}"));
     error.with_hint(hint)

@@ -22,7 +22,7 @@ struct Branch {
 
 /// How much of each line is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Width {
+pub(super) enum Width {
     /// All of it, for programs and for logs.
     Whole,
     /// What a terminal of so many columns has room for: short digests and types, no line that breaks.
@@ -63,7 +63,7 @@ pub(super) fn width_of_stdout() -> Width {
 }
 
 /// The tree, ending with a newline. Its first two lines are whole always: they are what one copies.
-pub fn tree(inspection: &Inspection, width: Width) -> String {
+pub(super) fn tree(inspection: &Inspection, width: Width) -> String {
     let root = &inspection.root;
     let mut out = format!("{}\n{}\n", printable(&inspection.reference, 400), root.digest);
     out.push_str(&width.line("", &summary(root, width)));

@@ -16,18 +16,18 @@ use crate::image::digest::Digest;
 use crate::text::printable;
 
 /// The digest of the requested or written content.
-pub const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+pub(super) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// The API version, which old Docker clients check.
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 /// Read size in bytes; each download holds two such blocks in memory.
 const BLOCK: u64 = 256 * 1024;
 
 /// The response type.
-pub type Reply = Response<ReplyBody>;
+pub(super) type Reply = Response<ReplyBody>;
 
 /// An error's code (distribution specification, "Error Codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Code {
+pub(super) enum Code {
     /// code-1.
     BlobUnknown,
     /// code-2.
@@ -78,7 +78,7 @@ impl Code {
 
 /// A rejected request.
 #[derive(Debug)]
-pub struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     errors: Vec<(Code, String)>,
     headers: Vec<(HeaderName, String)>,
@@ -86,39 +86,39 @@ pub struct Refusal {
 
 impl Refusal {
     /// Rejects a request for one reason. `message` may quote the client.
-    pub fn new(status: StatusCode, code: Code, message: impl AsRef<str>) -> Self {
+    pub(super) fn new(status: StatusCode, code: Code, message: impl AsRef<str>) -> Self {
         Self { status, errors: vec![(code, printable(message.as_ref(), 500))], headers: Vec::new() }
     }
 
     /// Rejects a request for several reasons of one kind.
-    pub fn many(status: StatusCode, code: Code, messages: Vec<String>) -> Self {
+    pub(super) fn many(status: StatusCode, code: Code, messages: Vec<String>) -> Self {
         Self { status, errors: messages.into_iter().map(|message| (code, message)).collect(), headers: Vec::new() }
     }
 
     /// Adds a header.
     #[must_use]
-    pub fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+    pub(super) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
     /// `404` for something that doesn't exist.
-    pub fn not_found(code: Code, message: impl AsRef<str>) -> Self {
+    pub(super) fn not_found(code: Code, message: impl AsRef<str>) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, message)
     }
 
     /// `405`, with the allowed methods.
-    pub fn method(allowed: &'static str, message: &str) -> Self {
+    pub(super) fn method(allowed: &'static str, message: &str) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message).with(ALLOW, allowed)
     }
 
     /// Whether it is the server's fault.
-    pub fn is_our_fault(&self) -> bool {
+    pub(super) fn is_our_fault(&self) -> bool {
         self.status.is_server_error()
     }
 
     /// The response.
-    pub fn into_answer(self) -> Reply {
+    pub(super) fn into_answer(self) -> Reply {
         let errors: Vec<_> = self
             .errors
             .iter()
@@ -141,10 +141,10 @@ impl From<io::Error> for Refusal {
 }
 
 /// A response being built.
-pub struct Builder(http::response::Builder, ReplyBody);
+pub(super) struct Builder(http::response::Builder, ReplyBody);
 
 /// Starts a response.
-pub fn answer(status: StatusCode, body: impl Into<ReplyBody>) -> Builder {
+pub(super) fn answer(status: StatusCode, body: impl Into<ReplyBody>) -> Builder {
     let builder = Response::builder().status(status).header(API_VERSION, HeaderValue::from_static("registry/2.0"));
     Builder(builder, body.into())
 }
@@ -152,30 +152,30 @@ pub fn answer(status: StatusCode, body: impl Into<ReplyBody>) -> Builder {
 impl Builder {
     /// Adds a header.
     #[must_use]
-    pub fn header(self, name: HeaderName, value: impl TryInto<HeaderValue, Error: Into<http::Error>>) -> Self {
+    pub(super) fn header(self, name: HeaderName, value: impl TryInto<HeaderValue, Error: Into<http::Error>>) -> Self {
         Self(self.0.header(name, value), self.1)
     }
 
     /// Adds `Docker-Content-Digest`.
     #[must_use]
-    pub fn digest(self, digest: &Digest) -> Self {
+    pub(super) fn digest(self, digest: &Digest) -> Self {
         self.header(DOCKER_CONTENT_DIGEST, digest.as_str())
     }
 
     /// Adds `Location`, relative to this server.
     #[must_use]
-    pub fn location(self, path: String) -> Self {
+    pub(super) fn location(self, path: String) -> Self {
         self.header(LOCATION, path)
     }
 
     /// Answers a `HEAD`: the length of the `GET` response, without a body.
     #[must_use]
-    pub fn only_head(self, head: bool, length: u64) -> Self {
+    pub(super) fn only_head(self, head: bool, length: u64) -> Self {
         if head { Self(self.0.header(CONTENT_LENGTH, length), ReplyBody::Empty) } else { self }
     }
 
     /// Builds the response. An invalid header turns it into a plain `500`.
-    pub fn finish(self) -> Reply {
+    pub(super) fn finish(self) -> Reply {
         self.0.body(self.1).unwrap_or_else(|_| {
             let mut failed = Response::new(ReplyBody::Empty);
             *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -185,7 +185,7 @@ impl Builder {
 }
 
 /// A response body of known length.
-pub enum ReplyBody {
+pub(super) enum ReplyBody {
     /// Empty.
     Empty,
     /// Bytes in memory.
@@ -209,7 +209,7 @@ impl From<String> for ReplyBody {
 }
 
 /// A slice of a list of chunks.
-pub struct Chunks {
+pub(super) struct Chunks {
     list: Arc<[Bytes]>,
     next: usize,
     skip: u64,
@@ -218,7 +218,7 @@ pub struct Chunks {
 
 impl Chunks {
     /// `length` bytes from offset `first`.
-    pub fn new(chunks: Arc<[Bytes]>, first: u64, length: u64) -> Self {
+    pub(super) fn new(chunks: Arc<[Bytes]>, first: u64, length: u64) -> Self {
         Self { list: chunks, next: 0, skip: first, left: length }
     }
 
@@ -242,7 +242,7 @@ impl Chunks {
 }
 
 /// A part of a file, read one block ahead.
-pub struct FileBody {
+pub(super) struct FileBody {
     /// Bytes left to send.
     left: u64,
     reading: Option<JoinHandle<io::Result<(File, Bytes)>>>,
@@ -250,7 +250,7 @@ pub struct FileBody {
 
 impl FileBody {
     /// The next `length` bytes of `file`.
-    pub fn new(file: File, length: u64) -> Self {
+    pub(super) fn new(file: File, length: u64) -> Self {
         Self { left: length, reading: Some(read_block(file, length)) }
     }
 

@@ -13,14 +13,14 @@ use crate::image::digest::Digest;
 ///
 /// # Errors
 /// `400` with `DIGEST_INVALID`.
-pub fn parse_digest(text: &str) -> Result<Digest, Refusal> {
+pub(super) fn parse_digest(text: &str) -> Result<Digest, Refusal> {
     text.parse().map_err(|error: crate::image::digest::DigestError| {
         Refusal::new(StatusCode::BAD_REQUEST, Code::DigestInvalid, error.to_string())
     })
 }
 
 /// The URL path of a blob.
-pub fn location(name: &str, digest: &Digest) -> String {
+pub(super) fn location(name: &str, digest: &Digest) -> String {
     format!("/v2/{name}/blobs/{digest}")
 }
 
@@ -29,7 +29,13 @@ fn unknown(name: &str, digest: &Digest) -> Refusal {
 }
 
 /// `GET` and `HEAD` (end-2).
-pub fn get(registry: &Registry, name: &str, digest: &str, headers: &HeaderMap, head: bool) -> Result<Reply, Refusal> {
+pub(super) fn get(
+    registry: &Registry,
+    name: &str,
+    digest: &str,
+    headers: &HeaderMap,
+    head: bool,
+) -> Result<Reply, Refusal> {
     let digest = parse_digest(digest)?;
     let Some((size, content)) = registry.storage.blob(name, &digest) else {
         return Err(unknown(name, &digest));
@@ -76,7 +82,7 @@ fn open(content: StoredContent, first: u64, length: u64) -> Result<Option<ReplyB
 }
 
 /// `DELETE` (end-10).
-pub fn delete(registry: &Registry, name: &str, digest: &str) -> Result<Reply, Refusal> {
+pub(super) fn delete(registry: &Registry, name: &str, digest: &str) -> Result<Reply, Refusal> {
     let digest = parse_digest(digest)?;
     match registry.storage.delete_blob(name, &digest)? {
         Deleted::Done => Ok(answer(StatusCode::ACCEPTED, ReplyBody::Empty).digest(&digest).finish()),
@@ -86,6 +92,6 @@ pub fn delete(registry: &Registry, name: &str, digest: &str) -> Result<Reply, Re
 }
 
 /// `404` with `NAME_UNKNOWN`.
-pub fn no_repository(name: &str) -> Refusal {
+pub(super) fn no_repository(name: &str) -> Refusal {
     Refusal::not_found(Code::NameUnknown, format!("there is no repository {name}"))
 }

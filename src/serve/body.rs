@@ -18,7 +18,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 const DRAIN_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// A body being received.
-pub struct RequestBody {
+pub(super) struct RequestBody {
     incoming: Incoming,
     /// The client waits for `100 Continue`, which is sent when the body is first read.
     client_waits: bool,
@@ -26,17 +26,17 @@ pub struct RequestBody {
 
 impl RequestBody {
     /// The body of a request with these headers.
-    pub fn new(incoming: Incoming, headers: &HeaderMap) -> Self {
+    pub(super) fn new(incoming: Incoming, headers: &HeaderMap) -> Self {
         Self { incoming, client_waits: headers.contains_key(http::header::EXPECT) }
     }
 
     /// Bytes left, if the client sent a length.
-    pub fn length(&self) -> Option<u64> {
+    pub(super) fn length(&self) -> Option<u64> {
         self.incoming.size_hint().exact()
     }
 
     /// The next bytes; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         self.client_waits = false;
         loop {
             let frame = tokio::time::timeout(PATIENCE, self.incoming.frame()).await.map_err(|_| {
@@ -62,7 +62,7 @@ impl RequestBody {
     ///
     /// # Errors
     /// `413` for a larger one.
-    pub async fn whole(&mut self, limit: usize) -> Result<Bytes, Refusal> {
+    pub(super) async fn whole(&mut self, limit: usize) -> Result<Bytes, Refusal> {
         let too_large = || {
             let message = format!("a manifest may have {limit} bytes");
             Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::ManifestInvalid, message)
@@ -82,7 +82,7 @@ impl RequestBody {
 
     /// Drains the rest of a rejected body, so that the client reads the response and the connection can be reused.
     /// `false` if there is too much.
-    pub async fn drain(&mut self) -> bool {
+    pub(super) async fn drain(&mut self) -> bool {
         if self.incoming.is_end_stream() {
             return true;
         }

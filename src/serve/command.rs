@@ -12,13 +12,13 @@ use crate::signals::Signals;
 use crate::text::printable;
 
 /// The environment variable with the registry's `host:port` for the command.
-pub const ADDRESS_VARIABLE: &str = "IMGSTEP_REGISTRY";
+pub(super) const ADDRESS_VARIABLE: &str = "IMGSTEP_REGISTRY";
 
 /// Runs a command until it exits, forwarding signals to it.
 ///
 /// # Errors
 /// The command can't be started.
-pub async fn run(command: &[OsString], address: SocketAddr, signals: &mut Signals) -> Result<u8> {
+pub(super) async fn run(command: &[OsString], address: SocketAddr, signals: &mut Signals) -> Result<u8> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(Error::usage("there is no command to run"));
     };

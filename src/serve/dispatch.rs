@@ -14,7 +14,7 @@ use super::{Registry, blobs, listings, manifests, uploads};
 const URI_LIMIT: usize = 16 * 1024;
 
 /// Answers one request.
-pub async fn dispatch(registry: &Registry, request: Request<Incoming>) -> Reply {
+pub(super) async fn dispatch(registry: &Registry, request: Request<Incoming>) -> Reply {
     let (parts, incoming) = request.into_parts();
     let mut body = RequestBody::new(incoming, &parts.headers);
     let mut answer = handle(registry, &parts, &mut body).await.unwrap_or_else(Refusal::into_answer);

@@ -25,7 +25,7 @@ const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 const PAGE_LIMIT: usize = 4 * 1024 * 1024 - 64 * 1024;
 
 /// `GET /v2/<name>/tags/list` (end-8).
-pub fn tags(registry: &Registry, name: &str, query: &Query) -> Result<Reply, Refusal> {
+pub(super) fn tags(registry: &Registry, name: &str, query: &Query) -> Result<Reply, Refusal> {
     let limit = match query.get("n").filter(|n| !n.is_empty()) {
         None => usize::MAX,
         Some(n) => n.parse().map_err(|_| {
@@ -54,7 +54,7 @@ fn page_of_tags(repository: &Repository, limit: usize, last: &str) -> (Vec<Strin
 
 /// `GET /v2/<name>/referrers/<digest>` (end-12). An unknown repository has no referrers; a registry with this API never
 /// returns 404 here.
-pub fn referrers(registry: &Registry, name: &str, digest: &str, query: &Query) -> Result<Reply, Refusal> {
+pub(super) fn referrers(registry: &Registry, name: &str, digest: &str, query: &Query) -> Result<Reply, Refusal> {
     let subject = parse_digest(digest)?;
     let wanted = query.get("artifactType").filter(|wanted| !wanted.is_empty());
     let last = query.get("last").unwrap_or_default();

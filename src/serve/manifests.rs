@@ -50,7 +50,7 @@ fn unknown(registry: &Registry, name: &str, reference: &str) -> Refusal {
 }
 
 /// `GET` and `HEAD` (end-3).
-pub fn get(registry: &Registry, name: &str, reference: &str, head: bool) -> Result<Reply, Refusal> {
+pub(super) fn get(registry: &Registry, name: &str, reference: &str, head: bool) -> Result<Reply, Refusal> {
     let missing = || unknown(registry, name, reference);
     let named = parse_reference(reference)?.ok_or_else(missing)?;
     let found = registry.storage.manifest(name, &named).ok_or_else(missing)?;
@@ -64,7 +64,7 @@ pub fn get(registry: &Registry, name: &str, reference: &str, head: bool) -> Resu
 }
 
 /// `DELETE` (end-9).
-pub fn delete(registry: &Registry, name: &str, reference: &str) -> Result<Reply, Refusal> {
+pub(super) fn delete(registry: &Registry, name: &str, reference: &str) -> Result<Reply, Refusal> {
     let missing = || unknown(registry, name, reference);
     let named = parse_reference(reference)?.ok_or_else(missing)?;
     match registry.storage.delete_manifest(name, &named)? {
@@ -74,7 +74,7 @@ pub fn delete(registry: &Registry, name: &str, reference: &str) -> Result<Reply,
 }
 
 /// `PUT` (end-7).
-pub async fn put(
+pub(super) async fn put(
     registry: &Registry,
     name: &str,
     reference: &str,

@@ -2,7 +2,7 @@
 
 /// The part of a blob that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub(super) enum Wanted {
     /// All of it: there is no range, or one that isn't supported (RFC 9110, section 14.2, allows ignoring it).
     Whole,
     /// The bytes from `first` to `last`, inclusive.
@@ -17,7 +17,7 @@ pub enum Wanted {
 }
 
 /// Reads a `Range` header against a blob of `size` bytes. Multiple ranges select the whole blob.
-pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
+pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
     let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
         return Wanted::Whole;
     };
@@ -48,7 +48,7 @@ pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
 /// A chunk's position in a blob, from a `Content-Range` header: `<first>-<last>`, inclusive (distribution
 /// specification, "Pushing a blob in chunks").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Chunk {
+pub(super) struct Chunk {
     /// The offset of its first byte.
     pub first: u64,
     /// Its length in bytes, at least one.
@@ -56,7 +56,7 @@ pub struct Chunk {
 }
 
 /// Reads a `Content-Range` header. `None` if it is malformed, or ends before it begins.
-pub fn chunk(header: &str) -> Option<Chunk> {
+pub(super) fn chunk(header: &str) -> Option<Chunk> {
     let (first, last) = header.trim().split_once('-')?;
     let (first, last) = (number(first)?, number(last)?);
     let length = last.checked_sub(first)?.checked_add(1)?;

@@ -8,7 +8,7 @@ use crate::image::reference::is_repository;
 
 /// The route of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Route {
+pub(super) enum Route {
     /// `/v2/`: is this a registry? (end-1)
     Ping,
     /// `/v2/<name>/blobs/<digest>` (end-2, end-10).
@@ -53,7 +53,7 @@ pub enum Route {
 
 /// Why a path isn't a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RouteError {
+pub(super) enum RouteError {
     /// The API has no such path.
     NoSuchPath,
     /// The path matches, but its repository name is invalid.
@@ -66,7 +66,7 @@ pub enum RouteError {
 ///
 /// # Errors
 /// A path that isn't part of the API, or an invalid repository name, such as `..`.
-pub fn parse(path: &str) -> Result<Route, RouteError> {
+pub(super) fn parse(path: &str) -> Result<Route, RouteError> {
     let path = percent_decode(path).ok_or(RouteError::NoSuchPath)?;
     let rest = path.strip_prefix("/v2").ok_or(RouteError::NoSuchPath)?;
     if rest.is_empty() || rest == "/" {
@@ -97,12 +97,12 @@ fn repository(name: &str) -> Result<String, RouteError> {
 
 /// The parameters of a query.
 #[derive(Debug, Clone, Default)]
-pub struct Query(Vec<(String, String)>);
+pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads `a=b&c=d`. A `+` stays a `+`: no parameter of the API can hold a space, but media types hold a plus, and
     /// not every client encodes it. Invalid parameters are ignored.
-    pub fn parse(query: &str) -> Self {
+    pub(super) fn parse(query: &str) -> Self {
         let pairs = query.split('&').filter(|pair| !pair.is_empty()).filter_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             Some((percent_decode(key)?, percent_decode(value)?))
@@ -111,12 +111,12 @@ impl Query {
     }
 
     /// The first value of a parameter.
-    pub fn get(&self, key: &str) -> Option<&str> {
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// Every value of a parameter, in order.
-    pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(super) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 }

@@ -20,13 +20,13 @@ const IDLE: Duration = Duration::from_secs(15 * 60);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The open sessions.
-pub struct Sessions {
+pub(super) struct Sessions {
     open: Mutex<HashMap<String, Arc<Session>>>,
     limit: usize,
 }
 
 /// An upload session. One request at a time holds its writer.
-pub struct Session {
+pub(super) struct Session {
     id: String,
     name: String,
     writer: tokio::sync::Mutex<Option<BlobWriter>>,
@@ -34,7 +34,7 @@ pub struct Session {
 }
 
 /// A session's writer, for one request.
-pub struct Open<'a>(tokio::sync::MutexGuard<'a, Option<BlobWriter>>);
+pub(super) struct Open<'a>(tokio::sync::MutexGuard<'a, Option<BlobWriter>>);
 
 impl Default for Sessions {
     fn default() -> Self {
@@ -47,7 +47,7 @@ fn unknown() -> Refusal {
 }
 
 /// A new upload id: a version 4 UUID, as the specification requires.
-pub fn new_id() -> String {
+pub(super) fn new_id() -> String {
     let bits = (fastrand::u128(..) & !(0xf << 76) & !(0b11 << 62)) | (0x4 << 76) | (0b10 << 62);
     let hex = format!("{bits:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
@@ -58,7 +58,7 @@ impl Sessions {
     ///
     /// # Errors
     /// `429` if too many are open.
-    pub fn begin(&self, id: String, name: &str, writer: BlobWriter) -> Result<(), Refusal> {
+    pub(super) fn begin(&self, id: String, name: &str, writer: BlobWriter) -> Result<(), Refusal> {
         let mut open = lock(&self.open);
         if open.len() >= self.limit {
             drop_idle(&mut open, Instant::now());
@@ -83,19 +83,19 @@ impl Sessions {
     ///
     /// # Errors
     /// `404` if there is none.
-    pub fn find(&self, name: &str, id: &str) -> Result<Arc<Session>, Refusal> {
+    pub(super) fn find(&self, name: &str, id: &str) -> Result<Arc<Session>, Refusal> {
         let session = lock(&self.open).get(id).filter(|session| session.name == name).cloned().ok_or_else(unknown)?;
         session.touch();
         Ok(session)
     }
 
     /// Ends a session.
-    pub fn end(&self, id: &str) {
+    pub(super) fn end(&self, id: &str) {
         lock(&self.open).remove(id);
     }
 
     /// Ends the sessions that have expired at `now`.
-    pub fn expire(&self, now: Instant) {
+    pub(super) fn expire(&self, now: Instant) {
         drop_idle(&mut lock(&self.open), now);
     }
 }
@@ -109,12 +109,12 @@ fn drop_idle(open: &mut HashMap<String, Arc<Session>>, now: Instant) {
 
 impl Session {
     /// The session's id.
-    pub fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         &self.id
     }
 
     /// Records that the session was just used.
-    pub fn touch(&self) {
+    pub(super) fn touch(&self) {
         *lock(&self.last_used) = Instant::now();
     }
 
@@ -122,7 +122,7 @@ impl Session {
     ///
     /// # Errors
     /// `429` if another request holds it for too long.
-    pub async fn lock(&self) -> Result<Open<'_>, Refusal> {
+    pub(super) async fn lock(&self) -> Result<Open<'_>, Refusal> {
         tokio::time::timeout(PATIENCE, self.writer.lock()).await.map(Open).map_err(|_| {
             let message = "another request writes to this upload";
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, message).with(RETRY_AFTER, "5")
@@ -135,7 +135,7 @@ impl Open<'_> {
     ///
     /// # Errors
     /// `404` if the session ended while this request waited for it.
-    pub fn writer(&mut self) -> Result<&mut BlobWriter, Refusal> {
+    pub(super) fn writer(&mut self) -> Result<&mut BlobWriter, Refusal> {
         self.0.as_mut().ok_or_else(unknown)
     }
 
@@ -143,7 +143,7 @@ impl Open<'_> {
     ///
     /// # Errors
     /// `404` where the session ended while this request waited for it.
-    pub fn close(&mut self) -> Result<BlobWriter, Refusal> {
+    pub(super) fn close(&mut self) -> Result<BlobWriter, Refusal> {
         self.0.take().ok_or_else(unknown)
     }
 }

@@ -26,7 +26,7 @@ fn received(length: u64) -> String {
 }
 
 /// `POST` (end-4a, end-4b, end-4c, end-11).
-pub async fn post(
+pub(super) async fn post(
     registry: &Registry,
     name: &str,
     query: &Query,
@@ -83,14 +83,14 @@ fn created(name: &str, digest: &Digest) -> Reply {
 }
 
 /// `GET`: the upload's progress (end-13).
-pub async fn status(registry: &Registry, name: &str, id: &str) -> Result<Reply, Refusal> {
+pub(super) async fn status(registry: &Registry, name: &str, id: &str) -> Result<Reply, Refusal> {
     let session = registry.sessions.find(name, id)?;
     let length = session.lock().await?.writer()?.length();
     Ok(progress(StatusCode::NO_CONTENT, &upload_location(name, id), id, length))
 }
 
 /// `DELETE`: cancels the upload (end-14).
-pub async fn cancel(registry: &Registry, name: &str, id: &str) -> Result<Reply, Refusal> {
+pub(super) async fn cancel(registry: &Registry, name: &str, id: &str) -> Result<Reply, Refusal> {
     let session = registry.sessions.find(name, id)?;
     // Waits for a request in progress, so that it can't succeed after this response.
     let writer = session.lock().await?.close()?;
@@ -100,7 +100,7 @@ pub async fn cancel(registry: &Registry, name: &str, id: &str) -> Result<Reply, 
 }
 
 /// `PATCH`: a chunk, or a stream (end-5).
-pub async fn patch(
+pub(super) async fn patch(
     registry: &Registry,
     name: &str,
     id: &str,
@@ -116,7 +116,7 @@ pub async fn patch(
 }
 
 /// `PUT`: completes the upload, perhaps with its last bytes or all of them (end-6).
-pub async fn put(
+pub(super) async fn put(
     registry: &Registry,
     name: &str,
     id: &str,

@@ -43,7 +43,7 @@ use crate::transfer::options::{CopyOptions, LargeBlobSlots};
 
 /// What to append to which base, where to write it, and under which conditions.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(crate) struct Request {
     /// The base; `None` is an empty one.
     pub base: Option<Reference>,
     /// Where to write the result.
@@ -86,7 +86,7 @@ struct AppendContext<'a> {
 /// # Errors
 /// As [`crate::error::Error`] says; then no tag was moved, except where some of several tags were written before one
 /// failed, which the error names.
-pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
+pub(crate) async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let first = request.write.first()?;
     // Blobs can be mounted from the base's repository. An empty base has none.
     let source = request.base.as_ref().unwrap_or(first);

@@ -22,7 +22,7 @@ use crate::transfer::destinations::Destinations;
 
 /// What to bundle, where to, and under which conditions.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(crate) struct Request {
     /// Files, folders of files, `-` for standard input.
     pub files: Vec<PathBuf>,
     /// Annotations of the bundle.
@@ -36,7 +36,7 @@ pub struct Request {
 /// # Errors
 /// As [`crate::error::Error`] says; then no tag was moved, except where some of several tags were written before one failed, which
 /// the error names.
-pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
+pub(crate) async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let first = request.write.first()?;
     let resources = resources::read(&request.files)?;
     let warnings = resources::warnings(&resources);

@@ -127,7 +127,7 @@ impl Context {
 }
 
 /// The repository that blobs can be mounted from, if both are in one registry and not the same.
-pub fn mount_source(source: &Reference, destination: &Reference) -> Option<String> {
+pub(crate) fn mount_source(source: &Reference, destination: &Reference) -> Option<String> {
     match (source, destination) {
         (Reference::Registry(source), Reference::Registry(destination))
             if source.api_host() == destination.api_host() && source.repository != destination.repository =>

@@ -8,7 +8,7 @@ use crate::image::reference::Reference;
 use crate::registry::ConnectionKind;
 use crate::registry::repository::{Access, Repository};
 use crate::transfer::destination::DestinationSpec;
-pub use crate::transfer::destinations::IfExists;
+pub(crate) use crate::transfer::destinations::IfExists;
 use crate::transfer::destinations::{Approved, Destinations, OpenDestination, Opened, Pending, WritePolicy};
 use crate::transfer::store::Store;
 
@@ -45,7 +45,7 @@ impl Destinations<Opened> {
     ///
     /// # Errors
     /// A login can't be found.
-    pub async fn open(context: &Context, request: &WriteRequest, source: &Reference) -> Result<Self> {
+    pub(crate) async fn open(context: &Context, request: &WriteRequest, source: &Reference) -> Result<Self> {
         let policy = WritePolicy { if_exists: request.if_exists, dry_run: request.dry_run };
         let mut destinations = Vec::new();
         for spec in request.specs() {
@@ -60,7 +60,7 @@ impl Destinations<Opened> {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub async fn open_for_copy(
+    pub(crate) async fn open_for_copy(
         context: &Context,
         request: &WriteRequest,
         (source, store): (&Reference, &Store),
@@ -76,7 +76,7 @@ impl Destinations<Approved> {
     ///
     /// # Errors
     /// A login can't be found.
-    pub async fn pending_from(&self, context: &Context, source: &Reference) -> Result<Pending> {
+    pub(crate) async fn pending_from(&self, context: &Context, source: &Reference) -> Result<Pending> {
         let policy = self.policy();
         self.pending().mounting_from(source, async |reference| open(context, policy, reference, source).await).await
     }

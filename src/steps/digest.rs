@@ -14,7 +14,7 @@ use crate::transfer::store::Store;
 ///
 /// # Errors
 /// There is no such image, or no such platform.
-pub async fn run(context: &Context, image: &Reference, platform: Option<&Platform>) -> Result<Outcome> {
+pub(crate) async fn run(context: &Context, image: &Reference, platform: Option<&Platform>) -> Result<Outcome> {
     let store = context.source(image).await?;
     let found = match platform {
         None => resolve(image, &store).await?,

@@ -30,7 +30,7 @@ use crate::transfer::store::Store;
 
 /// What to assemble, where to, and under which conditions.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(crate) struct Request {
     /// The images, and the indexes with the children, to put into the index.
     pub images: Vec<Reference>,
     /// The index to start from.
@@ -53,7 +53,7 @@ pub struct Request {
 
 /// What is left out.
 #[derive(Debug, Clone)]
-pub enum Removal {
+pub(crate) enum Removal {
     /// The images for this platform.
     Platform(Platform),
     /// The child with this digest.
@@ -62,7 +62,7 @@ pub enum Removal {
 
 /// A child, as the user refers to it.
 #[derive(Debug, Clone)]
-pub enum Named {
+pub(crate) enum Named {
     /// By its digest alone.
     Digest(Digest),
     /// As on the command line, or by name and digest.
@@ -120,7 +120,7 @@ struct Assembly {
 /// # Errors
 /// As [`Error`] says; then no tag was moved, except where some of several tags were written before one failed, which
 /// the error names.
-pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
+pub(crate) async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let sources = open_sources(context, request).await?;
     let first = sources.first().ok_or_else(|| Error::usage("no image"))?;
     let targets = Destinations::open(context, &request.write, &first.reference).await?;

@@ -21,7 +21,7 @@ use crate::transfer::store::Store;
 ///
 /// # Errors
 /// There is no such image, or a part of it is malformed.
-pub async fn run(context: &Context, image: &Reference) -> Result<Inspection> {
+pub(crate) async fn run(context: &Context, image: &Reference) -> Result<Inspection> {
     let store = context.source(image).await?;
     let manifest = sources::read(image, &store).await?;
     let totals = ManifestTotals::default();

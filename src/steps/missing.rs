@@ -14,7 +14,7 @@ const LOOKED_AT: usize = 1000;
 const NAMED: usize = 5;
 
 /// What a registry's 404 means, by its list of tags. If that can't be read, the message has less in it.
-pub async fn in_registry(reference: &Reference, repository: &Repository) -> String {
+pub(super) async fn in_registry(reference: &Reference, repository: &Repository) -> String {
     let answered = format!("{} answered 404 Not Found", repository.host().authority());
     let Some(tag) = reference.tag().filter(|_| reference.digest().is_none()) else {
         return format!("{answered}; check the name and the digest");

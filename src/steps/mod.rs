@@ -1,18 +1,18 @@
 //! The steps: one file each, a request in and an outcome out. They read no environment, and print nothing but warnings and
 //! notes.
 
-pub mod append;
-pub mod bundle;
-pub mod context;
-pub mod destinations;
-pub mod digest;
-pub mod index;
-pub mod inspect;
+pub(crate) mod append;
+pub(crate) mod bundle;
+pub(crate) mod context;
+pub(crate) mod destinations;
+pub(crate) mod digest;
+pub(crate) mod index;
+pub(crate) mod inspect;
 mod missing;
-pub mod mutate;
-pub mod platforms;
-pub mod promote;
-pub mod promote_list;
-pub mod sources;
-pub mod step_report;
-pub mod tag;
+pub(crate) mod mutate;
+pub(crate) mod platforms;
+pub(crate) mod promote;
+pub(crate) mod promote_list;
+pub(crate) mod sources;
+pub(crate) mod step_report;
+pub(crate) mod tag;

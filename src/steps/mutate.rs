@@ -23,7 +23,7 @@ use crate::transfer::store::Store;
 
 /// What to change, where to write it, and under which conditions.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(crate) struct Request {
     /// The image to change.
     pub image: Reference,
     /// The platforms to change; none means all. The others stay as they are.
@@ -38,7 +38,7 @@ pub struct Request {
 
 /// Where annotations are set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Annotate {
+pub(crate) enum Annotate {
     /// On the index.
     Index,
     /// On the manifests of the images that are changed.
@@ -52,7 +52,7 @@ pub enum Annotate {
 /// # Errors
 /// As [`crate::error::Error`] says; then no tag was moved, except where some of several tags were written before one
 /// failed, which the error names.
-pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
+pub(crate) async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let store = context.base(&request.image).await?;
     let targets = Destinations::open(context, &request.write, &request.image).await?;
     let (targets, root) = tokio::try_join!(targets.resolve(None), sources::read(&request.image, &store))?;

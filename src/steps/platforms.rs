@@ -12,7 +12,7 @@ use crate::transfer::manifest_limits::{ManifestTotals, check_nesting};
 use crate::transfer::store::Store;
 
 /// What was chosen from an image.
-pub struct Selection {
+pub(crate) struct Selection {
     /// The manifest.
     pub manifest: Manifest,
     /// What a user should know about it.
@@ -23,7 +23,7 @@ pub struct Selection {
 ///
 /// # Errors
 /// A platform doesn't exist (`ErrorKind::Guard`, with a list of those that do), or fits several children.
-pub async fn choose(store: &Store, root: Manifest, wants: &[Platform]) -> Result<Selection> {
+pub(crate) async fn choose(store: &Store, root: Manifest, wants: &[Platform]) -> Result<Selection> {
     if wants.is_empty() {
         return Ok(Selection { manifest: root, warning: None });
     }
@@ -90,7 +90,7 @@ async fn choose_from_index(
 ///
 /// # Errors
 /// An index can't be read, or indexes are nested too deep.
-pub async fn flatten_index(store: &Store, index: &Manifest) -> Result<Vec<(Descriptor, serde_json::Value)>> {
+pub(crate) async fn flatten_index(store: &Store, index: &Manifest) -> Result<Vec<(Descriptor, serde_json::Value)>> {
     let mut found = Vec::new();
     gather(store, &ManifestTotals::default(), index, 0, &mut found).await?;
     Ok(found)
@@ -100,7 +100,7 @@ pub async fn flatten_index(store: &Store, index: &Manifest) -> Result<Vec<(Descr
 ///
 /// # Errors
 /// A platform doesn't exist (`ErrorKind::Guard`, with a list of those that do).
-pub fn matching(store: &Store, children: &[Descriptor], wants: &[Platform]) -> Result<Vec<Descriptor>> {
+pub(crate) fn matching(store: &Store, children: &[Descriptor], wants: &[Platform]) -> Result<Vec<Descriptor>> {
     if wants.is_empty() {
         return Ok(images(children).cloned().collect());
     }
@@ -119,7 +119,11 @@ pub fn matching(store: &Store, children: &[Descriptor], wants: &[Platform]) -> R
 ///
 /// # Errors
 /// Changes for a platform that no image has (`ErrorKind::Guard`): probably a typo.
-pub fn changes_of_each(changes: &PlatformChanges, images: &[Option<&Platform>], whose: &str) -> Result<Vec<Changes>> {
+pub(crate) fn changes_of_each(
+    changes: &PlatformChanges,
+    images: &[Option<&Platform>],
+    whose: &str,
+) -> Result<Vec<Changes>> {
     let mut changes_for = vec![Vec::new(); images.len()];
     for (position, PlatformOverride { platform, option, .. }) in changes.only.iter().enumerate() {
         let matches = best_of(images.iter().copied(), platform);

@@ -43,7 +43,7 @@ pub struct Request {
 /// # Errors
 /// As [`Error`] says; then no tag was moved, except where some of several tags were written before one failed, which
 /// the error names.
-pub async fn run(context: &Context, request: &Request) -> Result<Outcome> {
+pub(crate) async fn run(context: &Context, request: &Request) -> Result<Outcome> {
     let store = context.source(&request.source).await?;
     let targets = Destinations::open_for_copy(context, &request.write, (&request.source, &store)).await?;
     let (targets, root) = resolve_and_read(request, targets, &store).await?;

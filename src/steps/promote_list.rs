@@ -23,7 +23,7 @@ pub struct ListEntry {
 }
 
 /// Carries out all `entries`. Calls `ended` when one has ended, with its index.
-pub async fn run(context: &Context, entries: &[ListEntry], mut ended: impl FnMut(usize, Result<Outcome>)) {
+pub(crate) async fn run(context: &Context, entries: &[ListEntry], mut ended: impl FnMut(usize, Result<Outcome>)) {
     let promotions = entries.iter().enumerate().map(|(index, entry)| async move {
         let context = context.for_one_image();
         (index, promote::run(&context, &entry.request).await)

@@ -57,7 +57,7 @@ async fn missing_manifest(reference: &Reference, store: &Store) -> Error {
 ///
 /// # Errors
 /// The layout can't be read.
-pub async fn other_name(reference: &Reference, store: &Store, digest: &Digest) -> Result<Option<String>> {
+pub(crate) async fn other_name(reference: &Reference, store: &Store, digest: &Digest) -> Result<Option<String>> {
     let Store::Layout(layout) = store else { return Ok(None) };
     if reference.digest().is_some() {
         return Ok(None);
@@ -73,7 +73,7 @@ pub async fn other_name(reference: &Reference, store: &Store, digest: &Digest) -
 ///
 /// # Errors
 /// There is none (`ErrorKind::SourceMissing`), or it can't be read.
-pub async fn read(reference: &Reference, store: &Store) -> Result<Manifest> {
+pub(crate) async fn read(reference: &Reference, store: &Store) -> Result<Manifest> {
     read_expecting(reference, store, None).await
 }
 
@@ -81,7 +81,11 @@ pub async fn read(reference: &Reference, store: &Store) -> Result<Manifest> {
 ///
 /// # Errors
 /// As [`read`].
-pub async fn read_expecting(reference: &Reference, store: &Store, expected: Option<&Digest>) -> Result<Manifest> {
+pub(crate) async fn read_expecting(
+    reference: &Reference,
+    store: &Store,
+    expected: Option<&Digest>,
+) -> Result<Manifest> {
     let query = ManifestQuery { expected, child: None };
     let Some(mut manifest) = store.manifest_as(lookup_key(reference), query).await? else {
         return Err(missing_manifest(reference, store).await);
@@ -97,7 +101,7 @@ pub async fn read_expecting(reference: &Reference, store: &Store, expected: Opti
 ///
 /// # Errors
 /// There is none, or the registry can't be asked.
-pub async fn resolve(reference: &Reference, store: &Store) -> Result<Digest> {
+pub(crate) async fn resolve(reference: &Reference, store: &Store) -> Result<Digest> {
     let Some(key) = lookup_key(reference) else { return read(reference, store).await.map(|manifest| manifest.digest) };
     match store.head(key).await? {
         Presence::Present(descriptor) => Ok(descriptor.digest),
@@ -111,7 +115,7 @@ pub async fn resolve(reference: &Reference, store: &Store) -> Result<Digest> {
 ///
 /// # Errors
 /// It doesn't (`ErrorKind::Guard`).
-pub async fn check_tag(reference: &Reference, store: &Store) -> Result<()> {
+pub(crate) async fn check_tag(reference: &Reference, store: &Store) -> Result<()> {
     let (Some(tag), Some(digest)) = (reference.tag(), reference.digest()) else { return Ok(()) };
     match store.head(tag).await? {
         Presence::Present(found) if found.digest == *digest => Ok(()),
@@ -128,7 +132,7 @@ pub async fn check_tag(reference: &Reference, store: &Store) -> Result<()> {
 }
 
 /// The report's entry for what was read.
-pub fn described(reference: &Reference, manifest: &Manifest) -> SourceReport {
+pub(crate) fn described(reference: &Reference, manifest: &Manifest) -> SourceReport {
     SourceReport {
         reference: reference.to_string(),
         name: reference.name(),
@@ -141,7 +145,7 @@ pub fn described(reference: &Reference, manifest: &Manifest) -> SourceReport {
 ///
 /// # Errors
 /// It is larger than 8 MiB, can't be read, or doesn't match its digest.
-pub async fn read_config(store: &Store, config: &Descriptor) -> Result<Vec<u8>> {
+pub(crate) async fn read_config(store: &Store, config: &Descriptor) -> Result<Vec<u8>> {
     if config.size > CONFIG_LIMIT {
         let reason = format!("a config of {} bytes is larger than the limit of {CONFIG_LIMIT}", config.size);
         return Err(Error::malformed(format!("blob {} of {}", config.digest, store.name()), reason));
@@ -155,7 +159,7 @@ pub async fn read_config(store: &Store, config: &Descriptor) -> Result<Vec<u8>> 
 ///
 /// # Errors
 /// The manifest is malformed.
-pub fn image_config(manifest: &Manifest) -> Result<Option<Descriptor>> {
+pub(crate) fn image_config(manifest: &Manifest) -> Result<Option<Descriptor>> {
     Ok(match manifest.content()? {
         Content::Image { config, .. } if media_type::is_image_config(&config.media_type) => Some(*config),
         _ => None,
@@ -166,7 +170,7 @@ pub fn image_config(manifest: &Manifest) -> Result<Option<Descriptor>> {
 ///
 /// # Errors
 /// The config can't be read.
-pub async fn own_platform(store: &Store, manifest: &Manifest) -> Result<Option<Platform>> {
+pub(crate) async fn own_platform(store: &Store, manifest: &Manifest) -> Result<Option<Platform>> {
     match image_config(manifest)? {
         Some(config) => platform_of(store, &config).await,
         None => Ok(None),
@@ -177,23 +181,23 @@ pub async fn own_platform(store: &Store, manifest: &Manifest) -> Result<Option<P
 ///
 /// # Errors
 /// The config can't be read.
-pub async fn platform_of(store: &Store, config: &Descriptor) -> Result<Option<Platform>> {
+pub(crate) async fn platform_of(store: &Store, config: &Descriptor) -> Result<Option<Platform>> {
     read_config(store, config).await.map(|bytes| platform_in(&bytes))
 }
 
 /// The platform in the bytes of a config.
-pub fn platform_in(config: &[u8]) -> Option<Platform> {
+pub(crate) fn platform_in(config: &[u8]) -> Option<Platform> {
     let platform: Option<Platform> = serde_json::from_slice(config).ok();
     platform.filter(|platform| !platform.os.is_empty() && !platform.architecture.is_empty())
 }
 
 /// The report's entry for the image of a platform. Its size is added when it is known.
-pub fn platform_image(platform: &Platform, digest: &Digest) -> PlatformImage {
+pub(crate) fn platform_image(platform: &Platform, digest: &Digest) -> PlatformImage {
     PlatformImage { platform: platform.to_string(), digest: digest.clone(), size: None }
 }
 
 /// The report's entries for the platforms of an index, in its order.
-pub fn platforms_of_index(manifests: &[Descriptor]) -> Vec<PlatformImage> {
+pub(crate) fn platforms_of_index(manifests: &[Descriptor]) -> Vec<PlatformImage> {
     let images = manifests.iter().filter(|child| !child.is_attestation());
     images.filter_map(|child| Some(platform_image(child.platform.as_ref()?, &child.digest))).collect()
 }
@@ -203,7 +207,7 @@ pub fn platforms_of_index(manifests: &[Descriptor]) -> Vec<PlatformImage> {
 ///
 /// # Errors
 /// One of them can't be read, or is malformed.
-pub async fn platforms_below(
+pub(crate) async fn platforms_below(
     store: &Store,
     index: &Manifest,
     known: impl Fn(&Digest) -> Option<Vec<Descriptor>>,
@@ -234,7 +238,7 @@ pub async fn platforms_below(
 ///
 /// # Errors
 /// The manifest is malformed.
-pub fn children(manifest: &Manifest) -> Result<Vec<Descriptor>> {
+pub(crate) fn children(manifest: &Manifest) -> Result<Vec<Descriptor>> {
     Ok(match manifest.content()? {
         Content::Index { manifests } => manifests,
         _ => Vec::new(),

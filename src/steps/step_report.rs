@@ -14,7 +14,7 @@ use crate::transfer::destination::Tag;
 use crate::transfer::destinations::{Destinations, IfExists, Target, WritePolicy, Written};
 
 /// The report of a step, as it is put together.
-pub struct StepReport<'a> {
+pub(crate) struct StepReport<'a> {
     context: &'a Context,
     written: &'a Destinations<Written>,
     step: &'static str,
@@ -27,7 +27,7 @@ pub struct StepReport<'a> {
 
 impl Destinations<Written> {
     /// The report of the step `step`.
-    pub fn report<'a>(&'a self, context: &'a Context, step: &'static str) -> StepReport<'a> {
+    pub(crate) fn report<'a>(&'a self, context: &'a Context, step: &'static str) -> StepReport<'a> {
         StepReport {
             context,
             written: self,
@@ -44,31 +44,31 @@ impl Destinations<Written> {
 impl StepReport<'_> {
     /// What was read, if that was one image.
     #[must_use]
-    pub fn source(self, source: Option<SourceReport>) -> Self {
+    pub(crate) fn source(self, source: Option<SourceReport>) -> Self {
         Self { source, ..self }
     }
 
     /// The base that the result was built on.
     #[must_use]
-    pub fn base(self, base: Option<SourceReport>) -> Self {
+    pub(crate) fn base(self, base: Option<SourceReport>) -> Self {
         Self { base, ..self }
     }
 
     /// The platforms of the result.
     #[must_use]
-    pub fn platforms(self, platforms: Vec<PlatformImage>) -> Self {
+    pub(crate) fn platforms(self, platforms: Vec<PlatformImage>) -> Self {
         Self { platforms, ..self }
     }
 
     /// What a bundle holds.
     #[must_use]
-    pub fn resources(self, resources: Vec<BundledResource>) -> Self {
+    pub(crate) fn resources(self, resources: Vec<BundledResource>) -> Self {
         Self { resources, ..self }
     }
 
     /// What a user should know.
     #[must_use]
-    pub fn warnings(self, warnings: Vec<String>) -> Self {
+    pub(crate) fn warnings(self, warnings: Vec<String>) -> Self {
         Self { warnings, ..self }
     }
 
@@ -76,7 +76,7 @@ impl StepReport<'_> {
     ///
     /// # Errors
     /// The result is malformed.
-    pub fn outcome(self) -> Result<Outcome> {
+    pub(crate) fn outcome(self) -> Result<Outcome> {
         let Self { context, written, .. } = self;
         let (policy, result) = (written.policy(), written.result());
         let targets = written.targets();

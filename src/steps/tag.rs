@@ -11,7 +11,7 @@ use crate::report::outcome::Outcome;
 ///
 /// # Errors
 /// As [`promote::run`].
-pub async fn run(context: &Context, image: &Reference, tags: &[String], if_exists: IfExists) -> Result<Outcome> {
+pub(crate) async fn run(context: &Context, image: &Reference, tags: &[String], if_exists: IfExists) -> Result<Outcome> {
     let destinations = tags.iter().map(|tag| with_tag(image, tag)).collect();
     let request = Request {
         source: image.clone(),

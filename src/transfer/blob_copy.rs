@@ -27,7 +27,7 @@ const CAPTURE_LIMIT: u64 = 1024 * 1024;
 /// A copy of blobs.
 ///
 /// Blobs can be sent before the guards approved a result: a blob that no manifest points to is invisible.
-pub struct BlobCopy<'a> {
+pub(crate) struct BlobCopy<'a> {
     source: BlobSource<'a>,
     /// Blobs that don't come from the source, since the step generated them.
     generated: Option<&'a GeneratedBlobs>,
@@ -52,7 +52,7 @@ struct BlobResult {
 
 impl<'a> BlobCopy<'a> {
     /// A copy of blobs from `source`.
-    pub fn new(source: BlobSource<'a>, options: CopyOptions, progress: &'a Progress) -> Self {
+    pub(crate) fn new(source: BlobSource<'a>, options: CopyOptions, progress: &'a Progress) -> Self {
         Self { source, generated: None, options, progress, capture: None, present: PresentContent::default() }
     }
 
@@ -73,7 +73,7 @@ impl<'a> BlobCopy<'a> {
 
     /// Takes for granted that these blobs are at these destinations, since the step sent them there itself.
     #[must_use]
-    pub fn with_present(self, blobs: &[(Digest, Arc<Destination>)]) -> Self {
+    pub(crate) fn with_present(self, blobs: &[(Digest, Arc<Destination>)]) -> Self {
         for (digest, destination) in blobs {
             // Nobody else holds the lock before the copy has begun.
             if let Ok(mut present) = self.present.at(ContentKind::Blob, digest).try_lock() {
@@ -85,7 +85,7 @@ impl<'a> BlobCopy<'a> {
 
     /// Opens connections for about `blobs` blobs to each new destination, and for `generated` more requests for what the
     /// step generates. Where something of the image exists already, little may have to be sent.
-    pub async fn expect(&self, blobs: usize, generated: usize, destinations: &[Arc<Destination>]) {
+    pub(crate) async fn expect(&self, blobs: usize, generated: usize, destinations: &[Arc<Destination>]) {
         if self.options.dry_run {
             return;
         }
@@ -103,7 +103,7 @@ impl<'a> BlobCopy<'a> {
     ///
     /// # Errors
     /// Content that the source lacks or that doesn't match its digest; a destination that refuses.
-    pub async fn blobs(&self, mut blobs: Vec<Descriptor>, destinations: &[Arc<Destination>]) -> Result<()> {
+    pub(crate) async fn blobs(&self, mut blobs: Vec<Descriptor>, destinations: &[Arc<Destination>]) -> Result<()> {
         blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
         let mut seen = HashSet::new();
         blobs.retain(|blob| seen.insert(blob.digest.clone()));

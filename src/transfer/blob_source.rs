@@ -13,7 +13,7 @@ use crate::registry::repository::Repository;
 
 /// A source of blobs.
 #[derive(Clone, Copy)]
-pub enum BlobSource<'a> {
+pub(crate) enum BlobSource<'a> {
     /// A repository or a layout.
     Store(&'a Store),
     /// Blobs that the step generated.
@@ -21,7 +21,7 @@ pub enum BlobSource<'a> {
 }
 
 /// A blob being read; its bytes are not checked yet.
-pub enum SourceReader {
+pub(crate) enum SourceReader {
     /// From a registry.
     Registry(Box<BlobReader>),
     /// From a layout's file.
@@ -38,7 +38,7 @@ impl<'a> From<&'a Store> for BlobSource<'a> {
 
 impl<'a> BlobSource<'a> {
     /// What errors call it.
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         match self {
             Self::Store(store) => store.name(),
             Self::Generated(_) => "what was made here".to_owned(),
@@ -46,7 +46,7 @@ impl<'a> BlobSource<'a> {
     }
 
     /// The repository, if it is one.
-    pub fn repository(self) -> Option<&'a Repository> {
+    pub(crate) fn repository(self) -> Option<&'a Repository> {
         match self {
             Self::Store(store) => store.repository(),
             Self::Generated(_) => None,
@@ -57,7 +57,12 @@ impl<'a> BlobSource<'a> {
     ///
     /// # Errors
     /// It isn't there, or can't be read.
-    pub async fn open_blob(self, blob: &Descriptor, offset: u64, attempts: &ReadAttempts) -> Result<SourceReader> {
+    pub(crate) async fn open_blob(
+        self,
+        blob: &Descriptor,
+        offset: u64,
+        attempts: &ReadAttempts,
+    ) -> Result<SourceReader> {
         match self {
             Self::Store(Store::Registry(repository)) => {
                 let read = attempts.next(repository);
@@ -74,7 +79,7 @@ impl SourceReader {
     ///
     /// # Errors
     /// It can't be read.
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         match self {
             Self::Registry(reader) => reader.next().await,
             Self::File(reader) => reader.next().await,

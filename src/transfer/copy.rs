@@ -33,7 +33,7 @@ const BLOBS_OF_AN_IMAGE: usize = 7;
 const WARNINGS_LIMIT: usize = 20;
 
 /// A copy of what a manifest points to.
-pub struct Copy<'a> {
+pub(crate) struct Copy<'a> {
     source: &'a Store,
     blobs: BlobCopy<'a>,
     /// Manifests that need not be read from the source, since the step has read or made them.
@@ -49,7 +49,7 @@ type BoxedWalk<'w> = Pin<Box<dyn Future<Output = Result<()>> + 'w>>;
 
 impl<'a> Copy<'a> {
     /// A copy from `source`.
-    pub fn new(source: &'a Store, options: CopyOptions, progress: &'a Progress) -> Self {
+    pub(crate) fn new(source: &'a Store, options: CopyOptions, progress: &'a Progress) -> Self {
         Self {
             source,
             blobs: BlobCopy::new(source.into(), options, progress),
@@ -62,28 +62,28 @@ impl<'a> Copy<'a> {
 
     /// Copies content that `other` needs too, from another source to the same destinations, only once.
     #[must_use]
-    pub fn sharing_state_with(mut self, other: &Self) -> Self {
+    pub(crate) fn sharing_state_with(mut self, other: &Self) -> Self {
         self.blobs.present = other.blobs.present.clone();
         self
     }
 
     /// Takes these manifests as they are, instead of reading them from the source.
     #[must_use]
-    pub fn with_known_manifests(mut self, manifests: impl IntoIterator<Item = Manifest>) -> Self {
+    pub(crate) fn with_known_manifests(mut self, manifests: impl IntoIterator<Item = Manifest>) -> Self {
         self.known.extend(manifests.into_iter().map(|manifest| (manifest.digest.clone(), manifest)));
         self
     }
 
     /// Takes for granted that these manifests are in the source, and so in a destination that is the same repository.
     #[must_use]
-    pub fn with_source_manifests(mut self, manifests: impl IntoIterator<Item = Digest>) -> Self {
+    pub(crate) fn with_source_manifests(mut self, manifests: impl IntoIterator<Item = Digest>) -> Self {
         self.in_source.extend(manifests);
         self
     }
 
     /// Takes these blobs as the step generated them, instead of reading them from the source.
     #[must_use]
-    pub fn with_generated(mut self, blobs: &'a GeneratedBlobs) -> Self {
+    pub(crate) fn with_generated(mut self, blobs: &'a GeneratedBlobs) -> Self {
         self.blobs.generate(blobs);
         self
     }
@@ -91,13 +91,13 @@ impl<'a> Copy<'a> {
     /// Captures the bytes of a small blob as they pass by, so that a step can look into a config without a second
     /// request.
     #[must_use]
-    pub fn capturing(mut self, blob: &Descriptor) -> Self {
+    pub(crate) fn capturing(mut self, blob: &Descriptor) -> Self {
         self.blobs.capture(blob);
         self
     }
 
     /// The bytes that [`Self::capturing`] asked for, if they passed by.
-    pub fn captured(self) -> Option<Vec<u8>> {
+    pub(crate) fn captured(self) -> Option<Vec<u8>> {
         self.blobs.captured()
     }
 
@@ -105,7 +105,7 @@ impl<'a> Copy<'a> {
     ///
     /// # Errors
     /// Content that the source lacks or that doesn't match its digest; a destination that refuses.
-    pub async fn content_of(&self, root: &Manifest, destinations: &Pending) -> Result<()> {
+    pub(crate) async fn content_of(&self, root: &Manifest, destinations: &Pending) -> Result<()> {
         if destinations.is_empty() {
             return Ok(());
         }
@@ -113,7 +113,7 @@ impl<'a> Copy<'a> {
     }
 
     /// Warnings about content that was not copied, since the types of its manifests are unknown.
-    pub fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         let unknown = lock(&self.unknown);
         let warning = |name: &String| {
             format!("imgstep does not know the type of {name}: the manifest is copied, what it names by digest is not")

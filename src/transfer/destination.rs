@@ -38,7 +38,7 @@ pub enum TagTarget {
 
 /// A tag of a destination, and what it points to before the step writes it.
 #[derive(Debug)]
-pub struct Tag {
+pub(crate) struct Tag {
     /// The tag.
     pub target: TagTarget,
     /// What it points to.
@@ -46,7 +46,7 @@ pub struct Tag {
 }
 
 /// A repository or layout that a step writes to.
-pub struct Destination {
+pub(crate) struct Destination {
     pub(super) id: DestinationId,
     /// The repository or layout, by the first reference to it.
     pub reference: Reference,
@@ -126,19 +126,19 @@ impl TagTarget {
 
 impl Tag {
     /// Whether it points to `manifest` already.
-    pub fn points_to(&self, manifest: &Manifest) -> bool {
+    pub(crate) fn points_to(&self, manifest: &Manifest) -> bool {
         matches!(&self.current, Presence::Present(current) if manifest.is(&current.digest))
     }
 }
 
 impl Destination {
     /// The name without tag and digest.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.reference.name()
     }
 
     /// The reference that a tag has here; by `digest` where there is no tag.
-    pub fn named(&self, target: &TagTarget, digest: &Digest) -> String {
+    pub(crate) fn named(&self, target: &TagTarget, digest: &Digest) -> String {
         match target {
             TagTarget::Tag(tag) => format!("{}:{tag}", self.name()),
             TagTarget::DigestOnly => format!("{}@{digest}", self.name()),
@@ -146,22 +146,22 @@ impl Destination {
     }
 
     /// The repository or layout, to read what is there.
-    pub fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         &self.store
     }
 
     /// Whether none of its tags exists. Then most likely nothing of the image is there.
-    pub fn is_new(&self) -> bool {
+    pub(crate) fn is_new(&self) -> bool {
         self.tags.iter().all(|tag| tag.current == Presence::Absent)
     }
 
     /// Whether it is the source's own repository, which has all content already.
-    pub fn is_source(&self) -> bool {
+    pub(crate) fn is_source(&self) -> bool {
         self.name() == self.source
     }
 
     /// Whether all its tags point to `manifest` already.
-    pub fn points_to(&self, manifest: &Manifest) -> bool {
+    pub(crate) fn points_to(&self, manifest: &Manifest) -> bool {
         self.tags.iter().all(|tag| tag.points_to(manifest))
     }
 

@@ -27,7 +27,7 @@ use crate::report::outcome::Action;
 
 /// The conditions under which a step writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WritePolicy {
+pub(crate) struct WritePolicy {
     /// What to do with a tag that points to another image.
     pub if_exists: IfExists,
     /// Whether to only find out what would be written.
@@ -46,34 +46,34 @@ pub enum IfExists {
 }
 
 /// The destinations of a step, in the order of the command line.
-pub struct Destinations<State> {
+pub(crate) struct Destinations<State> {
     policy: WritePolicy,
     state: State,
 }
 
 /// They can be asked.
-pub struct Opened {
+pub(crate) struct Opened {
     destinations: Vec<OpenDestination>,
     source: String,
 }
 
 /// What their tags point to is known.
-pub struct Resolved(Vec<Arc<Destination>>);
+pub(crate) struct Resolved(Vec<Arc<Destination>>);
 
 /// The guards let the result pass.
-pub struct Approved {
+pub(crate) struct Approved {
     result: Manifest,
     targets: Vec<Target>,
 }
 
 /// Their tags point to the result. (After a dry run: nothing was written.)
-pub struct Written {
+pub(crate) struct Written {
     result: Manifest,
     targets: Vec<Target>,
 }
 
 /// A destination before its tags are resolved.
-pub struct OpenDestination {
+pub(crate) struct OpenDestination {
     /// What to write there.
     pub spec: DestinationSpec,
     /// Its repository or layout.
@@ -81,7 +81,7 @@ pub struct OpenDestination {
 }
 
 /// A destination, and the tags that have to be written there.
-pub struct Target {
+pub(crate) struct Target {
     /// The destination.
     pub destination: Arc<Destination>,
     /// The tags.
@@ -90,23 +90,23 @@ pub struct Target {
 
 /// Destinations that the guards approved and that may lack content of the result.
 #[derive(Clone)]
-pub struct Pending(Vec<Arc<Destination>>);
+pub(crate) struct Pending(Vec<Arc<Destination>>);
 
 impl<State> Destinations<State> {
     /// The conditions under which the step writes.
-    pub fn policy(&self) -> WritePolicy {
+    pub(crate) fn policy(&self) -> WritePolicy {
         self.policy
     }
 }
 
 impl Destinations<Opened> {
     /// Destinations that were opened to mount blobs from `source`.
-    pub fn new(policy: WritePolicy, source: &Reference, destinations: Vec<OpenDestination>) -> Self {
+    pub(crate) fn new(policy: WritePolicy, source: &Reference, destinations: Vec<OpenDestination>) -> Self {
         Self { policy, state: Opened { destinations, source: source.name() } }
     }
 
     /// Their repositories and layouts.
-    pub fn stores(&self) -> impl Iterator<Item = &Store> {
+    pub(crate) fn stores(&self) -> impl Iterator<Item = &Store> {
         self.state.destinations.iter().map(|destination| &destination.store)
     }
 
@@ -115,7 +115,7 @@ impl Destinations<Opened> {
     ///
     /// # Errors
     /// One of them can't be asked.
-    pub async fn resolve(self, expected: Option<&Digest>) -> Result<Destinations<Resolved>> {
+    pub(crate) async fn resolve(self, expected: Option<&Digest>) -> Result<Destinations<Resolved>> {
         let Opened { destinations, source } = self.state;
         let resolving = destinations.into_iter().enumerate().map(|(number, OpenDestination { spec, store })| {
             let source = source.clone();
@@ -146,19 +146,19 @@ async fn resolve_tags(spec: &DestinationSpec, store: &Store, expected: Option<&D
 
 impl Destinations<Resolved> {
     /// All of them.
-    pub fn all(&self) -> &[Arc<Destination>] {
+    pub(crate) fn all(&self) -> &[Arc<Destination>] {
         &self.state.0
     }
 
     /// Whether all tags of all destinations point to `digest`.
-    pub fn all_point_to(&self, digest: &Digest) -> bool {
+    pub(crate) fn all_point_to(&self, digest: &Digest) -> bool {
         let points = |tag: &Tag| matches!(&tag.current, Presence::Present(current) if current.digest == *digest);
         self.all().iter().all(|destination| destination.tags.iter().all(points))
     }
 
     /// Those whose tags will be written whatever the result is: no guard of a destination can refuse it. Blobs may be
     /// sent to these before the result is known.
-    pub fn certain(&self) -> Vec<Arc<Destination>> {
+    pub(crate) fn certain(&self) -> Vec<Arc<Destination>> {
         let is_certain = |destination: &&Arc<Destination>| {
             destination.pinned.is_empty() && (self.policy.if_exists == IfExists::Overwrite || destination.is_new())
         };
@@ -169,7 +169,7 @@ impl Destinations<Resolved> {
     ///
     /// # Errors
     /// One refuses ([`ErrorKind::Guard`]). Nothing was written anywhere.
-    pub fn approve(&self, result: &Manifest) -> Result<Destinations<Approved>> {
+    pub(crate) fn approve(&self, result: &Manifest) -> Result<Destinations<Approved>> {
         self.all().iter().try_for_each(|destination| guard(self.policy, destination, result))?;
         let needs_writing = |tag: &&Tag| match &tag.current {
             Presence::Present(_) => !tag.points_to(result) && self.policy.if_exists != IfExists::Skip,
@@ -211,17 +211,17 @@ fn guard(policy: WritePolicy, destination: &Destination, result: &Manifest) -> R
 
 impl Destinations<Approved> {
     /// The manifest that the guards approved.
-    pub fn result(&self) -> &Manifest {
+    pub(crate) fn result(&self) -> &Manifest {
         &self.state.result
     }
 
     /// Those that have tags to be written.
-    pub fn pending(&self) -> Pending {
+    pub(crate) fn pending(&self) -> Pending {
         self.select(|target| !target.pending.is_empty())
     }
 
     /// Those that have the result or get it now. What a tag that is kept points to isn't ours to repair.
-    pub fn to_repair(&self) -> Pending {
+    pub(crate) fn to_repair(&self) -> Pending {
         self.select(|target| !target.pending.is_empty() || target.destination.points_to(&self.state.result))
     }
 
@@ -235,7 +235,7 @@ impl Destinations<Approved> {
     ///
     /// # Errors
     /// A destination can't be asked.
-    pub async fn restore_lost(&mut self) -> Result<()> {
+    pub(crate) async fn restore_lost(&mut self) -> Result<()> {
         let Approved { result, targets } = &mut self.state;
         for Target { destination, pending } in targets {
             let is_up_to_date = pending.is_empty() && destination.points_to(result);
@@ -247,7 +247,7 @@ impl Destinations<Approved> {
     }
 
     /// The children of an index in the result's index, if it was met while it was copied.
-    pub fn children_of(&self, index: &Digest) -> Option<Vec<Descriptor>> {
+    pub(crate) fn children_of(&self, index: &Digest) -> Option<Vec<Descriptor>> {
         self.state.targets.iter().find_map(|target| target.destination.log.children_of(index))
     }
 
@@ -255,7 +255,7 @@ impl Destinations<Approved> {
     ///
     /// # Errors
     /// One can't be asked or written.
-    pub async fn put_children(&self, children: &[Manifest]) -> Result<()> {
+    pub(crate) async fn put_children(&self, children: &[Manifest]) -> Result<()> {
         let pending = self.pending();
         let writes = pending.iter().flat_map(|destination| children.iter().map(move |child| (destination, child)));
         let writes = writes.map(|(destination, child)| async move {
@@ -274,7 +274,7 @@ impl Destinations<Approved> {
     ///
     /// # Errors
     /// One can't be written; the error names those that were.
-    pub async fn write_tags(self) -> Result<Destinations<Written>> {
+    pub(crate) async fn write_tags(self) -> Result<Destinations<Written>> {
         let Approved { result, targets } = self.state;
         if !self.policy.dry_run {
             write_tags(&result, &targets).await?;
@@ -309,12 +309,12 @@ async fn write_tags(result: &Manifest, targets: &[Target]) -> Result<()> {
 
 impl Destinations<Written> {
     /// The manifest that was written.
-    pub fn result(&self) -> &Manifest {
+    pub(crate) fn result(&self) -> &Manifest {
         &self.state.result
     }
 
     /// Each destination, and the tags that were written there.
-    pub fn targets(&self) -> &[Target] {
+    pub(crate) fn targets(&self) -> &[Target] {
         &self.state.targets
     }
 }
@@ -322,13 +322,13 @@ impl Destinations<Written> {
 impl Pending {
     /// Without the source's own repository, which has all content already.
     #[must_use]
-    pub fn without_source(mut self) -> Self {
+    pub(crate) fn without_source(mut self) -> Self {
         self.0.retain(|destination| !destination.is_source());
         self
     }
 
     /// Without these.
-    pub fn except(&self, others: &[Arc<Destination>]) -> Vec<Arc<Destination>> {
+    pub(crate) fn except(&self, others: &[Arc<Destination>]) -> Vec<Arc<Destination>> {
         let is_other = |destination: &Destination| others.iter().any(|other| other.id == destination.id);
         self.iter().filter(|destination| !is_other(destination)).cloned().collect()
     }
@@ -342,7 +342,7 @@ impl Pending {
     ///
     /// # Errors
     /// One can't be opened.
-    pub async fn mounting_from(
+    pub(crate) async fn mounting_from(
         &self,
         source: &Reference,
         open: impl AsyncFn(&Reference) -> Result<Store>,

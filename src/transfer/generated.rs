@@ -12,10 +12,10 @@ use crate::layer::recipe::Recipe;
 
 /// Blobs by digest.
 #[derive(Default)]
-pub struct GeneratedBlobs(HashMap<Digest, GeneratedBlob>);
+pub(crate) struct GeneratedBlobs(HashMap<Digest, GeneratedBlob>);
 
 /// How to get the bytes of a blob.
-pub enum GeneratedBlob {
+pub(crate) enum GeneratedBlob {
     /// They are in memory.
     Buffered(Vec<Bytes>),
     /// They are built again whenever they are read.
@@ -23,7 +23,7 @@ pub enum GeneratedBlob {
 }
 
 /// A blob being read.
-pub enum GeneratedReader {
+pub(crate) enum GeneratedReader {
     /// Pieces in memory.
     Buffered(VecDeque<Bytes>),
     /// Pieces from the thread that builds them. It ends when nobody takes them any more.
@@ -32,22 +32,22 @@ pub enum GeneratedReader {
 
 impl GeneratedBlobs {
     /// Adds a blob.
-    pub fn add(&mut self, digest: Digest, blob: GeneratedBlob) {
+    pub(crate) fn add(&mut self, digest: Digest, blob: GeneratedBlob) {
         self.0.insert(digest, blob);
     }
 
     /// Adds a blob that is in memory.
-    pub fn add_bytes(&mut self, digest: Digest, bytes: Bytes) {
+    pub(crate) fn add_bytes(&mut self, digest: Digest, bytes: Bytes) {
         self.add(digest, GeneratedBlob::Buffered(vec![bytes]));
     }
 
     /// Adds all `others`.
-    pub fn extend(&mut self, others: Self) {
+    pub(crate) fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
     }
 
     /// Whether this is one of them.
-    pub fn has(&self, digest: &Digest) -> bool {
+    pub(crate) fn has(&self, digest: &Digest) -> bool {
         self.0.contains_key(digest)
     }
 
@@ -55,7 +55,7 @@ impl GeneratedBlobs {
     ///
     /// # Errors
     /// There is no such blob.
-    pub fn open(&self, digest: &Digest, offset: u64) -> Result<GeneratedReader> {
+    pub(crate) fn open(&self, digest: &Digest, offset: u64) -> Result<GeneratedReader> {
         match self.0.get(digest) {
             Some(GeneratedBlob::Buffered(pieces)) => {
                 let mut skip = offset;
@@ -96,7 +96,7 @@ impl GeneratedReader {
     ///
     /// # Errors
     /// A file of the layer can't be read.
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         match self {
             Self::Buffered(pieces) => Ok(pieces.pop_front()),
             Self::Rebuilt(pieces) => pieces.recv().await.transpose(),

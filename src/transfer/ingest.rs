@@ -21,7 +21,7 @@ use crate::report::progress::Item;
 
 /// All bytes of a blob at a destination, not committed under a digest yet. If it is dropped, the blob doesn't come into
 /// being.
-pub struct UncommittedBlob {
+pub(crate) struct UncommittedBlob {
     destination: Arc<Destination>,
     ingest: Ingest,
 }
@@ -38,7 +38,7 @@ impl UncommittedBlob {
     ///
     /// # Errors
     /// The bytes at the destination don't have this digest, or the upload was forgotten meanwhile.
-    pub async fn commit(self, digest: &Digest, approved: &Pending) -> Result<Option<Arc<Destination>>> {
+    pub(crate) async fn commit(self, digest: &Digest, approved: &Pending) -> Result<Option<Arc<Destination>>> {
         let Self { destination, ingest } = self;
         match ingest {
             Ingest::Upload(repository, session) if !approved.contains(&destination) => {
@@ -57,7 +57,7 @@ impl UncommittedBlob {
 
 /// Sends `first` and then all `pieces` to each destination, at the pace of the slowest. Returns what became of each, in
 /// the same order. When all have failed, no more pieces are taken.
-pub async fn ingest(
+pub(crate) async fn ingest(
     destinations: &[Arc<Destination>],
     first: Bytes,
     pieces: mpsc::Receiver<Bytes>,

@@ -11,9 +11,9 @@ use crate::image::descriptor::Descriptor;
 use crate::image::manifest::{Content, Manifest};
 
 /// Maximum depth of indexes in indexes: real ones are nested once or twice.
-pub const NESTING_LIMIT: usize = 8;
+pub(crate) const NESTING_LIMIT: usize = 8;
 /// Maximum number of descriptors in all manifests of an image together: real ones have some hundreds.
-pub const DESCRIPTOR_LIMIT: u64 = 10_000;
+pub(crate) const DESCRIPTOR_LIMIT: u64 = 10_000;
 /// Maximum size of the indexes of an image that are held while their children are copied, together, in bytes.
 const INDEXES_LIMIT: u64 = 16 * 1024 * 1024;
 /// Maximum size of the manifests that a step keeps to show or change an image, together, in bytes.
@@ -44,7 +44,7 @@ impl ManifestMemory {
 
 /// The totals of one image's manifests so far.
 #[derive(Debug, Default)]
-pub struct ManifestTotals {
+pub(crate) struct ManifestTotals {
     descriptors: AtomicU64,
     /// The bytes of indexes that are held.
     indexes: AtomicU64,
@@ -57,7 +57,7 @@ impl ManifestTotals {
     ///
     /// # Errors
     /// The image has too many.
-    pub fn count(&self, manifest: &Manifest, content: &Content) -> Result<()> {
+    pub(crate) fn count(&self, manifest: &Manifest, content: &Content) -> Result<()> {
         let named = match content {
             Content::Index { manifests } => manifests.len(),
             Content::Image { layers, .. } => layers.len() + 1,
@@ -79,7 +79,7 @@ impl ManifestTotals {
     ///
     /// # Errors
     /// The manifests that are kept are too large together.
-    pub fn keep(&self, child: &Descriptor) -> Result<()> {
+    pub(crate) fn keep(&self, child: &Descriptor) -> Result<()> {
         let size = child.size.min(KEPT_LIMIT + 1);
         if self.kept.fetch_add(size, Ordering::Relaxed).saturating_add(size) > KEPT_LIMIT {
             let reason = format!("with it the manifests of the image have more than {KEPT_LIMIT} bytes");
@@ -92,7 +92,7 @@ impl ManifestTotals {
     ///
     /// # Errors
     /// The indexes that are held are too large together. To wait for memory would be to wait for oneself.
-    pub fn hold(&self, index: &Manifest) -> Result<HeldIndex<'_>> {
+    pub(crate) fn hold(&self, index: &Manifest) -> Result<HeldIndex<'_>> {
         let size = index.size();
         let held = HeldIndex { totals: self, size };
         if self.indexes.fetch_add(size, Ordering::Relaxed).saturating_add(size) > INDEXES_LIMIT {
@@ -105,7 +105,7 @@ impl ManifestTotals {
 
 /// An index that is held.
 #[derive(Debug)]
-pub struct HeldIndex<'a> {
+pub(crate) struct HeldIndex<'a> {
     totals: &'a ManifestTotals,
     size: u64,
 }
@@ -120,7 +120,7 @@ impl Drop for HeldIndex<'_> {
 ///
 /// # Errors
 /// Deeper than real ones are.
-pub fn check_nesting(manifest: &Manifest, depth: usize) -> Result<()> {
+pub(crate) fn check_nesting(manifest: &Manifest, depth: usize) -> Result<()> {
     if depth <= NESTING_LIMIT {
         return Ok(());
     }

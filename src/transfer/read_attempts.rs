@@ -17,7 +17,7 @@ const READS: usize = 3;
 
 /// Shared by all readers of one blob. Clones are the same.
 #[derive(Clone, Default)]
-pub struct ReadAttempts(Arc<Mutex<AttemptState>>);
+pub(crate) struct ReadAttempts(Arc<Mutex<AttemptState>>);
 
 #[derive(Default)]
 struct AttemptState {
@@ -74,7 +74,7 @@ impl ReadAttempts {
     }
 
     /// Whether wrong bytes came, and may be read once more.
-    pub fn once_more(&self, error: &Error) -> bool {
+    pub(crate) fn once_more(&self, error: &Error) -> bool {
         let state = self.state();
         matches!(error.kind(), ErrorKind::WrongBytes { .. }) && state.found.len() < state.limit
     }

@@ -13,7 +13,7 @@ use crate::report::outcome::{Action, BlobTransfer, ManifestTransfer};
 /// What was done at one destination. Each digest counts once. The order is by depth (children before parents), then by
 /// digest, so that two runs have the same report.
 #[derive(Default)]
-pub struct TransferLog {
+pub(crate) struct TransferLog {
     manifests: Mutex<BTreeMap<(std::cmp::Reverse<usize>, Digest), ManifestTransfer>>,
     blobs: Mutex<BTreeMap<Digest, BlobTransfer>>,
     /// The sizes of images in bytes.
@@ -24,7 +24,7 @@ pub struct TransferLog {
 
 impl TransferLog {
     /// Logs a manifest at `depth` below the root (the root is 0).
-    pub fn manifest(&self, manifest: &Manifest, depth: usize, action: Action) {
+    pub(crate) fn manifest(&self, manifest: &Manifest, depth: usize, action: Action) {
         let transfer = ManifestTransfer {
             digest: manifest.digest.clone(),
             media_type: manifest.media_type.clone(),
@@ -51,7 +51,7 @@ impl TransferLog {
     }
 
     /// Logs a blob.
-    pub fn blob(&self, blob: &Descriptor, action: Action, time: Duration) {
+    pub(crate) fn blob(&self, blob: &Descriptor, action: Action, time: Duration) {
         let transfer = BlobTransfer {
             digest: blob.digest.clone(),
             media_type: blob.media_type.clone(),
@@ -64,22 +64,22 @@ impl TransferLog {
     }
 
     /// All manifests.
-    pub fn manifests(&self) -> Vec<ManifestTransfer> {
+    pub(crate) fn manifests(&self) -> Vec<ManifestTransfer> {
         lock(&self.manifests).values().cloned().collect()
     }
 
     /// The size of an image's config and layers in bytes, if its manifest was logged.
-    pub fn size_of(&self, image: &Digest) -> Option<u64> {
+    pub(crate) fn size_of(&self, image: &Digest) -> Option<u64> {
         lock(&self.sizes).get(image).copied()
     }
 
     /// The children of an index in an index, if it was logged.
-    pub fn children_of(&self, index: &Digest) -> Option<Vec<Descriptor>> {
+    pub(crate) fn children_of(&self, index: &Digest) -> Option<Vec<Descriptor>> {
         lock(&self.nested).get(index).cloned()
     }
 
     /// All blobs.
-    pub fn blobs(&self) -> Vec<BlobTransfer> {
+    pub(crate) fn blobs(&self) -> Vec<BlobTransfer> {
         lock(&self.blobs).values().cloned().collect()
     }
 }

@@ -10,7 +10,7 @@ use crate::image::descriptor::Descriptor;
 use crate::image::digest::Hasher;
 
 /// A reader that proves what it hands out.
-pub struct Verified<'a> {
+pub(crate) struct Verified<'a> {
     source: BlobSource<'a>,
     blob: &'a Descriptor,
     reader: SourceReader,
@@ -27,7 +27,7 @@ impl<'a> Verified<'a> {
     ///
     /// # Errors
     /// The blob can't be opened, or its size is 0 and its digest isn't that of nothing.
-    pub async fn open(
+    pub(crate) async fn open(
         source: BlobSource<'a>,
         blob: &'a Descriptor,
         from: u64,
@@ -58,7 +58,7 @@ impl<'a> Verified<'a> {
     ///
     /// # Errors
     /// The bytes can't be read, are too many, or don't match the digest. Then the last of them were kept back.
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             if self.read == self.blob.size {
                 // An empty blob comes here first, the others a second time.
@@ -132,7 +132,7 @@ fn recorded(attempts: &ReadAttempts, error: Error) -> Error {
 ///
 /// # Errors
 /// It can't be read, or doesn't match its digest however often it is read.
-pub async fn read_whole(store: &Store, blob: &Descriptor) -> Result<Vec<u8>> {
+pub(crate) async fn read_whole(store: &Store, blob: &Descriptor) -> Result<Vec<u8>> {
     let attempts = ReadAttempts::default();
     loop {
         match read_once(store, blob, &attempts).await {

@@ -6,7 +6,7 @@ use http::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// What a registry wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Challenge {
+pub(crate) enum Challenge {
     /// User name and password with each request (RFC 7617).
     Basic,
     /// A token from a token service.
@@ -21,7 +21,7 @@ pub enum Challenge {
 }
 
 /// The challenge to answer: Bearer before Basic, because it was designed for registries.
-pub fn from_headers(headers: &HeaderMap) -> Option<Challenge> {
+pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Challenge> {
     let mut basic = None;
     for value in headers.get_all(WWW_AUTHENTICATE) {
         let Ok(text) = value.to_str() else { continue };

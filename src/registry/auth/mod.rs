@@ -2,8 +2,8 @@
 
 mod authorizer;
 mod basic;
-pub mod challenge;
+pub(crate) mod challenge;
 mod token;
 
-pub use authorizer::Access;
+pub(crate) use authorizer::Access;
 pub(crate) use authorizer::{Authorizer, HostAuthorization};

@@ -11,9 +11,9 @@ use http::Method;
 use http::header::CONTENT_LENGTH;
 use url::Url;
 
-pub use self::connection::BlobRead;
+pub(crate) use self::connection::BlobRead;
 use self::connection::{BlobRequest, RangeReader};
-pub use self::reader::BlobReader;
+pub(crate) use self::reader::BlobReader;
 use super::http::ConnectionKind;
 use super::repository::{Permit, Repository};
 use crate::error::Error;

@@ -15,7 +15,7 @@ pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 const STALL_TICK: Duration = Duration::from_secs(1);
 
 /// A request's body.
-pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// A body without bytes.
 pub(super) fn empty_body() -> Body {
@@ -28,7 +28,7 @@ pub(super) fn whole_body(bytes: Bytes) -> Body {
 }
 
 /// A body of the pieces of a stream.
-pub fn stream_body(pieces: impl TryStream<Ok = Bytes, Error = std::io::Error> + Send + 'static) -> Body {
+pub(crate) fn stream_body(pieces: impl TryStream<Ok = Bytes, Error = std::io::Error> + Send + 'static) -> Body {
     http_body_util::StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync()
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, TlsTrouble};
 use crate::text::{joined, printable};
 
 /// The error of a request to `url` that failed.
-pub fn error_of(operation: String, error: &(dyn StdError + 'static), url: &Url, hints: Hints) -> Error {
+pub(super) fn error_of(operation: String, error: &(dyn StdError + 'static), url: &Url, hints: Hints) -> Error {
     if let Some(refusal) = find::<Refusal>(error) {
         return Error::protocol(operation, printable(&refusal.text, 600)).with_hint(printable(&refusal.hint, 300));
     }
@@ -36,7 +36,7 @@ pub fn error_of(operation: String, error: &(dyn StdError + 'static), url: &Url, 
 }
 
 /// The reason why a connection broke.
-pub fn reason_of(error: &(dyn StdError + 'static)) -> String {
+pub(super) fn reason_of(error: &(dyn StdError + 'static)) -> String {
     printable(&text_of(error), 300)
 }
 

@@ -6,14 +6,14 @@ use crate::error::Error;
 use crate::text::printable;
 
 /// Whether two URLs have the same origin: scheme, host and port. Credentials go nowhere else.
-pub fn same_origin(one: &Url, other: &Url) -> bool {
+pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host_str() == other.host_str()
         && one.port_or_known_default() == other.port_or_known_default()
 }
 
 /// Whether a URL's host is this machine, so that plain HTTP is as safe as TLS.
-pub fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -29,7 +29,7 @@ pub fn is_loopback(url: &Url) -> bool {
 ///
 /// # Errors
 /// It isn't a URL, isn't HTTP, contains a login, or leaves TLS.
-pub fn resolve(asked: &Url, location: &str) -> Result<Url, Error> {
+pub(crate) fn resolve(asked: &Url, location: &str) -> Result<Url, Error> {
     let fail = |reason: &str| {
         Error::protocol(
             format!(
@@ -63,7 +63,7 @@ const PLAIN_PARAMETERS: [&str; 8] = ["mount", "from", "digest", "n", "last", "ar
 
 /// A URL for a log or an error: without its login, and with the values of only those query parameters that are known
 /// to contain no secret. (Upload sessions and presigned URLs have secrets there.)
-pub fn redacted(url: &Url) -> String {
+pub(crate) fn redacted(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let mut text = format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default());
     text.push_str(&printable(url.path(), 400));

@@ -21,7 +21,7 @@ const HEAD_LIMIT: usize = 8 * 1024;
 
 /// A proxy's URL, and the environment variable that it comes from.
 #[derive(Debug, Clone)]
-pub struct Proxy {
+pub(super) struct Proxy {
     address: Uri,
     login: Option<HeaderValue>,
     name: String,
@@ -29,7 +29,7 @@ pub struct Proxy {
 
 /// A proxy can't be reached, or refuses for now.
 #[derive(Debug)]
-pub struct Unreached {
+pub(super) struct Unreached {
     words: String,
     hint: String,
     cause: Option<BoxError>,
@@ -37,7 +37,7 @@ pub struct Unreached {
 
 impl Unreached {
     /// What to do about it.
-    pub fn hint(&self) -> &str {
+    pub(super) fn hint(&self) -> &str {
         &self.hint
     }
 }
@@ -75,12 +75,12 @@ impl Proxy {
     }
 
     /// Its URL.
-    pub fn address(&self) -> Uri {
+    pub(super) fn address(&self) -> Uri {
         self.address.clone()
     }
 
     /// A connection to it, opened by `connecting`.
-    pub async fn reached<S, E: Into<BoxError>>(
+    pub(super) async fn reached<S, E: Into<BoxError>>(
         self,
         connecting: impl Future<Output = Result<S, E>>,
         target: &Uri,
@@ -167,13 +167,13 @@ fn variable_for(is_tls: bool, value_of: &dyn Fn(&str) -> Option<String>) -> &'st
 
 /// Connects through a proxy.
 #[derive(Clone)]
-pub struct Tunnel<C> {
+pub(super) struct Tunnel<C> {
     proxy: Proxy,
     connector: C,
 }
 
 impl<C> Tunnel<C> {
-    pub fn new(proxy: Proxy, connector: C) -> Self {
+    pub(super) fn new(proxy: Proxy, connector: C) -> Self {
         Self { proxy, connector }
     }
 }

@@ -15,21 +15,21 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A name has no address, or can't be resolved.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no address for the name {name}")]
-pub struct NoAddress {
+pub(super) struct NoAddress {
     pub name: String,
     pub source: std::io::Error,
 }
 
 /// Resolves names, to any address or only to this machine's.
 #[derive(Clone)]
-pub struct Resolver {
+pub(super) struct Resolver {
     system: GaiResolver,
     /// Accept only this machine's addresses.
     only_loopback: bool,
 }
 
 impl Resolver {
-    pub fn new(only_loopback: bool) -> Self {
+    pub(super) fn new(only_loopback: bool) -> Self {
         Self { system: GaiResolver::new(), only_loopback }
     }
 }

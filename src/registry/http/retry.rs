@@ -45,7 +45,7 @@ pub enum FailureKind {
 }
 
 /// Whether a later try may be answered differently.
-pub fn is_temporary(status: u16) -> bool {
+pub(crate) fn is_temporary(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
@@ -112,7 +112,7 @@ impl Budget {
 }
 
 /// A time in words.
-pub fn in_words(time: Duration) -> String {
+pub(crate) fn in_words(time: Duration) -> String {
     let seconds = time.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds} s"),
@@ -124,14 +124,14 @@ pub fn in_words(time: Duration) -> String {
 }
 
 /// The wait after `failures` failures: doubled each time, with jitter so that parallel jobs spread out.
-pub fn backoff(failures: u32) -> Duration {
+pub(crate) fn backoff(failures: u32) -> Duration {
     let full = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_WAIT);
     full.mul_f64(0.5 + 0.5 * fastrand::f64())
 }
 
 /// The pause that a host asks for (RFC 9110, section 10.2.3): seconds, or a date, which counts from the answer's own
 /// `Date` if it has one, since clocks differ.
-pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));

@@ -60,7 +60,7 @@ struct Roots {
 
 /// Whether a host's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verification {
+pub(crate) enum Verification {
     /// It is checked.
     Full,
     /// Any certificate is accepted: the user allowed it for this host.
@@ -72,7 +72,7 @@ pub enum Verification {
 ///
 /// # Errors
 /// A file or folder of `trust` can't be read or contains no certificate.
-pub fn client_config(trust: &Trust, verification: Verification) -> Result<ClientConfig, Error> {
+pub(crate) fn client_config(trust: &Trust, verification: Verification) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -104,7 +104,7 @@ pub fn client_config(trust: &Trust, verification: Verification) -> Result<Client
 ///
 /// # Errors
 /// The TLS library refuses its own defaults.
-pub fn no_trust() -> Result<ClientConfig, Error> {
+pub(crate) fn no_trust() -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .context("TLS can't be set up")?;

@@ -9,7 +9,7 @@ use crate::error::TlsTrouble;
 
 /// What is wrong with a host's TLS, if that is the cause of `error`. A connection that broke during the handshake
 /// isn't.
-pub fn trouble(error: &(dyn StdError + 'static)) -> Option<TlsTrouble> {
+pub(super) fn trouble(error: &(dyn StdError + 'static)) -> Option<TlsTrouble> {
     if let Some(error) = error.downcast_ref::<Error>() {
         return of(error);
     }
@@ -42,7 +42,7 @@ fn of(error: &Error) -> Option<TlsTrouble> {
 }
 
 /// Whether a certificate was refused because it is marked as an authority's, not a server's.
-pub fn is_of_authority(error: &CertificateError) -> bool {
+pub(super) fn is_of_authority(error: &CertificateError) -> bool {
     let CertificateError::Other(other) = error else { return false };
     other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
 }

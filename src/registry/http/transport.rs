@@ -26,7 +26,7 @@ const REDIRECT_LIMIT: usize = 6;
 const UNPROCESSED_LIMIT: usize = 10;
 
 /// Takes a line of text.
-pub type Trace = Arc<dyn Fn(&str) + Send + Sync>;
+pub(crate) type Trace = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How requests are sent.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use crate::report::subject::ReportSubject;
 use crate::report::values;
 
 /// Azure Pipelines.
-pub const SYSTEM: CiSystem = CiSystem {
+pub(super) const SYSTEM: CiSystem = CiSystem {
     name: "azure",
     help: "Output variables",
     detect: &["TF_BUILD"],

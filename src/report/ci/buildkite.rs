@@ -15,7 +15,7 @@ use crate::report::{markdown, values};
 use crate::text::printable;
 
 /// Buildkite.
-pub const SYSTEM: CiSystem = CiSystem {
+pub(super) const SYSTEM: CiSystem = CiSystem {
     name: "buildkite",
     help: "Meta-data of the build",
     detect: &["BUILDKITE"],

@@ -12,7 +12,7 @@ use crate::report::subject::ReportSubject;
 use crate::report::{files, values};
 
 /// CircleCI.
-pub const SYSTEM: CiSystem = CiSystem {
+pub(super) const SYSTEM: CiSystem = CiSystem {
     name: "circleci",
     help: "$BASH_ENV",
     detect: &["CIRCLECI"],

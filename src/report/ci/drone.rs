@@ -4,7 +4,7 @@ use super::system::{CiSystem, Outputs, SourceVariables};
 use crate::report::level::LogStyle;
 
 /// Drone.
-pub const SYSTEM: CiSystem = CiSystem {
+pub(super) const SYSTEM: CiSystem = CiSystem {
     name: "drone",
     help: "Drone",
     detect: &[],

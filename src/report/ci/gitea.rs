@@ -5,7 +5,7 @@ use super::system::{CiSystem, Outputs};
 use crate::report::level::{self, LogStyle};
 
 /// Gitea Actions and Forgejo Actions.
-pub const SYSTEM: CiSystem = CiSystem {
+pub(super) const SYSTEM: CiSystem = CiSystem {
     name: "gitea",
     help: "Gitea Actions and Forgejo Actions",
     detect: &["GITEA_ACTIONS", "FORGEJO_ACTIONS"],

@@ -17,7 +17,7 @@ use crate::report::values::{self, Channel};
 use crate::report::{files, json, markdown};
 
 /// GitHub Actions.
-pub const SYSTEM: CiSystem = CiSystem {
+pub(crate) const SYSTEM: CiSystem = CiSystem {
     name: "github",
     help: "$GITHUB_OUTPUT, on Gitea and Forgejo too",
     detect: &["GITHUB_ACTIONS"],
@@ -210,7 +210,7 @@ fn inspection_outputs(inspection: &Inspection) -> Result<String, Error> {
 /// # Errors
 ///
 /// `ErrorKind::File` if `file` can't be written.
-pub fn append_artifacts(file: &Path, outcome: &Outcome) -> Result<(), Error> {
+pub(crate) fn append_artifacts(file: &Path, outcome: &Outcome) -> Result<(), Error> {
     if outcome.dry_run {
         return Ok(());
     }

@@ -15,7 +15,7 @@ use crate::report::subject::ReportSubject;
 use crate::report::values::{self, DOTENV};
 
 /// GitLab CI/CD.
-pub const SYSTEM: CiSystem = CiSystem {
+pub(super) const SYSTEM: CiSystem = CiSystem {
     name: "gitlab",
     help: "The dotenv file $CI_PROJECT_DIR/imgstep.env",
     detect: &["GITLAB_CI"],

@@ -4,7 +4,7 @@ use super::system::{CiSystem, Outputs, SourceVariables};
 use crate::report::level::LogStyle;
 
 /// Jenkins.
-pub const SYSTEM: CiSystem = CiSystem {
+pub(super) const SYSTEM: CiSystem = CiSystem {
     name: "jenkins",
     help: "Jenkins",
     detect: &[],

@@ -13,7 +13,7 @@ use crate::report::results::ResultFile;
 use crate::report::subject::ReportSubject;
 
 /// Looks up a variable of the environment.
-pub type Variable<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+pub(crate) type Variable<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// A CI system. Each is one file of this folder.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub struct CiSystem {
 }
 
 /// Opens the place for outputs that an environment names.
-pub type Opener = fn(Variable) -> Result<Rc<dyn OutputWriter>, Error>;
+pub(super) type Opener = fn(Variable) -> Result<Rc<dyn OutputWriter>, Error>;
 
 /// Where a system takes outputs.
 #[derive(Debug, Clone, Copy)]

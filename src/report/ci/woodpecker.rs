@@ -4,7 +4,7 @@ use super::system::{CiSystem, Outputs, SourceVariables};
 use crate::report::level::LogStyle;
 
 /// Woodpecker CI.
-pub const SYSTEM: CiSystem = CiSystem {
+pub(super) const SYSTEM: CiSystem = CiSystem {
     name: "woodpecker",
     help: "Woodpecker CI",
     detect: &[],

@@ -10,7 +10,7 @@ use crate::image::digest::Digest;
 /// The metadata of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Record {
+pub(crate) struct Record {
     /// The media type, sent as `Content-Type`.
     pub media_type: String,
     /// The size in bytes.
@@ -28,7 +28,7 @@ pub struct Record {
 
 /// One repository.
 #[derive(Debug, Default)]
-pub struct Repository {
+pub(crate) struct Repository {
     /// The blobs and their sizes.
     pub blobs: HashMap<Digest, u64>,
     /// The manifests.
@@ -41,32 +41,32 @@ pub struct Repository {
 
 /// All repositories, and the reference count of each content.
 #[derive(Debug, Default)]
-pub struct Catalog {
+pub(crate) struct Catalog {
     repositories: HashMap<String, Repository>,
     holders: HashMap<Digest, usize>,
 }
 
 impl Repository {
     /// The manifests that refer to `subject`, ordered by digest.
-    pub fn referrers(&self, subject: &Digest) -> impl Iterator<Item = (&Digest, &Arc<Record>)> {
+    pub(crate) fn referrers(&self, subject: &Digest) -> impl Iterator<Item = (&Digest, &Arc<Record>)> {
         let digests = self.referrers.get(subject).into_iter().flatten();
         digests.filter_map(|digest| self.manifests.get_key_value(digest))
     }
 
     /// The tags that point to `digest`.
-    pub fn tags_of(&self, digest: &Digest) -> Vec<String> {
+    pub(crate) fn tags_of(&self, digest: &Digest) -> Vec<String> {
         self.tags.iter().filter(|(_, named)| *named == digest).map(|(tag, _)| tag.clone()).collect()
     }
 }
 
 impl Catalog {
     /// A repository, if it exists.
-    pub fn repository(&self, name: &str) -> Option<&Repository> {
+    pub(crate) fn repository(&self, name: &str) -> Option<&Repository> {
         self.repositories.get(name)
     }
 
     /// A repository, created if necessary.
-    pub fn repository_or_new(&mut self, name: &str) -> &mut Repository {
+    pub(crate) fn repository_or_new(&mut self, name: &str) -> &mut Repository {
         if !self.repositories.contains_key(name) {
             self.repositories.insert(name.to_owned(), Repository::default());
         }
@@ -80,29 +80,29 @@ impl Catalog {
     }
 
     /// Whether any repository holds this content, as a blob or as a manifest.
-    pub fn is_held(&self, digest: &Digest) -> bool {
+    pub(crate) fn is_held(&self, digest: &Digest) -> bool {
         self.holders.contains_key(digest)
     }
 
     /// A blob's size, if the repository holds it.
-    pub fn blob(&self, name: &str, digest: &Digest) -> Option<u64> {
+    pub(crate) fn blob(&self, name: &str, digest: &Digest) -> Option<u64> {
         self.repository(name)?.blobs.get(digest).copied()
     }
 
     /// A manifest, if the repository holds it.
-    pub fn manifest(&self, name: &str, digest: &Digest) -> Option<&Arc<Record>> {
+    pub(crate) fn manifest(&self, name: &str, digest: &Digest) -> Option<&Arc<Record>> {
         self.repository(name)?.manifests.get(digest)
     }
 
     /// Adds a blob to a repository.
-    pub fn add_blob(&mut self, name: &str, digest: &Digest, size: u64) {
+    pub(crate) fn add_blob(&mut self, name: &str, digest: &Digest, size: u64) {
         if self.repository_or_new(name).blobs.insert(digest.clone(), size).is_none() {
             self.hold(digest);
         }
     }
 
     /// Adds or replaces a manifest.
-    pub fn add_manifest(&mut self, name: &str, digest: &Digest, record: Record) {
+    pub(crate) fn add_manifest(&mut self, name: &str, digest: &Digest, record: Record) {
         let repository = self.repository_or_new(name);
         let subject = record.subject.clone();
         let before = repository.manifests.insert(digest.clone(), Arc::new(record));
@@ -115,18 +115,18 @@ impl Catalog {
     }
 
     /// Moves a tag.
-    pub fn add_tag(&mut self, name: &str, tag: &str, digest: &Digest) {
+    pub(crate) fn add_tag(&mut self, name: &str, tag: &str, digest: &Digest) {
         self.repository_or_new(name).tags.insert(tag.to_owned(), digest.clone());
     }
 
     /// Removes a blob from a repository. `true` if its content is now unreferenced.
-    pub fn remove_blob(&mut self, name: &str, digest: &Digest) -> bool {
+    pub(crate) fn remove_blob(&mut self, name: &str, digest: &Digest) -> bool {
         let removed = self.repositories.get_mut(name).and_then(|repository| repository.blobs.remove(digest));
         removed.is_some() && self.release(digest)
     }
 
     /// Removes a manifest and its tags from a repository. `true` if its content is now unreferenced.
-    pub fn remove_manifest(&mut self, name: &str, digest: &Digest) -> bool {
+    pub(crate) fn remove_manifest(&mut self, name: &str, digest: &Digest) -> bool {
         let Some(repository) = self.repositories.get_mut(name) else {
             return false;
         };
@@ -146,7 +146,7 @@ impl Catalog {
     }
 
     /// Removes a tag from a repository.
-    pub fn remove_tag(&mut self, name: &str, tag: &str) {
+    pub(crate) fn remove_tag(&mut self, name: &str, tag: &str) {
         if let Some(repository) = self.repositories.get_mut(name) {
             repository.tags.remove(tag);
         }

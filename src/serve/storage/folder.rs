@@ -45,14 +45,14 @@ const ENTRY_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// An open storage folder.
 #[derive(Debug)]
-pub struct Folder {
+pub(super) struct Folder {
     root: PathBuf,
     /// Locked while it is open.
     _mark: File,
 }
 
 /// The result of opening a folder.
-pub struct Opened {
+pub(super) struct Opened {
     /// The folder.
     pub folder: Folder,
     /// Its catalog.
@@ -66,7 +66,7 @@ impl Folder {
     ///
     /// # Errors
     /// A folder that holds something else, or that another process serves.
-    pub fn open(root: &Path, read_only: bool) -> Result<Opened, Error> {
+    pub(super) fn open(root: &Path, read_only: bool) -> Result<Opened, Error> {
         let mark_path = root.join(MARK);
         if !read_only {
             fs::create_dir_all(root).map_err(Error::file("create", root))?;
@@ -114,17 +114,17 @@ impl Folder {
     }
 
     /// A file for an unfinished upload.
-    pub fn upload(&self) -> TemporaryFile {
+    pub(super) fn upload(&self) -> TemporaryFile {
         TemporaryFile::new(self.root.join("uploads"))
     }
 
     /// The path of content.
-    pub fn content(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn content(&self, digest: &Digest) -> PathBuf {
         self.root.join("blobs").join(digest.algorithm().name()).join(digest.hex())
     }
 
     /// Stores content under its digest.
-    pub fn keep(&self, digest: &Digest, bytes: FinishedBytes) -> io::Result<()> {
+    pub(super) fn keep(&self, digest: &Digest, bytes: FinishedBytes) -> io::Result<()> {
         let path = self.content(digest);
         match bytes {
             FinishedBytes::File(file) => file.keep_as(&path),
@@ -133,12 +133,12 @@ impl Folder {
     }
 
     /// Removes content.
-    pub fn forget(&self, digest: &Digest) -> io::Result<()> {
+    pub(super) fn forget(&self, digest: &Digest) -> io::Result<()> {
         remove(&self.content(digest))
     }
 
     /// Creates the folders of a repository.
-    pub fn add_repository(&self, name: &str) -> io::Result<()> {
+    pub(super) fn add_repository(&self, name: &str) -> io::Result<()> {
         let root = self.repository(name);
         for kind in ["_blobs", "_manifests"] {
             for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
@@ -149,34 +149,34 @@ impl Folder {
     }
 
     /// Records a blob of a repository.
-    pub fn add_blob(&self, name: &str, digest: &Digest, size: u64) -> io::Result<()> {
+    pub(super) fn add_blob(&self, name: &str, digest: &Digest, size: u64) -> io::Result<()> {
         self.write(&self.entry(name, "_blobs", digest), format!("{size}\n").as_bytes())
     }
 
     /// Removes the record of a blob.
-    pub fn remove_blob(&self, name: &str, digest: &Digest) -> io::Result<()> {
+    pub(super) fn remove_blob(&self, name: &str, digest: &Digest) -> io::Result<()> {
         remove(&self.entry(name, "_blobs", digest))
     }
 
     /// Records a manifest of a repository.
-    pub fn add_manifest(&self, name: &str, digest: &Digest, record: &Record) -> io::Result<()> {
+    pub(super) fn add_manifest(&self, name: &str, digest: &Digest, record: &Record) -> io::Result<()> {
         let mut text = serde_json::to_vec_pretty(record)?;
         text.push(b'\n');
         self.write(&self.entry(name, "_manifests", digest), &text)
     }
 
     /// Removes the record of a manifest.
-    pub fn remove_manifest(&self, name: &str, digest: &Digest) -> io::Result<()> {
+    pub(super) fn remove_manifest(&self, name: &str, digest: &Digest) -> io::Result<()> {
         remove(&self.entry(name, "_manifests", digest))
     }
 
     /// Writes a tag.
-    pub fn add_tag(&self, name: &str, tag: &str, digest: &Digest) -> io::Result<()> {
+    pub(super) fn add_tag(&self, name: &str, tag: &str, digest: &Digest) -> io::Result<()> {
         self.write(&self.repository(name).join("_tags").join(tag), format!("{digest}\n").as_bytes())
     }
 
     /// Removes a tag.
-    pub fn remove_tag(&self, name: &str, tag: &str) -> io::Result<()> {
+    pub(super) fn remove_tag(&self, name: &str, tag: &str) -> io::Result<()> {
         remove(&self.repository(name).join("_tags").join(tag))
     }
 
@@ -329,6 +329,6 @@ fn plain(path: &Path) -> io::Result<Option<Metadata>> {
 }
 
 /// Opens a file without following links.
-pub fn open_file(path: &Path) -> io::Result<File> {
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(workspace::no_follow()).open(path)
 }

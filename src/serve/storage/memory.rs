@@ -9,23 +9,23 @@ use crate::image::digest::Digest;
 
 /// The stored content.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub(super) struct Memory {
     contents: HashMap<Digest, Arc<[Bytes]>>,
 }
 
 impl Memory {
     /// Stores content.
-    pub fn keep(&mut self, digest: &Digest, chunks: Vec<Bytes>) {
+    pub(super) fn keep(&mut self, digest: &Digest, chunks: Vec<Bytes>) {
         self.contents.insert(digest.clone(), chunks.into());
     }
 
     /// The content, shared rather than copied.
-    pub fn get(&self, digest: &Digest) -> Option<Arc<[Bytes]>> {
+    pub(super) fn get(&self, digest: &Digest) -> Option<Arc<[Bytes]>> {
         self.contents.get(digest).cloned()
     }
 
     /// Removes content. Downloads in progress continue.
-    pub fn forget(&mut self, digest: &Digest) {
+    pub(super) fn forget(&mut self, digest: &Digest) {
         self.contents.remove(digest);
     }
 }

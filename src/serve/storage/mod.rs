@@ -4,10 +4,10 @@
 //! first, then to the catalog, under one lock that is never held across an `await`; it is a few small files, which is
 //! cheaper than moving the work to another thread. The bytes of blobs are written and read outside that lock.
 
-pub mod catalog;
+pub(super) mod catalog;
 mod folder;
 mod memory;
-pub mod writer;
+pub(super) mod writer;
 
 use std::fs::File;
 use std::io;
@@ -29,7 +29,7 @@ use crate::workspace;
 const WHOLE_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// Everything that is stored.
-pub struct Storage {
+pub(super) struct Storage {
     state: Mutex<State>,
 }
 
@@ -44,7 +44,7 @@ enum Backend {
 }
 
 /// The bytes of a blob or manifest.
-pub enum StoredContent {
+pub(super) enum StoredContent {
     /// In memory.
     Chunks(Arc<[Bytes]>),
     /// In a file.
@@ -53,7 +53,7 @@ pub enum StoredContent {
 
 impl StoredContent {
     /// Reads all of it; for content known to be small. `None` if it was deleted in the meantime.
-    pub fn read(self) -> io::Result<Option<Bytes>> {
+    pub(super) fn read(self) -> io::Result<Option<Bytes>> {
         match self {
             Self::Chunks(chunks) => Ok(Some(match &chunks[..] {
                 [one] => one.clone(),
@@ -68,7 +68,7 @@ impl StoredContent {
 }
 
 /// A manifest from the storage.
-pub struct FoundManifest {
+pub(super) struct FoundManifest {
     /// Its digest.
     pub digest: Digest,
     /// Its metadata.
@@ -79,7 +79,7 @@ pub struct FoundManifest {
 
 /// How a request names a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Named {
+pub(super) enum Named {
     /// A tag.
     Tag(String),
     /// A digest.
@@ -88,7 +88,7 @@ pub enum Named {
 
 /// The outcome of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deleted {
+pub(super) enum Deleted {
     /// Deleted.
     Done,
     /// There was nothing to delete.
@@ -99,7 +99,7 @@ pub enum Deleted {
 
 impl Storage {
     /// An empty in-memory storage.
-    pub fn in_memory() -> Self {
+    pub(super) fn in_memory() -> Self {
         Self::new(Catalog::default(), Backend::Memory(Memory::default()))
     }
 
@@ -107,7 +107,7 @@ impl Storage {
     ///
     /// # Errors
     /// A folder that can't be read or written, holds something else, or is served by another process.
-    pub fn in_folder(root: &Path, read_only: bool) -> Result<(Self, usize), Error> {
+    pub(super) fn in_folder(root: &Path, read_only: bool) -> Result<(Self, usize), Error> {
         let opened = Folder::open(root, read_only)?;
         Ok((Self::new(opened.catalog, Backend::Folder(opened.folder)), opened.left_out))
     }
@@ -130,12 +130,12 @@ impl Storage {
     }
 
     /// Reads the catalog.
-    pub fn look<T>(&self, look: impl FnOnce(&Catalog) -> T) -> T {
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Catalog) -> T) -> T {
         look(&self.state().catalog)
     }
 
     /// Starts receiving a blob.
-    pub fn writer(&self, algorithm: Algorithm) -> BlobWriter {
+    pub(super) fn writer(&self, algorithm: Algorithm) -> BlobWriter {
         let file = match &self.state().place {
             Backend::Memory(_) => None,
             Backend::Folder(folder) => Some(folder.upload()),
@@ -144,21 +144,21 @@ impl Storage {
     }
 
     /// A blob's size and bytes.
-    pub fn blob(&self, name: &str, digest: &Digest) -> Option<(u64, StoredContent)> {
+    pub(super) fn blob(&self, name: &str, digest: &Digest) -> Option<(u64, StoredContent)> {
         let state = self.state();
         let size = state.catalog.blob(name, digest)?;
         Some((size, state.place.content(digest)?))
     }
 
     /// Adds a received blob to a repository.
-    pub fn add_blob(&self, name: &str, finished: Finished) -> io::Result<()> {
+    pub(super) fn add_blob(&self, name: &str, finished: Finished) -> io::Result<()> {
         let mut state = self.state();
         state.keep(&finished.digest, finished.bytes)?;
         state.add_blob(name, &finished.digest, finished.size)
     }
 
     /// Adds a blob of repository `from` to repository `name`. `false` if `from` doesn't have it.
-    pub fn mount(&self, name: &str, from: &str, digest: &Digest) -> io::Result<bool> {
+    pub(super) fn mount(&self, name: &str, from: &str, digest: &Digest) -> io::Result<bool> {
         let mut state = self.state();
         let Some(size) = state.catalog.blob(from, digest) else {
             return Ok(false);
@@ -170,7 +170,7 @@ impl Storage {
     }
 
     /// Removes a blob from a repository.
-    pub fn delete_blob(&self, name: &str, digest: &Digest) -> io::Result<Deleted> {
+    pub(super) fn delete_blob(&self, name: &str, digest: &Digest) -> io::Result<Deleted> {
         let mut state = self.state();
         if state.catalog.repository(name).is_none() {
             return Ok(Deleted::NoRepository);
@@ -188,7 +188,7 @@ impl Storage {
     }
 
     /// A manifest by tag or digest.
-    pub fn manifest(&self, name: &str, named: &Named) -> Option<FoundManifest> {
+    pub(super) fn manifest(&self, name: &str, named: &Named) -> Option<FoundManifest> {
         let state = self.state();
         let repository = state.catalog.repository(name)?;
         let digest = match named {
@@ -200,7 +200,7 @@ impl Storage {
     }
 
     /// Adds a manifest and its tags to a repository.
-    pub fn add_manifest(
+    pub(super) fn add_manifest(
         &self,
         name: &str,
         digest: &Digest,
@@ -228,7 +228,7 @@ impl Storage {
     }
 
     /// Removes a tag, or a manifest and all its tags, from a repository.
-    pub fn delete_manifest(&self, name: &str, named: &Named) -> io::Result<Deleted> {
+    pub(super) fn delete_manifest(&self, name: &str, named: &Named) -> io::Result<Deleted> {
         let mut guard = self.state();
         let state = &mut *guard;
         let Some(repository) = state.catalog.repository(name) else {
@@ -321,7 +321,7 @@ impl Backend {
 }
 
 /// Opens a file at an offset. `None` if it was deleted in the meantime.
-pub fn open_at(path: &Path, offset: u64) -> io::Result<Option<File>> {
+pub(super) fn open_at(path: &Path, offset: u64) -> io::Result<Option<File>> {
     use std::io::{Seek as _, SeekFrom};
     let mut file = match folder::open_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -26,7 +26,7 @@ const SMALL: u64 = 64 * 1024;
 const BLOCK: usize = 256 * 1024;
 
 /// A blob being received.
-pub struct BlobWriter {
+pub(crate) struct BlobWriter {
     work: WriterTask,
     gathered: Vec<Bytes>,
     gathered_length: usize,
@@ -49,7 +49,7 @@ struct WriterSink {
 }
 
 /// A complete blob whose digest is the one its client announced.
-pub struct Finished {
+pub(crate) struct Finished {
     /// The digest.
     pub digest: Digest,
     /// The size in bytes.
@@ -59,7 +59,7 @@ pub struct Finished {
 }
 
 /// Where a received blob is stored.
-pub enum FinishedBytes {
+pub(crate) enum FinishedBytes {
     /// In memory.
     Chunks(Vec<Bytes>),
     /// In a temporary file.
@@ -68,7 +68,7 @@ pub enum FinishedBytes {
 
 /// Why a blob was not finished.
 #[derive(Debug)]
-pub enum FinishError {
+pub(crate) enum FinishError {
     /// The bytes have this digest, not the announced one.
     Mismatch(Digest),
     /// The storage failed.
@@ -82,7 +82,7 @@ impl From<io::Error> for FinishError {
 }
 
 /// A file that is deleted unless it is given its final name.
-pub struct TemporaryFile {
+pub(crate) struct TemporaryFile {
     folder: PathBuf,
     /// Created by the first write.
     file: Option<NamedTempFile>,
@@ -90,7 +90,7 @@ pub struct TemporaryFile {
 
 impl TemporaryFile {
     /// A file in `folder` that is created on the first write.
-    pub fn new(folder: PathBuf) -> Self {
+    pub(crate) fn new(folder: PathBuf) -> Self {
         Self { folder, file: None }
     }
 
@@ -103,7 +103,7 @@ impl TemporaryFile {
     }
 
     /// Gives the file its final name. Whoever opens that name finds the whole content or nothing.
-    pub fn keep_as(mut self, path: &Path) -> io::Result<()> {
+    pub(crate) fn keep_as(mut self, path: &Path) -> io::Result<()> {
         self.open()?;
         self.file.map_or(Ok(()), |file| Ok(file.persist(path).map(drop)?))
     }
@@ -164,20 +164,20 @@ fn lost() -> io::Error {
 
 impl BlobWriter {
     /// A writer that has received nothing. With a temporary file, the bytes go there; without, they stay in memory.
-    pub fn new(algorithm: Algorithm, file: Option<TemporaryFile>) -> Self {
+    pub(crate) fn new(algorithm: Algorithm, file: Option<TemporaryFile>) -> Self {
         let chunks = file.is_none().then(Vec::new);
         let work = WriterTask::Idle(WriterSink { hasher: Hasher::new(algorithm), file });
         Self { work, gathered: Vec::new(), gathered_length: 0, length: 0, chunks }
     }
 
     /// The number of bytes received.
-    pub fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
     /// Hashes with this algorithm from the start, if nothing was received yet. Otherwise [`Self::finish`] hashes again
     /// if necessary.
-    pub fn expect(&mut self, algorithm: Algorithm) {
+    pub(crate) fn expect(&mut self, algorithm: Algorithm) {
         if self.length == 0
             && let WriterTask::Idle(hands) = &mut self.work
         {
@@ -186,7 +186,7 @@ impl BlobWriter {
     }
 
     /// Appends bytes. They are appended even if the future is dropped.
-    pub async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+    pub(crate) async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -231,7 +231,7 @@ impl BlobWriter {
     }
 
     /// Discards the blob. Its file is gone when this returns.
-    pub async fn discard(mut self) {
+    pub(crate) async fn discard(mut self) {
         // Its errors no longer matter.
         let _ = self.settle().await;
     }
@@ -240,7 +240,7 @@ impl BlobWriter {
     ///
     /// # Errors
     /// [`FinishError::Mismatch`] where the bytes are others; they are gone then.
-    pub async fn finish(mut self, digest: Digest) -> Result<Finished, FinishError> {
+    pub(crate) async fn finish(mut self, digest: Digest) -> Result<Finished, FinishError> {
         self.settle().await?;
         if self.gathered_length > AT_ONCE {
             self.hand_over();

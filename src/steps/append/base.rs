@@ -29,7 +29,7 @@ use crate::transfer::store::Store;
 use crate::workspace;
 
 /// The base.
-pub struct Base {
+pub(super) struct Base {
     /// Where it is read from; `None` for an empty one.
     pub store: Option<Store>,
     /// Its entry in the report.
@@ -45,7 +45,7 @@ pub struct Base {
 }
 
 /// An image of the base.
-pub struct BaseImage {
+pub(super) struct BaseImage {
     /// The platform.
     pub platform: Platform,
     /// Its entry in the index, raw.
@@ -74,7 +74,7 @@ impl Base {
     ///
     /// # Errors
     /// It doesn't exist, lacks a platform (`ErrorKind::Guard`), or isn't an image.
-    pub async fn open(context: &Context, request: &Request) -> Result<Self> {
+    pub(super) async fn open(context: &Context, request: &Request) -> Result<Self> {
         let mut base = match &request.base {
             Some(reference) => Self::read(context, reference, request).await?,
             None => scratch(request)?,
@@ -121,7 +121,7 @@ impl Base {
     ///
     /// # Errors
     /// A manifest is malformed.
-    pub fn layers(&self) -> Result<Vec<Descriptor>> {
+    pub(super) fn layers(&self) -> Result<Vec<Descriptor>> {
         let (mut seen, mut all) = (HashSet::new(), Vec::new());
         for image in self.images.iter().filter(|_| self.store.is_some()) {
             if let Content::Image { layers, .. } = image.manifest.content()? {
@@ -135,7 +135,7 @@ impl Base {
     ///
     /// # Errors
     /// One can't be read, or isn't a config.
-    pub async fn configs(&self) -> Result<Vec<Config>> {
+    pub(super) async fn configs(&self) -> Result<Vec<Config>> {
         let reading = self.images.iter().map(|image| async move {
             match (&image.config, &self.store) {
                 (None, Some(store)) => read_config(store, &image.manifest).await,
@@ -146,7 +146,7 @@ impl Base {
     }
 
     /// The annotations with the base's name and digest. A path of this machine isn't a name.
-    pub fn annotations(&self, digest: Option<&Digest>) -> Vec<(String, Option<String>)> {
+    pub(super) fn annotations(&self, digest: Option<&Digest>) -> Vec<(String, Option<String>)> {
         let Some(described) = &self.described else { return Vec::new() };
         let name = (!described.reference.starts_with("oci:"))
             .then(|| described.reference.split('@').next().unwrap_or_default().to_owned());

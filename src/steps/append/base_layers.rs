@@ -14,7 +14,7 @@ use crate::transfer::blob_source::BlobSource;
 use crate::transfer::destination::Destination;
 
 /// The layers of the base, and how they get to the destinations.
-pub struct BaseLayers<'a> {
+pub(super) struct BaseLayers<'a> {
     layers: Vec<Descriptor>,
     /// `None` for an empty base.
     copy: Option<BlobCopy<'a>>,
@@ -25,7 +25,7 @@ impl<'a> BaseLayers<'a> {
     ///
     /// # Errors
     /// A manifest is malformed.
-    pub fn new(append: &AppendContext<'a>, base: &'a Base) -> Result<Self> {
+    pub(super) fn new(append: &AppendContext<'a>, base: &'a Base) -> Result<Self> {
         let AppendContext { context, request, .. } = *append;
         let options = context.copy_options(request.write.dry_run);
         let copy = |store| BlobCopy::new(BlobSource::Store(store), options, &context.progress);
@@ -33,7 +33,7 @@ impl<'a> BaseLayers<'a> {
     }
 
     /// Opens connections for them, and for the configs and manifests of `images` images, while the new layers are built.
-    pub async fn expect(&self, images: usize, destinations: &[Arc<Destination>]) {
+    pub(super) async fn expect(&self, images: usize, destinations: &[Arc<Destination>]) {
         let Some(copy) = &self.copy else { return };
         let (at_home, away) = by_home(destinations);
         copy.expect(self.layers.len(), 2 * images, &away).await;
@@ -44,7 +44,7 @@ impl<'a> BaseLayers<'a> {
     ///
     /// # Errors
     /// One can't be read or written.
-    pub async fn copy_to(&self, destinations: &[Arc<Destination>]) -> Result<()> {
+    pub(super) async fn copy_to(&self, destinations: &[Arc<Destination>]) -> Result<()> {
         let Some(copy) = &self.copy else { return Ok(()) };
         let (at_home, away) = by_home(destinations);
         for layer in &self.layers {
@@ -64,7 +64,7 @@ fn by_home(destinations: &[Arc<Destination>]) -> (Vec<Arc<Destination>>, Vec<Arc
 
 /// The destinations that most likely lack the base's layers and are certain to get the result. If there turns out to be no
 /// result, then all that is left there are blobs without a manifest.
-pub fn certain(append: &AppendContext<'_>) -> Vec<Arc<Destination>> {
+pub(super) fn certain(append: &AppendContext<'_>) -> Vec<Arc<Destination>> {
     // Whether there is a result may depend on what is in those layers.
     if append.request.write.dry_run || append.request.looks_for_entrypoint() {
         return Vec::new();

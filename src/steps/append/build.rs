@@ -17,7 +17,7 @@ use crate::image::manifest::{Content, Manifest, describe};
 use crate::image::platform::Platform;
 
 /// The images of the result.
-pub struct BuiltImages {
+pub(super) struct BuiltImages {
     /// The index, or the one image.
     pub root: Manifest,
     /// The images of an index, in its order.
@@ -32,7 +32,7 @@ pub struct BuiltImages {
 
 impl BuiltImages {
     /// All blobs that don't come from the base.
-    pub fn new_blobs(&self) -> Vec<Descriptor> {
+    pub(super) fn new_blobs(&self) -> Vec<Descriptor> {
         self.layers.iter().chain(self.configs.iter().map(|(config, _)| config)).cloned().collect()
     }
 }
@@ -41,7 +41,7 @@ impl BuiltImages {
 ///
 /// # Errors
 /// A base that is malformed, or that can't be expressed in the requested format.
-pub fn build(request: &Request, base: &Base, configs: &[Config], layers: &[Layer]) -> Result<BuiltImages> {
+pub(super) fn build(request: &Request, base: &Base, configs: &[Config], layers: &[Layer]) -> Result<BuiltImages> {
     let format = request.format.unwrap_or(base.format);
     if format == Format::Docker && base.images.iter().any(|image| image.changes.sets_annotations()) {
         let error = Error::usage("the result has Docker's format, which has no annotations");

@@ -67,7 +67,7 @@ enum Verdict {
 ///
 /// # Errors
 /// `ErrorKind::Guard`, as of [`check`].
-pub fn check_given(request: &Request, base: &Base, layers: &[Layer]) -> Result<()> {
+pub(super) fn check_given(request: &Request, base: &Base, layers: &[Layer]) -> Result<()> {
     let images = base.images.iter().filter(|image| request.looks_at_names() && image.platform.os != "windows");
     for image in images {
         let first = image.changes.entrypoint.as_ref().and_then(|words| words.first());
@@ -90,7 +90,12 @@ pub fn check_given(request: &Request, base: &Base, layers: &[Layer]) -> Result<(
 ///
 /// # Errors
 /// `ErrorKind::Guard`, naming the platform and where the program was looked for; a layer of the base that can't be read.
-pub async fn check(request: &Request, base: &Base, images: &BuiltImages, layers: &[Layer]) -> Result<Vec<String>> {
+pub(super) async fn check(
+    request: &Request,
+    base: &Base,
+    images: &BuiltImages,
+    layers: &[Layer],
+) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     if !request.looks_at_names() {
         return Ok(warnings);

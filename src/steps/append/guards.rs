@@ -12,7 +12,7 @@ use crate::text::printable;
 ///
 /// # Errors
 /// `ErrorKind::Guard`, with the file, both platforms and the option that was probably meant.
-pub fn check_programs(request: &Request, base: &Base, layers: &[Layer]) -> Result<()> {
+pub(super) fn check_programs(request: &Request, base: &Base, layers: &[Layer]) -> Result<()> {
     for image in &base.images {
         for layer in layers::of(layers, image) {
             let foreign = layer.built.findings.programs().find(|(_, binary)| !binary.runs_on(&image.platform));
@@ -32,7 +32,7 @@ pub fn check_programs(request: &Request, base: &Base, layers: &[Layer]) -> Resul
 
 /// Warns of files below paths that are links in most bases. On such a base, a folder with just these files replaces the
 /// link, wherever an engine unpacks layers next to each other.
-pub fn warn_of_links(request: &Request, base: &Base, layers: &[Layer]) -> Vec<String> {
+pub(super) fn warn_of_links(request: &Request, base: &Base, layers: &[Layer]) -> Vec<String> {
     let mut links = BTreeSet::new();
     for image in base.images.iter().filter(|image| request.base.is_some() && image.platform.os != "windows") {
         for layer in layers::of(layers, image).into_iter().filter(|layer| layer.kind.number().is_some()) {

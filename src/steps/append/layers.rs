@@ -25,7 +25,7 @@ use crate::transfer::ingest::UncommittedBlob;
 const BUFFER_LIMIT: u64 = 24 * 1024 * 1024;
 
 /// A layer that was built.
-pub struct Layer {
+pub(super) struct Layer {
     /// What it is, and which images it goes on.
     pub kind: LayerKind,
     /// How it is built again.
@@ -41,14 +41,14 @@ pub struct Layer {
 }
 
 /// The layers that go on an image, lowest first.
-pub fn of<'a>(layers: &'a [Layer], image: &BaseImage) -> Vec<&'a Layer> {
+pub(super) fn of<'a>(layers: &'a [Layer], image: &BaseImage) -> Vec<&'a Layer> {
     let mut found: Vec<&Layer> = layers.iter().filter(|layer| layer.kind.fits(image)).collect();
     found.sort_by_key(|layer| layer.kind.number());
     found
 }
 
 /// A layer that is being built. The bytes that don't fit into the buffer wait until they are taken.
-pub struct PendingLayer {
+pub(super) struct PendingLayer {
     recipe: Arc<Recipe>,
     buffer_limit: u64,
     pieces: mpsc::Receiver<Bytes>,
@@ -73,7 +73,7 @@ impl PendingLayer {
 
 /// Begins to build the first layer before the base is known, since most bases need it: so it is built while the registries
 /// are asked. `None` if that is less certain. What is wrong with the files is reported when their turn comes.
-pub fn begin_first(request: &Request) -> Option<PendingLayer> {
+pub(super) fn begin_first(request: &Request) -> Option<PendingLayer> {
     plan::plan_first(request).map(|recipe| PendingLayer::new(recipe, BUFFER_LIMIT, request.looks_at_names()))
 }
 
@@ -81,7 +81,11 @@ pub fn begin_first(request: &Request) -> Option<PendingLayer> {
 ///
 /// # Errors
 /// A file can't be read or can't be in a layer; a tar that can be read only once could not be sent.
-pub async fn build(append: &AppendContext<'_>, base: &Base, mut first: Option<PendingLayer>) -> Result<Vec<Layer>> {
+pub(super) async fn build(
+    append: &AppendContext<'_>,
+    base: &Base,
+    mut first: Option<PendingLayer>,
+) -> Result<Vec<Layer>> {
     let with_names = append.request.looks_at_names();
     let mut layers = Vec::new();
     let mut buffer_limit = BUFFER_LIMIT;

@@ -15,7 +15,7 @@ use crate::text::{escaped, printable};
 use crate::workspace;
 
 /// A layer to be built.
-pub struct LayerPlan {
+pub(super) struct LayerPlan {
     /// What it is, and which images it goes on.
     pub kind: LayerKind,
     /// How it is built.
@@ -28,7 +28,7 @@ pub struct LayerPlan {
 
 /// What a layer is, and which images it goes on. By number, a layer is one of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LayerKind {
+pub(super) enum LayerKind {
     /// Removes paths of the base, from all images of this form.
     Deletions(LayerForm),
     /// Files, for images of this form.
@@ -39,7 +39,7 @@ pub enum LayerKind {
 
 /// The form that layers have for an operating system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LayerForm {
+pub(super) enum LayerForm {
     /// For Windows.
     Windows,
     /// For all others.
@@ -54,7 +54,7 @@ impl LayerForm {
 
 impl LayerKind {
     /// Its number in the request; none for deletions.
-    pub fn number(self) -> Option<usize> {
+    pub(super) fn number(self) -> Option<usize> {
         match self {
             Self::Deletions(_) => None,
             Self::Files(number, _) | Self::Tar(number) => Some(number),
@@ -62,12 +62,12 @@ impl LayerKind {
     }
 
     /// The layer in the request; none for deletions.
-    pub fn spec(self, request: &Request) -> Option<&LayerSpec> {
+    pub(super) fn spec(self, request: &Request) -> Option<&LayerSpec> {
         self.number().and_then(|number| request.layers.get(number))
     }
 
     /// Whether it goes on an image.
-    pub fn fits(self, image: &BaseImage) -> bool {
+    pub(super) fn fits(self, image: &BaseImage) -> bool {
         match self {
             Self::Deletions(form) => form == LayerForm::of(image),
             Self::Files(number, form) => form == LayerForm::of(image) && image.layers.contains(&number),
@@ -77,7 +77,7 @@ impl LayerKind {
 }
 
 /// The first layer, if it is most likely built as planned here, whatever the base is.
-pub fn plan_first(request: &Request) -> Option<Recipe> {
+pub(super) fn plan_first(request: &Request) -> Option<Recipe> {
     if !request.delete.is_empty() {
         return None;
     }
@@ -89,7 +89,7 @@ pub fn plan_first(request: &Request) -> Option<Recipe> {
 ///
 /// # Errors
 /// A file or folder can't be read; layers that contradict each other.
-pub fn plan(request: &Request, base: &Base) -> Result<Vec<LayerPlan>> {
+pub(super) fn plan(request: &Request, base: &Base) -> Result<Vec<LayerPlan>> {
     let mut plans: Vec<LayerPlan> = Vec::new();
     for form in [LayerForm::Unix, LayerForm::Windows] {
         let image_for = |kind: LayerKind| base.images.iter().find(|image| kind.fits(image));
@@ -165,7 +165,7 @@ fn source_of(spec: &LayerSpec, request: &Request, form: LayerForm) -> Result<(La
 ///
 /// # Errors
 /// It isn't there, or can't be read.
-pub fn metadata(spec: &LayerSpec) -> Result<Metadata> {
+pub(super) fn metadata(spec: &LayerSpec) -> Result<Metadata> {
     workspace::find(&spec.path).map(|found| found.metadata).map_err(|error| {
         let text = spec.path.to_string_lossy();
         match text.split_once(":/").filter(|(from, _)| spec.dest.is_none() && !from.is_empty()) {

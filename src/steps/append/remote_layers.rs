@@ -20,7 +20,7 @@ const TAGS_LIMIT: usize = 1000;
 
 /// The diff ids of the layers of images at a destination: the images of the step's own tags, or else those of tags that
 /// look similar. Images that can't be read are ignored.
-pub async fn known_diff_ids(destination: &Destination, platform: &Platform) -> HashSet<String> {
+pub(super) async fn known_diff_ids(destination: &Destination, platform: &Platform) -> HashSet<String> {
     let mut references: Vec<String> = destination
         .tags
         .iter()

@@ -24,7 +24,7 @@ use crate::transfer::ingest::{UncommittedBlob, ingest};
 
 /// Sends a layer that doesn't fit into the buffer, while it is built, to the destinations that most likely lack it. This is
 /// before the guards: the bytes get their digest, and can be seen, only in [`commit`].
-pub async fn send_while_built(
+pub(super) async fn send_while_built(
     append: &AppendContext<'_>,
     recipe: &Arc<Recipe>,
     platform: &Platform,
@@ -100,7 +100,7 @@ fn send_again(append: &AppendContext<'_>, recipe: &Recipe, error: Error) -> Resu
 ///
 /// # Errors
 /// One can't be committed, and can't be built again.
-pub async fn commit(
+pub(super) async fn commit(
     append: &AppendContext<'_>,
     layers: &mut [Layer],
     images: &BuiltImages,
@@ -131,7 +131,7 @@ pub async fn commit(
 }
 
 /// All blobs of the images that don't come from the base.
-pub fn generated_blobs(layers: Vec<Layer>, images: &BuiltImages) -> GeneratedBlobs {
+pub(super) fn generated_blobs(layers: Vec<Layer>, images: &BuiltImages) -> GeneratedBlobs {
     let mut blobs = GeneratedBlobs::default();
     for layer in layers {
         let blob = match layer.built.kept {

@@ -30,7 +30,7 @@ const KIND: &str = "dev.tekton.image.kind";
 const API_VERSION: &str = "dev.tekton.image.apiVersion";
 
 /// A bundle.
-pub struct Bundle {
+pub(crate) struct Bundle {
     /// Its manifest.
     pub manifest: Manifest,
     /// Its config and layers.
@@ -45,7 +45,7 @@ pub struct Bundle {
 ///
 /// # Errors
 /// Only internal ones: the resources were checked before.
-pub fn build(resources: &[Resource], annotations: &BTreeMap<String, String>) -> Result<Bundle> {
+pub(crate) fn build(resources: &[Resource], annotations: &BTreeMap<String, String>) -> Result<Bundle> {
     let mut blobs = GeneratedBlobs::default();
     let (mut layers, mut bundled) = (Vec::new(), Vec::new());
     let mut diff_ids = Vec::new();

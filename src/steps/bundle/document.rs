@@ -6,7 +6,7 @@ use crate::text::printable;
 
 /// What identifies a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The version of its API: `tekton.dev/v1`.
     pub api_version: String,
     /// The kind: `Task`.
@@ -17,7 +17,7 @@ pub struct Identity {
 
 /// A document that isn't empty.
 #[derive(Debug)]
-pub struct Document {
+pub(super) struct Document {
     /// Its first line, counted from 0.
     pub line: usize,
     /// The line after its last.
@@ -28,7 +28,7 @@ pub struct Document {
 
 /// What is wrong with a text, and in which line (counted from 1).
 #[derive(Debug)]
-pub struct InvalidYaml {
+pub(super) struct InvalidYaml {
     /// The line.
     pub line: usize,
     /// The parser's message.
@@ -39,7 +39,7 @@ pub struct InvalidYaml {
 ///
 /// # Errors
 /// It isn't valid YAML.
-pub fn documents(text: &str) -> Result<Vec<Document>, InvalidYaml> {
+pub(super) fn documents(text: &str) -> Result<Vec<Document>, InvalidYaml> {
     let mut reader = DocumentReader { parser: Parser::new_from_str(text), line: 0 };
     let mut starts: Vec<(usize, Option<Result<Identity, String>>)> = Vec::new();
     while let Some((event, span)) = reader.next()? {

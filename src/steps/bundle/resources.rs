@@ -18,7 +18,7 @@ const TEKTON: &str = "tekton.dev/";
 
 /// A resource of a bundle.
 #[derive(Debug)]
-pub struct Resource {
+pub(crate) struct Resource {
     /// Its kind and name.
     pub identity: Identity,
     /// Its document in the file, without the `---` before it, and with line ends of `\n`.
@@ -31,7 +31,7 @@ pub struct Resource {
 ///
 /// # Errors
 /// A file can't be read, or can't be in a bundle (`ErrorKind::Usage`).
-pub fn read(paths: &[PathBuf]) -> Result<Vec<Resource>> {
+pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Resource>> {
     let mut resources: Vec<Resource> = Vec::new();
     for file in files(paths)? {
         let (name, text) = text_of(&file)?;
@@ -59,7 +59,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Resource>> {
 }
 
 /// Warnings about resources that a bundle isn't for.
-pub fn warnings(resources: &[Resource]) -> Vec<String> {
+pub(crate) fn warnings(resources: &[Resource]) -> Vec<String> {
     let strange = resources.iter().filter(|resource| !resource.identity.api_version.starts_with(TEKTON));
     let warning = |resource: &Resource| {
         format!(
@@ -142,7 +142,7 @@ fn text_of(file: &Path) -> Result<(String, String)> {
 }
 
 /// The resources in the text of one file.
-pub fn resources_of(name: &str, text: &str) -> Result<Vec<Resource>> {
+pub(crate) fn resources_of(name: &str, text: &str) -> Result<Vec<Resource>> {
     let documents = document::documents(text)
         .map_err(|error| Error::usage(format!("{name}:{}: not valid YAML: {}", error.line, error.reason)))?;
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
