@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_told_with_who_took_it() {
         for (words, expected) in [
-            ("promote -t reg/a:1", "no source: -t took `reg/a:1`, since a list takes every word"),
+            ("promote -t reg/a:1", "no source: -t took `reg/a:1`, since a list takes every argument"),
             ("promote a --tags v1", "no destination: --tags took `v1`,"),
             ("append --layer a=/a -t reg/a:1", "no base: --layer took `a=/a`; -t took `reg/a:1`,"),
             // A file that lies there is a layer.

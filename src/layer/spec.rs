@@ -287,12 +287,12 @@ mod tests {
     fn an_attribute_that_there_is_not_is_told_with_the_one_that_was_meant() {
         for (text, part) in [
             ("a=/b,platfrom=linux/arm64", "unknown attribute `platfrom`; did you mean `platform=linux/arm64`"),
-            ("a=/b,Platform=linux/arm64", "probably `platform=linux/arm64`"),
-            ("a=/b,arch=arm64", "probably `platform=linux/arm64`"),
-            ("a=/b,chown=1000:1000", "probably `owner=1000:1000`"),
-            ("a=/b, chmod=755", "probably `mode=755`"),
-            ("a=/b,moed=0755", "probably `mode=0755`"),
-            ("a=/b,ownre=1", "probably `owner=1`"),
+            ("a=/b,Platform=linux/arm64", "did you mean `platform=linux/arm64`"),
+            ("a=/b,arch=arm64", "did you mean `platform=linux/arm64`"),
+            ("a=/b,chown=1000:1000", "did you mean `owner=1000:1000`"),
+            ("a=/b, chmod=755", "did you mean `mode=755`"),
+            ("a=/b,moed=0755", "did you mean `mode=0755`"),
+            ("a=/b,ownre=1", "did you mean `owner=1`"),
             ("a=/b,mode", "`mode` says no value: write `,mode=…`"),
             (
                 "a=/b,colour=red",

@@ -221,7 +221,7 @@ fn what_no_layer_can_hold_is_refused_by_name() {
     assert!(refused(&folder).contains("/s is a socket"), "{}", refused(&folder));
     let folder = Folder::new();
     folder.write(".wh.x", b"");
-    assert!(refused(&folder).contains(".wh.x is named like a mark of deletion"));
+    assert!(refused(&folder).contains(".wh.x is named like a whiteout"));
 }
 
 #[test]

@@ -276,7 +276,7 @@ impl Repository {
         let url = with_digest(&session.url, digest);
         let request = self.upload_request(Method::PUT, url, &operation, &headers, ConnectionKind::Shared).await?;
         let timeout = commit_limit(size.unwrap_or(u64::MAX));
-        let answer = self.send_within(ApiRequest { timeout, permit, ..request }, budget).await?;
+        let answer = self.send_within(ApiRequest { permit, timeout, ..request }, budget).await?;
         self.completed(session, digest, answer, &operation, permit).await
     }
 

@@ -58,14 +58,14 @@ fn of_one_digest_the_richer_descriptor_stays() {
 #[test]
 fn what_contradicts_is_refused() {
     let same = [child("linux/arm64", 1), child("linux/arm64/v8", 2)];
-    let error = check_platforms(&same).unwrap_err().to_string();
+    let error = check_platforms(&same).unwrap_err().one_line();
     assert!(error.contains("child 1") && error.contains("child 2") && error.contains("--platform-of"), "{error}");
-    assert!(check_platforms(&[child("", 1)]).unwrap_err().to_string().contains("no platform"));
+    assert!(check_platforms(&[child("", 1)]).unwrap_err().one_line().contains("no platform"));
     let versions = [child("windows/amd64:10.0.1", 1), child("windows/amd64:10.0.2", 2)];
     assert!(check_platforms(&versions).is_ok());
     let mut docker = child("linux/amd64", 3);
     docker.descriptor.media_type = DOCKER_MANIFEST.to_owned();
-    assert!(common_format(&[child("linux/arm64", 1), docker], None).unwrap_err().to_string().contains("--format"));
+    assert!(common_format(&[child("linux/arm64", 1), docker], None).unwrap_err().one_line().contains("--format"));
 }
 
 #[test]
@@ -86,5 +86,5 @@ fn an_index_that_has_all_children_stays_as_it_is() {
         assembled(&without(children.clone(), &[one.descriptor.digest]), Some(&from), Format::Oci, &BTreeMap::new());
     assert_eq!(fewer.unwrap().raw_children().unwrap(), [other.raw]);
     let docker = assembled(&children, Some(&from), Format::Docker, &[("a".to_owned(), "b".to_owned())].into());
-    assert!(docker.unwrap_err().to_string().contains("--format oci"));
+    assert!(docker.unwrap_err().one_line().contains("--format oci"));
 }
