@@ -223,9 +223,7 @@ pub(super) fn untagged(source: &Reference, word: &str) -> Option<String> {
     }
     let tag = source.tag().filter(|tag| *tag != DEFAULT_TAG)?;
     let destination = word.parse::<Reference>().ok()?.name();
-    Some(format!(
-        "{destination} is written as `{DEFAULT_TAG}`, since it was named without a tag; the source's is `{tag}`"
-    ))
+    Some(format!("{destination} has no tag, so `{DEFAULT_TAG}` is written; the source's tag is `{tag}`"))
 }
 
 /// Platforms are often written in one word, with commas.

@@ -9,10 +9,10 @@ use crate::text::printable;
 
 /// Commands of other tools, and who does their job.
 const COMMANDS: [(&[&str], &str); 18] = [
-    (&["ls", "list", "tags", "catalog"], "imgstep lists no tags: `crane ls REPOSITORY` or `skopeo list-tags` does"),
+    (&["ls", "list", "tags", "catalog"], "imgstep doesn't list tags; use `crane ls REPOSITORY` or `skopeo list-tags`"),
     (
         &["login", "logout", "auth"],
-        "imgstep takes the logins of docker and podman: run `docker login HOST`, or give a folder with a config.json by \
+        "imgstep uses the logins of docker and podman: run `docker login HOST`, or pass a folder with a config.json by \
          --auth-dir",
     ),
     (
@@ -21,19 +21,22 @@ const COMMANDS: [(&[&str], &str); 18] = [
     ),
     (
         &["push", "load"],
-        "to push a layout, write `imgstep promote oci:DIR IMAGE`; `append` and `index` push what they make",
+        "to push a layout, write `imgstep promote oci:DIR IMAGE`; `append` and `index` push what they build",
     ),
-    (&["delete", "rm", "rmi", "remove"], "imgstep deletes nothing: `crane delete` or `regctl tag delete` does"),
-    (&["manifest", "raw"], "write `imgstep inspect IMAGE --output json`; the bytes are printed by `crane manifest`"),
-    (&["config", "history"], "write `imgstep inspect IMAGE`; the whole config is printed by `crane config`"),
-    (&["export", "cat", "extract"], "imgstep takes no files out of images: `crane export IMAGE - | tar x` does"),
-    (&["validate", "verify"], "`imgstep promote --repair` sees that all is there; `crane validate` reads every layer"),
+    (&["delete", "rm", "rmi", "remove"], "imgstep doesn't delete; use `crane delete` or `regctl tag delete`"),
+    (&["manifest", "raw"], "write `imgstep inspect IMAGE --output json`; `crane manifest` prints the bytes"),
+    (&["config", "history"], "write `imgstep inspect IMAGE`; `crane config` prints the whole config"),
+    (&["export", "cat", "extract"], "imgstep doesn't extract files; use `crane export IMAGE - | tar x`"),
+    (
+        &["validate", "verify"],
+        "`imgstep promote --repair` checks that everything is there; `crane validate` reads every layer",
+    ),
     (
         &["build", "bake", "buildx"],
-        "imgstep reads no Dockerfile: `imgstep append BASE --layer FILES=/PATH --to IMAGE` makes an image of files",
+        "imgstep doesn't read a Dockerfile; `imgstep append BASE --layer FILES=/PATH --to IMAGE` builds an image from files",
     ),
-    (&["run", "exec"], "imgstep starts no containers: `docker run IMAGE` does"),
-    (&["sync", "mirror"], "many images are copied by `imgstep promote --list FILE`"),
+    (&["run", "exec"], "imgstep doesn't run containers; use `docker run IMAGE`"),
+    (&["sync", "mirror"], "to copy many images, write `imgstep promote --list FILE`"),
     (&["retag"], "write `imgstep tag IMAGE TAG`, or `imgstep promote` for another repository"),
     (
         &["label", "annotate", "edit"],
@@ -43,14 +46,14 @@ const COMMANDS: [(&[&str], &str); 18] = [
     (&["serve"], "write `imgstep registry serve`"),
     (
         &["image", "images", "index-create"],
-        "the steps stand alone: `imgstep inspect IMAGE`, `imgstep promote SOURCE DESTINATION`",
+        "the steps have no prefix: `imgstep inspect IMAGE`, `imgstep promote SOURCE DESTINATION`",
     ),
     (&["completions", "complete"], "write `imgstep completion SHELL`"),
 ];
 
 /// Options of other tools, and what is written here.
 const OPTIONS: [(&[&str], &str); 16] = [
-    (&["--all-tags"], "imgstep lists no tags: `crane ls REPOSITORY` prints them, and --list takes many images"),
+    (&["--all-tags"], "imgstep doesn't list tags; `crane ls REPOSITORY` does, and --list promotes many images"),
     (
         &["--authfile", "--auth-file", "--registry-config", "--config"],
         "write --auth-dir with the folder, or the file itself",
@@ -85,7 +88,7 @@ const OPTIONS: [(&[&str], &str); 16] = [
     (&["--force", "-f", "--overwrite"], "what is there is overwritten unless --if-exists says otherwise"),
     (&["--no-clobber", "-n"], "write `--if-exists fail`, or `--dry-run` to see what would be done"),
     (&["--concurrency", "--parallel"], "write `--jobs N`"),
-    (&["--base", "-b"], "the base stands alone: `imgstep append BASE --layer …`"),
+    (&["--base", "-b"], "the base is an argument of its own: `imgstep append BASE --layer …`"),
     (&["--new-layer", "--new_layer", "--add"], "write `--layer PATH=DEST`"),
     (&["--port"], "write `--address HOST:PORT`"),
     (
@@ -136,8 +139,8 @@ fn hint(error: &clap::Error) -> Option<(String, &'static str)> {
                 return Some((said, hint));
             }
             let is_reference = !word.starts_with('-') && (word.contains(['/', ':']));
-            let hint = "where the result goes is said by `--to DESTINATION`";
-            is_reference.then(|| (format!("`{}` is one operand too many", printable(word, 160)), hint))
+            let hint = "pass the destination with `--to DESTINATION`";
+            is_reference.then(|| (format!("`{}` is one argument too many", printable(word, 160)), hint))
         }
         ErrorKind::ValueValidation => {
             let (option, value) = (of(ContextKind::InvalidArg)?, of(ContextKind::InvalidValue).unwrap_or_default());
@@ -151,7 +154,7 @@ fn hint(error: &clap::Error) -> Option<(String, &'static str)> {
                 (_, text) if text.contains("digit") => "write a whole number",
                 _ => return None,
             };
-            Some((format!("{option}: `{}` makes no sense", printable(value, 60)), hint))
+            Some((format!("{option}: invalid value `{}`", printable(value, 60)), hint))
         }
         _ => None,
     }
@@ -225,21 +228,20 @@ mod tests {
             assert!(!said(wrong).contains("to pass"), "{}", said(wrong));
         }
         assert!(
-            said("append a reg/b:1")
-                .contains("`reg/b:1` is one operand too many; where the result goes is said by `--to")
+            said("append a reg/b:1").contains("`reg/b:1` is one argument too many; pass the destination with `--to")
         );
     }
 
     #[test]
     fn wrong_values_say_what_to_write() {
         for (words, expected) in [
-            ("--jobs x", "--jobs: `x` makes no sense; write a whole number"),
+            ("--jobs x", "--jobs: invalid value `x`; write a whole number"),
             (
                 "--max-manifest-size 4MB",
-                "--max-manifest-size: `4MB` makes no sense; write a number of bytes, such as 4194304",
+                "--max-manifest-size: invalid value `4MB`; write a number of bytes, such as 4194304",
             ),
-            ("--dry-run=maybe", "--dry-run: `maybe` makes no sense; write true or false"),
-            ("--quiet=perhaps", "--quiet: `perhaps` makes no sense; write true or false"),
+            ("--dry-run=maybe", "--dry-run: invalid value `maybe`; write true or false"),
+            ("--quiet=perhaps", "--quiet: invalid value `perhaps`; write true or false"),
         ] {
             let text = said(&format!("promote a b {words}"));
             assert!(text.contains(expected), "{text}");

@@ -17,6 +17,8 @@ pub struct RegistryError {
     pub details: Vec<Detail>,
     /// It may pass, though its status does not say so.
     pub may_pass: bool,
+    /// It is about the URLs of foreign layers, though it does not say so.
+    pub refuses_urls: bool,
 }
 
 /// One entry of a registry's error body.
@@ -44,8 +46,8 @@ impl RegistryError {
     ///
     /// Whether the registry refuses the addresses of foreign layers, which distribution calls an error of its own.
     fn is_of_urls(&self) -> bool {
-        self.status == 500
-            && self.details.iter().any(|detail| detail.message.to_ascii_lowercase().contains("invalid url on layer"))
+        let is_said = |detail: &Detail| detail.message.to_ascii_lowercase().contains("invalid url on layer");
+        self.status == 500 && (self.refuses_urls || self.details.iter().any(is_said))
     }
 
     /// The exit status that this answer ends the process with.
@@ -127,6 +129,7 @@ mod tests {
             status,
             details: vec![Detail { code: code.to_owned(), message: message.to_owned() }],
             may_pass: false,
+            refuses_urls: false,
         }
     }
 

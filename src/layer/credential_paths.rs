@@ -55,7 +55,8 @@ impl Known {
     pub(crate) fn check(&self, found: &Metadata, shown: &Path) -> Result<()> {
         let Some((_, path)) = self.0.iter().find(|(known, _)| *known == id(found)) else { return Ok(()) };
         let name = |path: &Path| printable(&path.to_string_lossy(), 300);
-        let text = format!("{} would put logins into a layer: they are read from {}", name(shown), name(path));
+        let text =
+            format!("{} would put credentials into a layer: imgstep reads its own from {}", name(shown), name(path));
         let hint = "leave it out with --exclude, or use a folder without it";
         Err(Error::guard(GuardKind::LoginsInLayer, text).with_hint(hint))
     }

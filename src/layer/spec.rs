@@ -149,10 +149,10 @@ fn unknown(name: &str, value: Option<&str>) -> String {
     let shown = printable(name, 80);
     let Some(value) = value else {
         if name.is_empty() {
-            return "there is nothing behind a comma of it".to_owned();
+            return "a comma has nothing after it".to_owned();
         }
         return match meant(name) {
-            Some(attribute) => format!("`{shown}` says no value: write `,{attribute}=…`"),
+            Some(attribute) => format!("`{shown}` has no value: write `,{attribute}=…`"),
             None => {
                 format!("unknown attribute `{shown}` (platform=, mode=, owner=); a comma in a path is written `\\,`")
             }
@@ -293,15 +293,15 @@ mod tests {
             ("a=/b, chmod=755", "did you mean `mode=755`"),
             ("a=/b,moed=0755", "did you mean `mode=0755`"),
             ("a=/b,ownre=1", "did you mean `owner=1`"),
-            ("a=/b,mode", "`mode` says no value: write `,mode=…`"),
+            ("a=/b,mode", "`mode` has no value: write `,mode=…`"),
             (
                 "a=/b,colour=red",
                 r"unknown attribute `colour` (platform=, mode=, owner=); a comma in a path is written `\,`",
             ),
             ("a,b.txt=/c", r"is written `\,`"),
             ("a,b", r"is written `\,`"),
-            ("a=/b,", "nothing behind a comma"),
-            ("a=/b,,mode=0755", "nothing behind a comma"),
+            ("a=/b,", "a comma has nothing after it"),
+            ("a=/b,,mode=0755", "a comma has nothing after it"),
             ("a=/b;mode=0755", "set apart by commas: write `,mode=…`"),
             ("a=/b; owner=1", "set apart by commas: write `,owner=…`"),
             ("a=/b mode=0755", "set apart by commas"),

@@ -62,7 +62,7 @@ impl LayerWarnings {
         let mut warnings = Vec::new();
         if self.secrets.count > 0 {
             warnings.push(format!(
-                "the layer {layer} holds what is seldom meant for an image: {}; leave it out with --exclude or .imgstepignore",
+                "the layer {layer} contains files that are seldom meant for an image: {}; exclude them with --exclude or .imgstepignore",
                 self.secrets.told()
             ));
         }

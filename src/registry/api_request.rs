@@ -10,6 +10,9 @@ use url::Url;
 use super::host::Permit;
 use super::http::location::same_origin;
 use super::http::{ANSWER_TIMEOUT, ConnectionKind, HttpRequest};
+use crate::error::registry::RegistryError;
+use crate::error::{Error, ErrorKind};
+use crate::image::digest::Digest;
 
 /// A request to a registry.
 pub(super) struct ApiRequest<'a> {
@@ -25,6 +28,8 @@ pub(super) struct ApiRequest<'a> {
     pub(super) timeout: Duration,
     /// The origin that credentials may be sent to: the registry's own.
     pub(super) origin: Url,
+    /// The foreign layers of the manifest that it writes.
+    pub(super) foreign_layers: Vec<Digest>,
 }
 
 impl ApiRequest<'_> {
@@ -40,7 +45,24 @@ impl ApiRequest<'_> {
             permit: Permit::Acquire,
             timeout: ANSWER_TIMEOUT,
             origin,
+            foreign_layers: Vec::new(),
         }
+    }
+
+    /// An answer to it, with what the registry leaves out: distribution 2.8 calls URLs of layers that it doesn't allow an
+    /// unknown error, next to the layer as a missing blob.
+    pub(super) fn explained(&self, error: Error) -> Error {
+        let is_about = |digest: &Digest, error: &RegistryError| {
+            let mut missing = error.details.iter().filter(|detail| detail.code == "MANIFEST_BLOB_UNKNOWN");
+            missing.any(|detail| detail.message.contains(digest.as_str()))
+        };
+        error.map_kind(|kind| match kind {
+            ErrorKind::Registry(mut error) => {
+                error.refuses_urls = self.foreign_layers.iter().any(|digest| is_about(digest, &error));
+                ErrorKind::Registry(error)
+            }
+            other => other,
+        })
     }
 
     /// Switches to TLS; returns false if that can't be done.

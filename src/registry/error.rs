@@ -63,7 +63,7 @@ pub(super) async fn error_of(mut response: HttpResponse, operation: String, logi
         }
         _ => (status == 401 && !login_hint.is_empty()).then(|| login_hint.to_owned()),
     };
-    let error = Error::from(RegistryError { operation, host, status, details, may_pass: false });
+    let error = Error::from(RegistryError { operation, host, status, details, may_pass: false, refuses_urls: false });
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,

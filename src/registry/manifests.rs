@@ -16,7 +16,7 @@ use crate::error::registry::{Detail, RegistryError};
 use crate::error::{Error, ErrorKind};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
-use crate::image::manifest::Manifest;
+use crate::image::manifest::{Content, Manifest};
 use crate::image::manifest_json::Shape;
 use crate::image::media_type::{self, ACCEPT_MANIFEST};
 use crate::text::printable;
@@ -222,6 +222,7 @@ impl Repository {
             headers: &headers,
             body: Some(manifest.bytes.clone()),
             connection: ConnectionKind::of_request(Some(manifest.size())),
+            foreign_layers: foreign_layers(manifest),
             ..self.request(Method::PUT, &format!("manifests/{reference}"), operation.clone()).await?
         };
         let answer = match self.send(request).await {
@@ -322,6 +323,16 @@ fn answered(content_type: &str, size: usize) -> String {
         (_, 0) => "nothing".to_owned(),
         (none, _) if none.is_empty() => format!("{size} bytes"),
         (said, _) => format!("{}, {size} bytes", printable(&said, 120)),
+    }
+}
+
+/// The foreign layers of an image.
+fn foreign_layers(manifest: &Manifest) -> Vec<Digest> {
+    match manifest.content() {
+        Ok(Content::Image { layers, .. }) => {
+            layers.into_iter().filter(Descriptor::is_foreign).map(|layer| layer.digest).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

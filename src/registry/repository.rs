@@ -171,7 +171,7 @@ impl Repository {
             let (error, reason) = match result {
                 Ok(response) => {
                     let reason = format!("{} answered {}", self.host.authority(), response.status());
-                    (self.error(response, &request.operation).await, reason)
+                    (request.explained(self.error(response, &request.operation).await), reason)
                 }
                 Err(error) => {
                     let reason = self.reason(&error);

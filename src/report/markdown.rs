@@ -159,7 +159,7 @@ fn state(state: DestinationState) -> &'static str {
     match state {
         DestinationState::Written => "written",
         DestinationState::Unchanged => "unchanged",
-        DestinationState::Skipped => "left alone",
+        DestinationState::Skipped => "skipped",
         DestinationState::Planned => "would be written",
     }
 }
@@ -206,7 +206,7 @@ fn costs(text: &mut String, subject: ReportSubject) {
         (sent, tally.sent),
         (mounted, tally.mounted),
         ("already there", tally.present),
-        ("left at their own addresses", tally.foreign),
+        ("foreign, skipped", tally.foreign),
     ]
     .into_iter()
     .filter(|(_, count)| count.blobs > 0)

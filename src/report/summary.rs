@@ -57,7 +57,7 @@ pub(super) fn summary(subject: ReportSubject) -> String {
         Scope::Image(outcome) => {
             let headline = headline(subject.verb, outcome);
             if common_state(outcome) == Some(DestinationState::Skipped) {
-                return format!("{headline} {}, which names another image already", name(outcome));
+                return format!("{headline} {}, which points to another image", name(outcome));
             }
             (headline, format!("{}{}", name(outcome), contents(outcome)))
         }
@@ -118,7 +118,7 @@ pub(super) fn plan_word(action: Action) -> &'static str {
         Action::Sent => "would send",
         Action::Mounted => "would mount",
         Action::Present => "would skip",
-        Action::Foreign => "would leave at its own address",
+        Action::Foreign => "would skip foreign layer",
     }
 }
 
@@ -127,7 +127,7 @@ pub(super) fn headline(verb: StepVerb, outcome: &Outcome) -> String {
     match common_state(outcome) {
         _ if outcome.dry_run => format!("nothing written, a plan: {}", verb.name),
         Some(DestinationState::Unchanged) => "unchanged:".to_owned(),
-        Some(DestinationState::Skipped) => "left alone:".to_owned(),
+        Some(DestinationState::Skipped) => "skipped:".to_owned(),
         _ if is_as_read(outcome) => verb.same.to_owned(),
         _ => verb.done.to_owned(),
     }
@@ -212,7 +212,7 @@ fn costs(subject: ReportSubject) -> String {
         parts.push(format!("{} {sent} ({bytes})", human::count(tally.sent.blobs, "blob")));
     }
     for (count, what) in
-        [(tally.mounted, mounted), (tally.present, "already there"), (tally.foreign, "left at their own addresses")]
+        [(tally.mounted, mounted), (tally.present, "already there"), (tally.foreign, "foreign, skipped")]
     {
         if count.blobs > 0 {
             // The noun once, at the first number.
@@ -226,7 +226,7 @@ fn costs(subject: ReportSubject) -> String {
     }
     let skipped = subject.destinations().filter(|destination| destination.state == DestinationState::Skipped).count();
     if skipped > 0 {
-        parts.push(format!("{} left alone", human::count(skipped, "destination")));
+        parts.push(format!("{} skipped", human::count(skipped, "destination")));
     }
     parts.join(", ")
 }
@@ -280,10 +280,7 @@ mod tests {
         assert_eq!(image(&outcome), "unchanged: registry.example/team/app:v1, latest: no blobs to send, in 3.2 s");
 
         outcome.destinations[0].state = DestinationState::Skipped;
-        assert_eq!(
-            image(&outcome),
-            "left alone: registry.example/team/app:v1, latest, which names another image already"
-        );
+        assert_eq!(image(&outcome), "skipped: registry.example/team/app:v1, latest, which points to another image");
     }
 
     #[test]
@@ -320,7 +317,7 @@ mod tests {
         assert_eq!(
             image(&outcome),
             "promoted mirror.example/app:v1 and 1 other destination (2 platforms): 1 blob already there, \
-             1 destination left alone, in 3.2 s"
+             1 destination skipped, in 3.2 s"
         );
     }
 

@@ -270,7 +270,7 @@ async fn convert(
             }
             *child = IndexChild::from_raw(child.raw.clone(), child.name.clone(), child.source)?;
             warnings.push(format!(
-                "{} was converted to {}'s types: {} is {} now, and signatures of the old one don't speak of it",
+                "{} was converted to {}'s types: {} is {} now, and signatures of the old digest don't cover it",
                 child.name,
                 format.name(),
                 old.digest,

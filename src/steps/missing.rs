@@ -24,7 +24,7 @@ pub(super) async fn in_registry(reference: &Reference, repository: &Repository) 
         return format!("{answered}; check the name and the tag{assumed}");
     };
     match known {
-        None => format!("{answered}; there is no repository {} there, check its name", repository.path()),
+        None => format!("{answered}; the repository {} does not exist there; check its name", repository.path()),
         Some(tags) if tags.is_empty() => format!("{answered}; the repository has no tags"),
         Some(tags) => format!("{answered}; {}{assumed}", tags_text(tag, tags)),
     }
@@ -39,8 +39,8 @@ fn tags_text(wanted: &str, mut tags: Vec<String>) -> String {
     let list = |tags: &[String]| printable(&tags.join(", "), 400);
     match near {
         0 if count <= NAMED => format!("the repository has the tags {}", list(&tags)),
-        0 => format!("no tag is near it; the repository has {}, …", list(&tags[..NAMED])),
-        near => format!("near it the repository has {}", list(&tags[..near])),
+        0 => format!("no tag is similar; the repository has {}, …", list(&tags[..NAMED])),
+        near => format!("similar tags are {}", list(&tags[..near])),
     }
 }
 
@@ -73,10 +73,10 @@ mod tests {
     #[test]
     fn near_tags_come_first_and_are_few() {
         let tags = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(tags_text("v1.2.5", tags("stable v1.2.3 v1.2.4 v2")), "near it the repository has v1.2.4, v1.2.3");
+        assert_eq!(tags_text("v1.2.5", tags("stable v1.2.3 v1.2.4 v2")), "similar tags are v1.2.4, v1.2.3");
         assert_eq!(tags_text("latest", tags("v1 v2")), "the repository has the tags v2, v1");
         let many = (0..40).map(|number| format!("build-{number}")).collect::<Vec<_>>();
-        assert!(tags_text("latest", many.clone()).starts_with("no tag is near it; the repository has build-"));
+        assert!(tags_text("latest", many.clone()).starts_with("no tag is similar; the repository has build-"));
         assert_eq!(tags_text("build-", many).matches(',').count(), NAMED - 1);
     }
 }

@@ -80,7 +80,7 @@ async fn choose_from_index(
     let chosen = raw.into_iter().zip(&keep).filter(|(_, kept)| **kept).map(|((_, raw), _)| raw).collect();
     let manifest = root.with_children(chosen)?;
     let warning = format!(
-        "a new index holds just the chosen platforms: the digest changes from {} to {}, and signatures of the old one don't speak of it",
+        "a new index holds just the chosen platforms: the digest changes from {} to {}, and signatures of the old digest don't cover it",
         root.digest, manifest.digest
     );
     Ok(Selection { manifest, warning: Some(warning) })

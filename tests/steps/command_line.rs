@@ -179,12 +179,12 @@ fn options_may_come_before_operands() {
 #[test]
 fn words_of_other_tools_are_explained() {
     for (words, expected) in [
-        (&["ls", "localhost:1/a"][..], "there is no step `ls`; imgstep lists no tags: `crane ls"),
+        (&["ls", "localhost:1/a"][..], "there is no step `ls`; imgstep doesn't list tags; use `crane ls"),
         (&["promote", "localhost:1/a", "localhost:1/b", "--authfile", "x"], "`--authfile` here; write --auth-dir"),
         (&["promote", "localhost:1/a", "localhost:1/b", "-o", "json"], "write `--output json`"),
         (
             &["promote", "localhost:1/a", "localhost:1/b", "--jobs", "x"],
-            "--jobs: `x` makes no sense; write a whole number",
+            "--jobs: invalid value `x`; write a whole number",
         ),
     ] {
         let run = imgstep(words).run();

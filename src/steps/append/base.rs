@@ -181,7 +181,7 @@ impl Base {
         let attestations = found.iter().filter(|(child, _)| child.is_attestation()).count();
         if attestations > 0 {
             self.warnings.push(format!(
-                "{attestations} attestations of the base speak of its own images and are not in the result"
+                "{attestations} attestations of the base describe its own images and are not in the result"
             ));
         }
         let totals = ManifestTotals::default();

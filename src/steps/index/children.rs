@@ -136,7 +136,7 @@ pub(super) fn edited(
                 Removal::Digest(digest) => digest.to_string(),
                 Removal::Platform(platform) => platform.to_string(),
             };
-            warnings.push(format!("--remove: {what} is not there"));
+            warnings.push(format!("--remove: the index has no {what}"));
         }
         *removed_from = index::without(std::mem::take(removed_from), &gone);
     }

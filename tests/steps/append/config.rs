@@ -254,7 +254,7 @@ fn two_values_for_one_platform_end_with_2() {
         step(&[&one(""), &arm, "--dry-run"]).ended(0);
     }
     // An extra space: the second part would apply to every platform.
-    step(&["--env", "[linux/arm64]", "A=1"]).failed(2, &["--env: `[linux/arm64]` has no value", "one word"]);
+    step(&["--env", "[linux/arm64]", "A=1"]).failed(2, &["--env: `[linux/arm64]` has no value", "as one argument"]);
     step(&["--entrypoint", "[linux/arm64]/app -v"]).failed(2, &["--entrypoint: `/app -v` is not a JSON array"]);
     step(&["--env", "[linux/arm64]A"]).failed(2, &["--env: `A` is not KEY=VALUE"]);
     step(&["--annotation", "[linux/arm64]a=1", "--format", "docker"]).failed(2, &["--format oci"]);

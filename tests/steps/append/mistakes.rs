@@ -51,7 +51,7 @@ fn syntax_of_docker_and_promote_is_answered_with_ours() {
     let missing = append("scratch", &to).args(["--layer", "nofile", "--platform", "linux/amd64"]).run();
     missing.failed(1, &["nofile does not exist"]);
     let run = imgstep(["append", "scratch", &to, "--layer", &path]).run().ended(2);
-    assert!(run.stderr.contains("where the result goes is said by `--to"), "{}", run.stderr);
+    assert!(run.stderr.contains("pass the destination with `--to"), "{}", run.stderr);
     // Without a given platform, scratch takes it from the programs.
     let app = folder.write("app", program(AMD64, "x")).display().to_string();
     append("scratch", &to)

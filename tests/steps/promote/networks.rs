@@ -5,7 +5,9 @@ use std::net::TcpListener;
 use std::thread;
 
 use super::{line, promote};
-use crate::support::{Action, Proxy, assert_image, basic, images, imgstep, login, registries, rule};
+use crate::support::{
+    Action, Options, Proxy, Registry, assert_image, basic, distribution, images, imgstep, login, registries, rule,
+};
 
 /// A proxy that answers every request for a tunnel with this status line; returns its address.
 fn proxy_that_says(answer: &'static str) -> String {
@@ -78,9 +80,9 @@ fn a_missing_tag_gets_suggestions() {
             image.push(&registry, "org/app", tag);
         }
         let digest = |name: &str| imgstep(["digest", &registry.at(name)]).run();
-        digest("org/app:v1.2.5").failed(5, &["404 Not Found", "near it the repository has v1.2.4, v1.2.3"]);
+        digest("org/app:v1.2.5").failed(5, &["404 Not Found", "similar tags are v1.2.4, v1.2.3"]);
         digest("org/app").failed(5, &["org/app:latest", "a name without a tag means latest", "stable"]);
-        digest("org/ap:v1").failed(5, &["there is no repository org/ap"]);
+        digest("org/ap:v1").failed(5, &["the repository org/ap does not exist there"]);
         // It makes no difference that the tag list can't be read.
         let proxy = Proxy::before(&registry).with(rule("GET", "/tags/list", Action::answer(403)));
         imgstep(["digest", &proxy.at("org/app:v1.2.5")])
@@ -113,6 +115,22 @@ fn refused_layer_urls_are_final() {
         promote(&registry.at("app:v1"), &proxy.at("copy:v1")).run().failed(1, &["foreign layers", "urls.allow"]);
         assert_eq!(proxy.count("PUT", "/copy/manifests/v1"), 1, "{:#?}", proxy.lines());
     }
+}
+
+/// What distribution 2.8 answers is `UNKNOWN` and, for each such layer, `MANIFEST_BLOB_UNKNOWN`, with status 500.
+#[test]
+fn layer_urls_that_distribution_refuses_are_explained_at_once() {
+    let image = images::with_foreign_layer(1);
+    let Some(registry) = distribution(&Options { refuses_urls: true, ..Options::default() }) else { return };
+    let source = Registry::inside();
+    image.push(&source, "app", "v1");
+    source.put_blob("app", &image.foreign[0]);
+    let proxy = Proxy::before(&registry);
+    for words in [&[][..], &["--include-foreign"]] {
+        let run = promote(&source.at("app:v1"), &proxy.at("app:v1")).args(words).run();
+        run.failed(1, &["500", "foreign layers", "validation.manifests.urls.allow"]);
+    }
+    assert_eq!(proxy.count("PUT", "/app/manifests/v1"), 2, "{:#?}", proxy.lines());
 }
 
 #[test]

@@ -77,9 +77,7 @@ fn a_destination_without_a_tag_is_latest_with_a_note() {
         image.push(&source, "app", "v1.2.3");
         image.push(&source, "app", "latest");
         let (from, to) = (source.at("app:v1.2.3"), destination.at("app"));
-        let said = format!(
-            "warning: {to} is written as `latest`, since it was named without a tag; the source's is `v1.2.3`\n"
-        );
+        let said = format!("warning: {to} has no tag, so `latest` is written; the source's tag is `v1.2.3`\n");
         let run = promote(&from, &to).run().ended(0);
         assert!(run.stderr.contains(&said), "{}", run.stderr);
         assert!(destination.has_manifest("app", "latest"));

@@ -38,6 +38,8 @@ pub enum Auth {
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub read_only: bool,
+    /// Manifests with URLs are refused, as in distribution's default configuration.
+    pub refuses_urls: bool,
     pub auth: Auth,
     pub tls: Option<Certificate>,
     /// With TLS: HTTP/2 is off.
@@ -304,12 +306,16 @@ storage:
     uploadpurging: {{enabled: false}}
     readonly: {{enabled: {read_only}}}
 compatibility: {{schema1: {{enabled: true}}}}
-validation: {{manifests: {{urls: {{allow: ['^https?://']}}}}}}
+{validation}
 http:
   addr: 127.0.0.1:0
   secret: the-same-for-both-doors
 ",
         data = data.display(),
+        validation = match options.refuses_urls {
+            true => "",
+            false => "validation: {manifests: {urls: {allow: ['^https?://']}}}",
+        },
         quiet = options.tls.is_none(),
     );
     if let Some(certificate) = &options.tls {

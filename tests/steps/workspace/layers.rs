@@ -135,7 +135,7 @@ fn no_layer_contains_credentials() {
     for registry in registries() {
         let step = |words: &[&str]| layers(&folder, &registry, words);
         let refused = |words: &[&str], part: &str| {
-            step(words).run().failed(3, &["would put logins into a layer", part, "--exclude"]);
+            step(words).run().failed(3, &["would put credentials into a layer", part, "--exclude"]);
         };
         refused(&[".", "--auth-dir", "creds"], "./creds would");
         refused(&["creds=/c", "--source-auth-dir", "creds"], "creds is where they come from");
@@ -144,7 +144,7 @@ fn no_layer_contains_credentials() {
         step(&[".", "--auth-dir", "creds", "--exclude", "creds"]).run().ended(0);
         step(&["app", "--auth-dir", "creds"]).run().ended(0);
         let home = folder.join("work/home");
-        step(&["home"]).env("HOME", &home).run().failed(3, &["home/.docker would put logins"]);
+        step(&["home"]).env("HOME", &home).run().failed(3, &["home/.docker would put credentials"]);
         step(&["."]).env("DOCKER_CONFIG", folder.join("work/creds")).run().failed(3, &["./creds would"]);
         step(&["."]).env("REGISTRY_AUTH_FILE", folder.join("work/creds/config.json")).run().failed(3, &["config.json"]);
         // If the credentials are in the workspace, as in some pipelines, only they are excluded.
