@@ -21,7 +21,7 @@ fn if_exists_fail_keeps_the_tag_and_ends_with_3() {
         promote(&source.at("app:v1"), &writing.at("app:v1"))
             .args(["--if-exists", "fail"])
             .run()
-            .failed(3, &[&writing.at("app:v1"), old.digest(), "nothing was written"]);
+            .failed(3, &[&writing.at("app:v1"), old.digest(), "--if-exists overwrite"]);
         assert!(writing.writes().is_empty(), "{:#?}", writing.lines());
         assert_image(&destination, "app", "v1", &old);
     }
