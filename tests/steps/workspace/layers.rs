@@ -138,7 +138,7 @@ fn no_layer_contains_credentials() {
             step(words).run().failed(3, &["would put credentials into a layer", part, "--exclude"]);
         };
         refused(&[".", "--auth-dir", "creds"], "./creds would");
-        refused(&["creds=/c", "--source-auth-dir", "creds"], "creds is where they come from");
+        refused(&["creds=/c", "--source-auth-dir", "creds"], "imgstep reads its own from creds");
         refused(&["creds/config.json=/c", "--auth-dir", "creds"], "creds");
         refused(&["creds=/c", "--auth-dir", "creds/config.json"], "creds/config.json");
         step(&[".", "--auth-dir", "creds", "--exclude", "creds"]).run().ended(0);
