@@ -58,7 +58,7 @@ Examples:
     --to ghcr.io/org/app:v1
   imgstep inspect ghcr.io/org/app:v1";
 
-/// Registers the steps: each is one line here, and implements [`StepArgs`](step::StepArgs).
+/// Registers the steps: each is one line here, and implements `StepArgs`.
 macro_rules! steps {
     ($($(#[$attribute:meta])* $name:ident($args:ty),)+) => {
         /// The steps, and the commands that aren't steps.

@@ -1,4 +1,4 @@
-//! What makes a step: its arguments implement [`StepArgs`], and everything else follows from that.
+//! What makes a step: its arguments implement `StepArgs`, and everything else follows from that.
 
 use super::args::list;
 use super::common::{CommonArgs, ResultArgs, WriteArgs};

@@ -277,7 +277,7 @@ async fn send_again(
         }
         session.afresh = true;
         budget.progress(offset, job.blob.size);
-        match send_from(job, repository, &mut session, offset, &budget).await {
+        match Box::pin(send_from(job, repository, &mut session, offset, &budget)).await {
             Ok(()) => return Ok(()),
             Err(AttemptError::Source(error)) if !job.attempts.once_more(&error) => return Err(error),
             Err(AttemptError::Source(again) | AttemptError::Destination(again)) => error = again,

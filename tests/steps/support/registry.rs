@@ -312,10 +312,7 @@ http:
   secret: the-same-for-both-doors
 ",
         data = data.display(),
-        validation = match options.refuses_urls {
-            true => "",
-            false => "validation: {manifests: {urls: {allow: ['^https?://']}}}",
-        },
+        validation = if options.refuses_urls { "" } else { "validation: {manifests: {urls: {allow: ['^https?://']}}}" },
         quiet = options.tls.is_none(),
     );
     if let Some(certificate) = &options.tls {
