@@ -23,10 +23,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Both are lower-case fragments without a final stop: the text reads after `error: `, the hint after `hint: `. The text
 /// alone is what `Display` writes.
 #[derive(Debug)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorParts>);
 
 #[derive(Debug)]
-struct Inner {
+struct ErrorParts {
     kind: ErrorKind,
     hint: Option<String>,
 }
@@ -131,8 +131,8 @@ impl Error {
     /// The same error with another text or of another kind; its hint stays.
     #[must_use]
     pub fn map_kind(self, change: impl FnOnce(ErrorKind) -> ErrorKind) -> Self {
-        let Inner { kind, hint } = *self.0;
-        Self(Box::new(Inner { kind: change(kind), hint }))
+        let ErrorParts { kind, hint } = *self.0;
+        Self(Box::new(ErrorParts { kind: change(kind), hint }))
     }
 
     /// Text and hint in one line.
@@ -184,7 +184,7 @@ impl StdError for Error {
 
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Self {
-        Self(Box::new(Inner { kind, hint: None }))
+        Self(Box::new(ErrorParts { kind, hint: None }))
     }
 }
 

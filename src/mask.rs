@@ -19,15 +19,15 @@ const SHORTEST: usize = 5;
 /// How many tokens are kept: older ones are no longer in use.
 const TOKENS: usize = 64;
 
-struct Known {
+struct KnownSecrets {
     /// The secrets, in each form that they are sent in; the longest first.
     logins: Vec<String>,
     tokens: VecDeque<String>,
 }
 
-static KNOWN: Mutex<Known> = Mutex::new(Known { logins: Vec::new(), tokens: VecDeque::new() });
+static KNOWN: Mutex<KnownSecrets> = Mutex::new(KnownSecrets { logins: Vec::new(), tokens: VecDeque::new() });
 
-fn known() -> MutexGuard<'static, Known> {
+fn known() -> MutexGuard<'static, KnownSecrets> {
     // Nothing in here can panic during a change.
     lock(&KNOWN)
 }

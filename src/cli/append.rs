@@ -5,7 +5,7 @@ use clap::Args;
 use super::args::{list, parse_list};
 use super::changes::ChangeArgs;
 use super::ci_annotations;
-use super::common::{CommonArgs, Format, ResultArgs, WriteArgs, paths};
+use super::common::{CommonArgs, FormatArg, ResultArgs, WriteArgs, paths};
 use super::promote::comma_separated;
 use super::references::reference;
 use super::step::{StepArgs, StepOutput, StepSpec};
@@ -91,7 +91,7 @@ pub struct AppendArgs {
     pub annotate_from_ci: bool,
     /// Manifest format of the result [default: the base's; oci on scratch]
     #[arg(long, value_name = "FORMAT", hide_short_help = true)]
-    pub format: Option<Format>,
+    pub format: Option<FormatArg>,
     /// Options of all steps.
     #[command(flatten)]
     pub common: CommonArgs,

@@ -192,18 +192,18 @@ impl From<OutputArg> for OutputFormat {
 
 /// The format of the manifests that a step writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum FormatArg {
     /// Formats of the Open Container Initiative
     Oci,
     /// Formats of Docker, manifest schema 2
     Docker,
 }
 
-impl From<Format> for format::Format {
-    fn from(word: Format) -> Self {
+impl From<FormatArg> for format::Format {
+    fn from(word: FormatArg) -> Self {
         match word {
-            Format::Oci => Self::Oci,
-            Format::Docker => Self::Docker,
+            FormatArg::Oci => Self::Oci,
+            FormatArg::Docker => Self::Docker,
         }
     }
 }

@@ -10,13 +10,13 @@ use super::{Cli, Step};
 use crate::error::Error;
 use crate::report::ci::{Choice, Ci, Variable};
 use crate::report::console::Console;
-use crate::report::failure::{FailedStep, StepRequest};
+use crate::report::failure::{FailedRequest, FailedStep};
 use crate::report::reporter::report_failure;
 use crate::report::stdout::OutputFormat;
 
 /// Who is to be told, and what was asked.
 pub(crate) struct FailureReporter {
-    asked: StepRequest,
+    asked: FailedRequest,
     format: OutputFormat,
     ci: Ci,
 }
@@ -30,14 +30,14 @@ impl FailureReporter {
         let format = if is_json { OutputFormat::Json } else { OutputFormat::Text };
         let is_told = last_value(words, "ci", value_of).is_none_or(|system| system != "none");
         let ci = Ci::new(if is_told { Choice::Auto } else { Choice::None }, value_of).unwrap_or_default();
-        Self { asked: StepRequest { step, ..StepRequest::default() }, format, ci }
+        Self { asked: FailedRequest { step, ..FailedRequest::default() }, format, ci }
     }
 
     /// Of a step whose words make sense.
     pub(crate) fn of_step(step: &Step, ci: &Ci) -> Self {
         let options = step.options();
         let format = options.as_ref().map_or(OutputFormat::Text, |options| options.common.output.into());
-        let asked = options.map_or_else(StepRequest::default, |options| StepRequest {
+        let asked = options.map_or_else(FailedRequest::default, |options| FailedRequest {
             step: Some(options.verb.name.to_owned()),
             source: options.source.map(str::to_owned),
             destinations: options.destinations,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use super::args::{annotation, list};
-use super::common::{CommonArgs, Format, ResultArgs, WriteArgs};
+use super::common::{CommonArgs, FormatArg, ResultArgs, WriteArgs};
 use super::promote::comma_separated;
 use super::references::references;
 use super::step::{StepArgs, StepOutput, StepSpec};
@@ -17,7 +17,7 @@ use crate::report::results::ResultFile;
 use crate::report::subject::StepVerb;
 use crate::report::values::Inputs;
 use crate::steps::context::Context;
-use crate::steps::index::{self, Named, Removal, Request};
+use crate::steps::index::{self, NamedInput, Removal, Request};
 use crate::text::printable;
 
 /// Arguments of `index`.
@@ -63,7 +63,7 @@ pub struct IndexArgs {
     /// Without this option, images that mix formats are refused. With it, images in the other format are converted, or
     /// refused with the reason why they can't be.
     #[arg(long, value_name = "FORMAT", hide_short_help = true)]
-    pub format: Option<Format>,
+    pub format: Option<FormatArg>,
     /// Write a single image unchanged instead of an index with one image
     #[arg(long, value_name = "BOOL", hide_short_help = true)]
     pub allow_single: bool,
@@ -177,7 +177,7 @@ fn removal(word: &str) -> Result<Removal, Error> {
     })
 }
 
-fn platform_of(word: &str) -> Result<(Named, Platform), Error> {
+fn platform_of(word: &str) -> Result<(NamedInput, Platform), Error> {
     let fail = |reason: String| Error::usage(format!("--platform-of: {reason}"));
     // A folder's name may hold a `=`; a platform never does.
     let Some((name, platform)) = word.rsplit_once('=') else {
@@ -185,8 +185,8 @@ fn platform_of(word: &str) -> Result<(Named, Platform), Error> {
     };
     let platform = platform.trim().parse::<Platform>().map_err(|error| fail(error.to_string()))?;
     let named = match name.parse::<Digest>() {
-        Ok(digest) => Named::Digest(digest),
-        Err(_) => Named::Image(name.trim().parse::<Reference>().map_err(|error| fail(error.to_string()))?),
+        Ok(digest) => NamedInput::Digest(digest),
+        Err(_) => NamedInput::Image(name.trim().parse::<Reference>().map_err(|error| fail(error.to_string()))?),
     };
     Ok((named, platform))
 }

@@ -13,7 +13,7 @@ use crate::image::reference::{Reference, is_tag};
 use crate::text::printable;
 
 /// A part of a command line after the step.
-enum Part {
+enum ArgPart {
     /// A word that no option took.
     Operand(String),
     /// An option that takes many words, as it is written, with its kind of value.
@@ -48,7 +48,8 @@ pub fn taken_back(command: &Command, words: Vec<String>) -> Result<Vec<String>> 
     let mut parts = parts(step, &words[2..]);
     let Some(wanted) = wanted(step, &parts) else { return Ok(words) };
     let given = given(&parts);
-    let lists: Vec<&Part> = parts.iter().filter(|part| values_of(part).is_some_and(|list| !list.is_empty())).collect();
+    let lists: Vec<&ArgPart> =
+        parts.iter().filter(|part| values_of(part).is_some_and(|list| !list.is_empty())).collect();
     if given >= wanted.least || lists.is_empty() {
         return Ok(words);
     }
@@ -67,21 +68,21 @@ pub fn taken_back(command: &Command, words: Vec<String>) -> Result<Vec<String>> 
     out.extend(operands);
     for part in parts {
         match part {
-            Part::Operand(_) => {}
-            Part::List { option, values, .. } => out.extend(std::iter::once(option).chain(values)),
-            Part::Other(words) => out.extend(words),
-            Part::Behind(words) => out.extend(std::iter::once("--".to_owned()).chain(words)),
+            ArgPart::Operand(_) => {}
+            ArgPart::List { option, values, .. } => out.extend(std::iter::once(option).chain(values)),
+            ArgPart::Other(words) => out.extend(words),
+            ArgPart::Behind(words) => out.extend(std::iter::once("--".to_owned()).chain(words)),
         }
     }
     Ok(out)
 }
 
-fn parts(step: &Command, words: &[String]) -> Vec<Part> {
+fn parts(step: &Command, words: &[String]) -> Vec<ArgPart> {
     let mut parts = Vec::new();
     let mut words = words.iter().cloned().peekable();
     while let Some(word) = words.next() {
         if word == "--" {
-            parts.push(Part::Behind(words.by_ref().collect()));
+            parts.push(ArgPart::Behind(words.by_ref().collect()));
             break;
         }
         let named = word.strip_prefix("--").and_then(|name| option(step, name));
@@ -92,46 +93,46 @@ fn parts(step: &Command, words: &[String]) -> Vec<Part> {
             Some(arg) if arg.get_num_args().is_some_and(|range| range.max_values() > 1) => {
                 let kind = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
                 let values = std::iter::from_fn(|| words.next_if(is_value)).collect();
-                parts.push(Part::List { option: word, kind: kind.unwrap_or_default(), values });
+                parts.push(ArgPart::List { option: word, kind: kind.unwrap_or_default(), values });
             }
-            Some(_) => parts.push(Part::Other(std::iter::once(word).chain(words.next_if(is_value)).collect())),
-            None if word.starts_with('-') && !is_stdin(&word) => parts.push(Part::Other(vec![word])),
-            None => parts.push(Part::Operand(word)),
+            Some(_) => parts.push(ArgPart::Other(std::iter::once(word).chain(words.next_if(is_value)).collect())),
+            None if word.starts_with('-') && !is_stdin(&word) => parts.push(ArgPart::Other(vec![word])),
+            None => parts.push(ArgPart::Operand(word)),
         }
     }
     parts
 }
 
-fn values_of(part: &Part) -> Option<&Vec<String>> {
-    if let Part::List { values, .. } = part { Some(values) } else { None }
+fn values_of(part: &ArgPart) -> Option<&Vec<String>> {
+    if let ArgPart::List { values, .. } = part { Some(values) } else { None }
 }
 
-fn given(parts: &[Part]) -> usize {
-    let count = |part: &Part| match part {
-        Part::Operand(_) => 1,
-        Part::Behind(words) => words.len(),
-        Part::List { .. } | Part::Other(_) => 0,
+fn given(parts: &[ArgPart]) -> usize {
+    let count = |part: &ArgPart| match part {
+        ArgPart::Operand(_) => 1,
+        ArgPart::Behind(words) => words.len(),
+        ArgPart::List { .. } | ArgPart::Other(_) => 0,
     };
     parts.iter().map(count).sum()
 }
 
 /// How many operands a step has.
-struct Wanted {
+struct WantedOperands {
     least: usize,
     is_open: bool,
 }
 
 /// What the step wants; nothing where other options stand for its operands, or it is none of the steps.
-fn wanted(step: &Command, parts: &[Part]) -> Option<Wanted> {
+fn wanted(step: &Command, parts: &[ArgPart]) -> Option<WantedOperands> {
     let in_environment = |name: &str| option(step, name).is_some_and(|arg| !arg.get_default_values().is_empty());
-    let written = |part: &Part, names: &[&str]| match part {
-        Part::List { option, values, .. } => names.contains(&option.as_str()) && !values.is_empty(),
-        Part::Other(words) => words.first().is_some_and(|word| {
+    let written = |part: &ArgPart, names: &[&str]| match part {
+        ArgPart::List { option, values, .. } => names.contains(&option.as_str()) && !values.is_empty(),
+        ArgPart::Other(words) => words.first().is_some_and(|word| {
             names
                 .iter()
                 .any(|name| word.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')))
         }),
-        Part::Operand(_) | Part::Behind(_) => false,
+        ArgPart::Operand(_) | ArgPart::Behind(_) => false,
     };
     let has = |names: &[&str]| {
         parts.iter().any(|part| written(part, names))
@@ -150,24 +151,24 @@ fn wanted(step: &Command, parts: &[Part]) -> Option<Wanted> {
         }
         _ => return None,
     };
-    Some(Wanted { least, is_open })
+    Some(WantedOperands { least, is_open })
 }
 
 /// `-tDESTINATION`.
-fn is_short_to(part: &Part) -> bool {
-    matches!(part, Part::Other(words) if words.first().is_some_and(|word| word.starts_with("-t") && word.len() > 2))
+fn is_short_to(part: &ArgPart) -> bool {
+    matches!(part, ArgPart::Other(words) if words.first().is_some_and(|word| word.starts_with("-t") && word.len() > 2))
 }
 
-fn has_full_tag(part: &Part) -> bool {
-    matches!(part, Part::List { option, values, .. } if option == "--tags" && values.iter().any(|tag| tag.contains(['/', ':'])))
+fn has_full_tag(part: &ArgPart) -> bool {
+    matches!(part, ArgPart::List { option, values, .. } if option == "--tags" && values.iter().any(|tag| tag.contains(['/', ':'])))
 }
 
 /// Every reading that makes the command whole: each list keeps one word at least, and all words look like what they are.
-fn readings(step: &Command, parts: &[Part], given: usize, wanted: &Wanted) -> Vec<OperandReader> {
+fn readings(step: &Command, parts: &[ArgPart], given: usize, wanted: &WantedOperands) -> Vec<OperandReader> {
     let fewest = wanted.least - given;
     let mut found = Vec::new();
     for (list, part) in parts.iter().enumerate() {
-        let Part::List { kind, values, .. } = part else { continue };
+        let ArgPart::List { kind, values, .. } = part else { continue };
         let most = if wanted.is_open { values.len().saturating_sub(1) } else { fewest };
         for taken in (fewest..=most).take_while(|taken| *taken < values.len()) {
             let (kept, operands) = values.split_at(values.len() - taken);
@@ -223,22 +224,22 @@ fn are_operands(step: &Command, kind: &str, words: &[String], given: usize) -> b
     })
 }
 
-fn all_of_to(parts: &[Part], readings: &[OperandReader]) -> bool {
+fn all_of_to(parts: &[ArgPart], readings: &[OperandReader]) -> bool {
     let is_to =
-        |reading: &OperandReader| matches!(&parts[reading.list], Part::List { kind, .. } if kind == "DESTINATION");
+        |reading: &OperandReader| matches!(&parts[reading.list], ArgPart::List { kind, .. } if kind == "DESTINATION");
     readings.iter().all(|reading| is_to(reading) && reading.list == readings[0].list)
 }
 
 /// Takes the words of a reading out of their list, and lists the operands in the order of the line.
-fn taken(parts: &mut [Part], reading: OperandReader) -> Vec<String> {
+fn taken(parts: &mut [ArgPart], reading: OperandReader) -> Vec<String> {
     let mut operands = Vec::new();
     for (at, part) in parts.iter_mut().enumerate() {
         match part {
-            Part::Operand(word) => operands.push(word.clone()),
-            Part::List { values, .. } if at == reading.list => {
+            ArgPart::Operand(word) => operands.push(word.clone()),
+            ArgPart::List { values, .. } if at == reading.list => {
                 operands.extend(values.split_off(values.len() - reading.taken));
             }
-            Part::List { .. } | Part::Other(_) | Part::Behind(_) => {}
+            ArgPart::List { .. } | ArgPart::Other(_) | ArgPart::Behind(_) => {}
         }
     }
     operands
@@ -254,12 +255,12 @@ fn usage(step: &Command) -> String {
     names.collect::<Vec<_>>().join(" ")
 }
 
-fn missing(step: &Command, lists: &[&Part], given: usize) -> Error {
+fn missing(step: &Command, lists: &[&ArgPart], given: usize) -> Error {
     let name = step.get_name();
     let names = usage(step);
     let absent = names.split(' ').nth(given).unwrap_or(&names).trim_end_matches("...").to_lowercase();
     let took = lists.iter().filter_map(|part| {
-        let Part::List { option, values, .. } = part else { return None };
+        let ArgPart::List { option, values, .. } = part else { return None };
         let words: Vec<String> = values.iter().map(|word| format!("`{}`", printable(word, 80))).collect();
         Some(format!("{option} took {}", words.join(", ")))
     });
@@ -268,10 +269,10 @@ fn missing(step: &Command, lists: &[&Part], given: usize) -> Error {
         .with_hint(format!("write `imgstep {name} {names} [OPTIONS]`"))
 }
 
-fn ambiguous(step: &Command, parts: &[Part], first: OperandReader, last: OperandReader) -> Error {
+fn ambiguous(step: &Command, parts: &[ArgPart], first: OperandReader, last: OperandReader) -> Error {
     let name = step.get_name();
     let way = |reading: OperandReader| {
-        let Part::List { option, values, .. } = &parts[reading.list] else { return String::new() };
+        let ArgPart::List { option, values, .. } = &parts[reading.list] else { return String::new() };
         let (kept, operands) = values.split_at(values.len() - reading.taken);
         printable(&format!("imgstep {name} {} {option} {}", operands.join(" "), kept.join(" ")), 300)
     };

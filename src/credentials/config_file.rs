@@ -10,7 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 
 use super::Login;
-use super::scope::{Scope, Target};
+use super::scope::{CredentialTarget, Scope};
 use super::secret::Secret;
 
 /// The user name that marks the password as an identity token (docker-credential-helpers, "Development").
@@ -28,7 +28,7 @@ const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConfigFile {
     /// `auths`, in the file's order.
-    auths: Vec<(Scope, Entry)>,
+    auths: Vec<(Scope, AuthEntry)>,
     /// `credHelpers`: the helper of each host; an empty name means none, not even the store.
     helpers: Vec<(Scope, String)>,
     /// `credsStore`: the helper of all other hosts.
@@ -37,7 +37,7 @@ pub(crate) struct ConfigFile {
 
 /// An entry of `auths`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Entry {
+enum AuthEntry {
     /// It is empty: the store has the login.
     Empty,
     /// It contains a login.
@@ -97,7 +97,7 @@ impl ConfigFile {
     /// Where a login for `target` may come from, best first: the longest path wins. Among paths of equal length, a
     /// host's own helper comes before an entry with a login, and that before an empty entry, which means the store.
     /// The store is last, and isn't used if the host has a helper of its own.
-    pub(crate) fn candidates(&self, target: &Target) -> Vec<Candidate<'_>> {
+    pub(crate) fn candidates(&self, target: &CredentialTarget) -> Vec<Candidate<'_>> {
         let own_helper = self
             .helpers
             .iter()
@@ -112,10 +112,10 @@ impl ConfigFile {
         for (scope, entry) in &self.auths {
             let Some(length) = scope.covers(target) else { continue };
             let (rank, candidate) = match (entry, store) {
-                (Entry::Login(login), _) => (1, Candidate::Login(login)),
-                (Entry::Broken(reason), _) => (2, Candidate::Broken(format!("{}: {reason}", scope.printable()))),
-                (Entry::Empty, Some(name)) => (3, Candidate::Helper(name)),
-                (Entry::Empty, None) => continue,
+                (AuthEntry::Login(login), _) => (1, Candidate::Login(login)),
+                (AuthEntry::Broken(reason), _) => (2, Candidate::Broken(format!("{}: {reason}", scope.printable()))),
+                (AuthEntry::Empty, Some(name)) => (3, Candidate::Helper(name)),
+                (AuthEntry::Empty, None) => continue,
             };
             ranked.push((Reverse(length), rank, candidate));
         }
@@ -129,7 +129,7 @@ impl ConfigFile {
 }
 
 /// The entries of the old format, which has hosts at the top level. Nothing is taken from another program's file.
-fn old_entries(root: &Map<String, Value>) -> Vec<(Scope, Entry)> {
+fn old_entries(root: &Map<String, Value>) -> Vec<(Scope, AuthEntry)> {
     let is_entry = |value: &Value| {
         value.as_object().is_some_and(|entry| {
             ["auth", "username", "identitytoken", "registrytoken"].iter().any(|name| field(entry, name).is_some())
@@ -141,15 +141,15 @@ fn old_entries(root: &Map<String, Value>) -> Vec<(Scope, Entry)> {
         .collect()
 }
 
-fn parse_entry(value: &Value) -> Entry {
+fn parse_entry(value: &Value) -> AuthEntry {
     match value {
-        Value::Null => Entry::Empty,
+        Value::Null => AuthEntry::Empty,
         Value::Object(entry) => match entry_login(entry) {
-            Ok(Some(login)) => Entry::Login(login),
-            Ok(None) => Entry::Empty,
-            Err(reason) => Entry::Broken(reason),
+            Ok(Some(login)) => AuthEntry::Login(login),
+            Ok(None) => AuthEntry::Empty,
+            Err(reason) => AuthEntry::Broken(reason),
         },
-        _ => Entry::Broken("the entry is not an object".to_owned()),
+        _ => AuthEntry::Broken("the entry is not an object".to_owned()),
     }
 }
 

@@ -92,7 +92,7 @@ fn user_id() -> Option<u32> {
 
 /// What was read, and from where.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FoundFiles {
     /// Each file's name in errors and its contents, in order of precedence.
     pub files: Vec<(String, ConfigFile)>,
     /// The files that don't exist, or that this user may not read, in the same order.
@@ -112,8 +112,8 @@ struct CredentialFile {
 ///
 /// # Errors
 /// `ErrorKind::Credentials` with the file that exists and can't be used.
-pub(super) fn read(sources: &Sources) -> Result<Found, Error> {
-    let mut found = Found::default();
+pub(super) fn read(sources: &Sources) -> Result<FoundFiles, Error> {
+    let mut found = FoundFiles::default();
     let mut looked_at: Vec<PathBuf> = Vec::new();
     for path in &sources.auth_dirs {
         read_auth_dir(path, &mut looked_at, &mut found)?;
@@ -130,7 +130,7 @@ pub(super) fn read(sources: &Sources) -> Result<Found, Error> {
 }
 
 /// Reads a path of `--auth-dir`: the files of a folder, or the path itself.
-fn read_auth_dir(path: &Path, looked_at: &mut Vec<PathBuf>, found: &mut Found) -> Result<(), Error> {
+fn read_auth_dir(path: &Path, looked_at: &mut Vec<PathBuf>, found: &mut FoundFiles) -> Result<(), Error> {
     if !path.is_dir() {
         return read_place(&CredentialFile { path: path.to_owned(), named: true }, looked_at, found);
     }
@@ -172,7 +172,7 @@ fn places_of(environment: &Environment) -> Vec<CredentialFile> {
     places
 }
 
-fn read_place(place: &CredentialFile, looked_at: &mut Vec<PathBuf>, found: &mut Found) -> Result<(), Error> {
+fn read_place(place: &CredentialFile, looked_at: &mut Vec<PathBuf>, found: &mut FoundFiles) -> Result<(), Error> {
     if looked_at.contains(&place.path) {
         return Ok(());
     }
@@ -181,7 +181,7 @@ fn read_place(place: &CredentialFile, looked_at: &mut Vec<PathBuf>, found: &mut 
 }
 
 /// Adds the result of reading a file.
-fn take(place: &CredentialFile, read: std::io::Result<Vec<u8>>, found: &mut Found) -> Result<(), Error> {
+fn take(place: &CredentialFile, read: std::io::Result<Vec<u8>>, found: &mut FoundFiles) -> Result<(), Error> {
     let name = shown(&place.path);
     match read {
         Ok(bytes) if bytes.len() as u64 > FILE_LIMIT => {
@@ -226,7 +226,7 @@ fn broken(name: &str, reason: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Folder, config};
+    use super::super::testing::{TestFolder, config};
     use super::*;
 
     fn names(sources: &Sources) -> Vec<String> {
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn every_file_of_a_folder() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         for name in FILES_OF_A_FOLDER {
             folder.write(name, &config("host", "user"));
         }
@@ -248,7 +248,7 @@ mod tests {
             FILES_OF_A_FOLDER.iter().map(|name| folder.path(name).display().to_string()).collect();
         assert_eq!(names(&only(folder.path(""))), expected);
         for name in FILES_OF_A_FOLDER {
-            let folder = Folder::new();
+            let folder = TestFolder::new();
             folder.write(name, &config("host", "user"));
             assert_eq!(names(&only(folder.path(""))).len(), 1, "{name}");
         }
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_path_may_be_a_file_of_any_name() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         folder.write("robot.txt", &config("host", "user"));
         assert_eq!(names(&only(folder.path("robot.txt"))), [folder.path("robot.txt").display().to_string()]);
     }
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn folders_come_first_then_the_variable_then_files() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         folder.write("a/config.json", "{}");
         folder.write("b/config.json", "{}");
         folder.write("home/.docker/config.json", "{}");
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_nothing() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         folder.write("file", "{}");
         let sources = Sources {
             auth_dirs: vec![folder.path("missing"), folder.path("file/config.json")],
@@ -339,10 +339,10 @@ mod tests {
 
     #[test]
     fn what_was_not_named_may_be_out_of_reach() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         let place = |named| CredentialFile { path: folder.path("home/.docker/config.json"), named };
         let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-        let mut found = Found::default();
+        let mut found = FoundFiles::default();
         take(&place(false), Err(denied()), &mut found).unwrap();
         assert!(found.absent[0].ends_with("permission was denied"), "{:?}", found.absent);
         assert!(take(&place(true), Err(denied()), &mut found).is_err());
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_broken_file_is_named_and_not_quoted() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         folder.write("config.json", "{\"auths\": hunter2}");
         let message = read(&only(folder.path(""))).unwrap_err().to_string();
         assert!(message.contains(&folder.path("config.json").display().to_string()), "{message}");
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_folder_in_place_of_a_file_and_a_huge_file_are_broken() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         folder.write("config.json/x", "");
         let error = read(&only(folder.path(""))).unwrap_err();
         assert!(matches!(error.kind(), crate::ErrorKind::Credentials(_)), "{error}");

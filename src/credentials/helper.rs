@@ -24,14 +24,14 @@ const OUTPUT_LIMIT: usize = 64 << 10;
 
 /// How helpers are run.
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
+pub(super) struct HelperSettings {
     /// When a helper that has not replied is killed.
     pub time_limit: Duration,
     /// The `PATH` in which helpers are found; `None` for that of this process.
     pub search_path: Option<OsString>,
 }
 
-impl Default for Settings {
+impl Default for HelperSettings {
     fn default() -> Self {
         Self { time_limit: Duration::from_secs(30), search_path: None }
     }
@@ -47,7 +47,7 @@ struct Answer {
 }
 
 /// The output of a helper.
-struct Output {
+struct HelperOutput {
     status: ExitStatus,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
@@ -57,7 +57,7 @@ struct Output {
 ///
 /// # Errors
 /// A reason that begins with the helper's name and contains no secret.
-pub(super) async fn ask(name: &str, server: &str, settings: &Settings) -> Result<Option<Login>, String> {
+pub(super) async fn ask(name: &str, server: &str, settings: &HelperSettings) -> Result<Option<Login>, String> {
     let program = format!("docker-credential-{}", printable(name, 100));
     if !is_plain_name(name) {
         return Err(format!("{program} is not the name of a program: a helper is named by one word, without slashes"));
@@ -87,7 +87,7 @@ fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['/', '\\']) && !name.chars().any(char::is_control)
 }
 
-fn start(name: &str, settings: &Settings) -> std::io::Result<Child> {
+fn start(name: &str, settings: &HelperSettings) -> std::io::Result<Child> {
     let mut command = Command::new(format!("docker-credential-{name}"));
     command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     if let Some(path) = &settings.search_path {
@@ -97,7 +97,7 @@ fn start(name: &str, settings: &Settings) -> std::io::Result<Child> {
 }
 
 /// Writes the question, and reads until the child has ended.
-async fn converse(child: &mut Child, server: &str) -> Result<Output, String> {
+async fn converse(child: &mut Child, server: &str) -> Result<HelperOutput, String> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let question = async {
         if let Some(mut stdin) = stdin {
@@ -110,7 +110,7 @@ async fn converse(child: &mut Child, server: &str) -> Result<Output, String> {
     let complaint = async { Ok(read_start(stderr).await) };
     let ((), stdout, stderr) = tokio::try_join!(question, read_all(stdout), complaint)?;
     let status = child.wait().await.map_err(|error| format!("was lost: {error}"))?;
-    Ok(Output { status, stdout, stderr })
+    Ok(HelperOutput { status, stdout, stderr })
 }
 
 /// Reads a reply, up to the limit.
@@ -136,7 +136,7 @@ async fn read_start(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     bytes
 }
 
-fn interpret(output: &Output) -> Result<Option<Login>, String> {
+fn interpret(output: &HelperOutput) -> Result<Option<Login>, String> {
     if output.status.success() {
         // Its output isn't printed: it contains a secret, or should.
         let answer: Answer = serde_json::from_slice(&output.stdout)
@@ -161,12 +161,12 @@ fn seconds(time: Duration) -> String {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::super::testing::Folder;
+    use super::super::testing::TestFolder;
     use super::*;
 
     /// The reply of `docker-credential-test` if it is `script`.
     async fn answer(script: &str) -> Result<Option<Login>, String> {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         folder.write_program("docker-credential-test", script);
         ask("test", "ghcr.io", &folder.settings()).await
     }
@@ -233,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn names_are_plain_and_programs_must_be_there() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         folder.write_program("docker-credential-x/../evil", "exit 0");
         for name in ["", "x/../evil", "/bin/sh", "a\\b", "a\nb"] {
             let message = ask(name, "ghcr.io", &folder.settings()).await.unwrap_err();
@@ -245,12 +245,12 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_hangs_is_killed() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         folder.write_program("docker-credential-test", r#"echo $$ >"$(dirname "$0")/pid"; exec sleep 600"#);
         // The time limit grows until the script has run its first line, however busy the machine is.
         let mut limit = Duration::from_millis(50);
         let process = loop {
-            let settings = Settings { time_limit: limit, ..folder.settings() };
+            let settings = HelperSettings { time_limit: limit, ..folder.settings() };
             let message = ask("test", "ghcr.io", &settings).await.unwrap_err();
             assert!(message.contains("did not answer within"), "{message}");
             match folder.read("pid").trim() {

@@ -33,7 +33,7 @@ use tokio::sync::OnceCell;
 
 use self::config_file::Candidate;
 pub(crate) use self::files::{Environment, Sources};
-use self::scope::Target;
+use self::scope::CredentialTarget;
 pub(crate) use self::secret::Secret;
 use crate::error::Error;
 use crate::lock::lock;
@@ -78,12 +78,12 @@ impl Login {
 /// All credentials of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Credentials {
-    inner: Arc<Inner>,
+    inner: Arc<SharedCredentials>,
 }
 
-struct Inner {
-    found: files::Found,
-    settings: helper::Settings,
+struct SharedCredentials {
+    found: files::FoundFiles,
+    settings: helper::HelperSettings,
     /// The reply of each helper for each server, if it has come.
     answers: Mutex<HashMap<Question, Arc<OnceCell<Answer>>>>,
 }
@@ -100,12 +100,12 @@ impl Credentials {
     /// # Errors
     /// `ErrorKind::Credentials` with the file that can't be used and what is wrong with it, never its contents.
     pub fn load(sources: &Sources) -> Result<Self, Error> {
-        Self::load_with(sources, helper::Settings::default())
+        Self::load_with(sources, helper::HelperSettings::default())
     }
 
-    fn load_with(sources: &Sources, settings: helper::Settings) -> Result<Self, Error> {
+    fn load_with(sources: &Sources, settings: helper::HelperSettings) -> Result<Self, Error> {
         let found = files::read(sources)?;
-        Ok(Self { inner: Arc::new(Inner { found, settings, answers: Mutex::default() }) })
+        Ok(Self { inner: Arc::new(SharedCredentials { found, settings, answers: Mutex::default() }) })
     }
 
     /// The login for `repository` (such as `org/app`) at `registry`, as users write it (`docker.io`, `ghcr.io`,
@@ -116,7 +116,7 @@ impl Credentials {
     /// `ErrorKind::Credentials` if the entry for the repository can't be read, or if a helper fails, doesn't exist, or
     /// doesn't reply within 30 seconds.
     pub async fn find(&self, registry: &str, repository: &str) -> Result<Login, Error> {
-        let target = Target::new(registry, repository);
+        let target = CredentialTarget::new(registry, repository);
         for (name, file) in &self.inner.found.files {
             for candidate in file.candidates(&target) {
                 let answer = match candidate {

@@ -22,7 +22,7 @@ pub(crate) struct Scope {
 
 /// A repository that needs a login.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
+pub(crate) struct CredentialTarget {
     /// The registry, with the repository as its path.
     scope: Scope,
     /// The name of the server for credential helpers.
@@ -55,7 +55,7 @@ impl Scope {
     }
 
     /// The number of components of the path by which `self` covers `target`; `None` if it doesn't.
-    pub(crate) fn covers(&self, target: &Target) -> Option<usize> {
+    pub(crate) fn covers(&self, target: &CredentialTarget) -> Option<usize> {
         let wanted = &target.scope;
         // A login written for `http://host` is good for the host on either scheme's port, and only such a key is good
         // for port 80 of a host: a login for TLS must not be sent in plain text.
@@ -76,7 +76,7 @@ impl Scope {
     }
 }
 
-impl Target {
+impl CredentialTarget {
     /// `repository` at `registry`, both as users write them.
     pub(crate) fn new(registry: &str, repository: &str) -> Self {
         let mut scope = Scope::parse(registry);
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     fn covers(key: &str, registry: &str, repository: &str) -> Option<usize> {
-        Scope::parse(key).covers(&Target::new(registry, repository))
+        Scope::parse(key).covers(&CredentialTarget::new(registry, repository))
     }
 
     #[test]
@@ -191,10 +191,10 @@ mod tests {
 
     #[test]
     fn helpers_are_asked_for_the_host() {
-        assert_eq!(Target::new("ghcr.io", "org/app").server(), "ghcr.io");
-        assert_eq!(Target::new("LocalHost:5000", "org/app").server(), "localhost:5000");
-        assert_eq!(Target::new("docker.io", "library/alpine").server(), "https://index.docker.io/v1/");
-        assert_eq!(Target::new("index.docker.io", "library/alpine").server(), "https://index.docker.io/v1/");
+        assert_eq!(CredentialTarget::new("ghcr.io", "org/app").server(), "ghcr.io");
+        assert_eq!(CredentialTarget::new("LocalHost:5000", "org/app").server(), "localhost:5000");
+        assert_eq!(CredentialTarget::new("docker.io", "library/alpine").server(), "https://index.docker.io/v1/");
+        assert_eq!(CredentialTarget::new("index.docker.io", "library/alpine").server(), "https://index.docker.io/v1/");
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::helper::Settings;
+use super::helper::HelperSettings;
 
 /// A temporary folder for one test, removed with its contents.
-pub struct Folder(PathBuf);
+pub struct TestFolder(PathBuf);
 
-impl Folder {
+impl TestFolder {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -47,14 +47,14 @@ impl Folder {
     }
 
     /// Settings with which helpers in this folder are found.
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> HelperSettings {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(self.0.clone()).chain(std::env::split_paths(&inherited));
-        Settings { search_path: Some(std::env::join_paths(folders).unwrap()), ..Settings::default() }
+        HelperSettings { search_path: Some(std::env::join_paths(folders).unwrap()), ..HelperSettings::default() }
     }
 }
 
-impl Drop for Folder {
+impl Drop for TestFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(Path::new(&self.0));
     }

@@ -1,6 +1,6 @@
 //! Tests of the search as a whole: files, helpers and the order among them.
 
-use super::testing::{Folder, config};
+use super::testing::{TestFolder, config};
 use super::*;
 
 fn basic(username: &str, password: &str) -> Login {
@@ -8,11 +8,11 @@ fn basic(username: &str, password: &str) -> Login {
 }
 
 /// The credentials of a folder given as `--auth-dir`, whose programs are the helpers.
-fn load(folder: &Folder) -> Credentials {
+fn load(folder: &TestFolder) -> Credentials {
     load_all(&[folder], folder)
 }
 
-fn load_all(auth_dirs: &[&Folder], programs: &Folder) -> Credentials {
+fn load_all(auth_dirs: &[&TestFolder], programs: &TestFolder) -> Credentials {
     let sources = Sources {
         auth_dirs: auth_dirs.iter().map(|folder| folder.path("")).collect(),
         environment: Environment::default(),
@@ -29,7 +29,7 @@ async fn nobody_is_anonymous() {
 
 #[tokio::test]
 async fn the_longest_path_of_a_file_wins() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     folder.write("config.json", r#"{"auths": {"host": {"auth": "d2lkZTpw"}, "host/org": {"auth": "bmFycm93OnA="}}}"#);
     let credentials = load(&folder);
     assert_eq!(credentials.find("host", "org/app").await.unwrap(), basic("narrow", "p"));
@@ -39,7 +39,7 @@ async fn the_longest_path_of_a_file_wins() {
 
 #[tokio::test]
 async fn an_earlier_file_wins_over_a_longer_path() {
-    let (first, second) = (Folder::new(), Folder::new());
+    let (first, second) = (TestFolder::new(), TestFolder::new());
     first.write("config.json", &config("host", "first"));
     second.write("config.json", &config("host/org/app", "second"));
     second.write("auth.json", &config("other", "third"));
@@ -53,7 +53,7 @@ async fn an_earlier_file_wins_over_a_longer_path() {
 
 #[tokio::test]
 async fn a_broken_entry_is_told_to_who_needs_it() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     folder.write("config.json", r#"{"auths": {"host": {"auth": "hunter2!"}}}"#);
     let credentials = load(&folder);
     assert_eq!(credentials.find("other", "app").await.unwrap(), Login::Anonymous);
@@ -64,7 +64,7 @@ async fn a_broken_entry_is_told_to_who_needs_it() {
 
 #[test]
 fn nothing_secret_is_printed() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     folder.write(
         "config.json",
         r#"{"auths": {"a": {"username": "u", "password": "hunter2"}, "b": {"identitytoken": "hunter2"}}}"#,
@@ -78,7 +78,7 @@ fn nothing_secret_is_printed() {
 
 #[test]
 fn places_names_what_exists_or_what_is_missing() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let credentials = load(&folder);
     let (path, config) = (folder.path("").display().to_string(), folder.path("config.json").display().to_string());
     let places = credentials.places();
@@ -100,7 +100,7 @@ echo "{\"Username\":\"$(basename "$0")\",\"Secret\":\"$server\"}""#;
 
     #[tokio::test]
     async fn a_host_has_its_own_helper_and_the_others_the_store() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         folder.write(
             "config.json",
             r#"{"auths": {"ghcr.io": {}}, "credHelpers": {"host:5000": "own"}, "credsStore": "all"}"#,
@@ -117,7 +117,7 @@ echo "{\"Username\":\"$(basename "$0")\",\"Secret\":\"$server\"}""#;
 
     #[tokio::test]
     async fn a_helper_that_does_not_know_passes_the_question_on() {
-        let (first, second) = (Folder::new(), Folder::new());
+        let (first, second) = (TestFolder::new(), TestFolder::new());
         first.write("config.json", r#"{"auths": {"host/org": {}, "host": {"auth": "d2lkZTpw"}}, "credsStore": "all"}"#);
         first.write_program("docker-credential-all", NOT_FOUND);
         second.write("config.json", &config("other", "second"));
@@ -129,7 +129,7 @@ echo "{\"Username\":\"$(basename "$0")\",\"Secret\":\"$server\"}""#;
 
     #[tokio::test]
     async fn a_helper_that_fails_is_named_with_its_file() {
-        let (first, second) = (Folder::new(), Folder::new());
+        let (first, second) = (TestFolder::new(), TestFolder::new());
         first.write("config.json", r#"{"credHelpers": {"host": "own"}}"#);
         first.write_program("docker-credential-own", "echo the vault is locked; exit 1");
         second.write("config.json", &config("host", "second"));
@@ -143,7 +143,7 @@ echo "{\"Username\":\"$(basename "$0")\",\"Secret\":\"$server\"}""#;
 
     #[tokio::test]
     async fn a_helper_is_asked_once_however_many_wait() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         folder.write("config.json", r#"{"credsStore": "all"}"#);
         // All callers are waiting before the answer comes.
         let slow = format!("while ! test -e \"$(dirname \"$0\")/go\"; do sleep 0.02; done\n{ECHO}");
@@ -171,7 +171,7 @@ echo "{\"Username\":\"$(basename "$0")\",\"Secret\":\"$server\"}""#;
 
     #[tokio::test]
     async fn a_failure_is_not_tried_again() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         folder.write("config.json", r#"{"credsStore": "all"}"#);
         folder.write_program("docker-credential-all", r#"echo x >>"$(dirname "$0")/asked"; exit 1"#);
         let credentials = load(&folder);

@@ -76,7 +76,7 @@ impl IndexChild {
 /// The children in the order of an index, each digest once: images by platform, then attestations in the order of
 /// their images. The order, and which of two descriptors of one child is kept, only depend on the children themselves.
 pub(crate) fn ordered(children: Vec<IndexChild>) -> Vec<IndexChild> {
-    let mut unique: BTreeMap<Identity, IndexChild> = BTreeMap::new();
+    let mut unique: BTreeMap<ChildIdentity, IndexChild> = BTreeMap::new();
     for child in children {
         // The descriptor with more fields is kept.
         let precedence = |child: &IndexChild| (child.raw.to_string().len(), child.raw.to_string(), child.name.clone());
@@ -102,7 +102,7 @@ pub(crate) fn ordered(children: Vec<IndexChild>) -> Vec<IndexChild> {
 
 /// What two descriptors of one child have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Identity {
+enum ChildIdentity {
     /// One digest may be for several platforms if its author wrote so; OS versions alone don't make two children.
     Image {
         digest: Digest,
@@ -116,16 +116,16 @@ enum Identity {
     },
 }
 
-fn identity(child: &IndexChild) -> Identity {
+fn identity(child: &IndexChild) -> ChildIdentity {
     let digest = child.descriptor.digest.clone();
     match child.platform().map(Platform::key) {
-        Some(PlatformKey { os, architecture, variant, .. }) => Identity::Image {
+        Some(PlatformKey { os, architecture, variant, .. }) => ChildIdentity::Image {
             digest,
             os: os.to_owned(),
             architecture: architecture.to_owned(),
             variant: variant.to_owned(),
         },
-        None => Identity::Other { digest, subject: child.descriptor.attestation_of().map(str::to_owned) },
+        None => ChildIdentity::Other { digest, subject: child.descriptor.attestation_of().map(str::to_owned) },
     }
 }
 

@@ -206,7 +206,7 @@ fn is_same_but_for_case(known: &str, key: &str) -> bool {
 /// What is wrong with the first one that isn't a descriptor, or that parsers read differently.
 pub(crate) fn check_descriptors(bytes: &[u8]) -> Result<(), String> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    Level::Manifest.deserialize(&mut deserializer).map_err(|error| words(&error, bytes))
+    JsonLevel::Manifest.deserialize(&mut deserializer).map_err(|error| words(&error, bytes))
 }
 
 /// Whether bytes of an unknown kind contain digests of other content.
@@ -223,7 +223,7 @@ pub(crate) fn names_digests(bytes: &[u8]) -> bool {
 
 /// The position in a manifest.
 #[derive(Clone, Copy)]
-enum Level {
+enum JsonLevel {
     Manifest,
     /// A list of descriptors, or one, in this field.
     Descriptors(&'static str),
@@ -231,7 +231,7 @@ enum Level {
     Platform,
 }
 
-impl<'de> DeserializeSeed<'de> for Level {
+impl<'de> DeserializeSeed<'de> for JsonLevel {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -239,7 +239,7 @@ impl<'de> DeserializeSeed<'de> for Level {
     }
 }
 
-impl<'de> Visitor<'de> for Level {
+impl<'de> Visitor<'de> for JsonLevel {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -303,7 +303,7 @@ fn descriptor<'de, A: MapAccess<'de>>(field: &str, map: &mut A) -> Result<(), A:
         match &*key {
             "digest" => digest = Some(map.next_value::<serde_json::Value>()?),
             "size" => size = Some(map.next_value::<serde_json::Value>()?),
-            "platform" => map.next_value_seed(Level::Platform)?,
+            "platform" => map.next_value_seed(JsonLevel::Platform)?,
             _ => drop(map.next_value::<IgnoredAny>()?),
         }
     }

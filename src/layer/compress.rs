@@ -152,12 +152,12 @@ fn work(waiting: &Mutex<Receiver<Job>>, compression: Compression) {
 
 /// Compresses blocks one after another, each independently of the ones before.
 struct BlockCompressor {
-    engine: Engine,
+    engine: Encoder,
     /// Output buffer, reused from block to block.
     room: Vec<u8>,
 }
 
-enum Engine {
+enum Encoder {
     Gzip(Compressor),
     Zstd(CCtx<'static>),
     /// The level couldn't be set; reported on first use.
@@ -168,15 +168,15 @@ impl BlockCompressor {
     fn new(compression: Compression) -> Self {
         let engine = match compression {
             Compression::Gzip(level) => {
-                CompressionLvl::new(level).map_or(Engine::Unfit, |level| Engine::Gzip(Compressor::new(level)))
+                CompressionLvl::new(level).map_or(Encoder::Unfit, |level| Encoder::Gzip(Compressor::new(level)))
             }
             Compression::Zstd(level) => CCtx::try_create()
                 .and_then(|mut context| {
                     context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
-                    Some(Engine::Zstd(context))
+                    Some(Encoder::Zstd(context))
                 })
-                .unwrap_or(Engine::Unfit),
-            Compression::None => Engine::Unfit,
+                .unwrap_or(Encoder::Unfit),
+            Compression::None => Encoder::Unfit,
         };
         Self { engine, room: Vec::new() }
     }
@@ -184,15 +184,15 @@ impl BlockCompressor {
     /// Compresses a block into a complete member or frame in one call, so that the output depends on the block alone.
     fn compress(&mut self, block: &[u8]) -> Result<Vec<u8>> {
         let length = match &mut self.engine {
-            Engine::Gzip(compressor) => {
+            Encoder::Gzip(compressor) => {
                 self.room.resize(compressor.gzip_compress_bound(block.len()), 0);
                 compressor.gzip_compress(block, &mut self.room).ok()
             }
-            Engine::Zstd(context) => {
+            Encoder::Zstd(context) => {
                 self.room.resize(zstd_safe::compress_bound(block.len()), 0);
                 context.compress2(self.room.as_mut_slice(), block).ok()
             }
-            Engine::Unfit => None,
+            Encoder::Unfit => None,
         };
         let length = length.ok_or_else(|| Error::bug("a block of a layer could not be compressed"))?;
         // Queued output shouldn't hold unused capacity.

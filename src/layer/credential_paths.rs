@@ -22,9 +22,9 @@ pub(crate) struct CredentialPaths {
 
 /// The paths that exist, by device and inode, since a file can have several paths.
 #[derive(Debug)]
-pub(crate) struct Known(Vec<((u64, u64), PathBuf)>);
+pub(crate) struct KnownPaths(Vec<((u64, u64), PathBuf)>);
 
-impl Known {
+impl KnownPaths {
     /// Looks up which of `logins` exist.
     ///
     /// A folder that contains the working directory, as with `DOCKER_CONFIG=$PWD`, holds the user's work too: only its

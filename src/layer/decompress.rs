@@ -31,10 +31,10 @@ pub(crate) fn packing(head: &[u8]) -> LayerCompression {
 pub(crate) struct Decompressor {
     /// What it is, for errors.
     what: String,
-    engine: Engine,
+    engine: Decoder,
 }
 
-enum Engine {
+enum Decoder {
     Plain,
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
     Zstd(Zstd),
@@ -47,9 +47,9 @@ impl Decompressor {
     /// The library has no memory.
     pub(crate) fn new(packing: LayerCompression, what: String) -> Result<Self> {
         let engine = match packing {
-            LayerCompression::Plain => Engine::Plain,
-            LayerCompression::Gzip => Engine::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
-            LayerCompression::Zstd => Engine::Zstd(Zstd::new()?),
+            LayerCompression::Plain => Decoder::Plain,
+            LayerCompression::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
+            LayerCompression::Zstd => Decoder::Zstd(Zstd::new()?),
         };
         Ok(Self { what, engine })
     }
@@ -60,8 +60,8 @@ impl Decompressor {
     /// They are not what they should be; or those of `out`.
     pub(crate) fn push(&mut self, bytes: &[u8], out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match &mut self.engine {
-            Engine::Plain => out(bytes),
-            Engine::Gzip(decoder) => {
+            Decoder::Plain => out(bytes),
+            Decoder::Gzip(decoder) => {
                 for piece in bytes.chunks(GZIP_PIECE) {
                     decoder.write_all(piece).map_err(|error| malformed(&self.what, &format!("gzip: {error}")))?;
                     out(decoder.get_ref())?;
@@ -69,7 +69,7 @@ impl Decompressor {
                 }
                 Ok(())
             }
-            Engine::Zstd(decoder) => decoder.push(bytes, &self.what, out),
+            Decoder::Zstd(decoder) => decoder.push(bytes, &self.what, out),
         }
     }
 
@@ -79,14 +79,14 @@ impl Decompressor {
     /// They end too early.
     pub(crate) fn finish(&mut self, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match &mut self.engine {
-            Engine::Gzip(decoder) => {
+            Decoder::Gzip(decoder) => {
                 decoder.try_finish().map_err(|error| malformed(&self.what, &format!("gzip: {error}")))?;
                 out(decoder.get_ref())
             }
-            Engine::Zstd(decoder) if decoder.is_within_frame => {
+            Decoder::Zstd(decoder) if decoder.is_within_frame => {
                 Err(malformed(&self.what, "zstd: it ends in the middle of a frame"))
             }
-            Engine::Plain | Engine::Zstd(_) => Ok(()),
+            Decoder::Plain | Decoder::Zstd(_) => Ok(()),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use super::dockerignore::Trail;
-use super::exclusions::{Exclusions, Verdict};
+use super::exclusions::{Exclusion, Exclusions};
 use super::walk::{LayerEntry, join};
 use crate::error::{Error, Result};
 use crate::text::printable;
@@ -32,11 +32,11 @@ pub(super) struct Directory {
     /// The folder that `..data` points to.
     volume: Option<Folder>,
     /// The names still to visit.
-    names: std::vec::IntoIter<Child>,
+    names: std::vec::IntoIter<DirectoryChild>,
 }
 
 /// A name in a folder.
-pub(super) struct Child {
+pub(super) struct DirectoryChild {
     /// It.
     pub name: OsString,
     /// Include it only if something below is included.
@@ -49,7 +49,7 @@ pub(super) struct Child {
 }
 
 /// What a name refers to.
-pub(super) enum Node {
+pub(super) enum DiskNode {
     /// A folder or a file.
     Found(Found),
     /// A symbolic link and its target.
@@ -81,8 +81,14 @@ impl Directory {
             };
             let path = join(&inside, name.as_bytes());
             let (verdict, trail) = ignored.judge(&path, kind == FileType::Directory, trail);
-            if verdict != Verdict::Out {
-                names.push(Child { name, is_on_the_way: verdict == Verdict::OnTheWay, trail, kind, through });
+            if verdict != Exclusion::Out {
+                names.push(DirectoryChild {
+                    name,
+                    is_on_the_way: verdict == Exclusion::OnTheWay,
+                    trail,
+                    kind,
+                    through,
+                });
             }
         }
         names.sort_unstable_by(|one, other| one.name.as_bytes().cmp(other.name.as_bytes()));
@@ -90,7 +96,7 @@ impl Directory {
     }
 
     /// The next name.
-    pub(super) fn next(&mut self) -> Option<Child> {
+    pub(super) fn next(&mut self) -> Option<DirectoryChild> {
         self.names.next()
     }
 
@@ -103,7 +109,7 @@ impl Directory {
     ///
     /// # Errors
     /// It can't be read, or a layer can't hold it.
-    pub(super) fn open(&self, child: &Child) -> Result<Node> {
+    pub(super) fn open(&self, child: &DirectoryChild) -> Result<DiskNode> {
         let from = self.from.join(&child.name);
         let refuse = |what: &str| {
             let name = printable(&from.to_string_lossy(), 300);
@@ -113,14 +119,14 @@ impl Directory {
         let found = match (child.kind, &self.volume, &child.through) {
             (_, Some(volume), Some(through)) => volume.find(through),
             (FileType::Symlink, ..) => {
-                return self.folder.link(&child.name).map(Node::Link).map_err(Error::file("read the link", from));
+                return self.folder.link(&child.name).map(DiskNode::Link).map_err(Error::file("read the link", from));
             }
             (FileType::RegularFile | FileType::Directory, ..) => self.folder.open_in(&child.name),
             (FileType::Socket, ..) => return refuse("a socket"),
             (FileType::Fifo, ..) => return refuse("a named pipe"),
             _ => return refuse("a device"),
         };
-        found.map(Node::Found).map_err(Error::file("read", from))
+        found.map(DiskNode::Found).map_err(Error::file("read", from))
     }
 }
 

@@ -11,22 +11,22 @@ pub(crate) const DOCKERIGNORE: &str = ".dockerignore";
 
 /// Patterns in order; the last one that matches a path, or a folder above it, wins.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct DockerPatterns(Vec<Pattern>);
+pub(crate) struct DockerPatterns(Vec<DockerPattern>);
 
 /// Whether each pattern matches a folder or one of its parents.
 pub(crate) type Trail = Vec<bool>;
 
 #[derive(Debug, Clone)]
-struct Pattern {
+struct DockerPattern {
     /// `!`: include matches again.
     negated: bool,
-    parts: Vec<Part>,
+    parts: Vec<PatternPart>,
     /// The literal prefix of the pattern, up to the first special character.
     literal: Vec<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum PatternPart {
     Byte(u8),
     /// `?`: one byte other than a slash.
     One,
@@ -54,8 +54,9 @@ impl DockerPatterns {
     /// Whether `path`, relative to the layer's folder, is excluded; and the state for paths below it. `above` is the
     /// state of its parent, empty for the root.
     pub(crate) fn exclude(&self, path: &[u8], above: &[bool]) -> (bool, Trail) {
-        let matches =
-            |(at, pattern): (usize, &Pattern)| above.get(at).copied().unwrap_or_default() || pattern.matches(path);
+        let matches = |(at, pattern): (usize, &DockerPattern)| {
+            above.get(at).copied().unwrap_or_default() || pattern.matches(path)
+        };
         let trail: Trail = self.0.iter().enumerate().map(matches).collect();
         let decides = self.0.iter().zip(&trail).rev().find(|(_, matches)| **matches);
         (decides.is_some_and(|(pattern, _)| !pattern.negated), trail)
@@ -64,7 +65,7 @@ impl DockerPatterns {
     /// Whether a `!` pattern may include something below an excluded folder.
     pub(crate) fn take_in_below(&self, path: &[u8]) -> bool {
         let below = [path, b"/"].concat();
-        let may = |pattern: &Pattern| {
+        let may = |pattern: &DockerPattern| {
             let length = below.len().min(pattern.literal.len());
             below[..length] == pattern.literal[..length]
                 && (pattern.literal.len() > below.len() || pattern.parts.len() > pattern.literal.len())
@@ -73,7 +74,7 @@ impl DockerPatterns {
     }
 }
 
-fn parse(line: &str) -> Result<Pattern> {
+fn parse(line: &str) -> Result<DockerPattern> {
     let wrong = || Error::usage(format!("{DOCKERIGNORE}: `{}` is not a pattern of files", printable(line, 200)));
     let (negated, rest) = line.strip_prefix('!').map_or((false, line), |rest| (true, rest.trim()));
     if rest.is_empty() {
@@ -81,8 +82,8 @@ fn parse(line: &str) -> Result<Pattern> {
     }
     let clean = clean(rest);
     let parts = parts(clean.as_bytes()).ok_or_else(wrong)?;
-    let bytes = parts.iter().map_while(|part| if let Part::Byte(byte) = part { Some(*byte) } else { None });
-    Ok(Pattern { negated, literal: bytes.collect(), parts })
+    let bytes = parts.iter().map_while(|part| if let PatternPart::Byte(byte) = part { Some(*byte) } else { None });
+    Ok(DockerPattern { negated, literal: bytes.collect(), parts })
 }
 
 /// Normalises as Go's `filepath.Clean` does, without the leading slash.
@@ -99,12 +100,12 @@ fn clean(pattern: &str) -> String {
     words.join("/")
 }
 
-fn parts(mut rest: &[u8]) -> Option<Vec<Part>> {
+fn parts(mut rest: &[u8]) -> Option<Vec<PatternPart>> {
     // After `**` and literals only, Docker matches a suffix, even one that starts in the middle of a name.
     if let Some(end) = rest.strip_prefix(b"**").filter(|end| !end.is_empty() && end[0] != b'/')
         && !end.iter().any(|byte| b"*?[]\\".contains(byte))
     {
-        return Some([Part::All].into_iter().chain(end.iter().map(|byte| Part::Byte(*byte))).collect());
+        return Some([PatternPart::All].into_iter().chain(end.iter().map(|byte| PatternPart::Byte(*byte))).collect());
     }
     let mut parts = Vec::new();
     while let Some((first, after)) = rest.split_first() {
@@ -113,14 +114,14 @@ fn parts(mut rest: &[u8]) -> Option<Vec<Part>> {
             b'*' if after.first() == Some(&b'*') => {
                 rest = &after[1..];
                 rest = rest.strip_prefix(b"/").unwrap_or(rest);
-                if rest.is_empty() { Part::All } else { Part::Folders }
+                if rest.is_empty() { PatternPart::All } else { PatternPart::Folders }
             }
-            b'*' => Part::Star,
-            b'?' => Part::One,
+            b'*' => PatternPart::Star,
+            b'?' => PatternPart::One,
             b'\\' => {
                 let (escaped, after) = after.split_first()?;
                 rest = after;
-                Part::Byte(*escaped)
+                PatternPart::Byte(*escaped)
             }
             b'[' => {
                 let (members, wanted, end) = class(after)?;
@@ -131,15 +132,15 @@ fn parts(mut rest: &[u8]) -> Option<Vec<Part>> {
                 };
                 let members = members.to_vec();
                 rest = &after[end..];
-                Part::Class(members, wanted)
+                PatternPart::Class(members, wanted)
             }
-            byte => Part::Byte(*byte),
+            byte => PatternPart::Byte(*byte),
         });
     }
     Some(parts)
 }
 
-impl Pattern {
+impl DockerPattern {
     /// Walks the path once, tracking every position in the pattern that could match.
     fn matches(&self, path: &[u8]) -> bool {
         if self.literal.len() == self.parts.len() {
@@ -155,17 +156,19 @@ impl Pattern {
             let mut next = vec![false; parts.len() + 1];
             for (place, part) in parts.iter().enumerate().filter(|(place, _)| at[*place]) {
                 let (stays, goes_on) = match part {
-                    Part::Byte(own) => (false, own == byte),
-                    Part::One => (false, *byte != b'/'),
-                    Part::Class(members, wanted) => (false, *byte != b'/' && in_class(members, *byte) == *wanted),
-                    Part::Star => (*byte != b'/', false),
-                    Part::Folders => (true, *byte == b'/'),
-                    Part::All => (true, false),
+                    PatternPart::Byte(own) => (false, own == byte),
+                    PatternPart::One => (false, *byte != b'/'),
+                    PatternPart::Class(members, wanted) => {
+                        (false, *byte != b'/' && in_class(members, *byte) == *wanted)
+                    }
+                    PatternPart::Star => (*byte != b'/', false),
+                    PatternPart::Folders => (true, *byte == b'/'),
+                    PatternPart::All => (true, false),
                 };
                 if stays {
                     // Don't restart: the component ends before the next part begins.
                     next[place] = true;
-                    if *part != Part::Folders {
+                    if *part != PatternPart::Folders {
                         enter(parts, &mut next, place);
                     }
                 }
@@ -180,11 +183,11 @@ impl Pattern {
 }
 
 /// Adds a position, and those after parts that can match nothing.
-fn enter(parts: &[Part], at: &mut [bool], mut place: usize) {
+fn enter(parts: &[PatternPart], at: &mut [bool], mut place: usize) {
     loop {
         at[place] = true;
         match parts.get(place) {
-            Some(Part::Star | Part::Folders | Part::All) => place += 1,
+            Some(PatternPart::Star | PatternPart::Folders | PatternPart::All) => place += 1,
             _ => return,
         }
     }

@@ -22,7 +22,7 @@ pub(crate) struct Exclusions {
 
 /// What to do with a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Exclusion {
     /// Include it.
     In,
     /// Exclude it and everything below.
@@ -48,14 +48,14 @@ impl Exclusions {
     }
 
     /// The verdict on `path`, and the state for paths below it. `above` is the state of its parent.
-    pub(crate) fn judge(&self, path: &[u8], is_folder: bool, above: &[bool]) -> (Verdict, Trail) {
+    pub(crate) fn judge(&self, path: &[u8], is_folder: bool, above: &[bool]) -> (Exclusion, Trail) {
         let (is_out, trail) = self.docker.exclude(path, above);
         let verdict = match self.own.decide(path, is_folder) {
-            _ if path == IGNORE_FILE.as_bytes() => Verdict::Out,
-            Some(true) => Verdict::Out,
-            None if is_out && is_folder && self.docker.take_in_below(path) => Verdict::OnTheWay,
-            None if is_out => Verdict::Out,
-            Some(false) | None => Verdict::In,
+            _ if path == IGNORE_FILE.as_bytes() => Exclusion::Out,
+            Some(true) => Exclusion::Out,
+            None if is_out && is_folder && self.docker.take_in_below(path) => Exclusion::OnTheWay,
+            None if is_out => Exclusion::Out,
+            Some(false) | None => Exclusion::In,
         };
         (verdict, trail)
     }

@@ -17,7 +17,7 @@ pub(crate) struct LayerSpec {
     /// The platform it is for; all platforms if `None`.
     pub platform: Option<Platform>,
     /// The mode of its files.
-    pub mode: Mode,
+    pub mode: FileMode,
     /// User and group of everything in it.
     pub owner: (u64, u64),
 }
@@ -33,12 +33,12 @@ pub(crate) struct Dest {
 
 /// The file modes in a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum FileMode {
     /// 0755 for folders and files that are executable by their owner, 0644 for the rest.
     Normal,
     /// The modes on disk.
     Keep,
-    /// This mode for files; folders as in [`Mode::Normal`].
+    /// This mode for files; folders as in [`FileMode::Normal`].
     Fixed(u32),
 }
 
@@ -57,16 +57,16 @@ impl FromStr for LayerSpec {
         let fail = |reason: String| SpecError { text: printable(text, 300), reason };
         let mut parts = parts(text).into_iter();
         let place = parts.next().unwrap_or_default();
-        let mut spec = Self { path: PathBuf::new(), dest: None, platform: None, mode: Mode::Normal, owner: (0, 0) };
+        let mut spec = Self { path: PathBuf::new(), dest: None, platform: None, mode: FileMode::Normal, owner: (0, 0) };
         for part in parts {
             let (name, value) = part.split_once('=').map_or((part.as_str(), None), |(name, value)| (name, Some(value)));
             match (name.trim(), value.map(str::trim)) {
                 ("platform", Some(value)) => {
                     spec.platform = Some(value.parse().map_err(|error| fail(format!("{error}")))?);
                 }
-                ("mode", Some("keep")) => spec.mode = Mode::Keep,
+                ("mode", Some("keep")) => spec.mode = FileMode::Keep,
                 ("mode", Some(value)) => {
-                    spec.mode = Mode::Fixed(mode(value).ok_or_else(|| {
+                    spec.mode = FileMode::Fixed(mode(value).ok_or_else(|| {
                         fail(format!("mode={} is neither octal, such as 0755, nor keep", printable(value, 40)))
                     })?);
                 }
@@ -260,12 +260,12 @@ mod tests {
         let full = spec("out/app-arm64=/usr/local/bin/app,platform=linux/arm64,mode=0755,owner=1000:100");
         assert_eq!(full.dest, Some(Dest { path: "usr/local/bin/app".into(), is_folder: false }));
         assert_eq!(full.platform.unwrap().to_string(), "linux/arm64");
-        assert_eq!((full.mode, full.owner), (Mode::Fixed(0o755), (1000, 100)));
+        assert_eq!((full.mode, full.owner), (FileMode::Fixed(0o755), (1000, 100)));
         assert_eq!(spec("a=/b//./c/").dest, Some(Dest { path: "b/c".into(), is_folder: true }));
         assert_eq!(spec(r"a=C:\app\bin\").dest, Some(Dest { path: "app/bin".into(), is_folder: true }));
         assert_eq!(spec("a=c:/app").dest, Some(Dest { path: "app".into(), is_folder: false }));
         assert_eq!(spec("a=/").dest, Some(Dest { path: String::new(), is_folder: true }));
-        assert_eq!(spec("a,mode=keep").mode, Mode::Keep);
+        assert_eq!(spec("a,mode=keep").mode, FileMode::Keep);
         assert_eq!(spec("a,owner=7").owner, (7, 7));
     }
 
@@ -280,7 +280,10 @@ mod tests {
         assert_eq!((windows.dest.unwrap().path.as_str(), windows.platform.is_some()), ("bin", true));
         let blanks = spec(" a = /b , mode = 0755 , owner= 1:2 ");
         assert_eq!(blanks.path.to_str(), Some("a"));
-        assert_eq!((blanks.dest.unwrap().path.as_str(), blanks.mode, blanks.owner), ("b", Mode::Fixed(0o755), (1, 2)));
+        assert_eq!(
+            (blanks.dest.unwrap().path.as_str(), blanks.mode, blanks.owner),
+            ("b", FileMode::Fixed(0o755), (1, 2))
+        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(crate) struct TarInspector<'a> {
     /// What it is, for errors.
     what: &'a str,
     findings: &'a mut LayerScan,
-    state: State,
+    state: InspectorState,
     /// The bytes of a header, of records, or of a file's beginning.
     kept: Vec<u8>,
     /// What records say of the next entry.
@@ -44,7 +44,7 @@ pub(crate) struct TarInspector<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum InspectorState {
     Header,
     /// In an entry's bytes: how many are to come, how many zeros after them, and what kind of entry it is.
     Data(u64, u64, EntryType),
@@ -59,7 +59,7 @@ impl<'a> TarInspector<'a> {
     /// Looks at the tar that errors call `what`.
     pub(crate) fn new(what: &'a str, findings: &'a mut LayerScan) -> Self {
         let (name, target, size, program) = (None, None, None, None);
-        let (state, kept, entry) = (State::Header, Vec::new(), String::new());
+        let (state, kept, entry) = (InspectorState::Header, Vec::new(), String::new());
         Self { what, findings, state, kept, name, target, size, program, entry }
     }
 
@@ -74,8 +74,8 @@ impl<'a> TarInspector<'a> {
     pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             bytes = match self.state {
-                State::End => return Ok(()),
-                State::Header | State::Map(_) | State::Zeros => {
+                InspectorState::End => return Ok(()),
+                InspectorState::Header | InspectorState::Map(_) | InspectorState::Zeros => {
                     let (taken, rest) = bytes.split_at(bytes.len().min(BLOCK - self.kept.len()));
                     self.kept.extend_from_slice(taken);
                     if self.kept.len() == BLOCK {
@@ -84,7 +84,7 @@ impl<'a> TarInspector<'a> {
                     }
                     rest
                 }
-                State::Data(left, zeros, kind) => self.data(bytes, left, zeros, kind)?,
+                InspectorState::Data(left, zeros, kind) => self.data(bytes, left, zeros, kind)?,
             };
         }
         Ok(())
@@ -97,8 +97,8 @@ impl<'a> TarInspector<'a> {
     pub(crate) fn finish(&self) -> Result<()> {
         match self.state {
             // Some writers leave the zeros at the end out, or write fewer.
-            State::End | State::Zeros => Ok(()),
-            State::Header if self.kept.is_empty() && !self.entry.is_empty() => Ok(()),
+            InspectorState::End | InspectorState::Zeros => Ok(()),
+            InspectorState::Header if self.kept.is_empty() && !self.entry.is_empty() => Ok(()),
             _ if self.entry.is_empty() => Err(self.malformed("it is not a tar")),
             _ => Err(self.malformed(&format!("it ends in the middle of {}", self.entry))),
         }
@@ -107,20 +107,21 @@ impl<'a> TarInspector<'a> {
     fn block(&mut self, block: &[u8]) -> Result<()> {
         let is_zero = block.iter().all(|byte| *byte == 0);
         match self.state {
-            State::Map(size) => {
-                self.state = if block[MAP_GOES_ON] == 0 { data(size, EntryType::GNUSparse) } else { State::Map(size) };
+            InspectorState::Map(size) => {
+                self.state =
+                    if block[MAP_GOES_ON] == 0 { data(size, EntryType::GNUSparse) } else { InspectorState::Map(size) };
                 Ok(())
             }
-            State::Zeros if !is_zero => {
+            InspectorState::Zeros if !is_zero => {
                 let reason = "it has a single zero block before its end, which readers treat differently";
                 Err(self.malformed(reason))
             }
-            State::Zeros => {
-                self.state = State::End;
+            InspectorState::Zeros => {
+                self.state = InspectorState::End;
                 Ok(())
             }
             _ if is_zero => {
-                self.state = State::Zeros;
+                self.state = InspectorState::Zeros;
                 Ok(())
             }
             _ => self.header(block),
@@ -170,7 +171,7 @@ impl<'a> TarInspector<'a> {
         // Links and devices may say a size, but have no bytes.
         let size = if matches!(kind.as_byte(), b'1'..=b'6') { 0 } else { size };
         let map_follows = kind == EntryType::GNUSparse && block[MAP_FOLLOWS] != 0;
-        self.state = if map_follows { State::Map(size) } else { data(size, kind) };
+        self.state = if map_follows { InspectorState::Map(size) } else { data(size, kind) };
         Ok(())
     }
 
@@ -202,7 +203,7 @@ impl<'a> TarInspector<'a> {
         if left == 0 {
             let taken = fit(zeros);
             let zeros = zeros - taken as u64;
-            self.state = if zeros == 0 { State::Header } else { State::Data(0, zeros, kind) };
+            self.state = if zeros == 0 { InspectorState::Header } else { InspectorState::Data(0, zeros, kind) };
             return Ok(&bytes[taken..]);
         }
         let (taken, rest) = bytes.split_at(fit(left));
@@ -213,7 +214,7 @@ impl<'a> TarInspector<'a> {
             self.kept.extend_from_slice(&taken[..taken.len().min(binary::HEADER - self.kept.len())]);
         }
         let left = left - taken.len() as u64;
-        self.state = if left + zeros == 0 { State::Header } else { State::Data(left, zeros, kind) };
+        self.state = if left + zeros == 0 { InspectorState::Header } else { InspectorState::Data(left, zeros, kind) };
         if left == 0 {
             let kept = std::mem::take(&mut self.kept);
             let text = || kept.strip_suffix(b"\0").unwrap_or(&kept).to_vec();
@@ -265,9 +266,9 @@ impl<'a> TarInspector<'a> {
 }
 
 /// An entry's bytes, and the zeros that fill their last block.
-fn data(size: u64, kind: EntryType) -> State {
+fn data(size: u64, kind: EntryType) -> InspectorState {
     let zeros = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
-    if size == 0 { State::Header } else { State::Data(size, zeros, kind) }
+    if size == 0 { InspectorState::Header } else { InspectorState::Data(size, zeros, kind) }
 }
 
 fn leads_upward(path: &[u8]) -> bool {

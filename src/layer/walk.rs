@@ -9,10 +9,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::credential_paths::{CredentialPaths, Known};
-use super::directory::{Directory, Node};
+use super::credential_paths::{CredentialPaths, KnownPaths};
+use super::directory::{Directory, DiskNode};
 use super::exclusions::Exclusions;
-use super::spec::{Dest, LayerSpec, Mode};
+use super::spec::{Dest, FileMode, LayerSpec};
 use super::warnings::LayerWarnings;
 use crate::error::{Error, Result};
 use crate::text::printable;
@@ -165,7 +165,7 @@ pub(crate) fn through_link(path: &[u8]) -> Option<(&'static str, &'static str)> 
 pub(crate) fn walk(files: &FileTree, each: &mut Each<'_>) -> Result<LayerWarnings> {
     let spec = &files.spec;
     let found = workspace::find(&spec.path).map_err(Error::file("read", &spec.path))?;
-    let known = Known::of(&files.logins);
+    let known = KnownPaths::of(&files.logins);
     known.check_path(&found.path, &spec.path)?;
     let path = destination(spec, found.metadata.is_dir());
     let mut walk = Walk { files, known, links: HashMap::new(), cautions: LayerWarnings::default(), each };
@@ -173,7 +173,7 @@ pub(crate) fn walk(files: &FileTree, each: &mut Each<'_>) -> Result<LayerWarning
     if found.metadata.is_dir() {
         walk.tree(&path, found)?;
     } else {
-        let entry = walk.entry(path, &spec.path, Node::Found(found))?;
+        let entry = walk.entry(path, &spec.path, DiskNode::Found(found))?;
         (walk.each)(entry)?;
     }
     Ok(walk.cautions)
@@ -221,7 +221,7 @@ pub(crate) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
 
 struct Walk<'a> {
     files: &'a FileTree,
-    known: Known,
+    known: KnownPaths,
     /// Files with several names: device and inode, and the name that was seen first.
     links: HashMap<(u64, u64), Vec<u8>>,
     cautions: LayerWarnings,
@@ -272,14 +272,14 @@ impl Walk<'_> {
             if !child.is_on_the_way {
                 levels.iter_mut().try_for_each(|level| self.on_the_way(level))?;
             }
-            if let Node::Found(found) = &node {
+            if let DiskNode::Found(found) = &node {
                 self.known.check(&found.metadata, &from)?;
                 if !child.is_on_the_way {
-                    self.cautions.look_at(&inside, found, spec.mode == Mode::Keep);
+                    self.cautions.look_at(&inside, found, spec.mode == FileMode::Keep);
                 }
             }
             match node {
-                Node::Found(found) if found.metadata.is_dir() => {
+                DiskNode::Found(found) if found.metadata.is_dir() => {
                     let entry = self.folder_entry(path, &from, &found.metadata)?;
                     let mut below = Directory::read(found.into(), from, inside, &ignored, &child.trail)?;
                     if child.is_on_the_way {
@@ -336,11 +336,11 @@ impl Walk<'_> {
     }
 
     /// Emits a file or a link.
-    fn entry(&mut self, path: Vec<u8>, from: &Path, node: Node) -> Result<LayerEntry> {
+    fn entry(&mut self, path: Vec<u8>, from: &Path, node: DiskNode) -> Result<LayerEntry> {
         check_name(&path, from)?;
         let (content, on_disk) = match node {
-            Node::Link(target) => (EntryContent::Symlink(target), 0),
-            Node::Found(found) => {
+            DiskNode::Link(target) => (EntryContent::Symlink(target), 0),
+            DiskNode::Found(found) => {
                 let mode = found.metadata.mode();
                 (self.file(&path, from, found), mode)
             }
@@ -366,11 +366,11 @@ impl Walk<'_> {
         match (content, self.files.spec.mode) {
             // Systems disagree about the mode of a link.
             (EntryContent::Symlink(_), _) => 0o777,
-            (_, Mode::Keep) => on_disk & 0o7777,
+            (_, FileMode::Keep) => on_disk & 0o7777,
             (EntryContent::Folder, _) => folder_mode(path),
-            (_, Mode::Fixed(mode)) => mode,
-            (_, Mode::Normal) if on_disk & 0o100 != 0 => 0o755,
-            (_, Mode::Normal) => 0o644,
+            (_, FileMode::Fixed(mode)) => mode,
+            (_, FileMode::Normal) if on_disk & 0o100 != 0 => 0o755,
+            (_, FileMode::Normal) => 0o644,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::auth::HostAuthorization;
 use super::host::Host;
 use super::http::remedies::Hints;
 use super::http::tls::Trust;
-use super::http::{Settings, Transport};
+use super::http::{Transport, TransportSettings};
 use super::open_uploads::OpenUploads;
 
 use crate::lock::lock;
@@ -46,11 +46,11 @@ pub struct Options {
 /// The client. Clones are the same client.
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    inner: Arc<ClientState>,
     transport: Transport,
 }
 
-struct Inner {
+struct ClientState {
     options: Options,
     hosts: Mutex<HashMap<String, KnownHost>>,
     open_uploads: OpenUploads,
@@ -64,8 +64,8 @@ impl Client {
     /// A client without connections.
     pub fn new(options: Options) -> Self {
         let Options { trust, insecure_registries, trace, hints, .. } = options.clone();
-        let transport = Transport::new(Settings { trust, insecure_registries, trace, hints });
-        let inner = Inner {
+        let transport = Transport::new(TransportSettings { trust, insecure_registries, trace, hints });
+        let inner = ClientState {
             options,
             hosts: Mutex::new(HashMap::new()),
             open_uploads: OpenUploads::default(),

@@ -11,11 +11,11 @@ use crate::text::printable;
 
 #[derive(Deserialize)]
 struct Envelope {
-    errors: Vec<Entry>,
+    errors: Vec<ErrorEntry>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct ErrorEntry {
     #[serde(default)]
     code: serde_json::Value,
     #[serde(default)]
@@ -38,7 +38,7 @@ pub(crate) fn parse_details(body: &[u8]) -> Vec<Detail> {
     vec![Detail { code: String::new(), message: printable(&text, 200) }]
 }
 
-fn detail_of(entry: &Entry) -> Detail {
+fn detail_of(entry: &ErrorEntry) -> Detail {
     let text = |value: &serde_json::Value, limit| match value {
         serde_json::Value::Null => String::new(),
         serde_json::Value::String(text) => printable(text, limit),

@@ -29,10 +29,10 @@ pub enum Verbosity {
 /// Text may come from a registry: control characters are escaped, and no line can speak a CI's commands.
 #[derive(Clone)]
 pub struct Console {
-    shared: Arc<Shared>,
+    shared: Arc<SharedConsole>,
 }
 
-struct Shared {
+struct SharedConsole {
     verbosity: Verbosity,
     style: LogStyle,
     writer: Mutex<Output>,
@@ -90,7 +90,9 @@ impl Console {
     /// A console that writes to `writer` in place of stderr: for tests.
     pub fn with_writer(verbosity: Verbosity, style: LogStyle, writer: Box<dyn Write + Send>) -> Self {
         let output = Output { writer, group: None, groups: 0 };
-        Self { shared: Arc::new(Shared { verbosity, style, writer: Mutex::new(output), bars: Mutex::new(None) }) }
+        Self {
+            shared: Arc::new(SharedConsole { verbosity, style, writer: Mutex::new(output), bars: Mutex::new(None) }),
+        }
     }
 
     /// How much is said.

@@ -12,7 +12,7 @@ pub struct FailedStep {
     pub schema_version: u32,
     /// What was asked, as far as the command line could be read.
     #[serde(flatten)]
-    pub asked: StepRequest,
+    pub asked: FailedRequest,
     /// Why it failed.
     pub error: Reason,
 }
@@ -20,7 +20,7 @@ pub struct FailedStep {
 /// What a step was asked to do, in the user's own words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StepRequest {
+pub struct FailedRequest {
     /// The step's name; none if the command line names no step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
@@ -82,12 +82,12 @@ impl From<&Error> for Reason {
 
 impl FailedStep {
     /// Of `error`.
-    pub fn new(asked: StepRequest, error: &Error) -> Self {
+    pub fn new(asked: FailedRequest, error: &Error) -> Self {
         Self { schema_version: 1, asked, error: error.into() }
     }
 
     /// Of words that make no sense.
-    pub fn usage(asked: StepRequest, message: &str) -> Self {
+    pub fn usage(asked: FailedRequest, message: &str) -> Self {
         Self::new(asked, &Error::usage(message))
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct FileContent {
 }
 
 /// How a path is to be written.
-enum Route {
+enum WriteRoute {
     /// Standard output under one of its names. It is not opened anew: that would begin at the start of the file behind
     /// it, and what is printed later would overwrite what was written.
     Stdout,
@@ -33,7 +33,7 @@ enum Route {
 /// A file on its way to its name.
 struct Staged<'a> {
     content: &'a FileContent,
-    route: Route,
+    route: WriteRoute,
     /// The temporary file, while it exists.
     temporary: Option<NamedTempFile>,
     /// Whether the path was touched.
@@ -47,8 +47,8 @@ struct Staged<'a> {
 /// `ErrorKind::File` naming `path`.
 pub(super) fn preflight(path: &Path) -> Result<(), Error> {
     let probe = || match route(path)? {
-        Route::Stdout | Route::Stderr => Ok(()),
-        Route::Replace(target) => match create_temporary(&target) {
+        WriteRoute::Stdout | WriteRoute::Stderr => Ok(()),
+        WriteRoute::Replace(target) => match create_temporary(&target) {
             Ok(temporary) => temporary.close(),
             Err(error) if is_refusal(&error) && target.exists() => {
                 OpenOptions::new().write(true).open(&target).map(drop)
@@ -56,9 +56,9 @@ pub(super) fn preflight(path: &Path) -> Result<(), Error> {
             Err(error) => Err(error),
         },
         // To open a pipe is to wait for its reader.
-        Route::InPlace if is_pipe(path) => Ok(()),
-        Route::InPlace if path.exists() => OpenOptions::new().write(true).open(path).map(drop),
-        Route::InPlace => Err(io::Error::new(ErrorKind::NotFound, "it is a link to a file that does not exist")),
+        WriteRoute::InPlace if is_pipe(path) => Ok(()),
+        WriteRoute::InPlace if path.exists() => OpenOptions::new().write(true).open(path).map(drop),
+        WriteRoute::InPlace => Err(io::Error::new(ErrorKind::NotFound, "it is a link to a file that does not exist")),
     };
     probe().map_err(Error::file("write", path))
 }
@@ -79,7 +79,7 @@ pub(super) fn write_all(contents: &[FileContent]) -> Result<(), Error> {
 
 /// Takes back what [`write_all`] wrote, as far as it can be taken back.
 pub(super) fn withdraw(path: &Path) {
-    if matches!(route(path), Ok(Route::Replace(target)) if fs::remove_file(&target).is_ok()) {
+    if matches!(route(path), Ok(WriteRoute::Replace(target)) if fs::remove_file(&target).is_ok()) {
         return;
     }
     if is_regular(path) && !is_descriptor(path) {
@@ -112,9 +112,9 @@ fn stage<'a>(contents: &'a [FileContent], staged: &mut Vec<Staged<'a>>) -> Resul
 /// What can't be taken back comes last.
 fn commit(staged: &mut [Staged]) -> Result<(), Error> {
     let rank = |staged: &Staged| match staged.route {
-        Route::InPlace => 0,
-        Route::Replace(_) => 1,
-        Route::Stdout | Route::Stderr => 2,
+        WriteRoute::InPlace => 0,
+        WriteRoute::Replace(_) => 1,
+        WriteRoute::Stdout | WriteRoute::Stderr => 2,
     };
     staged.sort_by_key(rank);
     for file in staged {
@@ -126,14 +126,14 @@ fn commit(staged: &mut [Staged]) -> Result<(), Error> {
 impl Staged<'_> {
     /// Writes the temporary file, if that is the way.
     fn prepare(&mut self) -> io::Result<()> {
-        let Route::Replace(target) = &self.route else {
+        let WriteRoute::Replace(target) = &self.route else {
             return Ok(());
         };
         let temporary = match create_temporary(target) {
             Ok(created) => created,
             // The folder takes no new file, but the file that is there may be written.
             Err(error) if is_refusal(&error) && target.exists() => {
-                self.route = Route::InPlace;
+                self.route = WriteRoute::InPlace;
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -152,13 +152,13 @@ impl Staged<'_> {
     fn put(&mut self) -> io::Result<()> {
         let (path, bytes) = (&self.content.path, &self.content.bytes);
         match &self.route {
-            Route::Stdout => stdout::write(bytes),
-            Route::Stderr => io::stderr().lock().write_all(bytes),
-            Route::InPlace => {
+            WriteRoute::Stdout => stdout::write(bytes),
+            WriteRoute::Stderr => io::stderr().lock().write_all(bytes),
+            WriteRoute::InPlace => {
                 self.touched = true;
                 write_in_place(path, bytes)
             }
-            Route::Replace(target) => {
+            WriteRoute::Replace(target) => {
                 let Some(temporary) = self.temporary.take() else {
                     return Ok(());
                 };
@@ -186,10 +186,10 @@ fn undo(staged: &mut Staged) {
     }
 }
 
-fn route(path: &Path) -> io::Result<Route> {
+fn route(path: &Path) -> io::Result<WriteRoute> {
     match path.to_str() {
-        Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => return Ok(Route::Stdout),
-        Some("/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2") => return Ok(Route::Stderr),
+        Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => return Ok(WriteRoute::Stdout),
+        Some("/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2") => return Ok(WriteRoute::Stderr),
         _ => {}
     }
     workspace::stays(path)?;
@@ -198,16 +198,16 @@ fn route(path: &Path) -> io::Result<Route> {
             Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder; name a file in it"))
         }
         // Other descriptors: whoever opened them expects the bytes there and not in a new file.
-        Ok(_) if is_descriptor(path) => Ok(Route::InPlace),
+        Ok(_) if is_descriptor(path) => Ok(WriteRoute::InPlace),
         // Behind links, so that a link stays one.
-        Ok(found) if found.is_file() => fs::canonicalize(path).map(Route::Replace),
-        Ok(_) => Ok(Route::InPlace),
+        Ok(found) if found.is_file() => fs::canonicalize(path).map(WriteRoute::Replace),
+        Ok(_) => Ok(WriteRoute::InPlace),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let folder = folder(path);
             if fs::symlink_metadata(path).is_ok() {
-                Ok(Route::InPlace)
+                Ok(WriteRoute::InPlace)
             } else if folder.is_dir() {
-                Ok(Route::Replace(path.to_owned()))
+                Ok(WriteRoute::Replace(path.to_owned()))
             } else {
                 let text = format!("the folder {} does not exist", folder.display());
                 Err(io::Error::new(ErrorKind::NotFound, text))

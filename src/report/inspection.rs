@@ -46,10 +46,10 @@ pub struct Node {
     pub annotations: BTreeMap<String, String>,
     /// The config of an image.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub config: Option<Part>,
+    pub config: Option<NodePart>,
     /// The layers of an image or the blobs of an artifact, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub layers: Vec<Part>,
+    pub layers: Vec<NodePart>,
     /// The children of an index, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub manifests: Vec<Node>,
@@ -61,7 +61,7 @@ pub struct Node {
 /// A blob.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Part {
+pub struct NodePart {
     /// The digest.
     pub digest: Digest,
     /// The media type.

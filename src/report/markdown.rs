@@ -7,7 +7,7 @@ use super::human;
 use super::inspection::Inspection;
 use super::list::ListOutcome;
 use super::outcome::{DestinationReport, DestinationState, Outcome};
-use super::subject::{ReportSubject, Scope, StepVerb};
+use super::subject::{ReportScope, ReportSubject, StepVerb};
 use super::summary::{Count, TransferTally, headline, plan_word, spoken_of};
 use super::tree::{self, Width};
 use crate::text::printable;
@@ -20,8 +20,8 @@ const CUT: &str = "\n*The rest is left out: a job summary has a limit.*\n";
 /// A summary of `subject`, in at most `room` bytes.
 pub(super) fn render(subject: ReportSubject, room: usize) -> String {
     let text = match subject.scope {
-        Scope::Image(outcome) => render_image(subject, outcome),
-        Scope::List(list) => render_list(subject, list),
+        ReportScope::Image(outcome) => render_image(subject, outcome),
+        ReportScope::List(list) => render_list(subject, list),
     };
     cut(text, room)
 }
@@ -303,7 +303,7 @@ fn capital(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::failure::StepRequest;
+    use super::super::failure::FailedRequest;
     use super::super::sample;
     use super::*;
     use crate::error::{Error, ErrorKind};
@@ -415,7 +415,7 @@ From `ghcr.io/org/build:main` (`{index}`)
     fn a_failure_says_what_was_asked_and_why_it_was_not_done() {
         let error = ErrorKind::SourceMissing { reference: "r.example/app:v1".into(), answer: "<404>".into() };
         let error = Error::from(error).with_hint("name|another");
-        let asked = StepRequest {
+        let asked = FailedRequest {
             step: Some("promote".into()),
             source: Some("r.example/app:v1".into()),
             destinations: vec!["r.example/copy:v1".into(), "a|b".into()],
@@ -435,7 +435,7 @@ From `r.example/app:v1`<br>To `r.example/copy:v1`<br>To <code>a&#124;b</code>
 Exit status 5: the source does not exist.
 "
         );
-        let unknown = FailedStep::usage(StepRequest::default(), "no such step");
+        let unknown = FailedStep::usage(FailedRequest::default(), "no such step");
         assert!(
             render_failed(&unknown, usize::MAX).starts_with("### imgstep failed\n\n> [!CAUTION]\n> no such step\n")
         );

@@ -17,18 +17,18 @@ use crate::lock::lock;
 /// Nothing is drawn on the caller's time: a thread of its own looks at the counters a few times a second.
 #[derive(Clone)]
 pub struct Progress {
-    shared: Arc<Shared>,
+    shared: Arc<SharedProgress>,
 }
 
 /// One blob on its way. Dropped without [`Item::finish`] it counts as not moved.
 pub struct Item {
-    shared: Arc<Shared>,
+    shared: Arc<SharedProgress>,
     flight: Arc<InFlight>,
     settled: bool,
 }
 
 /// The state that the engine counts in and the painting thread reads from.
-struct Shared {
+struct SharedProgress {
     console: Console,
     counts: Counts,
     /// The blobs that were started and not finished, in order of their start.
@@ -88,7 +88,7 @@ impl Progress {
     fn with_display(console: Console, display: Display) -> Self {
         let painter = Painter { display, begun: false, finished: false };
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SharedProgress {
                 console,
                 counts: Counts::default(),
                 flights: Mutex::default(),
@@ -189,7 +189,7 @@ impl Drop for Item {
     }
 }
 
-impl Shared {
+impl SharedProgress {
     /// The counters at this moment.
     fn snapshot(&self) -> Snapshot {
         let counts = &self.counts;
@@ -215,7 +215,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for SharedProgress {
     fn drop(&mut self) {
         // A step that failed on its way must not leave bars behind.
         self.end();
@@ -235,14 +235,14 @@ impl fmt::Debug for Item {
 }
 
 /// Starts the thread that paints every `period`, until the end is told or nobody holds the progress any more.
-fn begin(shared: &Arc<Shared>, period: Duration) {
+fn begin(shared: &Arc<SharedProgress>, period: Duration) {
     let shared = Arc::downgrade(shared);
     let thread = std::thread::Builder::new().name("progress".into());
     // Where no thread can be had, the work goes on unseen.
     let _ = thread.spawn(move || paint_on(&shared, period));
 }
 
-fn paint_on(shared: &Weak<Shared>, period: Duration) {
+fn paint_on(shared: &Weak<SharedProgress>, period: Duration) {
     let begin = Instant::now();
     while let Some(shared) = shared.upgrade() {
         let painter = lock(&shared.painter);

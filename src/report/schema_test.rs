@@ -3,7 +3,7 @@
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 
-use super::failure::{FailedStep, StepRequest};
+use super::failure::{FailedRequest, FailedStep};
 use super::list::ListOutcome;
 use super::outcome::{Action, DestinationState, Outcome};
 use super::{json as report_json, sample};
@@ -98,7 +98,7 @@ fn what_is_written_of_a_failure_is_valid() {
     let schema = Schema::load();
     let missing = ErrorKind::SourceMissing { reference: "r.example/app:v1".into(), answer: "it isn't there".into() };
     let missing = Error::from(missing).with_hint("name another");
-    let asked = StepRequest {
+    let asked = FailedRequest {
         step: Some("promote".into()),
         source: Some("r.example/app:v1".into()),
         destinations: vec!["r.example/copy:v1".into()],
@@ -106,7 +106,7 @@ fn what_is_written_of_a_failure_is_valid() {
     let failed = serde_json::to_value(FailedStep::new(asked, &missing)).unwrap();
     schema.check_written(&failed);
     let refused = Error::guard(GuardKind::TagExists, "v1 already points to another image");
-    let refused = serde_json::to_value(FailedStep::new(StepRequest::default(), &refused)).unwrap();
+    let refused = serde_json::to_value(FailedStep::new(FailedRequest::default(), &refused)).unwrap();
     schema.check_written(&refused);
     assert_eq!((&refused["error"]["kind"], &refused["error"]["guard"]), (&json!("guard"), &json!("tagExists")));
     assert_eq!((&failed["error"]["kind"], &failed["error"]["status"]), (&json!("sourceMissing"), &json!(5)));
@@ -115,7 +115,7 @@ fn what_is_written_of_a_failure_is_valid() {
     let mut known = names(&text()["$defs"]["reason"]["properties"]);
     known.retain(|name| name != "guard");
     assert_eq!(names(&failed["error"]), known);
-    schema.check_written(&serde_json::to_value(FailedStep::usage(StepRequest::default(), "no such option")).unwrap());
+    schema.check_written(&serde_json::to_value(FailedStep::usage(FailedRequest::default(), "no such option")).unwrap());
 }
 
 /// A report and what to break in it.

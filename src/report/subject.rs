@@ -23,12 +23,12 @@ pub struct ReportSubject<'a> {
     /// The step.
     pub verb: StepVerb,
     /// What came of it.
-    pub scope: Scope<'a>,
+    pub scope: ReportScope<'a>,
 }
 
 /// One image, or many.
 #[derive(Debug, Clone, Copy)]
-pub enum Scope<'a> {
+pub enum ReportScope<'a> {
     /// A step that worked on one image.
     Image(&'a Outcome),
     /// A step that worked through a list of images.
@@ -38,12 +38,12 @@ pub enum Scope<'a> {
 impl<'a> ReportSubject<'a> {
     /// The outcome of one image.
     pub fn image(verb: StepVerb, outcome: &'a Outcome) -> Self {
-        Self { verb, scope: Scope::Image(outcome) }
+        Self { verb, scope: ReportScope::Image(outcome) }
     }
 
     /// The outcome of a list.
     pub fn list(verb: StepVerb, list: &'a ListOutcome) -> Self {
-        Self { verb, scope: Scope::List(list) }
+        Self { verb, scope: ReportScope::List(list) }
     }
 
     /// The outcome, if it is one image's.
@@ -53,24 +53,24 @@ impl<'a> ReportSubject<'a> {
     /// `ErrorKind::Internal` for a list, which has no such thing as the digest.
     pub(super) fn outcome(self) -> Result<&'a Outcome, Error> {
         match self.scope {
-            Scope::Image(outcome) => Ok(outcome),
-            Scope::List(_) => Err(Error::bug("a list has no value of a single image")),
+            ReportScope::Image(outcome) => Ok(outcome),
+            ReportScope::List(_) => Err(Error::bug("a list has no value of a single image")),
         }
     }
 
     /// The reports of all images that were done.
     pub(super) fn reports(self) -> &'a [Outcome] {
         match self.scope {
-            Scope::Image(outcome) => std::slice::from_ref(outcome),
-            Scope::List(list) => &list.reports,
+            ReportScope::Image(outcome) => std::slice::from_ref(outcome),
+            ReportScope::List(list) => &list.reports,
         }
     }
 
     /// The lines of a list that failed.
     pub(super) fn failed(self) -> &'a [ListFailure] {
         match self.scope {
-            Scope::Image(_) => &[],
-            Scope::List(list) => &list.failed,
+            ReportScope::Image(_) => &[],
+            ReportScope::List(list) => &list.failed,
         }
     }
 
@@ -82,16 +82,16 @@ impl<'a> ReportSubject<'a> {
     /// Whether this is a plan and nothing was written.
     pub(super) fn is_plan(self) -> bool {
         match self.scope {
-            Scope::Image(outcome) => outcome.dry_run,
-            Scope::List(list) => list.dry_run,
+            ReportScope::Image(outcome) => outcome.dry_run,
+            ReportScope::List(list) => list.dry_run,
         }
     }
 
     /// The sums over everything.
     pub(super) fn totals(self) -> &'a Totals {
         match self.scope {
-            Scope::Image(outcome) => &outcome.totals,
-            Scope::List(list) => &list.totals,
+            ReportScope::Image(outcome) => &outcome.totals,
+            ReportScope::List(list) => &list.totals,
         }
     }
 }
@@ -99,8 +99,8 @@ impl<'a> ReportSubject<'a> {
 impl Serialize for ReportSubject<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.scope {
-            Scope::Image(outcome) => outcome.serialize(serializer),
-            Scope::List(list) => list.serialize(serializer),
+            ReportScope::Image(outcome) => outcome.serialize(serializer),
+            ReportScope::List(list) => list.serialize(serializer),
         }
     }
 }

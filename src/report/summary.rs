@@ -2,7 +2,7 @@
 
 use super::human;
 use super::outcome::{Action, DestinationReport, DestinationState, Outcome, Previous};
-use super::subject::{ReportSubject, Scope, StepVerb};
+use super::subject::{ReportScope, ReportSubject, StepVerb};
 use crate::image::digest::Digest;
 
 /// Maximum number of tags that a line names; the report has them all.
@@ -54,14 +54,14 @@ impl TransferTally {
 /// `promoted 198 of 200 images (150 unchanged): 96 blobs sent (120.5 MB), in 3.2 s; line 7 failed`.
 pub(super) fn summary(subject: ReportSubject) -> String {
     let (done, what) = match subject.scope {
-        Scope::Image(outcome) => {
+        ReportScope::Image(outcome) => {
             let headline = headline(subject.verb, outcome);
             if common_state(outcome) == Some(DestinationState::Skipped) {
                 return format!("{headline} {}, which points to another image", name(outcome));
             }
             (headline, format!("{}{}", name(outcome), contents(outcome)))
         }
-        Scope::List(list) => {
+        ReportScope::List(list) => {
             let unchanged = list.reports.iter().filter(|report| is_unchanged(report)).count();
             let unchanged = if unchanged > 0 { format!(" ({unchanged} unchanged)") } else { String::new() };
             (subject.verb.done.to_owned(), format!("{}{unchanged}", list.count()))

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 
 use super::console::safe_lines;
 use super::human::{bytes, count};
-use super::inspection::{Inspection, Node, Part, Referrer};
+use super::inspection::{Inspection, Node, NodePart, Referrer};
 use super::screen;
 use crate::image::digest::Digest;
 use crate::image::media_type::{self, Kind};
@@ -173,7 +173,7 @@ fn child(node: &Node, width: Width) -> Branch {
     Branch { line: format!("{name}  {digest}  {weight}"), below: below(node, width) }
 }
 
-fn part(name: &str, part: &Part, width: Width) -> Branch {
+fn part(name: &str, part: &NodePart, width: Width) -> Branch {
     let kind = part.media_type.rsplit('/').next().unwrap_or_default();
     let kind = if width.is_whole() { kind } else { short_type(kind) };
     let foreign = if part.foreign { "  foreign: left where its URLs point" } else { "" };
@@ -203,8 +203,8 @@ fn leaf(line: String) -> Branch {
 mod tests {
     use super::*;
 
-    fn part_of(name: &str, size: u64) -> Part {
-        Part {
+    fn part_of(name: &str, size: u64) -> NodePart {
+        NodePart {
             digest: Digest::of(name.as_bytes()),
             media_type: media_type::OCI_CONFIG.to_owned(),
             size,

@@ -8,7 +8,7 @@ use serde_json::json;
 use self::Channel::{GitHub, Output, ResultFile};
 use super::json;
 use super::outcome::{DestinationReport, Outcome, SourceReport};
-use super::subject::{ReportSubject, Scope};
+use super::subject::{ReportScope, ReportSubject};
 use crate::error::Error;
 
 /// One value of a report.
@@ -215,7 +215,7 @@ pub(super) fn due(channel: Channel, subject: ReportSubject) -> impl Iterator<Ite
 
 /// Whether `subject` hands this value on.
 pub(super) fn is_due(value: &ReportValue, subject: ReportSubject) -> bool {
-    let is_list = matches!(subject.scope, Scope::List(_));
+    let is_list = matches!(subject.scope, ReportScope::List(_));
     let is_complete = subject.failed().is_empty();
     is_complete && (value.in_plan || !subject.is_plan()) && (!is_list || value.of == Of::Any)
 }
@@ -274,9 +274,11 @@ pub(super) fn pinned(outcome: &Outcome) -> String {
 /// The children of the result by name and digest if it is an index, else the result itself; of a list, each destination.
 fn images(subject: ReportSubject) -> Vec<String> {
     match subject.scope {
-        Scope::Image(outcome) if outcome.images.is_empty() => vec![pinned(outcome)],
-        Scope::Image(outcome) => outcome.images.iter().map(|digest| format!("{}@{digest}", name(outcome))).collect(),
-        Scope::List(_) => subject.destinations().map(|destination| destination.pinned.clone()).collect(),
+        ReportScope::Image(outcome) if outcome.images.is_empty() => vec![pinned(outcome)],
+        ReportScope::Image(outcome) => {
+            outcome.images.iter().map(|digest| format!("{}@{digest}", name(outcome))).collect()
+        }
+        ReportScope::List(_) => subject.destinations().map(|destination| destination.pinned.clone()).collect(),
     }
 }
 

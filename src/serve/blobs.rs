@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::Registry;
 use super::answer::{Chunks, Code, FileBody, Refusal, Reply, ReplyBody, answer};
-use super::range::{self, Wanted};
+use super::range::{self, RequestedRange};
 use super::storage::{Deleted, StoredContent, open_at};
 use crate::image::digest::Digest;
 
@@ -44,11 +44,11 @@ pub(super) fn get(
     let header = headers.get(RANGE).and_then(|value| value.to_str().ok());
     // If `If-Range` names other content, the range is ignored (RFC 9110, section 13.1.5).
     let conditional = headers.get(IF_RANGE).is_none_or(|value| value.as_bytes() == etag.as_bytes());
-    let wanted = if head || !conditional { Wanted::Whole } else { range::wanted(header, size) };
+    let wanted = if head || !conditional { RequestedRange::Whole } else { range::wanted(header, size) };
     let (status, first, length) = match wanted {
-        Wanted::Whole => (StatusCode::OK, 0, size),
-        Wanted::Part { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
-        Wanted::Unsatisfiable => {
+        RequestedRange::Whole => (StatusCode::OK, 0, size),
+        RequestedRange::Part { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
+        RequestedRange::Unsatisfiable => {
             let message = format!("the blob has {size} bytes");
             return Err(Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::SizeInvalid, message)
                 .with(CONTENT_RANGE, format!("bytes */{size}")));

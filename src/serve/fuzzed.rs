@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::Registry;
 use super::dispatch::dispatch;
-use super::range::{Wanted, chunk, wanted};
+use super::range::{RequestedRange, chunk, wanted};
 use super::sessions::Sessions;
 use super::storage::{Storage, StoredContent};
 use crate::image::manifest::Manifest;
@@ -58,7 +58,7 @@ pub(crate) fn connection(Served(registry): &Served, bytes: &[u8]) -> String {
 
 /// A selected range lies within the blob.
 pub(crate) fn ranges(text: &str, size: u64) {
-    if let Wanted::Part { first, last } = wanted(Some(text), size) {
+    if let RequestedRange::Part { first, last } = wanted(Some(text), size) {
         assert!(first <= last && last < size);
     }
     if let Some(chunk) = chunk(text) {

@@ -11,7 +11,7 @@ use super::Registry;
 use super::answer::{Code, Refusal, Reply, answer};
 use super::blobs::{no_repository, parse_digest};
 use super::routes::Query;
-use super::storage::catalog::{Record, Repository};
+use super::storage::catalog::{Record, RepositoryRecord};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::media_type::OCI_INDEX;
@@ -44,7 +44,7 @@ pub(super) fn tags(registry: &Registry, name: &str, query: &Query) -> Result<Rep
 }
 
 /// At most `limit` tags after `last`, and whether there are more.
-fn page_of_tags(repository: &Repository, limit: usize, last: &str) -> (Vec<String>, bool) {
+fn page_of_tags(repository: &RepositoryRecord, limit: usize, last: &str) -> (Vec<String>, bool) {
     use std::ops::Bound::{Excluded, Unbounded};
     let mut following = repository.tags.range::<str, _>((Excluded(last), Unbounded)).map(|(tag, _)| tag.clone());
     let tags: Vec<String> = following.by_ref().take(limit).collect();
@@ -77,7 +77,7 @@ pub(super) fn referrers(registry: &Registry, name: &str, digest: &str, query: &Q
 
 /// The referrers after `last` that fit on a page, and the last of them if there are more.
 fn page_of_referrers(
-    repository: &Repository,
+    repository: &RepositoryRecord,
     subject: &Digest,
     wanted: Option<&str>,
     last: &str,
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn pages_of_tags_are_in_byte_order_and_say_when_more_follow() {
-        let mut repository = Repository::default();
+        let mut repository = RepositoryRecord::default();
         for tag in ["b", "A", "a", "10", "9", "_"] {
             repository.tags.insert(tag.to_owned(), Digest::of(b"x"));
         }

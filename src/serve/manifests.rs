@@ -13,8 +13,8 @@ use super::answer::{Code, Refusal, Reply, ReplyBody, answer};
 use super::blobs::{no_repository, parse_digest};
 use super::body::RequestBody;
 use super::routes::Query;
-use super::storage::catalog::{Record, Repository};
-use super::storage::{Deleted, Named};
+use super::storage::catalog::{Record, RepositoryRecord};
+use super::storage::{Deleted, ManifestName};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Content, MANIFEST_LIMIT, Manifest};
@@ -35,11 +35,11 @@ fn invalid(message: impl AsRef<str>) -> Refusal {
 }
 
 /// Parses a tag or a digest; `None` if it is neither.
-fn parse_reference(reference: &str) -> Result<Option<Named>, Refusal> {
+fn parse_reference(reference: &str) -> Result<Option<ManifestName>, Refusal> {
     if reference.contains(':') {
-        return parse_digest(reference).map(|digest| Some(Named::Digest(digest)));
+        return parse_digest(reference).map(|digest| Some(ManifestName::Digest(digest)));
     }
-    Ok(is_tag(reference).then(|| Named::Tag(reference.to_owned())))
+    Ok(is_tag(reference).then(|| ManifestName::Tag(reference.to_owned())))
 }
 
 fn unknown(registry: &Registry, name: &str, reference: &str) -> Refusal {
@@ -85,8 +85,8 @@ pub(super) async fn put(
     let not_a_tag = |text: &str| invalid(format!("`{text}` is neither a tag nor a digest"));
     let named = parse_reference(reference)?.ok_or_else(|| not_a_tag(reference))?;
     let (asked, tags) = match named {
-        Named::Tag(tag) => (None, vec![tag]),
-        Named::Digest(digest) => (Some(digest), query.all("tag").map(str::to_owned).collect()),
+        ManifestName::Tag(tag) => (None, vec![tag]),
+        ManifestName::Digest(digest) => (Some(digest), query.all("tag").map(str::to_owned).collect()),
     };
     if let Some(bad) = tags.iter().find(|tag| !is_tag(tag)) {
         return Err(not_a_tag(bad));
@@ -182,7 +182,7 @@ fn check_parts(registry: &Registry, name: &str, manifest: &Manifest) -> Result<(
     let content = manifest.content().map_err(|error| invalid(error.to_string()))?;
     let missing = registry.storage.look(|catalog| match catalog.repository(name) {
         Some(repository) => missing_parts(repository, &content),
-        None => missing_parts(&Repository::default(), &content),
+        None => missing_parts(&RepositoryRecord::default(), &content),
     });
     if missing.is_empty() {
         return Ok(());
@@ -191,7 +191,7 @@ fn check_parts(registry: &Registry, name: &str, manifest: &Manifest) -> Result<(
     Err(Refusal::many(StatusCode::NOT_FOUND, Code::ManifestBlobUnknown, messages))
 }
 
-fn missing_parts(repository: &Repository, content: &Content) -> Vec<String> {
+fn missing_parts(repository: &RepositoryRecord, content: &Content) -> Vec<String> {
     let blob = |digest: &Digest| (!repository.blobs.contains_key(digest)).then(|| format!("blob {digest}"));
     let layer = |layer: &Descriptor| {
         // Foreign layers with URLs aren't required.
@@ -260,7 +260,7 @@ mod tests {
                 {{"mediaType":"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip","digest":"{D}","size":1,"urls":["https://example.com/"]}}]}}"#
             ),
         );
-        let missing = missing_parts(&Repository::default(), &image.content().unwrap());
+        let missing = missing_parts(&RepositoryRecord::default(), &image.content().unwrap());
         assert_eq!(missing, [format!("blob {D}")], "the config only");
     }
 }

@@ -2,7 +2,7 @@
 
 /// The part of a blob that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum RequestedRange {
     /// All of it: there is no range, or one that isn't supported (RFC 9110, section 14.2, allows ignoring it).
     Whole,
     /// The bytes from `first` to `last`, inclusive.
@@ -17,15 +17,15 @@ pub(super) enum Wanted {
 }
 
 /// Reads a `Range` header against a blob of `size` bytes. Multiple ranges select the whole blob.
-pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
+pub(super) fn wanted(header: Option<&str>, size: u64) -> RequestedRange {
     let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
-        return Wanted::Whole;
+        return RequestedRange::Whole;
     };
     if spec.contains(',') {
-        return Wanted::Whole;
+        return RequestedRange::Whole;
     }
     let Some((first, last)) = spec.split_once('-') else {
-        return Wanted::Whole;
+        return RequestedRange::Whole;
     };
     let (first, last) = (first.trim(), last.trim());
     let (first, last) = match (number(first), number(last)) {
@@ -33,16 +33,16 @@ pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
         (Some(first), None) if last.is_empty() => (first, u64::MAX),
         (None, Some(length)) if first.is_empty() => {
             if length == 0 {
-                return Wanted::Unsatisfiable;
+                return RequestedRange::Unsatisfiable;
             }
             (size.saturating_sub(length), u64::MAX)
         }
-        _ => return Wanted::Whole,
+        _ => return RequestedRange::Whole,
     };
     if first > last || first >= size {
-        return Wanted::Unsatisfiable;
+        return RequestedRange::Unsatisfiable;
     }
-    Wanted::Part { first, last: last.min(size - 1) }
+    RequestedRange::Part { first, last: last.min(size - 1) }
 }
 
 /// A chunk's position in a blob, from a `Content-Range` header: `<first>-<last>`, inclusive (distribution
@@ -74,18 +74,18 @@ mod tests {
 
     #[test]
     fn ranges_of_a_download() {
-        assert_eq!(wanted(None, 10), Wanted::Whole);
-        assert_eq!(wanted(Some("bytes=2-4"), 10), Wanted::Part { first: 2, last: 4 });
-        assert_eq!(wanted(Some("bytes=2-"), 10), Wanted::Part { first: 2, last: 9 });
-        assert_eq!(wanted(Some("bytes=-3"), 10), Wanted::Part { first: 7, last: 9 });
-        assert_eq!(wanted(Some("bytes=-30"), 10), Wanted::Part { first: 0, last: 9 });
-        assert_eq!(wanted(Some("bytes=8-99"), 10), Wanted::Part { first: 8, last: 9 });
+        assert_eq!(wanted(None, 10), RequestedRange::Whole);
+        assert_eq!(wanted(Some("bytes=2-4"), 10), RequestedRange::Part { first: 2, last: 4 });
+        assert_eq!(wanted(Some("bytes=2-"), 10), RequestedRange::Part { first: 2, last: 9 });
+        assert_eq!(wanted(Some("bytes=-3"), 10), RequestedRange::Part { first: 7, last: 9 });
+        assert_eq!(wanted(Some("bytes=-30"), 10), RequestedRange::Part { first: 0, last: 9 });
+        assert_eq!(wanted(Some("bytes=8-99"), 10), RequestedRange::Part { first: 8, last: 9 });
         for bad in ["bytes=10-", "bytes=5-4", "bytes=-0", "bytes=10-20"] {
-            assert_eq!(wanted(Some(bad), 10), Wanted::Unsatisfiable, "{bad}");
+            assert_eq!(wanted(Some(bad), 10), RequestedRange::Unsatisfiable, "{bad}");
         }
-        assert_eq!(wanted(Some("bytes=0-"), 0), Wanted::Unsatisfiable);
+        assert_eq!(wanted(Some("bytes=0-"), 0), RequestedRange::Unsatisfiable);
         for ignored in ["bytes=0-1,3-4", "lines=0-1", "bytes=a-b", "bytes=-", "bytes=+1-2", "bytes"] {
-            assert_eq!(wanted(Some(ignored), 10), Wanted::Whole, "{ignored}");
+            assert_eq!(wanted(Some(ignored), 10), RequestedRange::Whole, "{ignored}");
         }
     }
 

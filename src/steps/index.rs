@@ -40,7 +40,7 @@ pub(crate) struct Request {
     /// What is left out of `from`, or without it, of all images.
     pub remove: Vec<Removal>,
     /// Platforms that the user states, in place of those in the images.
-    pub platform_of: Vec<(Named, Platform)>,
+    pub platform_of: Vec<(NamedInput, Platform)>,
     /// Annotations of the index.
     pub annotations: BTreeMap<String, String>,
     /// The format to write; none means that of the children.
@@ -62,7 +62,7 @@ pub(crate) enum Removal {
 
 /// A child, as the user refers to it.
 #[derive(Debug, Clone)]
-pub(crate) enum Named {
+pub(crate) enum NamedInput {
     /// By its digest alone.
     Digest(Digest),
     /// As on the command line, or by name and digest.
@@ -96,7 +96,7 @@ enum Role {
 }
 
 /// The part of the result that comes from one source.
-struct Part {
+struct IndexPart {
     /// The number of the source.
     source: usize,
     /// An index of just its children (or the single image).
@@ -109,7 +109,7 @@ struct Assembly {
     /// The platform of a result that is a single image.
     platform: Option<Platform>,
     /// The result by source.
-    parts: Vec<Part>,
+    parts: Vec<IndexPart>,
     /// Manifests that need not be read again.
     known: HashMap<Digest, Manifest>,
     warnings: Vec<String>,
@@ -187,7 +187,7 @@ async fn assemble(request: &Request, sources: &[SourceRepository], inputs: &[Inp
     if let ([only], true) = (children.as_slice(), request.allow_single) {
         let manifest = manifest_of(only, &known, sources).await?;
         check_single(request, only)?;
-        let parts = vec![Part { source: only.source, content: manifest.clone() }];
+        let parts = vec![IndexPart { source: only.source, content: manifest.clone() }];
         let platform = only.platform().cloned();
         return Ok(Assembly { result: manifest, platform, parts, known, warnings });
     }
@@ -203,7 +203,7 @@ async fn assemble(request: &Request, sources: &[SourceRepository], inputs: &[Inp
         let own: Vec<_> =
             children.iter().filter(|child| child.source == source).map(|child| child.raw.clone()).collect();
         if !own.is_empty() {
-            parts.push(Part { source, content: result.with_children(own)? });
+            parts.push(IndexPart { source, content: result.with_children(own)? });
         }
     }
     Ok(Assembly { result, platform: None, parts, known, warnings })
@@ -308,7 +308,7 @@ async fn copy_parts(
 ) -> Result<()> {
     let options = context.copy_options(request.write.dry_run);
     let mut copies: Vec<(Copy<'_>, Pending, &Manifest)> = Vec::new();
-    for Part { source, content } in &assembly.parts {
+    for IndexPart { source, content } in &assembly.parts {
         let SourceRepository { reference, store } = &sources[*source];
         let read = inputs.iter().filter(|input| input.source == *source).map(|input| input.root.digest.clone());
         let mut copy = Copy::new(store, options.clone(), &context.progress)

@@ -13,7 +13,7 @@ use crate::image::manifest::{Content, Manifest};
 use crate::image::media_type::{self, Kind};
 use crate::image::reference::Reference;
 use crate::report::console::Console;
-use crate::report::inspection::{Inspection, Node, Part, Referrer};
+use crate::report::inspection::{Inspection, Node, NodePart, Referrer};
 use crate::transfer::manifest_limits::{ManifestTotals, check_nesting};
 use crate::transfer::store::Store;
 
@@ -114,8 +114,8 @@ async fn child_node(store: &Store, totals: &ManifestTotals, child: &Descriptor, 
     Ok(node)
 }
 
-async fn schema1_layer(store: &Store, digest: &Digest) -> Result<Part> {
-    Ok(Part {
+async fn schema1_layer(store: &Store, digest: &Digest) -> Result<NodePart> {
+    Ok(NodePart {
         digest: digest.clone(),
         media_type: String::new(),
         size: store.blob_size(digest).await?.unwrap_or(0),
@@ -139,8 +139,8 @@ fn node_of(descriptor: &Descriptor) -> Node {
     }
 }
 
-fn part(blob: &Descriptor) -> Part {
-    Part {
+fn part(blob: &Descriptor) -> NodePart {
+    NodePart {
         digest: blob.digest.clone(),
         media_type: blob.media_type.clone(),
         size: blob.size,

@@ -10,11 +10,11 @@ fn identity(username: &str, token: &str) -> Login {
     Login::IdentityToken { username: username.to_owned(), token: Secret::new(token) }
 }
 
-fn entry(json: &str) -> Entry {
+fn entry(json: &str) -> AuthEntry {
     parse_entry(&serde_json::from_str(json).unwrap())
 }
 
-fn auth(text: &str) -> Entry {
+fn auth(text: &str) -> AuthEntry {
     parse_entry(&serde_json::json!({ "auth": text }))
 }
 
@@ -27,32 +27,32 @@ fn candidates(json: &str, registry: &str, repository: &str) -> Vec<String> {
         Candidate::Helper(name) => format!("helper {name}"),
         Candidate::Broken(reason) => format!("broken {reason}"),
     };
-    file.candidates(&Target::new(registry, repository)).iter().map(words).collect()
+    file.candidates(&CredentialTarget::new(registry, repository)).iter().map(words).collect()
 }
 
 #[test]
 fn auth_is_user_and_password() {
-    assert_eq!(auth("dXNlcjpwYXNz"), Entry::Login(basic("user", "pass")));
+    assert_eq!(auth("dXNlcjpwYXNz"), AuthEntry::Login(basic("user", "pass")));
     // user:pa:ss:
-    assert_eq!(auth("dXNlcjpwYTpzczo="), Entry::Login(basic("user", "pa:ss:")));
+    assert_eq!(auth("dXNlcjpwYTpzczo="), AuthEntry::Login(basic("user", "pa:ss:")));
     // Missing padding, trailing bits, blanks and line ends inside.
-    assert_eq!(auth("dXNlcjpwYTpzczo"), Entry::Login(basic("user", "pa:ss:")));
-    assert_eq!(auth(" dXNl\ncjpw\r\nYXNz\n"), Entry::Login(basic("user", "pass")));
+    assert_eq!(auth("dXNlcjpwYTpzczo"), AuthEntry::Login(basic("user", "pa:ss:")));
+    assert_eq!(auth(" dXNl\ncjpw\r\nYXNz\n"), AuthEntry::Login(basic("user", "pass")));
     // user:pass, then a line end, then NULs.
-    assert_eq!(auth("dXNlcjpwYXNzCg=="), Entry::Login(basic("user", "pass")));
-    assert_eq!(auth("dXNlcjpwYXNzAAAA"), Entry::Login(basic("user", "pass")));
+    assert_eq!(auth("dXNlcjpwYXNzCg=="), AuthEntry::Login(basic("user", "pass")));
+    assert_eq!(auth("dXNlcjpwYXNzAAAA"), AuthEntry::Login(basic("user", "pass")));
     // `user:` and `:pass` are logins, `:` is none.
-    assert_eq!(auth("dXNlcjo="), Entry::Login(basic("user", "")));
-    assert_eq!(auth("OnBhc3M="), Entry::Login(basic("", "pass")));
-    assert_eq!(auth("Og=="), Entry::Empty);
-    assert_eq!(auth(""), Entry::Empty);
-    assert_eq!(auth(" "), Entry::Empty);
+    assert_eq!(auth("dXNlcjo="), AuthEntry::Login(basic("user", "")));
+    assert_eq!(auth("OnBhc3M="), AuthEntry::Login(basic("", "pass")));
+    assert_eq!(auth("Og=="), AuthEntry::Empty);
+    assert_eq!(auth(""), AuthEntry::Empty);
+    assert_eq!(auth(" "), AuthEntry::Empty);
 }
 
 #[test]
 fn broken_entries_say_why_and_nothing_else() {
-    let broken = |entry: Entry| match entry {
-        Entry::Broken(reason) => reason,
+    let broken = |entry: AuthEntry| match entry {
+        AuthEntry::Broken(reason) => reason,
         other => panic!("{other:?}"),
     };
     assert_eq!(broken(auth("hunter2!")), "auth is not base64");
@@ -65,28 +65,28 @@ fn broken_entries_say_why_and_nothing_else() {
 
 #[test]
 fn fields_of_an_entry() {
-    assert_eq!(entry(r#"{"username": "u", "password": "p"}"#), Entry::Login(basic("u", "p")));
+    assert_eq!(entry(r#"{"username": "u", "password": "p"}"#), AuthEntry::Login(basic("u", "p")));
     // `auth` wins over the pair, as in Docker.
     assert_eq!(
         entry(r#"{"username": "u", "password": "p", "auth": "dXNlcjpwYXNz"}"#),
-        Entry::Login(basic("user", "pass"))
+        AuthEntry::Login(basic("user", "pass"))
     );
-    assert_eq!(entry(r#"{"identitytoken": "t"}"#), Entry::Login(identity("", "t")));
-    assert_eq!(entry(r#"{"IdentityToken": "t"}"#), Entry::Login(identity("", "t")));
-    assert_eq!(entry(r#"{"identitytoken": "t", "username": "<token>"}"#), Entry::Login(identity("", "t")));
-    assert_eq!(entry(r#"{"identitytoken": "t", "username": "u"}"#), Entry::Login(identity("u", "t")));
+    assert_eq!(entry(r#"{"identitytoken": "t"}"#), AuthEntry::Login(identity("", "t")));
+    assert_eq!(entry(r#"{"IdentityToken": "t"}"#), AuthEntry::Login(identity("", "t")));
+    assert_eq!(entry(r#"{"identitytoken": "t", "username": "<token>"}"#), AuthEntry::Login(identity("", "t")));
+    assert_eq!(entry(r#"{"identitytoken": "t", "username": "u"}"#), AuthEntry::Login(identity("u", "t")));
     // `user:` beside the token, as Azure writes it.
-    assert_eq!(entry(r#"{"auth": "dXNlcjo=", "identitytoken": "t"}"#), Entry::Login(identity("user", "t")));
-    assert_eq!(entry(r#"{"username": "<token>", "password": "t"}"#), Entry::Login(identity("", "t")));
+    assert_eq!(entry(r#"{"auth": "dXNlcjo=", "identitytoken": "t"}"#), AuthEntry::Login(identity("user", "t")));
+    assert_eq!(entry(r#"{"username": "<token>", "password": "t"}"#), AuthEntry::Login(identity("", "t")));
     // `<token>:t`
-    assert_eq!(entry(r#"{"auth": "PHRva2VuPjp0"}"#), Entry::Login(identity("", "t")));
-    assert_eq!(entry(r#"{"registrytoken": "r"}"#), Entry::Login(Login::RegistryToken(Secret::new("r"))));
+    assert_eq!(entry(r#"{"auth": "PHRva2VuPjp0"}"#), AuthEntry::Login(identity("", "t")));
+    assert_eq!(entry(r#"{"registrytoken": "r"}"#), AuthEntry::Login(Login::RegistryToken(Secret::new("r"))));
     assert_eq!(
         entry(r#"{"registrytoken": "r", "identitytoken": "t", "auth": "dXNlcjpwYXNz"}"#),
-        Entry::Login(Login::RegistryToken(Secret::new("r")))
+        AuthEntry::Login(Login::RegistryToken(Secret::new("r")))
     );
     for empty in ["{}", "null", r#"{"email": "a@b.example"}"#, r#"{"auth": null, "username": "", "password": ""}"#] {
-        assert_eq!(entry(empty), Entry::Empty, "{empty}");
+        assert_eq!(entry(empty), AuthEntry::Empty, "{empty}");
     }
 }
 

@@ -11,10 +11,10 @@ use crate::error::Error;
 /// A blob being read. It is resumed when its connection breaks; its bytes are not verified here.
 pub struct BlobReader {
     reader: RangeReader,
-    mode: Mode,
+    mode: ReadMode,
 }
 
-enum Mode {
+enum ReadMode {
     /// By one connection, to the end.
     Single,
     /// By one connection, whose throughput is watched.
@@ -27,7 +27,7 @@ enum Mode {
 
 impl BlobReader {
     pub(super) fn new(reader: RangeReader) -> Self {
-        let mode = if reader.may_be_parallel() { Mode::Watched } else { Mode::Single };
+        let mode = if reader.may_be_parallel() { ReadMode::Watched } else { ReadMode::Single };
         Self { reader, mode }
     }
 
@@ -38,24 +38,24 @@ impl BlobReader {
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             match &mut self.mode {
-                Mode::Single => return self.reader.next().await,
-                Mode::Watched => {
+                ReadMode::Single => return self.reader.next().await,
+                ReadMode::Watched => {
                     if let Some(fetch) = ParallelFetch::start(&mut self.reader) {
-                        self.mode = Mode::Switching(fetch);
+                        self.mode = ReadMode::Switching(fetch);
                     }
                     return self.reader.next().await;
                 }
-                Mode::Switching(fetch) => {
+                ReadMode::Switching(fetch) => {
                     if fetch.supports_ranges() == Some(false) || self.reader.offset() >= fetch.first_byte() {
                         // Either there are no ranges, or the connection was faster than the answer.
-                        self.mode = Mode::Single;
+                        self.mode = ReadMode::Single;
                         continue;
                     }
                     return self.next_before_parts().await;
                 }
-                Mode::Parallel(fetch) => {
+                ReadMode::Parallel(fetch) => {
                     let Some(piece) = fetch.next().await else {
-                        self.mode = Mode::Single;
+                        self.mode = ReadMode::Single;
                         continue;
                     };
                     self.reader.advance(piece.len());
@@ -67,14 +67,14 @@ impl BlobReader {
 
     /// The next piece from the first connection, which ends where the first part begins.
     async fn next_before_parts(&mut self) -> Result<Option<Bytes>, Error> {
-        if let Mode::Switching(fetch) = &mut self.mode
+        if let ReadMode::Switching(fetch) = &mut self.mode
             && fetch.supports_ranges() == Some(true)
         {
             fetch.fill();
         }
         let Some(mut piece) = self.reader.next().await? else { return Ok(None) };
-        let fetch = match std::mem::replace(&mut self.mode, Mode::Single) {
-            Mode::Switching(fetch) if fetch.supports_ranges() == Some(true) => fetch,
+        let fetch = match std::mem::replace(&mut self.mode, ReadMode::Single) {
+            ReadMode::Switching(fetch) if fetch.supports_ranges() == Some(true) => fetch,
             mode => {
                 self.mode = mode;
                 return Ok(Some(piece));
@@ -82,12 +82,12 @@ impl BlobReader {
         };
         let (offset, first_byte) = (self.reader.offset(), fetch.first_byte());
         self.mode = match offset.cmp(&first_byte) {
-            Ordering::Less => Mode::Switching(fetch),
+            Ordering::Less => ReadMode::Switching(fetch),
             Ordering::Equal | Ordering::Greater => {
                 let excess = usize::try_from(offset - first_byte).unwrap_or(usize::MAX);
                 piece.truncate(piece.len().saturating_sub(excess));
                 self.reader.seek(first_byte);
-                Mode::Parallel(fetch)
+                ReadMode::Parallel(fetch)
             }
         };
         Ok(Some(piece))

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use url::Url;
 
 use super::proxy::Unreached;
-use super::refusal::Refusal;
+use super::refusal::FinalFailure;
 use super::remedies::Hints;
 use super::resolver::NoAddress;
 use super::tls_error;
@@ -14,7 +14,7 @@ use crate::text::{joined, printable};
 
 /// The error of a request to `url` that failed.
 pub(super) fn error_of(operation: String, error: &(dyn StdError + 'static), url: &Url, hints: Hints) -> Error {
-    if let Some(refusal) = find::<Refusal>(error) {
+    if let Some(refusal) = find::<FinalFailure>(error) {
         return Error::protocol(operation, printable(&refusal.text, 600)).with_hint(printable(&refusal.hint, 300));
     }
     let host = authority(url);
@@ -133,7 +133,7 @@ mod tests {
         let error = error_of("HEAD x".to_owned(), &refused, &url, Hints::Shell);
         assert!(error.is_network());
         assert_eq!(error.to_string(), "HEAD x: localhost:9 refused the connection");
-        let final_one: Box<dyn StdError> = Box::new(Refusal::new("no", "ask"));
+        let final_one: Box<dyn StdError> = Box::new(FinalFailure::new("no", "ask"));
         assert!(!error_of("HEAD x".to_owned(), &*final_one, &url, Hints::Shell).is_network());
     }
 }

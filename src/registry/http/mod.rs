@@ -25,4 +25,4 @@ pub(crate) use request::ConnectionKind;
 pub(crate) use request::{ANSWER_TIMEOUT, HttpRequest};
 pub(crate) use response::HttpResponse;
 pub(crate) use transport::Trace;
-pub(crate) use transport::{Settings, Transport};
+pub(crate) use transport::{Transport, TransportSettings};

@@ -13,17 +13,17 @@ const PAUSES_LIMIT: Duration = Duration::from_secs(900);
 
 /// The pauses of all hosts (`host[:port]`).
 #[derive(Default)]
-pub(crate) struct Pauses(Mutex<State>);
+pub(crate) struct Pauses(Mutex<PauseState>);
 
 #[derive(Default)]
-struct State {
+struct PauseState {
     until: HashMap<String, Instant>,
     /// The sum of all pauses.
     total: Duration,
 }
 
 impl Pauses {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PauseState> {
         lock(&self.0)
     }
 

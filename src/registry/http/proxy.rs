@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower_service::Service;
 
-use super::refusal::Refusal;
+use super::refusal::FinalFailure;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -59,14 +59,14 @@ impl Proxy {
     ///
     /// # Errors
     /// It isn't an HTTP proxy.
-    pub(super) fn new(found: &Intercept, target: &Uri) -> Result<Self, Refusal> {
+    pub(super) fn new(found: &Intercept, target: &Uri) -> Result<Self, FinalFailure> {
         let address = found.uri().clone();
         let host = address.authority().map_or("", |authority| without_login(authority.as_str()));
         let variable = variable_for(target.scheme_str() == Some("https"), &|name| std::env::var(name).ok());
         let name = format!("the proxy {host} ({variable})");
         if !matches!(address.scheme_str(), Some("http" | "https")) {
             let scheme = address.scheme_str().unwrap_or_default();
-            return Err(Refusal::new(
+            return Err(FinalFailure::new(
                 format!("{name} uses {scheme}://, which is not supported"),
                 format!("use an HTTP proxy, or add {} to NO_PROXY", target.host().unwrap_or_default()),
             ));
@@ -139,7 +139,11 @@ impl Proxy {
     fn refused(&self, what: &str, host: &str, is_final: bool) -> BoxError {
         let words = format!("{} {what}", self.name);
         let hint = format!("if the registry needs no proxy, set NO_PROXY={host}");
-        if is_final { Box::new(Refusal::new(words, hint)) } else { Box::new(Unreached { words, hint, cause: None }) }
+        if is_final {
+            Box::new(FinalFailure::new(words, hint))
+        } else {
+            Box::new(Unreached { words, hint, cause: None })
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use tower_service::Service;
 
-use super::refusal::Refusal;
+use super::refusal::FinalFailure;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -60,11 +60,11 @@ impl Service<Name> for Resolver {
 
 /// The addresses of this machine among those of a name. Names under `.localhost` should have no others (RFC 6761,
 /// section 6.3), but resolvers and search domains decide that.
-fn loopback_of(name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
+fn loopback_of(name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, FinalFailure> {
     let first = found.first().map(SocketAddr::ip);
     let own: Vec<SocketAddr> = found.into_iter().filter(|address| address.ip().to_canonical().is_loopback()).collect();
     match first {
-        Some(address) if own.is_empty() => Err(Refusal::new(
+        Some(address) if own.is_empty() => Err(FinalFailure::new(
             format!(
                 "{name} resolves to {address}, which is not this machine, and plain HTTP is used on this machine only"
             ),

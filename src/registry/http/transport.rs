@@ -30,7 +30,7 @@ pub(crate) type Trace = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How requests are sent.
 #[derive(Clone)]
-pub(crate) struct Settings {
+pub(crate) struct TransportSettings {
     /// Certificate authorities.
     pub(crate) trust: Trust,
     /// Hosts, or hosts with ports, for which plain HTTP and unverified certificates are allowed.
@@ -44,13 +44,13 @@ pub(crate) struct Settings {
 /// What it takes to send requests: connections, counters, and where requests are traced. Clones share all of it.
 #[derive(Clone)]
 pub(crate) struct Transport {
-    shared: Arc<Shared>,
+    shared: Arc<SharedTransport>,
     /// The requests of this clone, if they are counted separately too.
     own_requests: Option<Arc<AtomicU64>>,
 }
 
-struct Shared {
-    settings: Settings,
+struct SharedTransport {
+    settings: TransportSettings,
     requests: AtomicU64,
     /// How many bodies are being read.
     bodies: Arc<AtomicUsize>,
@@ -62,8 +62,8 @@ struct Shared {
 
 impl Transport {
     /// A transport without connections.
-    pub(crate) fn new(settings: Settings) -> Self {
-        let shared = Shared {
+    pub(crate) fn new(settings: TransportSettings) -> Self {
+        let shared = SharedTransport {
             settings,
             requests: AtomicU64::new(0),
             bodies: Arc::default(),
@@ -119,7 +119,7 @@ impl Transport {
     /// # Errors
     /// Plain HTTP to a host for which it is not allowed; TLS settings that can't be used.
     fn pools(&self, url: &Url) -> Result<&Pools, Error> {
-        let Settings { trust, hints, .. } = &self.shared.settings;
+        let TransportSettings { trust, hints, .. } = &self.shared.settings;
         let insecure = self.is_insecure(url);
         if url.scheme() == "http" && is_loopback(url) {
             return initialized(&self.shared.loopback, || Ok(Pools::new(tls::no_trust()?, Reach::Loopback)));

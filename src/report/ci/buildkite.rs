@@ -10,7 +10,7 @@ use crate::image::digest::Digest;
 use crate::report::console::Console;
 use crate::report::level::{self, Level, LogStyle};
 use crate::report::results::ResultFile;
-use crate::report::subject::{ReportSubject, Scope};
+use crate::report::subject::{ReportScope, ReportSubject};
 use crate::report::{markdown, values};
 use crate::text::printable;
 
@@ -69,8 +69,8 @@ impl OutputWriter for Agent {
 fn place(subject: ReportSubject<'_>) -> &str {
     match (subject.destinations().next(), subject.scope) {
         (Some(destination), _) => &destination.reference,
-        (None, Scope::Image(outcome)) => values::name(outcome),
-        (None, Scope::List(_)) => "a list",
+        (None, ReportScope::Image(outcome)) => values::name(outcome),
+        (None, ReportScope::List(_)) => "a list",
     }
 }
 

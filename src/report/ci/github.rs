@@ -12,7 +12,7 @@ use crate::report::inspection::Inspection;
 use crate::report::level::{GROUP_TITLE, Level, LogStyle};
 use crate::report::outcome::Outcome;
 use crate::report::results::ResultFile;
-use crate::report::subject::{ReportSubject, Scope};
+use crate::report::subject::{ReportScope, ReportSubject};
 use crate::report::values::{self, Channel};
 use crate::report::{files, json, markdown};
 
@@ -139,18 +139,18 @@ fn escape(text: &str) -> String {
 fn outputs(subject: ReportSubject, delimiter: impl FnMut() -> String) -> Result<(String, Vec<Shortened>), Error> {
     let mut values: Vec<_> = values::due(Channel::GitHub, subject).collect();
     let room = match subject.scope {
-        Scope::Image(_) => {
+        ReportScope::Image(_) => {
             values.sort_by_key(|value| !value.in_plan);
             usize::MAX
         }
         // The report comes last, and takes what is left.
-        Scope::List(_) => OUTPUTS_LIMIT,
+        ReportScope::List(_) => OUTPUTS_LIMIT,
     };
     let mut forms = Vec::new();
     for value in values {
         let separator = if value.name == ON_LINES { "\n" } else { "," };
         let mut texts = vec![value.elements(subject)?.join(separator)];
-        if let (Scope::List(list), true) = (subject.scope, value.in_plan) {
+        if let (ReportScope::List(list), true) = (subject.scope, value.in_plan) {
             texts.push(json::render(&list.without_contents())?);
         }
         forms.push((value.name, texts));

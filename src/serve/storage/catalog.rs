@@ -28,7 +28,7 @@ pub(crate) struct Record {
 
 /// One repository.
 #[derive(Debug, Default)]
-pub(crate) struct Repository {
+pub(crate) struct RepositoryRecord {
     /// The blobs and their sizes.
     pub blobs: HashMap<Digest, u64>,
     /// The manifests.
@@ -42,11 +42,11 @@ pub(crate) struct Repository {
 /// All repositories, and the reference count of each content.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
-    repositories: HashMap<String, Repository>,
+    repositories: HashMap<String, RepositoryRecord>,
     holders: HashMap<Digest, usize>,
 }
 
-impl Repository {
+impl RepositoryRecord {
     /// The manifests that refer to `subject`, ordered by digest.
     pub(crate) fn referrers(&self, subject: &Digest) -> impl Iterator<Item = (&Digest, &Arc<Record>)> {
         let digests = self.referrers.get(subject).into_iter().flatten();
@@ -61,14 +61,14 @@ impl Repository {
 
 impl Catalog {
     /// A repository, if it exists.
-    pub(crate) fn repository(&self, name: &str) -> Option<&Repository> {
+    pub(crate) fn repository(&self, name: &str) -> Option<&RepositoryRecord> {
         self.repositories.get(name)
     }
 
     /// A repository, created if necessary.
-    pub(crate) fn repository_or_new(&mut self, name: &str) -> &mut Repository {
+    pub(crate) fn repository_or_new(&mut self, name: &str) -> &mut RepositoryRecord {
         if !self.repositories.contains_key(name) {
-            self.repositories.insert(name.to_owned(), Repository::default());
+            self.repositories.insert(name.to_owned(), RepositoryRecord::default());
         }
         self.repositories.entry(name.to_owned()).or_default()
     }

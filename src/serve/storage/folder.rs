@@ -45,28 +45,28 @@ const ENTRY_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// An open storage folder.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct StorageFolder {
     root: PathBuf,
     /// Locked while it is open.
     _mark: File,
 }
 
 /// The result of opening a folder.
-pub(super) struct Opened {
+pub(super) struct OpenedFolder {
     /// The folder.
-    pub folder: Folder,
+    pub folder: StorageFolder,
     /// Its catalog.
     pub catalog: Catalog,
     /// How many entries were skipped because they can't be read or their content is missing.
     pub left_out: usize,
 }
 
-impl Folder {
+impl StorageFolder {
     /// Opens a folder, creating it if necessary. A read-only folder needn't be writable.
     ///
     /// # Errors
     /// A folder that holds something else, or that another process serves.
-    pub(super) fn open(root: &Path, read_only: bool) -> Result<Opened, Error> {
+    pub(super) fn open(root: &Path, read_only: bool) -> Result<OpenedFolder, Error> {
         let mark_path = root.join(MARK);
         if !read_only {
             fs::create_dir_all(root).map_err(Error::file("create", root))?;
@@ -103,7 +103,7 @@ impl Folder {
         }
         let mut catalog = Catalog::default();
         let left_out = folder.load(&mut catalog).map_err(Error::file("read", root.join("repositories")))?;
-        Ok(Opened { folder, catalog, left_out })
+        Ok(OpenedFolder { folder, catalog, left_out })
     }
 
     fn empty_uploads(&self) -> io::Result<()> {

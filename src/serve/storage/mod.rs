@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 
 use self::catalog::{Catalog, Record};
-use self::folder::Folder;
+use self::folder::StorageFolder;
 use self::memory::Memory;
 use self::writer::{BlobWriter, Finished, FinishedBytes};
 use crate::error::Error;
@@ -30,17 +30,17 @@ const WHOLE_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// Everything that is stored.
 pub(super) struct Storage {
-    state: Mutex<State>,
+    state: Mutex<StorageState>,
 }
 
-struct State {
+struct StorageState {
     catalog: Catalog,
     place: Backend,
 }
 
 enum Backend {
     Memory(Memory),
-    Folder(Folder),
+    Folder(StorageFolder),
 }
 
 /// The bytes of a blob or manifest.
@@ -79,7 +79,7 @@ pub(super) struct FoundManifest {
 
 /// How a request names a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum ManifestName {
     /// A tag.
     Tag(String),
     /// A digest.
@@ -108,15 +108,15 @@ impl Storage {
     /// # Errors
     /// A folder that can't be read or written, holds something else, or is served by another process.
     pub(super) fn in_folder(root: &Path, read_only: bool) -> Result<(Self, usize), Error> {
-        let opened = Folder::open(root, read_only)?;
+        let opened = StorageFolder::open(root, read_only)?;
         Ok((Self::new(opened.catalog, Backend::Folder(opened.folder)), opened.left_out))
     }
 
     fn new(catalog: Catalog, place: Backend) -> Self {
-        Self { state: Mutex::new(State { catalog, place }) }
+        Self { state: Mutex::new(StorageState { catalog, place }) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, StorageState> {
         // A panic elsewhere leaves consistent maps: each change is one insertion or removal.
         lock(&self.state)
     }
@@ -188,12 +188,12 @@ impl Storage {
     }
 
     /// A manifest by tag or digest.
-    pub(super) fn manifest(&self, name: &str, named: &Named) -> Option<FoundManifest> {
+    pub(super) fn manifest(&self, name: &str, named: &ManifestName) -> Option<FoundManifest> {
         let state = self.state();
         let repository = state.catalog.repository(name)?;
         let digest = match named {
-            Named::Tag(tag) => repository.tags.get(tag)?,
-            Named::Digest(digest) => digest,
+            ManifestName::Tag(tag) => repository.tags.get(tag)?,
+            ManifestName::Digest(digest) => digest,
         };
         let record = repository.manifests.get(digest)?.clone();
         Some(FoundManifest { digest: digest.clone(), record, content: state.place.content(digest)? })
@@ -228,14 +228,14 @@ impl Storage {
     }
 
     /// Removes a tag, or a manifest and all its tags, from a repository.
-    pub(super) fn delete_manifest(&self, name: &str, named: &Named) -> io::Result<Deleted> {
+    pub(super) fn delete_manifest(&self, name: &str, named: &ManifestName) -> io::Result<Deleted> {
         let mut guard = self.state();
         let state = &mut *guard;
         let Some(repository) = state.catalog.repository(name) else {
             return Ok(Deleted::NoRepository);
         };
         match named {
-            Named::Tag(tag) => {
+            ManifestName::Tag(tag) => {
                 if !repository.tags.contains_key(tag) {
                     return Ok(Deleted::Missing);
                 }
@@ -244,7 +244,7 @@ impl Storage {
                 }
                 state.catalog.remove_tag(name, tag);
             }
-            Named::Digest(digest) => {
+            ManifestName::Digest(digest) => {
                 if !repository.manifests.contains_key(digest) {
                     return Ok(Deleted::Missing);
                 }
@@ -263,7 +263,7 @@ impl Storage {
     }
 }
 
-impl State {
+impl StorageState {
     /// Stores content, unless it is already stored.
     fn keep(&mut self, digest: &Digest, bytes: FinishedBytes) -> io::Result<()> {
         if self.catalog.is_held(digest) {

@@ -63,7 +63,7 @@ pub(super) fn build(request: &Request, base: &Base, configs: &[Config], layers: 
     Ok(BuiltImages { root, children, platforms, configs: changed, layers: new })
 }
 
-struct Child {
+struct BuiltChild {
     manifest: Manifest,
     config: (Descriptor, Bytes),
     layers: Vec<Descriptor>,
@@ -75,7 +75,7 @@ fn one(
     (image, config): (&BaseImage, &Config),
     layers: &[Layer],
     format: Format,
-) -> Result<Child> {
+) -> Result<BuiltChild> {
     let mut config = config.clone();
     let mut new = Vec::new();
     let base_layers = match (&base.store, image.manifest.content()) {
@@ -108,7 +108,7 @@ fn one(
     if format == Format::Oci {
         manifest = manifest.with_annotations(&annotations(&image.changes, base, Some(&image.manifest.digest)))?;
     }
-    Ok(Child {
+    Ok(BuiltChild {
         manifest: throughout(&drop_unsupported(&manifest, format)?, format)?,
         config: (config, bytes),
         layers: new,

@@ -6,7 +6,7 @@ use crate::text::printable;
 
 /// What identifies a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct ResourceIdentity {
     /// The version of its API: `tekton.dev/v1`.
     pub api_version: String,
     /// The kind: `Task`.
@@ -23,7 +23,7 @@ pub(super) struct Document {
     /// The line after its last.
     pub end: usize,
     /// What identifies it, or why it isn't a resource.
-    pub identity: Result<Identity, String>,
+    pub identity: Result<ResourceIdentity, String>,
 }
 
 /// What is wrong with a text, and in which line (counted from 1).
@@ -41,7 +41,7 @@ pub(super) struct InvalidYaml {
 /// It isn't valid YAML.
 pub(super) fn documents(text: &str) -> Result<Vec<Document>, InvalidYaml> {
     let mut reader = DocumentReader { parser: Parser::new_from_str(text), line: 0 };
-    let mut starts: Vec<(usize, Option<Result<Identity, String>>)> = Vec::new();
+    let mut starts: Vec<(usize, Option<Result<ResourceIdentity, String>>)> = Vec::new();
     while let Some((event, span)) = reader.next()? {
         if matches!(event, Event::DocumentStart(_)) {
             starts.push((span.start.line().saturating_sub(1), reader.document()?));
@@ -72,7 +72,7 @@ enum Value {
 
 /// The fields of a resource.
 #[derive(Default)]
-struct Found {
+struct FoundDocument {
     api_version: Option<Value>,
     kind: Option<Value>,
     has_metadata: bool,
@@ -100,7 +100,7 @@ impl<'t> DocumentReader<'t> {
     }
 
     /// The resource of a document; `None` if it is empty.
-    fn document(&mut self) -> Result<Option<Result<Identity, String>>, InvalidYaml> {
+    fn document(&mut self) -> Result<Option<Result<ResourceIdentity, String>>, InvalidYaml> {
         Ok(match self.within()? {
             Event::MappingStart(..) => Some(self.resource()?.identity()),
             Event::Scalar(text, ScalarStyle::Plain, _, None) if is_null(&text) => None,
@@ -111,8 +111,8 @@ impl<'t> DocumentReader<'t> {
         })
     }
 
-    fn resource(&mut self) -> Result<Found, InvalidYaml> {
-        let mut found = Found::default();
+    fn resource(&mut self) -> Result<FoundDocument, InvalidYaml> {
+        let mut found = FoundDocument::default();
         while let Some(key) = self.key()? {
             let twice = match key.as_str() {
                 "apiVersion" => found.api_version.replace(self.value()?).map(|_| "apiVersion"),
@@ -199,15 +199,15 @@ impl<'t> DocumentReader<'t> {
     }
 }
 
-impl Found {
-    fn identity(self) -> Result<Identity, String> {
+impl FoundDocument {
+    fn identity(self) -> Result<ResourceIdentity, String> {
         if let Some(name) = self.twice {
             return Err(format!("`{name}` is there twice"));
         }
         if !self.has_metadata && (self.kind.is_none() || self.api_version.is_none()) {
             return Err("it is not a Kubernetes resource, which has apiVersion, kind and metadata.name".to_owned());
         }
-        let identity = Identity {
+        let identity = ResourceIdentity {
             api_version: field("apiVersion", self.api_version)?,
             kind: field("kind", self.kind)?,
             name: field("metadata.name", self.name)?,
@@ -225,7 +225,7 @@ fn field(name: &str, value: Option<Value>) -> Result<String, String> {
     }
 }
 
-impl Identity {
+impl ResourceIdentity {
     /// Checks that Kubernetes accepts these names, and the resolver the kind.
     fn check(&self) -> Result<(), String> {
         let alphanumeric = |byte: u8| byte.is_ascii_alphanumeric();

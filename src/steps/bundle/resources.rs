@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::document::{self, Identity};
+use super::document::{self, ResourceIdentity};
 use crate::error::{Error, Result};
 use crate::text::printable;
 use crate::workspace;
@@ -20,7 +20,7 @@ const TEKTON: &str = "tekton.dev/";
 #[derive(Debug)]
 pub(crate) struct Resource {
     /// Its kind and name.
-    pub identity: Identity,
+    pub identity: ResourceIdentity,
     /// Its document in the file, without the `---` before it, and with line ends of `\n`.
     pub text: String,
     /// Where it was found, for messages.

@@ -1,6 +1,6 @@
 //! The children of the new index: what each input contributes, for which platform, and what is left out or replaced.
 
-use super::{Input, Named, Removal, Request, Role};
+use super::{Input, NamedInput, Removal, Request, Role};
 use crate::error::{Error, Result};
 use crate::image::descriptor::Descriptor;
 use crate::image::digest::Digest;
@@ -62,9 +62,9 @@ async fn with_own_fields(
 
 /// The platform of a child as `--platform-of` states it.
 fn stated_by_user<'r>(request: &'r Request, reference: Option<&Reference>, digest: &Digest) -> Option<&'r Platform> {
-    let is_named = |named: &Named| match named {
-        Named::Digest(named) => named == digest,
-        Named::Image(named) => Some(named) == reference || named.digest() == Some(digest),
+    let is_named = |named: &NamedInput| match named {
+        NamedInput::Digest(named) => named == digest,
+        NamedInput::Image(named) => Some(named) == reference || named.digest() == Some(digest),
     };
     request.platform_of.iter().rev().find(|(named, _)| is_named(named)).map(|(_, platform)| platform)
 }
@@ -85,8 +85,8 @@ pub(super) fn check_names(request: &Request, inputs: &[Input], gathered: &[Vec<I
     let digests = || gathered.iter().flatten().map(|child| &child.descriptor.digest);
     for (named, _) in &request.platform_of {
         let (digest, text) = match named {
-            Named::Digest(digest) => (Some(digest), digest.to_string()),
-            Named::Image(reference) => {
+            NamedInput::Digest(digest) => (Some(digest), digest.to_string()),
+            NamedInput::Image(reference) => {
                 if let Some(input) = inputs.iter().find(|input| input.reference == *reference) {
                     if media_type::kind(&input.root.media_type) == Kind::Index {
                         let error = Error::usage(format!("--platform-of: {reference} is an index"));
