@@ -35,7 +35,7 @@ use crate::steps::context::Context;
 use crate::transfer::manifest_limits::ManifestMemory;
 use crate::transfer::options::LargeBlobSlots;
 
-/// When a step ends, open uploads are cancelled for no longer than this.
+/// Maximum time for cancelling open uploads when a step ends.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 
 /// Runs the program with the arguments of its command line.
@@ -56,7 +56,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(Wrong::Clap(error)) => return wrong(&console, &FailureReporter::of_words(&words, &variable), &error),
         Err(Wrong::Words(error)) => return failed(&console, &FailureReporter::of_words(&words, &variable), error),
     };
-    // Whoever runs a workflow again with GitHub's debug logging wants to see more, whatever the step says.
+    // A workflow that is rerun with debug logging should print more, whatever the step's options are.
     let debug = system.and_then(|system| system.debug);
     let is_debugged = debug.is_some_and(|(name, expected)| std::env::var(name).is_ok_and(|value| value == expected));
     let options = cli.step.options();
@@ -93,7 +93,7 @@ fn failed(console: &Console, failing: &FailureReporter, error: Error) -> ExitCod
     failing.tell(console, &tekton::hinted(error))
 }
 
-/// The words of the step that the action's inputs ask for; none where they asked for what is done now.
+/// The arguments of the step that the action's inputs request; `None` if the request was done right away.
 fn of_github_action(console: &Console) -> Result<Option<Vec<OsString>>> {
     match github_action::asked(&Cli::command(), &|variable| std::env::var(variable).ok())? {
         ActionCommand::Step(words) => Ok(Some(words.into_iter().map(OsString::from).collect())),
@@ -129,7 +129,7 @@ fn run(cli: &Cli, console: &Console, ci: &Ci) -> Result<ExitCode> {
             step => execute(step, console, ci).await,
         }
     });
-    // A blocking look-up of a name that never answers must not keep the process.
+    // A DNS lookup that never returns must not keep the process alive.
     runtime.shutdown_background();
     done
 }
@@ -137,8 +137,8 @@ fn run(cli: &Cli, console: &Console, ci: &Ci) -> Result<ExitCode> {
 /// Runs a step that talks to registries, and reports what it did.
 async fn execute(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
     let Some(options) = step.options() else { return Err(Error::bug("this command doesn't talk to registries")) };
-    // What is wrong with the arguments is said before anything else is tried. Standard input may be read here: a signal
-    // that comes before signals are listened to ends the process.
+    // Errors in the arguments are reported before anything else is tried. Standard input may be read here: a signal
+    // before the handlers are installed ends the process.
     let mut files = step.result_files()?;
     if options.results.is_some() {
         files.extend(ci.result_file());
@@ -156,7 +156,7 @@ async fn execute(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
         output = request.run(&context) => output,
     };
     context.progress.finish();
-    // Of a list, some images may have failed. Whoever signals twice wants no kindness to the registry.
+    // Some images of a list may have failed. A second signal ends the cancelling.
     tokio::select! {
         () = context.client.cancel_open_uploads(CANCEL_LIMIT) => {}
         _ = signals.next() => {}
@@ -183,7 +183,7 @@ async fn execute(step: &Step, console: &Console, ci: &Ci) -> Result<ExitCode> {
     Ok(ExitCode::from(ExitStatus::Done as u8))
 }
 
-/// Where GitHub's runner takes declarations of artifacts from.
+/// The file in which GitHub's runner expects declarations of artifacts.
 fn artifacts_file() -> Result<PathBuf> {
     std::env::var_os("GITHUB_ARTIFACTS").filter(|path| !path.is_empty()).map(PathBuf::from).ok_or_else(|| {
         Error::usage("--github-artifacts: GITHUB_ARTIFACTS is not set, this runner doesn't support it")
@@ -205,7 +205,7 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
         Some(Arc::new(move |text: &str| console.note(text)) as crate::registry::client::Trace)
     };
     let trust = Trust { directories: paths(&common.ca_dir), files: paths(&common.ca_file) };
-    // What is wrong with these is said now, not at the first host that speaks TLS.
+    // Errors in these are reported now, not at the first TLS host.
     trust.check()?;
     let client = Client::new(Options {
         jobs: usize::from(common.jobs),
@@ -238,7 +238,7 @@ fn context(common: &CommonArgs, console: &Console) -> Result<Context> {
     })
 }
 
-/// Waits until the time of a step is over, for ever if it has no limit; the limit.
+/// Waits until the time limit of a step, forever if there is none; returns the limit.
 async fn over(limit: Option<&Limit>) -> String {
     match limit {
         Some(limit) => {

@@ -1,5 +1,5 @@
-//! What Tekton's rules do to a command line: without a shell, an option that is not wanted comes with an empty value,
-//! and each option can stand in the environment.
+//! Arguments under Tekton's rules: without a shell, an unwanted option comes with an empty value; and every option can
+//! be set in the environment.
 
 use clap::{Arg, ArgAction, Command};
 
@@ -13,9 +13,9 @@ pub fn variable(id: &str) -> String {
     format!("IMGSTEP_{}", id.to_ascii_uppercase().replace('-', "_"))
 }
 
-/// Lets every argument of every step take its value from its environment variable, where that is set and not empty: an
-/// option with an empty value is one that is not given. Lists stand there one value per line, JSON over as many as it
-/// takes; on the command line each word is one value, whatever is in it.
+/// Lets every argument of every step take its value from its environment variable if that is set and not empty: an
+/// option with an empty value counts as not given. Lists have one value per line there, JSON any number of lines; on
+/// the command line each argument is one value, whatever it contains.
 #[must_use]
 pub fn with_environment(command: Command, value_of: &dyn Fn(&str) -> Option<String>) -> Command {
     let mut command = command.mut_args(|arg| {
@@ -33,7 +33,7 @@ pub fn with_environment(command: Command, value_of: &dyn Fn(&str) -> Option<Stri
             let lines: Vec<String> = value.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
             arg.default_values(lines)
         } else {
-            // A block of YAML ends with a newline.
+            // A YAML block scalar ends with a newline.
             arg.default_value(value.trim_end_matches(['\r', '\n']).to_owned())
         }
     });
@@ -44,8 +44,8 @@ pub fn with_environment(command: Command, value_of: &dyn Fn(&str) -> Option<Stri
     command
 }
 
-/// Takes out the options that are given with an empty value (`--platform=`, `--platform ""`) or as a list of none
-/// (`--tags` alone), so that they count as not given and the environment is asked instead.
+/// Removes options with an empty value (`--platform=`, `--platform ""`) or an empty list (`--tags` alone), so that they
+/// count as not given and the environment applies.
 pub fn without_empty_options(command: &Command, words: Vec<String>) -> Vec<String> {
     let mut step = command;
     let mut out: Vec<String> = Vec::new();
@@ -87,7 +87,7 @@ pub fn without_empty_options(command: &Command, words: Vec<String>) -> Vec<Strin
         }
         let given = values.len();
         values.retain(|value| !value.is_empty());
-        // A single option with no word at all is a mistake that clap explains.
+        // A single-value option without an argument is a mistake that clap explains.
         if !values.is_empty() || (given == 0 && !many) {
             give(&mut out, &word, values);
         }
@@ -95,13 +95,12 @@ pub fn without_empty_options(command: &Command, words: Vec<String>) -> Vec<Strin
     out
 }
 
-/// `-` for standard input, also with options of its own, as a layer has them: `-,platform=linux/arm64`.
+/// `-` for standard input, also with the options of a layer: `-,platform=linux/arm64`.
 pub(super) fn is_stdin(word: &str) -> bool {
     word == "-" || word.starts_with("-,")
 }
 
-/// An option with its values; one that looks like an option itself is bound to the name, so that it is taken for a
-/// value.
+/// An option with its values; a value that looks like an option is attached with `=`, so that it is parsed as a value.
 fn give(out: &mut Vec<String>, option: &str, values: Vec<String>) {
     if values.is_empty() {
         out.push(option.to_owned());
@@ -129,20 +128,20 @@ pub(super) fn short_option<'a>(step: &'a Command, name: &str) -> Option<&'a Arg>
     step.get_arguments().find(|arg| arg.get_short().is_some_and(|short| name.starts_with(short)))
 }
 
-/// Whether an option's values are words of their own (not `--flag` or `--flag=value` alone).
+/// Whether an option takes its values as separate arguments (unlike `--flag` and `--flag=value`).
 pub(super) fn takes_words(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Set | ArgAction::Append) && !arg.is_require_equals_set()
 }
 
-/// The values of a list, without empty ones.
+/// The non-empty values of a list.
 pub fn list(values: &[String]) -> Vec<String> {
     values.iter().map(|value| value.trim()).filter(|value| !value.is_empty()).map(str::to_owned).collect()
 }
 
-/// All values of a list, each parsed.
+/// Parses all values of a list.
 ///
 /// # Errors
-/// The first value that can't be, as an error of usage that names the option.
+/// The first invalid value, as a usage error that names the option.
 pub fn parse_list<T>(option: &str, values: &[String]) -> Result<Vec<T>, Error>
 where
     T: std::str::FromStr,
@@ -151,16 +150,15 @@ where
     list(values).iter().map(|value| value.parse().map_err(|error| Error::usage(format!("{option}: {error}")))).collect()
 }
 
-/// The words of `--to` and `--tags`: destinations, and further tags in the repository of each. A full reference among
-/// the
-/// tags is a destination of its own.
+/// The values of `--to` and `--tags`: destinations, and further tags in the repository of each. A full reference among
+/// the tags is a destination of its own.
 ///
 /// # Errors
-/// A word that is no reference or tag (`ErrorKind::Usage`).
+/// A value that isn't a reference or tag (`ErrorKind::Usage`).
 pub fn destinations(to: &[String], tags: &[String]) -> Result<(Vec<Reference>, Vec<String>), Error> {
     let mut destinations: Vec<Reference> = references("--to", to)?;
     let mut further = Vec::new();
-    // No tag holds a comma, and other programs take lists so.
+    // Tags can't contain commas, and other programs separate lists by them.
     for tag in list(tags).iter().flat_map(|word| word.split(',')).map(str::trim).filter(|tag| !tag.is_empty()) {
         let tag = tag.to_owned();
         if is_tag(&tag) {
@@ -174,10 +172,10 @@ pub fn destinations(to: &[String], tags: &[String]) -> Result<(Vec<Reference>, V
     Ok((destinations, further))
 }
 
-/// A word `KEY=VALUE`; the value may be empty, and may hold more `=`.
+/// Parses `KEY=VALUE`; the value may be empty and may contain `=`.
 ///
 /// # Errors
-/// It has no `=`, or nothing in front of it (`ErrorKind::Usage`).
+/// It has no `=`, or nothing before it (`ErrorKind::Usage`).
 pub fn pair(option: &str, word: &str) -> Result<(String, String), Error> {
     match word.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -188,11 +186,11 @@ pub fn pair(option: &str, word: &str) -> Result<(String, String), Error> {
     }
 }
 
-/// A word `KEY=VALUE` of `--annotation`. A level in front, as buildx takes it and `docker/metadata-action` writes it
-/// (`manifest:KEY=VALUE`, `manifest,index:KEY=VALUE`), comes off: where annotations stand is the step's to say.
+/// Parses `KEY=VALUE` of `--annotation`. A level prefix, as accepted by buildx and written by `docker/metadata-action`
+/// (`manifest:KEY=VALUE`, `manifest,index:KEY=VALUE`), is removed: the step decides where annotations go.
 ///
 /// # Errors
-/// As [`pair`], and for a level that no step writes (`ErrorKind::Usage`).
+/// As for [`pair`], and for a level that no step writes (`ErrorKind::Usage`).
 pub fn annotation(word: &str) -> Result<(String, String), Error> {
     const LEVELS: [&str; 4] = ["manifest", "index", "manifest-descriptor", "index-descriptor"];
     let (key, value) = pair("--annotation", word)?;

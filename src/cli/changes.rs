@@ -71,14 +71,15 @@ pub struct ChangeArgs {
     pub created: Vec<String>,
 }
 
-/// What one word changes in an image.
+/// A change to an image.
 type Change = fn(&mut Changes, &str) -> Result<(), Error>;
 
 impl ChangeArgs {
-    /// The changes that these words mean, those for every platform and those for some alone.
+    /// Parses the changes: those for every platform and those for some.
     ///
     /// # Errors
-    /// A word that is no JSON array, pair, port, signal or time, or two where there can be one (`ErrorKind::Usage`).
+    /// A value that isn't a JSON array, pair, port, signal or time, or a second value where only one is allowed
+    /// (`ErrorKind::Usage`).
     pub fn changes(&self) -> Result<PlatformChanges, Error> {
         let single: [(&'static str, &[String], Change); 6] = [
             ("--entrypoint", &self.entrypoint, |own, word| put(&mut own.entrypoint, json_array("--entrypoint", word))),
@@ -88,7 +89,7 @@ impl ChangeArgs {
             ("--stop-signal", &self.stop_signal, |own, word| put(&mut own.stop_signal, signal(word))),
             ("--created", &self.created, |own, word| put(&mut own.created, time(word))),
         ];
-        // What is taken out comes before what is set.
+        // Removals come before additions.
         let lists: [(&'static str, &[String], Change); 8] = [
             ("--unset-env", &self.unset_env, |own, word| add(&mut own.env, Ok(gone(word)))),
             ("--env", &self.env, |own, word| add(&mut own.env, set("--env", word))),
@@ -112,9 +113,8 @@ impl ChangeArgs {
     }
 }
 
-/// Makes the change of each word, for every image or for those that it names. Values are as they are: a space at the
-/// end
-/// of one may be meant.
+/// Adds the change of each value, for every image or for those that it names. Values are taken literally: a trailing
+/// space may be intended.
 fn make(into: &mut PlatformChanges, option: &'static str, words: &[String], change: Change) -> Result<(), Error> {
     for word in words.iter().filter(|word| !word.trim().is_empty()) {
         let PlatformValue { platforms, value } = scoped(option, word)?;
@@ -130,7 +130,7 @@ fn make(into: &mut PlatformChanges, option: &'static str, words: &[String], chan
     Ok(())
 }
 
-/// Checks that no platform is given two values.
+/// Checks that no platform gets two values.
 fn once_each(option: &str, words: &[String]) -> Result<(), Error> {
     let mut seen: Vec<Platform> = Vec::new();
     let mut for_all = false;
@@ -160,12 +160,12 @@ fn add<T>(list: &mut Vec<T>, value: Result<T, Error>) -> Result<(), Error> {
     Ok(())
 }
 
-/// A name that is taken out.
+/// A name to remove.
 fn gone(word: &str) -> (String, Option<String>) {
     (word.trim().to_owned(), None)
 }
 
-/// A name that is set to a value.
+/// A name and its new value.
 fn set(option: &str, word: &str) -> Result<(String, Option<String>), Error> {
     pair(option, word).map(|(name, value)| (name, Some(value)))
 }
@@ -178,10 +178,10 @@ fn exposed(word: &str) -> Result<String, Error> {
     port(word.trim()).map_err(|error| error.in_option("--expose"))
 }
 
-/// A list of words that may begin with `-`.
+/// A list of arguments that may begin with `-`.
 fn json_array(option: &str, word: &str) -> Result<Vec<String>, Error> {
     let trimmed = word.trim();
-    // One word that no shell would cut in two, and that can't be a part of JSON, is what it says.
+    // A single word, which no shell would split and which can't be part of JSON, is taken literally.
     let is_plain =
         |letter: char| !letter.is_whitespace() && !letter.is_control() && !"[]{}\"'`$&|;<>*?()\\,".contains(letter);
     if !trimmed.is_empty() && trimmed.chars().all(is_plain) {
@@ -206,7 +206,7 @@ fn signal(word: &str) -> Result<String, Error> {
     Err(error.with_hint("use a name such as SIGTERM, or a number"))
 }
 
-/// A time as configs have it (RFC 3339, section 5.6).
+/// Formats a time as in configs (RFC 3339, section 5.6).
 fn time(word: &str) -> Result<String, Error> {
     let word = word.trim();
     if let Ok(seconds) = word.parse::<u64>()

@@ -1,10 +1,10 @@
-//! What a CI system's environment tells of the source: annotations for `--annotate-from-ci`.
+//! Annotations about the source from a CI system's environment, for `--annotate-from-ci`.
 
 use oci_spec::image::{ANNOTATION_REVISION, ANNOTATION_SOURCE, ANNOTATION_VERSION};
 
 use crate::report::ci;
 
-/// The annotations that the environment gives; none if it names no source.
+/// The annotations from the environment; none if it doesn't describe a source.
 pub fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> Vec<(String, String)> {
     let value = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     let names = ci::ALL.iter().filter_map(|system| system.source_variables);
@@ -21,7 +21,7 @@ pub fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> Vec<(Strin
     found.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-/// An address without the user and password that some systems put into it.
+/// A URL without the user and password that some systems include.
 fn without_login(address: &str) -> String {
     match address.split_once("://") {
         Some((scheme, rest)) => {

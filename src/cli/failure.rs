@@ -1,4 +1,4 @@
-//! Tells that a step failed: on stderr, as JSON on stdout where that was asked for, and in GitHub's job summary.
+//! Reports a failed step: on stderr, as JSON on stdout if requested, and in GitHub's job summary.
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use crate::report::failure::{FailedRequest, FailedStep};
 use crate::report::reporter::report_failure;
 use crate::report::stdout::OutputFormat;
 
-/// Who is to be told, and what was asked.
+/// Where to report a failure, and the request.
 pub(crate) struct FailureReporter {
     asked: FailedRequest,
     format: OutputFormat,
@@ -22,7 +22,7 @@ pub(crate) struct FailureReporter {
 }
 
 impl FailureReporter {
-    /// As far as words tell that make no sense yet.
+    /// From arguments that haven't been parsed.
     pub(crate) fn of_words(words: &[OsString], value_of: Variable) -> Self {
         let named = words.get(1).and_then(|word| word.to_str());
         let step = named.filter(|word| Cli::command().find_subcommand(word).is_some()).map(str::to_owned);
@@ -33,7 +33,7 @@ impl FailureReporter {
         Self { asked: FailedRequest { step, ..FailedRequest::default() }, format, ci }
     }
 
-    /// Of a step whose words make sense.
+    /// From a step whose arguments were parsed.
     pub(crate) fn of_step(step: &Step, ci: &Ci) -> Self {
         let options = step.options();
         let format = options.as_ref().map_or(OutputFormat::Text, |options| options.common.output.into());
@@ -45,14 +45,14 @@ impl FailureReporter {
         Self { asked, format, ci: ci.clone() }
     }
 
-    /// Tells everybody. Returns the exit status.
+    /// Reports the failure everywhere. Returns the exit status.
     pub(crate) fn tell(&self, console: &Console, error: &Error) -> ExitCode {
         console.failure(&error.to_string(), error.hint());
         self.tell_programs(console, &FailedStep::new(self.asked.clone(), error));
         ExitCode::from(error.exit_status() as u8)
     }
 
-    /// Tells of words that make no sense what clap says of them; how the words should be is for people.
+    /// Reports a parse error of clap; its usage text is for people only.
     pub(crate) fn tell_usage(&self, console: &Console, text: &str) {
         console.error(text);
         let message = text.split("\n\nUsage:").next().unwrap_or_default();
@@ -67,7 +67,7 @@ impl FailureReporter {
     }
 }
 
-/// What an option says, the last of several, or else its variable: before the words are parsed.
+/// The value of an option, the last of several, or of its variable, before arguments are parsed.
 fn last_value(words: &[OsString], name: &str, value_of: Variable) -> Option<OsString> {
     let long = format!("--{name}");
     let options = words.iter().take_while(|word| *word != "--");

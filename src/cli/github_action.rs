@@ -1,6 +1,5 @@
-//! `imgstep github-action`: what the action in `action.yml` starts. Its inputs stand in the environment, and no shell
-//! has
-//! touched them; here they become the words of a step.
+//! `imgstep github-action`: the entry point of the action in `action.yml`. Its inputs are in the environment, untouched
+//! by any shell; here they become the arguments of a step.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -14,12 +13,12 @@ use super::step::StepSpec;
 use crate::error::{Error, Result};
 use crate::text::printable;
 
-/// The word that `action.yml` gives.
+/// The argument in `action.yml`.
 const WORD: &str = "github-action";
-/// The step that puts imgstep on the path, for the job's own scripts.
+/// The step that adds imgstep to the PATH, for the job's own scripts.
 pub const SETUP: &str = "setup";
 
-/// The options that are no inputs, and why.
+/// The options that aren't inputs, and why.
 pub const NO_INPUTS: [(&str, &str); 4] = [
     ("help", "is for people at a terminal"),
     ("version", "is for people at a terminal"),
@@ -27,16 +26,16 @@ pub const NO_INPUTS: [(&str, &str); 4] = [
     ("ci", "the action is GitHub's: it says `--ci github` itself"),
 ];
 
-/// What the inputs ask for.
+/// What the inputs request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ActionCommand {
-    /// A step, by the first words of its command line; the others stand in the environment.
+    /// A step, by the first arguments of its command line; the others are in the environment.
     Step(Vec<String>),
-    /// To put imgstep on the path.
+    /// Add imgstep to the PATH.
     Setup,
 }
 
-/// Whether these are the words of `action.yml`.
+/// Whether these are the arguments in `action.yml`.
 pub fn is_action_invocation(words: &[impl AsRef<std::ffi::OsStr>]) -> bool {
     matches!(words, [_, word] if word.as_ref() == WORD)
 }
@@ -50,14 +49,14 @@ fn spec(name: &str) -> Option<&'static StepSpec> {
     Step::SPECS.iter().find(|spec| spec.verb.name == name)
 }
 
-/// The names of a step's inputs: those of its options and positional words.
+/// The names of a step's inputs: those of its options and positional arguments.
 pub fn inputs(step: &Command) -> impl Iterator<Item = String> {
     let ids = step.get_arguments().map(|argument| argument.get_id().as_str());
     ids.filter(|id| !NO_INPUTS.iter().any(|(no, _)| no == id)).map(|id| id.replace('_', "-"))
 }
 
-/// What is asked for, where every input that was given is one that the step has, and none is missing that it needs: the
-/// runner checks neither.
+/// Resolves the request. Checks that the step has every given input and that none is missing, because the runner checks
+/// neither.
 ///
 /// # Errors
 /// Names the input (`ErrorKind::Usage`).
@@ -89,7 +88,7 @@ pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Re
     let Some(step) = step else { return Ok(ActionCommand::Setup) };
     let is_given = |input: &str| {
         let lines = value(input).unwrap_or_default();
-        // Plain tags go where `to` says; a full reference says it itself.
+        // Plain tags need `to`; a full reference doesn't.
         if input == "tags" && name != "tag" { lines.contains('/') } else { !lines.is_empty() }
     };
     let required = step.get_arguments().filter(|argument| argument.is_required_set());
@@ -101,15 +100,15 @@ pub fn asked(command: &Command, value_of: &dyn Fn(&str) -> Option<String>) -> Re
         let error = Error::usage(format!("{input}: the step `{name}` requires this input"));
         return Err(error.with_hint(format!("set `{input}:` under `with:`, next to `step: {name}`")));
     }
-    // Above what the environment of the whole job says.
+    // Takes precedence over the environment of the whole job.
     let ci = step.get_arguments().any(|argument| argument.get_id() == "ci").then_some("--ci=github");
     Ok(ActionCommand::Step(["imgstep", name].into_iter().chain(ci).map(str::to_owned).collect()))
 }
 
-/// Puts the folder of a program on the path of the steps that follow: a line of the file that `GITHUB_PATH` names.
+/// Adds the folder of a program to the PATH of later steps: a line in the file named by `GITHUB_PATH`.
 ///
 /// # Errors
-/// There is no such file, it can't be written, or the program has another name than people will call it by.
+/// The file doesn't exist or can't be written, or the program isn't called imgstep.
 pub fn set_up(program: &Path, github_path: Option<&Path>) -> Result<()> {
     let Some(file) = github_path else {
         return Err(Error::ci_output("GITHUB_PATH is not set: `step: setup` works only on GitHub's runners"));

@@ -1,6 +1,5 @@
-//! Operands behind a list: `-t DESTINATION SOURCE` is read as `docker build`, `crane` and `skopeo` taught people to
-//! write it,
-//! although `-t` takes any number of words. What can be read in two ways is refused.
+//! Operands after a list: `-t DESTINATION SOURCE` works as users of `docker build`, `crane` and `skopeo` expect,
+//! although `-t` takes any number of arguments. Ambiguous command lines are refused.
 
 use std::path::Path;
 
@@ -14,30 +13,30 @@ use crate::text::printable;
 
 /// A part of a command line after the step.
 enum ArgPart {
-    /// A word that no option took.
+    /// An argument that no option took.
     Operand(String),
-    /// An option that takes many words, as it is written, with its kind of value.
+    /// An option that takes many arguments, as written, with its value name.
     List { option: String, kind: String, values: Vec<String> },
-    /// Anything else: an option with its one value, or without.
+    /// Anything else: an option with one value or none.
     Other(Vec<String>),
     /// `--` and what follows.
     Behind(Vec<String>),
 }
 
-/// One way to read a command line: the list that gives words back, and how many.
+/// One way to read a command line: the list that gives arguments back, and how many.
 #[derive(Clone, Copy)]
 struct OperandReader {
     list: usize,
     taken: usize,
-    /// Whether it takes a word that looks like one of the list's own.
+    /// Whether it takes an argument that looks like a value of the list.
     strained: bool,
 }
 
-/// If operands are missing, takes the last words of a list back, as few as make the command whole. An operand that
-/// comes from the environment is not missing.
+/// If operands are missing, takes the last arguments of a list back, as few as complete the command. An operand from
+/// the environment isn't missing.
 ///
 /// # Errors
-/// Two readings are possible, or none (`ErrorKind::Usage`).
+/// It can be read in two ways, or in none (`ErrorKind::Usage`).
 pub fn taken_back(command: &Command, words: Vec<String>) -> Result<Vec<String>> {
     let Some(step) = words.get(1).and_then(|name| command.find_subcommand(name)) else { return Ok(words) };
     let asks = |word: &String| matches!(word.as_str(), "-h" | "--help" | "-V" | "--version");
@@ -57,7 +56,7 @@ pub fn taken_back(command: &Command, words: Vec<String>) -> Result<Vec<String>> 
     let chosen = match readings.as_slice() {
         [] => return Err(missing(step, &lists, given)),
         [one] => *one,
-        // An index has any number of images, and seldom two names.
+        // An index has any number of images, but seldom two names.
         [first, .., last] if step.get_name() == "index" && all_of_to(&parts, &readings) => {
             OperandReader { taken: last.taken, ..*first }
         }
@@ -116,13 +115,13 @@ fn given(parts: &[ArgPart]) -> usize {
     parts.iter().map(count).sum()
 }
 
-/// How many operands a step has.
+/// The number of operands.
 struct WantedOperands {
     least: usize,
     is_open: bool,
 }
 
-/// What the step wants; nothing where other options stand for its operands, or it is none of the steps.
+/// The operands that the step needs; `None` if options replace them, or if it isn't a step.
 fn wanted(step: &Command, parts: &[ArgPart]) -> Option<WantedOperands> {
     let in_environment = |name: &str| option(step, name).is_some_and(|arg| !arg.get_default_values().is_empty());
     let written = |part: &ArgPart, names: &[&str]| match part {
@@ -163,7 +162,7 @@ fn has_full_tag(part: &ArgPart) -> bool {
     matches!(part, ArgPart::List { option, values, .. } if option == "--tags" && values.iter().any(|tag| tag.contains(['/', ':'])))
 }
 
-/// Every reading that makes the command whole: each list keeps one word at least, and all words look like what they are.
+/// Every reading that completes the command: each list keeps at least one argument, and all arguments look right.
 fn readings(step: &Command, parts: &[ArgPart], given: usize, wanted: &WantedOperands) -> Vec<OperandReader> {
     let fewest = wanted.least - given;
     let mut found = Vec::new();
@@ -188,7 +187,7 @@ fn readings(step: &Command, parts: &[ArgPart], given: usize, wanted: &WantedOper
     found
 }
 
-/// Whether a word can be a value of this kind.
+/// Whether an argument can be a value of this kind.
 fn may_stay(kind: &str, word: &str, is_first: bool) -> bool {
     match kind {
         "TAG" => word.contains(['/', ':']) || word.split(',').all(is_tag),
@@ -201,7 +200,7 @@ fn may_stay(kind: &str, word: &str, is_first: bool) -> bool {
     }
 }
 
-/// Whether a word is rather a value of this kind than an operand.
+/// Whether an argument is more likely a value of this kind than an operand.
 fn belongs(kind: &str, word: &str) -> bool {
     match kind {
         "TAG" => word.split(',').all(is_tag),
@@ -215,7 +214,7 @@ fn belongs(kind: &str, word: &str) -> bool {
 }
 
 fn are_operands(step: &Command, kind: &str, words: &[String], given: usize) -> bool {
-    // What lies there is what the option is for.
+    // A file that exists is meant for the option.
     let is_path = |word: &str| matches!(kind, "LAYER" | "PATH" | "DIR" | "FILE") && Path::new(word).exists();
     words.iter().enumerate().all(|(at, word)| match step.get_name() {
         "bundle" => is_stdin(word) || Path::new(word).exists(),
@@ -230,7 +229,7 @@ fn all_of_to(parts: &[ArgPart], readings: &[OperandReader]) -> bool {
     readings.iter().all(|reading| is_to(reading) && reading.list == readings[0].list)
 }
 
-/// Takes the words of a reading out of their list, and lists the operands in the order of the line.
+/// Removes the arguments of a reading from their list, and returns the operands in order.
 fn taken(parts: &mut [ArgPart], reading: OperandReader) -> Vec<String> {
     let mut operands = Vec::new();
     for (at, part) in parts.iter_mut().enumerate() {
@@ -245,7 +244,7 @@ fn taken(parts: &mut [ArgPart], reading: OperandReader) -> Vec<String> {
     operands
 }
 
-/// The names of a step's operands as its usage has them.
+/// The names of a step's operands, as in its usage.
 fn usage(step: &Command) -> String {
     let names = step.get_positionals().map(|arg| {
         let name = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string).unwrap_or_default();
@@ -377,7 +376,7 @@ mod tests {
             ("promote -t reg/a:1", "no source: -t took `reg/a:1`, since a list takes every argument"),
             ("promote a --tags v1", "no destination: --tags took `v1`,"),
             ("append --layer a=/a -t reg/a:1", "no base: --layer took `a=/a`; -t took `reg/a:1`,"),
-            // A file that lies there is a layer.
+            // An existing file is a layer.
             ("append --layer a=/a Cargo.toml -t reg/a:1", "no base: --layer took `a=/a`, `Cargo.toml`;"),
             ("inspect --ca-file f", "no image: --ca-file took `f`,"),
             ("tag app:1 --result digest=f", "no tag: --result took `digest=f`,"),
@@ -408,7 +407,7 @@ mod tests {
             let before = without_empty_options(&command, before)[1..].join(" ");
             if let Ok(after) = read(&line) {
                 prop_assert_eq!(sorted(&after), sorted(&before));
-                // Once more changes nothing.
+                // A second pass changes nothing.
                 prop_assert_eq!(read(&after), Ok(after.clone()));
             }
         }

@@ -1,4 +1,4 @@
-//! From words and environment to the step that they mean, or to what is wrong with them.
+//! Parses arguments and environment into a step, or an error.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -12,19 +12,19 @@ use crate::error::Error;
 use crate::report::console::Console;
 use crate::text::printable;
 
-/// Why words mean nothing.
+/// Why the arguments can't be parsed.
 #[derive(Debug)]
 pub enum Wrong {
-    /// clap says so; or has been asked for help.
+    /// An error of clap, or a request for help.
     Clap(Box<clap::Error>),
-    /// The rules that are ours.
+    /// An error of our own rules.
     Words(Error),
 }
 
-/// The step that the words of the process mean, in its environment.
+/// Parses the arguments of the process, in its environment.
 ///
 /// # Errors
-/// They mean none.
+/// They are invalid.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Wrong> {
     let words: Result<Vec<String>, OsString> = words.into_iter().map(OsString::into_string).collect();
     let words = words.map_err(|word| {
@@ -34,16 +34,16 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Wrong> {
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| Wrong::Clap(Box::new(error)))
 }
 
-/// The values of each option and operand.
+/// Parses the values of all options and operands.
 ///
 /// # Errors
-/// The words don't fit together.
+/// The arguments are invalid.
 pub fn matches(words: Vec<String>, variable: &dyn Fn(&str) -> Option<String>) -> Result<ArgMatches, Wrong> {
     let is_strict = strict::is_action_invocation(&words);
     let words = strict::checked(words).map_err(Wrong::Words)?;
     let command = with_environment(Cli::command(), variable);
     let mut words = without_empty_options(&command, words);
-    // A Task's words stand where they belong.
+    // A Task's arguments are already in the right place.
     if !is_strict {
         words = operands::taken_back(&command, words).map_err(Wrong::Words)?;
     }
@@ -53,9 +53,8 @@ pub fn matches(words: Vec<String>, variable: &dyn Fn(&str) -> Option<String>) ->
     command.try_get_matches_from(words).map_err(|error| Wrong::Clap(Box::new(error)))
 }
 
-/// Help and version go to stdout with status 0, errors to stderr with status 2: like every other error, so that what
-/// they
-/// quote speaks no commands to a CI system.
+/// Help and version go to stdout with status 0, errors to stderr with status 2: like every other error, so that quoted
+/// text can't contain commands for a CI system.
 pub(crate) fn wrong(console: &Console, failing: &FailureReporter, error: &clap::Error) -> ExitCode {
     let text = suggestions::text(error);
     match text.strip_prefix("error: ") {

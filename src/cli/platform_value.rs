@@ -1,4 +1,4 @@
-//! `[PLATFORM,…]VALUE`: values that are for the images of some platforms alone.
+//! `[PLATFORM,…]VALUE`: values that apply to the images of some platforms only.
 
 use serde::de::IgnoredAny;
 
@@ -6,21 +6,21 @@ use crate::error::Error;
 use crate::image::platform::Platform;
 use crate::text::printable;
 
-/// A value, and whose it is.
+/// A value and its platforms.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PlatformValue<'w> {
-    /// The platforms whose images it is for; none means every image.
+    /// The platforms whose images it applies to; none means all.
     pub platforms: Vec<Platform>,
     /// The value without the platforms.
     pub value: &'w str,
 }
 
-/// Takes the platforms off the beginning of a word. The brackets of a JSON array belong to the value.
+/// Splits the platforms from an argument. The brackets of a JSON array belong to the value.
 ///
 /// # Errors
-/// Brackets that hold anything but platforms, where the value is no JSON: most likely a platform was mistyped, and the
-/// value would be for all. Platforms without a value behind them: a space too many made two words of one, and the second
-/// would be for every platform (`ErrorKind::Usage`).
+/// Brackets with anything but platforms, if the value isn't JSON: a platform was probably mistyped, and the value would
+/// apply to all. Platforms without a value: an extra space made two arguments of one, and the second would apply to
+/// every platform (`ErrorKind::Usage`).
 pub fn scoped<'w>(option: &str, word: &'w str) -> Result<PlatformValue<'w>, Error> {
     let scoped = split(word);
     let is_json = matches!(option, "--entrypoint" | "--cmd");
@@ -49,8 +49,7 @@ fn split(word: &str) -> PlatformValue<'_> {
     platforms.map_or(whole, |platforms| PlatformValue { platforms, value: value.trim_start() })
 }
 
-/// The values of a variable of the environment that holds JSON: one a line, or over several lines as people indent
-/// them.
+/// The values of an environment variable with JSON: one per line, or indented over several lines.
 pub fn json_values(text: &str) -> Vec<String> {
     let mut values = Vec::new();
     let mut open = String::new();
@@ -64,7 +63,7 @@ pub fn json_values(text: &str) -> Vec<String> {
         }
     }
     if !open.is_empty() {
-        // No JSON: whoever reads the values says so.
+        // Not JSON: reported where the values are parsed.
         values.push(open);
     }
     values
@@ -91,7 +90,7 @@ mod tests {
             ("  [linux/arm64]A=1 ", "linux/arm64", "A=1 "),
             ("[windows/amd64:10.0.17763.1]ContainerUser", "windows/amd64:10.0.17763.1", "ContainerUser"),
             ("[Linux/x86_64]A=1", "linux/amd64", "A=1"),
-            // Only the first brackets count.
+            // Only the first pair of brackets counts.
             ("[linux/arm64][linux/amd64]A=1", "linux/arm64", "[linux/amd64]A=1"),
             ("[linux/arm64]]A=1", "linux/arm64", "]A=1"),
             ("[linux/arm64]=", "linux/arm64", "="),

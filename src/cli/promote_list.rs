@@ -1,4 +1,4 @@
-//! `promote --list`: the lines of a file become requests, and what becomes of them is told.
+//! `promote --list`: parses the lines of a file into requests, and runs them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,14 +18,14 @@ use crate::steps::promote_list::{self, ListEntry};
 use crate::transfer::destination::TagTarget;
 use crate::workspace;
 
-/// No list is larger, in bytes: a hundred thousand lines.
+/// Maximum size of a list, in bytes: about a hundred thousand lines.
 const LIST_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// The lines of `--list`, read and checked; `None` without that option.
+/// Reads and checks the lines of `--list`; `None` without that option.
 ///
 /// # Errors
-/// Words beside it that speak of one image alone, and a line that makes no sense (`ErrorKind::Usage`); a file that can't
-/// be read.
+/// Other arguments that only apply to a single image, or an invalid line (`ErrorKind::Usage`); a file that can't be
+/// read.
 pub fn lines(args: &PromoteArgs) -> Result<Option<Vec<ListEntry>>> {
     let given = list(&args.line);
     let text = match (&args.list, given.is_empty()) {
@@ -42,7 +42,7 @@ pub fn lines(args: &PromoteArgs) -> Result<Option<Vec<ListEntry>>> {
     Ok(Some(lines))
 }
 
-/// The tags that each destination gets, if no word beside `--list` speaks of one image alone.
+/// The tags for each destination, unless other arguments only apply to a single image.
 fn check_words(args: &PromoteArgs) -> Result<Vec<String>> {
     let given = |words: &[String]| !list(words).is_empty();
     for (word, is_given) in [
@@ -74,7 +74,7 @@ fn read(file: &str) -> Result<String> {
 }
 
 fn parse(args: &PromoteArgs, text: &str, tags: &[String]) -> Result<Vec<ListEntry>> {
-    // Some editors on Windows begin a file with a byte order mark.
+    // Some Windows editors write a byte order mark first.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     (1..)
         .zip(text.lines().map(str::trim))
@@ -101,7 +101,7 @@ fn in_line(number: usize, error: Error) -> Error {
     error.in_option(format_args!("--list, line {number}"))
 }
 
-/// Lines are worked on at once: what two of them make of one tag must not depend on which is faster.
+/// Lines run concurrently: two of them must not write the same tag.
 fn check_apart(lines: &[ListEntry]) -> Result<()> {
     let mut writers: HashMap<(String, String), &ListEntry> = HashMap::new();
     for line in lines {
@@ -118,7 +118,7 @@ fn check_apart(lines: &[ListEntry]) -> Result<()> {
     }
     for line in lines {
         let source = &line.request.source;
-        // Content that a digest names is the same whoever wrote it.
+        // Content with a digest is the same, whichever line writes it.
         if source.digest().is_some() {
             continue;
         }
@@ -131,7 +131,7 @@ fn check_apart(lines: &[ListEntry]) -> Result<()> {
     Ok(())
 }
 
-/// Promotes all of them. Who is returned has heard of each.
+/// Promotes all of them. Returns the reporter with all results.
 pub async fn promote(
     context: &Context,
     verb: StepVerb,

@@ -1,4 +1,4 @@
-//! References among the words, told apart from files and folders.
+//! Parses references among the arguments, and recognises files and folders.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use crate::image::reference::Reference;
 use crate::image::reference_mistakes;
 use crate::text::printable;
 
-/// A reference that must be there.
+/// Parses a required reference.
 ///
 /// # Errors
-/// It is empty, no reference, or a file's name (`ErrorKind::Usage`).
+/// It is empty, invalid, or the name of a file (`ErrorKind::Usage`).
 pub fn reference(name: &str, word: &str) -> Result<Reference, Error> {
     let word = word.trim();
     let reference: Reference = word.parse().map_err(|error| Error::usage(format!("{name}: {error}")))?;
@@ -21,19 +21,19 @@ pub fn reference(name: &str, word: &str) -> Result<Reference, Error> {
     Ok(reference)
 }
 
-/// All references of a list, without empty words.
+/// Parses all references of a list, ignoring empty ones.
 ///
 /// # Errors
-/// As [`reference()`].
+/// As for [`reference()`].
 pub fn references(name: &str, words: &[String]) -> Result<Vec<Reference>, Error> {
     list(words).iter().map(|word| reference(name, word)).collect()
 }
 
-/// What to write for a word that is a file or folder here and would be looked up at Docker Hub.
+/// What to write instead of a file or folder that would be looked up at Docker Hub.
 fn on_disk(word: &str, reference: &Reference) -> Option<String> {
     let Reference::Registry(named) = reference else { return None };
     let registry = word.split('/').next().unwrap_or_default();
-    // Only a name without a registry in front of it can be a relative path.
+    // Only a name without a registry can be a relative path.
     if !named.counts_pulls() || registry.contains(['.', ':']) && word.contains('/') {
         return None;
     }

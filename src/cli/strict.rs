@@ -1,22 +1,18 @@
-//! `--strict=NAME,…`: the word by which a Tekton Task says which options it writes, so that no element of an array
-//! param
-//! becomes one.
+//! `--strict=NAME,…`: the first argument of a Tekton Task, which lists the options that it writes, so that no element
+//! of an array param can become one.
 //!
-//! Tekton puts each element of an array into the arguments as a word of its own, and one that begins with `-` would be
-//! read
-//! as an option. The Task's own words are literals that no param can take away. So it is enough to count: if the words
-//! that
-//! begin with `-` are exactly as many as the Task writes, then they are the Task's, and every other word is a value. A
-//! mark
-//! for the end of a list would not do: Tekton and the kubelet expand `$(…)` in what params brought in, even the uid of
-//! the TaskRun.
+//! Tekton passes each element of an array as a separate argument, and one that begins with `-` would be parsed as an
+//! option. The Task's own arguments are literals that no param can remove. So it is enough to compare: if the arguments
+//! that begin with `-` are exactly those that the Task writes, in order, then every other argument is a value. An end
+//! mark for lists wouldn't work: Tekton and the kubelet expand `$(…)` in values from params, even the uid of the
+//! TaskRun.
 
 use crate::error::{Error, Result};
 use crate::text::printable;
 
 const STRICT: &str = "--strict";
 
-/// The param of the Tasks that an option's values come from, which has its name but for this.
+/// The param of an option; it has the option's name, except for these.
 pub fn param_of(option: &str) -> &str {
     if option == "line" { "list" } else { option }
 }
@@ -30,7 +26,7 @@ pub fn is_action_invocation(words: &[String]) -> bool {
 /// `-` are the options that it names, in their order, and then one `--`.
 ///
 /// # Errors
-/// Any other word begins with `-`, or one of these is missing (`ErrorKind::Usage`).
+/// Another argument begins with `-`, or one of these is missing (`ErrorKind::Usage`).
 pub fn checked(mut words: Vec<String>) -> Result<Vec<String>> {
     let Some(names) = words.get(2).and_then(|word| word.strip_prefix(STRICT)) else { return Ok(words) };
     let Some(names) = names.strip_prefix('=') else {
@@ -57,15 +53,14 @@ fn check(names: &str, words: &[String]) -> Result<()> {
         .map_or(Ok(()), |missing| Err(Error::usage(format!("--strict lists `--{missing}`, but the option is missing"))))
 }
 
-/// Whether a word is the option, by its long name: `--name` or `--name=…`; without a name, `--`.
+/// Whether an argument is this option, by its long name: `--name` or `--name=…`; without a name, `--`.
 fn is_option(word: &str, name: &str) -> bool {
     let rest = word.strip_prefix("--").and_then(|rest| rest.strip_prefix(name));
     rest.is_some_and(|rest| rest.is_empty() || (!name.is_empty() && rest.starts_with('=')))
 }
 
-/// Names the list that the word stands in. One that is written like the Task's own option was taken for that, and what
-/// is
-/// refused is the Task's.
+/// Names the list that contains the refused argument. If a value imitates the Task's own option, it was accepted as
+/// that, and the refused one is the Task's.
 fn refused(word: &str, seen: &[&str]) -> Error {
     let word = printable(word, 60);
     let list = match seen {
@@ -95,7 +90,7 @@ mod tests {
         let strict = "--strict=to,tags,platform,jobs,result,result";
         assert_eq!(check(&format!("imgstep promote {strict} {words} src")), Ok(format!("imgstep promote {words} src")));
         assert_eq!(check("imgstep tag --strict= --"), Ok("imgstep tag --".to_owned()));
-        // Without it nothing changes.
+        // Nothing changes without it.
         assert_eq!(check("imgstep promote a b -v --strict=to"), Ok("imgstep promote a b -v --strict=to".to_owned()));
         assert_eq!(check("imgstep"), Ok("imgstep".to_owned()));
     }
@@ -116,7 +111,7 @@ mod tests {
             ("--help", "tags"),
             ("--version", "tags"),
             ("--strict=to", "tags"),
-            // Written like the option that comes next.
+            // It imitates the next option.
             ("--platform", "tags"),
             ("--platform=linux/amd64", "tags"),
             ("--platforms", "tags"),

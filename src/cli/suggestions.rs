@@ -1,4 +1,4 @@
-//! What other tools taught people to write, and what does that job here: for words that mean nothing.
+//! Suggestions for commands and options of other tools that imgstep doesn't have.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
@@ -7,7 +7,7 @@ use super::args::variable;
 use crate::report::values::variable_names;
 use crate::text::printable;
 
-/// Commands of other tools, and who does their job.
+/// Commands of other tools, and what to use instead.
 const COMMANDS: [(&[&str], &str); 18] = [
     (&["ls", "list", "tags", "catalog"], "imgstep doesn't list tags; use `crane ls REPOSITORY` or `skopeo list-tags`"),
     (
@@ -51,7 +51,7 @@ const COMMANDS: [(&[&str], &str); 18] = [
     (&["completions", "complete"], "write `imgstep completion SHELL`"),
 ];
 
-/// Options of other tools, and what is written here.
+/// Options of other tools, and what to write here.
 const OPTIONS: [(&[&str], &str); 16] = [
     (&["--all-tags"], "imgstep doesn't list tags; `crane ls REPOSITORY` does, and --list promotes many images"),
     (
@@ -97,7 +97,7 @@ const OPTIONS: [(&[&str], &str); 16] = [
     ),
 ];
 
-/// What is said of words that mean nothing: clap's text, with a hint where other tools are the reason, and without its
+/// The text for arguments that can't be parsed: clap's, with a hint if they come from another tool, and without its
 /// advice to put an option after `--`.
 pub fn text(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
@@ -111,7 +111,7 @@ fn without_tip(text: &str) -> String {
     let mut out: Vec<&str> = Vec::new();
     for line in lines {
         let is_tip = line.trim_start().starts_with("tip: to pass '");
-        // Nor the empty line in front of it, where nothing else stands between.
+        // And without the empty line before it, if nothing else is between.
         let is_second_empty = line.is_empty() && out.last().is_some_and(|last| last.is_empty());
         if is_tip || is_second_empty {
             continue;
@@ -164,7 +164,7 @@ fn found(table: &[(&[&str], &'static str)], word: &str) -> Option<&'static str> 
     table.iter().find(|(words, _)| words.contains(&word)).map(|(_, hint)| *hint)
 }
 
-/// The variables `IMGSTEP_…` that no option reads and nothing else of ours knows, with the one that was probably meant.
+/// The variables `IMGSTEP_…` that nothing reads, with the one that was probably meant.
 pub fn strange_variables(command: &Command, names: impl Iterator<Item = String>) -> Vec<String> {
     const OTHERS: [&str; 5] =
         ["IMGSTEP_BIN", "IMGSTEP_REGISTRY", "IMGSTEP_STEP", "IMGSTEP_DOWNLOAD_URL", "IMGSTEP_NAME"];
@@ -180,7 +180,7 @@ pub fn strange_variables(command: &Command, names: impl Iterator<Item = String>)
     strange
         .iter()
         .map(|name| {
-            // A word that is cut off, or has its plural missing: what people write.
+            // Shortened or singular forms, which people write.
             let near = known.iter().find(|is| is.strip_prefix(name.as_str()).is_some_and(|rest| rest.len() < 3));
             let near = near.or_else(|| known.iter().find(|is| name.strip_prefix(is.as_str()) == Some("S")));
             let meant = near.map_or_else(String::new, |near| format!("; {near} is one"));

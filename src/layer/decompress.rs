@@ -1,4 +1,4 @@
-//! What was compressed by others, unpacked as it passes by: in bounded memory, however it was packed.
+//! Decompresses layers and tars of others as a stream, in bounded memory.
 
 use std::io::Write as _;
 
@@ -8,28 +8,28 @@ use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 use crate::error::{Error, Result};
 use crate::image::format::LayerCompression;
 
-/// Deflate makes at most a thousand bytes of one: so that no more than a few megabytes come out at once, no more than
-/// this goes in, in bytes.
+/// Input size per step, in bytes. Deflate expands a byte to a thousand at most, so a step yields a few megabytes at
+/// most.
 const GZIP_PIECE: usize = 4 * 1024;
-/// What zstd hands out at once, in bytes.
+/// Output buffer for zstd, in bytes.
 const ZSTD_PIECE: usize = 128 * 1024;
 /// The largest window of zstd, as the logarithm of its bytes: 32 MiB, four times what every reader must offer (RFC 8878,
-/// section 3.1.1.1.2). More would be memory that whoever packed it decides on.
+/// section 3.1.1.1.2). A larger one would let the input decide how much memory is used.
 const ZSTD_WINDOW_LOG: u32 = 25;
 
-/// How something is packed, by its first four bytes.
+/// Detects the compression by the first four bytes.
 pub(crate) fn packing(head: &[u8]) -> LayerCompression {
     match head {
         [0x1f, 0x8b, ..] => LayerCompression::Gzip,
-        // Also a skippable frame, as tools put before others.
+        // Also a skippable frame, which some tools put first.
         [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => LayerCompression::Zstd,
         _ => LayerCompression::Plain,
     }
 }
 
-/// Unpacks what is pushed into it.
+/// A push-style decompressor.
 pub(crate) struct Decompressor {
-    /// What it is, for errors.
+    /// Its name in errors.
     what: String,
     engine: Decoder,
 }
@@ -41,10 +41,10 @@ enum Decoder {
 }
 
 impl Decompressor {
-    /// An unpacker of what errors call `what`.
+    /// Decompresses what errors call `what`.
     ///
     /// # Errors
-    /// The library has no memory.
+    /// The library is out of memory.
     pub(crate) fn new(packing: LayerCompression, what: String) -> Result<Self> {
         let engine = match packing {
             LayerCompression::Plain => Decoder::Plain,
@@ -54,10 +54,10 @@ impl Decompressor {
         Ok(Self { what, engine })
     }
 
-    /// The next packed bytes; what comes of them goes to `out`.
+    /// Takes compressed bytes and passes the decompressed ones to `out`.
     ///
     /// # Errors
-    /// They are not what they should be; or those of `out`.
+    /// They are malformed; or errors of `out`.
     pub(crate) fn push(&mut self, bytes: &[u8], out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match &mut self.engine {
             Decoder::Plain => out(bytes),
@@ -73,10 +73,10 @@ impl Decompressor {
         }
     }
 
-    /// The end of the packed bytes.
+    /// Ends the input.
     ///
     /// # Errors
-    /// They end too early.
+    /// It is incomplete.
     pub(crate) fn finish(&mut self, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match &mut self.engine {
             Decoder::Gzip(decoder) => {
@@ -117,8 +117,8 @@ impl Zstd {
             let is_full = output.pos() == ZSTD_PIECE;
             self.is_within_frame = hint != 0;
             out(&self.buffer)?;
-            // A full buffer may mean that more waits inside. At the end of a frame nothing does, and to ask would begin
-            // another.
+            // A full buffer may mean that more output is pending. At the end of a frame none is, and asking would start
+            // another frame.
             if input.pos() == bytes.len() && (hint == 0 || !is_full) {
                 return Ok(());
             }

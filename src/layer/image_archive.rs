@@ -1,31 +1,32 @@
-//! Whether a tar is an image that somebody saved (`docker save`, an OCI layout) and no layer: by the names at its root.
+//! Recognises a saved image (`docker save`, an OCI layout) that was given as a layer, by the names at its root.
 
 use std::collections::BTreeSet;
 
-/// The files at a tar's root that say what it is.
+/// The files at a tar's root that identify a saved image.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marks(BTreeSet<Mark>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Mark {
     ManifestJson,
-    /// Docker's `repositories`, or a config by its digest, as each writer of `docker save`'s form has one of.
+    /// Docker's `repositories`, or a config named by its digest: every writer of the `docker save` format has one of
+    /// them.
     Repositories,
     OciLayout,
     IndexJson,
 }
 
-/// The form of a saved image.
+/// The format of a saved image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SavedImage {
     /// `docker save`, `podman save`, `skopeo copy … docker-archive:`.
     Docker,
-    /// An OCI image layout; what Docker saves from version 25 on is one too.
+    /// An OCI image layout; Docker 25 and later save one too.
     Oci,
 }
 
 impl Marks {
-    /// Notes a file by its path in the tar.
+    /// Adds a file by its path in the tar.
     pub(crate) fn note(&mut self, path: &[u8]) {
         let mark = match path.strip_prefix(b"./").unwrap_or(path) {
             b"manifest.json" => Mark::ManifestJson,
@@ -38,10 +39,10 @@ impl Marks {
         self.0.insert(mark);
     }
 
-    /// What form of a saved image these files make.
+    /// The format of the saved image, if these files are one.
     pub(crate) fn archive(&self) -> Option<SavedImage> {
         let have = |marks: [Mark; 2]| marks.iter().all(|mark| self.0.contains(mark));
-        // A website has a manifest.json too: alone it says nothing.
+        // A website may have a manifest.json too, so it isn't enough by itself.
         if have([Mark::OciLayout, Mark::IndexJson]) {
             Some(SavedImage::Oci)
         } else if have([Mark::ManifestJson, Mark::Repositories]) {

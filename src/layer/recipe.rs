@@ -1,5 +1,5 @@
-//! A layer being made: files become a tar, the tar is compressed, both are hashed on the way. What comes of files can be
-//! made again, byte for byte, so that nothing need be kept; a tar from a pipe passes by only once.
+//! Builds a layer: writes files as a tar, compresses it, and hashes both on the way. A layer of files can be built
+//! again, byte for byte, so nothing has to be kept; a tar from a pipe can be read only once.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -22,21 +22,21 @@ use crate::image::format::LayerCompression;
 use crate::text::printable;
 use crate::workspace;
 
-/// Files are read in pieces of this many bytes.
+/// Read size for files, in bytes.
 const PIECE: usize = 256 * 1024;
 
-/// What a layer is made of, and how.
+/// What a layer is built from, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Recipe {
     /// What is in it.
     pub source: LayerSource,
-    /// How it is compressed. A tar that is compressed already stays as it is.
+    /// How to compress it. A compressed tar stays as it is.
     pub compression: Compression,
-    /// The time that all entries get, in seconds since 1970.
+    /// The modification time of all entries, in seconds since 1970.
     pub mtime: u64,
-    /// It is for Windows: its files are below `Files`, and descriptors say who may run them.
+    /// Whether it is for Windows: its files are below `Files`, with security descriptors.
     pub windows: bool,
-    /// How many threads compress it; the bytes don't depend on it.
+    /// How many threads compress it; the output doesn't depend on it.
     pub threads: usize,
 }
 
@@ -47,20 +47,20 @@ pub(crate) enum LayerSource {
     Files(Box<FileTree>),
     /// These entries.
     Entries(Vec<LayerEntry>),
-    /// What a tar holds.
+    /// The contents of a tar.
     Tar(TarOrigin),
 }
 
-/// Where a tar is read from.
+/// The source of a tar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TarOrigin {
-    /// A file, or a pipe with a name.
+    /// A file or a named pipe.
     Path(PathBuf),
     /// Standard input.
     Stdin,
 }
 
-/// What is known of a layer once it was made.
+/// A layer that was built.
 #[derive(Debug, Clone)]
 pub(crate) struct BuiltLayer {
     /// The digest of its bytes.
@@ -69,36 +69,35 @@ pub(crate) struct BuiltLayer {
     pub size: u64,
     /// The digest of the tar, uncompressed.
     pub diff_id: Digest,
-    /// How its bytes are packed.
+    /// How it is compressed.
     pub packing: LayerCompression,
-    /// What was seen of it.
+    /// What it was found to contain.
     pub findings: LayerScan,
-    /// Its bytes, if they are few.
+    /// Its bytes, if few.
     pub kept: Option<Vec<Bytes>>,
 }
 
-/// How a layer is made.
+/// How to build a layer.
 pub(crate) struct BuildOptions<'a> {
-    /// Its bytes are kept if they are no more.
+    /// Keep its bytes up to this size.
     pub keep: u64,
-    /// Whether the names of its files are wanted.
+    /// Whether to collect the names of its files.
     pub with_names: bool,
-    /// Takes the bytes in their order once they are too many to keep, all from the first on, until it says that it takes
-    /// no more.
+    /// Receives the bytes in order, from the first one, once they exceed `keep`; returns false to stop.
     pub overflow: &'a mut dyn FnMut(Bytes) -> bool,
 }
 
-/// A layer's bytes as they were poured.
+/// The result of streaming a layer.
 struct StreamedLayer {
     diff_id: Digest,
     packing: LayerCompression,
 }
 
 impl Recipe {
-    /// Makes the layer once.
+    /// Builds the layer.
     ///
     /// # Errors
-    /// A file can't be read, or changed meanwhile; a tar that is not well formed.
+    /// A file can't be read, or changed while it was read; a malformed tar.
     pub(crate) fn make(&self, making: &mut BuildOptions<'_>) -> Result<BuiltLayer> {
         let mut findings = LayerScan::new(making.with_names);
         let mut hasher = Hasher::new(Algorithm::Sha256);
@@ -121,15 +120,15 @@ impl Recipe {
         Ok(BuiltLayer { digest: hasher.finish(), size, diff_id, packing, findings, kept })
     }
 
-    /// Makes the layer again and hands its bytes to `sink`.
+    /// Builds the layer again and passes its bytes to `sink`.
     ///
     /// # Errors
-    /// As [`Self::make`], and those of `sink`.
+    /// As for [`Self::make`], and errors of `sink`.
     pub(crate) fn stream_to(&self, mut sink: impl FnMut(Bytes) -> Result<()>) -> Result<()> {
         self.stream_with(&mut LayerScan::default(), &mut sink).map(drop)
     }
 
-    /// The digest of the tar alone, which takes a small part of the time that compressing it does.
+    /// The digest of the uncompressed tar, which takes much less time than compressing it.
     ///
     /// # Errors
     /// As [`Self::make`].
@@ -138,7 +137,7 @@ impl Recipe {
         plain.stream_with(&mut LayerScan::default(), &mut |_| Ok(())).map(|poured| poured.diff_id)
     }
 
-    /// Whether making it takes so long that it should not be done twice: only reading is fast.
+    /// Whether building it is too slow to do twice, because it has to be compressed.
     pub(crate) fn is_costly(&self) -> bool {
         let is_packed = match &self.source {
             LayerSource::Tar(origin) => origin.packing().is_some_and(|packing| packing != LayerCompression::Plain),
@@ -147,7 +146,7 @@ impl Recipe {
         self.compression != Compression::None && !is_packed
     }
 
-    /// Whether it can be made again: what comes out of a pipe can't.
+    /// Whether it can be built again: a tar from a pipe can't.
     pub(crate) fn is_repeatable(&self) -> bool {
         match &self.source {
             LayerSource::Files(_) | LayerSource::Entries(_) => true,
@@ -203,7 +202,7 @@ impl Recipe {
             refuse_image(origin, findings)?;
             return Ok(StreamedLayer { diff_id, packing: packing_of(self.compression) });
         }
-        // Its bytes go on as they are, and are unpacked beside to be hashed and looked at.
+        // The bytes are passed on as they are, and decompressed separately to be hashed and inspected.
         let mut unpacker = Decompressor::new(packing, what.clone())?;
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let mut look = |plain: &[u8]| {
@@ -222,7 +221,7 @@ impl Recipe {
     }
 }
 
-/// Refuses a saved image: as a layer, it would put files on an image that nothing in a container reads.
+/// Refuses a saved image: as a layer, it would add files that nothing in a container reads.
 fn refuse_image(origin: &TarOrigin, findings: &LayerScan) -> Result<()> {
     let Some(archive) = findings.marks.archive() else { return Ok(()) };
     let file = match origin {
@@ -250,12 +249,12 @@ fn packing_of(compression: Compression) -> LayerCompression {
 }
 
 impl TarOrigin {
-    /// The file of this name; `-` is standard input.
+    /// A file by its name; `-` is standard input.
     pub(crate) fn new(path: &Path) -> Self {
         if path == Path::new("-") { Self::Stdin } else { Self::Path(path.to_owned()) }
     }
 
-    /// What errors call it.
+    /// Its name in errors.
     pub(crate) fn what(&self) -> String {
         match self {
             Self::Path(path) => format!("the tar {}", printable(&path.to_string_lossy(), 300)),
@@ -263,7 +262,7 @@ impl TarOrigin {
         }
     }
 
-    /// How it is packed; not asked of what can be read only once.
+    /// How it is compressed; unknown if it can be read only once.
     fn packing(&self) -> Option<LayerCompression> {
         if !self.is_repeatable() {
             return None;
@@ -283,7 +282,7 @@ impl TarOrigin {
     fn open(&self) -> Result<Box<dyn Read + Send>> {
         match self {
             Self::Path(path) => {
-                // To open a pipe is to wait for its writer.
+                // Opening a pipe waits for its writer.
                 let open = || workspace::pipe(path)?.map_or_else(|| workspace::open(path), File::open);
                 Ok(Box::new(open().map_err(Error::file("read", path))?))
             }
@@ -300,7 +299,7 @@ impl TarOrigin {
     }
 }
 
-/// A file in pieces, of which the first was read before.
+/// Reads a file in pieces, of which the first was read before.
 struct Pieces<'a> {
     reader: Box<dyn Read + Send>,
     origin: &'a TarOrigin,
@@ -308,7 +307,7 @@ struct Pieces<'a> {
 }
 
 impl Pieces<'_> {
-    /// The next piece, into `piece`; whether there was one.
+    /// Reads the next piece into `piece`; false at the end.
     fn next(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
         if let Some(first) = self.first.take() {
             *piece = first;
@@ -329,7 +328,7 @@ struct TarBuilder<'a> {
 }
 
 impl TarBuilder<'_> {
-    /// All entries that `walk` hands out, and what ends an archive.
+    /// Writes all entries that `walk` yields, and the end of the archive.
     fn all<T>(&mut self, walk: impl FnOnce(&mut Each<'_>) -> Result<T>) -> Result<T> {
         let windows = self.recipe.windows;
         if windows {
@@ -380,7 +379,7 @@ impl TarBuilder<'_> {
             return parts.into_iter().try_for_each(|part| self.to.write_all(part)).map_err(|_| stopped());
         }
         let EntryContent::File(found) = &entry.content else { return Ok(()) };
-        // Windows runs a file by its name, whatever its mode.
+        // Windows recognises programs by name, not by mode.
         let name = (entry.mode & 0o111 != 0 || self.recipe.windows).then(|| found.path.to_string_lossy());
         file(found, self.to, |head, file| {
             if let Some(name) = &name {
@@ -390,14 +389,15 @@ impl TarBuilder<'_> {
     }
 }
 
-/// The bytes of a file, exactly as many as its header says, and the zeros behind them. `look` is shown the beginning.
+/// Writes the bytes of a file, exactly as many as its header says, and the padding after them. `look` receives the
+/// first ones.
 fn file(found: &OnDisk, to: &mut dyn Write, look: impl FnOnce(&[u8], &File)) -> Result<()> {
     let OnDisk { path: from, size, file } = found;
     let (size, mut file) = (*size, FromStart { file, offset: 0 });
     let mut buffer = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE).saturating_add(1))];
     let (mut read, mut look) = (0, Some(look));
     loop {
-        // Filled as far as it goes, so that what is looked at doesn't depend on how a file system answers.
+        // Filled as far as possible, so that what is inspected doesn't depend on the file system's read sizes.
         let length = fill(&mut file, &mut buffer).map_err(Error::file("read", from))?;
         if let Some(look) = look.take() {
             look(&buffer[..length.min(binary::HEADER)], &found.file);
@@ -416,7 +416,7 @@ fn file(found: &OnDisk, to: &mut dyn Write, look: impl FnOnce(&[u8], &File)) -> 
     to.write_all(tar_writer::padding(size)).map_err(|_| stopped())
 }
 
-/// A file from its first byte on, however often it was read before.
+/// Reads a file from its start, however often it was read before.
 struct FromStart<'a> {
     file: &'a File,
     offset: u64,

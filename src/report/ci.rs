@@ -1,4 +1,4 @@
-//! CI systems: the table of all of them, which one runs us, and which one gets outputs.
+//! CI systems: the table of all of them, detection, and the one that gets outputs.
 
 mod azure;
 mod bitbucket;
@@ -24,7 +24,7 @@ use super::results::ResultFile;
 use super::subject::ReportSubject;
 use crate::error::Error;
 
-/// Every system. The first that fits counts: Gitea sets GitHub's variables too.
+/// Every system. The first match wins: Gitea sets GitHub's variables too.
 pub(crate) const ALL: [&CiSystem; 10] = [
     &gitea::SYSTEM,
     &github::SYSTEM,
@@ -41,29 +41,29 @@ pub(crate) const ALL: [&CiSystem; 10] = [
 /// The value of `--ci`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Choice {
-    /// Outputs where a system's environment names the place for them, and the marks of whichever log it is.
+    /// Outputs if the environment of a system says where, and the marks of its log.
     #[default]
     Auto,
     /// No outputs and no marks.
     None,
-    /// This system's.
+    /// This system's outputs and marks.
     System(&'static CiSystem),
 }
 
-/// The CI system that a step runs in, and the one that gets its outputs.
+/// The CI system that the step runs in, and the one that gets its outputs.
 #[derive(Debug, Clone, Default)]
 pub struct Ci {
-    /// The system whose log stderr ends in, if that is known.
+    /// The system whose log stderr goes to, if known.
     pub system: Option<&'static CiSystem>,
     outputs: Option<Rc<dyn OutputWriter>>,
 }
 
-/// The systems that `--ci` takes by name.
+/// The systems that `--ci` accepts by name.
 pub(crate) fn choices() -> impl Iterator<Item = &'static CiSystem> {
     ALL.into_iter().filter(|system| system.opener().is_some())
 }
 
-/// The choice that `--ci NAME` makes.
+/// The choice for `--ci NAME`.
 pub(crate) fn named(name: &str) -> Option<Choice> {
     match name {
         "auto" => Some(Choice::Auto),
@@ -85,11 +85,11 @@ pub(crate) fn log_style(system: Option<&CiSystem>) -> LogStyle {
 }
 
 impl Ci {
-    /// What `choice` means in this environment.
+    /// Applies `choice` in this environment.
     ///
     /// # Errors
     ///
-    /// `ErrorKind::Usage` for a system whose outputs have no place in this environment.
+    /// `ErrorKind::Usage` for a system whose outputs have no destination in this environment.
     pub fn new(choice: Choice, variable: Variable) -> Result<Self, Error> {
         let detected = detect(variable);
         match choice {
@@ -103,14 +103,14 @@ impl Ci {
             }
             Choice::System(asked) => {
                 let outputs = asked.opener().map(|open| open(variable)).transpose()?;
-                // A system asked for by the name of the one whose outputs it takes keeps its own log.
+                // A system that uses the outputs of another, and is chosen by that one's name, keeps its own log.
                 let is_kin = |system: &&CiSystem| matches!(system.outputs, Outputs::Of(other) if other == asked);
                 Ok(Self { system: detected.filter(is_kin).or(Some(asked)), outputs })
             }
         }
     }
 
-    /// Whether anything but a log is written for it.
+    /// Whether anything besides a log is written for it.
     pub fn has_outputs(&self) -> bool {
         self.outputs.is_some()
     }
@@ -124,7 +124,7 @@ impl Ci {
         self.outputs.as_ref().map_or(Ok(()), |outputs| outputs.preflight())
     }
 
-    /// Outputs that are a file of their own, which is written with the results: all of them or none.
+    /// Outputs that are a separate file, which is written together with the results: all or none.
     pub fn result_file(&self) -> Option<ResultFile> {
         self.outputs.as_ref().and_then(|outputs| outputs.result_file())
     }
@@ -134,7 +134,7 @@ impl Ci {
         self.outputs.as_ref().map_or(Ok(()), |outputs| outputs.check(subject))
     }
 
-    /// Writes outputs and a summary. Of a list that was not done whole, only what people read.
+    /// Writes outputs and a summary. For a list that failed in part, only the summary.
     pub(super) fn write(&self, subject: ReportSubject, console: &Console) -> Result<(), Error> {
         self.outputs.as_ref().map_or(Ok(()), |outputs| outputs.write(subject, console))
     }

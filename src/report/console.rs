@@ -9,10 +9,10 @@ use super::screen::Screen;
 use crate::lock::lock;
 use crate::text::printable;
 
-/// The longest line in characters; a CI log cuts or wraps anything longer beyond reading.
+/// Maximum length of a line, in characters; CI logs cut or wrap longer ones.
 const LINE_LIMIT: usize = 8_000;
 
-/// How much is said on stderr.
+/// How much to print on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Verbosity {
     /// Errors only (`-q`).
@@ -24,9 +24,9 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// A handle on stderr; clones share it, and lines of several threads don't mix.
+/// A handle on stderr; clones share it, and lines of different threads don't mix.
 ///
-/// Text may come from a registry: control characters are escaped, and no line can speak a CI's commands.
+/// Text may come from a registry: control characters are escaped, and no line can contain a CI command.
 #[derive(Clone)]
 pub struct Console {
     shared: Arc<SharedConsole>,
@@ -36,14 +36,14 @@ struct SharedConsole {
     verbosity: Verbosity,
     style: LogStyle,
     writer: Mutex<Output>,
-    /// The bars that must make room while a line is printed.
+    /// The progress bars, hidden while a line is printed.
     bars: Mutex<Option<Screen>>,
 }
 
 /// Where the lines go.
 struct Output {
     writer: Box<dyn Write + Send>,
-    /// The line that ends the group of requests that is open.
+    /// The line that ends the open group of requests.
     group: Option<String>,
     /// The number of groups so far.
     groups: usize,
@@ -54,12 +54,12 @@ impl Output {
         if text.is_empty() {
             return;
         }
-        // One write for all: stderr has no buffer, and other processes write to the same log.
-        // A log that can't be written to is no reason to fail, and there is nowhere left to say so.
+        // One write for all: stderr has no buffer, and other processes write to the same log. Failing to write the log
+        // must not fail the step, and there is nowhere left to report it.
         let _ = self.writer.write_all(text.as_bytes()).and_then(|()| self.writer.flush());
     }
 
-    /// The lines that have to stand in front of one that is part of a group or is not.
+    /// The lines to print before a line that is inside or outside of a group.
     fn turn(&mut self, style: LogStyle, grouped: bool) -> String {
         let mut lines = String::new();
         if grouped && self.group.is_none() {
@@ -77,17 +77,17 @@ impl Output {
 }
 
 impl Console {
-    /// A console on stderr, in the style of the log that it ends in.
+    /// A console on stderr, in the style of the log it goes to.
     pub fn new(verbosity: Verbosity, style: LogStyle) -> Self {
         Self::with_writer(verbosity, style, Box::new(std::io::stderr()))
     }
 
-    /// A console that says nothing but errors, outside of any CI.
+    /// A console that prints errors only, outside of any CI system.
     pub fn quiet() -> Self {
         Self::new(Verbosity::Quiet, LogStyle::PLAIN)
     }
 
-    /// A console that writes to `writer` in place of stderr: for tests.
+    /// A console that writes to `writer` instead of stderr, for tests.
     pub fn with_writer(verbosity: Verbosity, style: LogStyle, writer: Box<dyn Write + Send>) -> Self {
         let output = Output { writer, group: None, groups: 0 };
         Self {
@@ -95,60 +95,60 @@ impl Console {
         }
     }
 
-    /// How much is said.
+    /// The verbosity.
     pub fn verbosity(&self) -> Verbosity {
         self.shared.verbosity
     }
 
-    /// Says what was or will be done. `text` may have several lines.
+    /// Prints a note. `text` may have several lines.
     pub fn note(&self, text: &str) {
         if self.shared.verbosity >= Verbosity::Normal {
             self.print(&safe_lines(text), false);
         }
     }
 
-    /// Says what a user should know: `warning: …`, or as the CI system marks it.
+    /// Prints a warning: `warning: …`, or as the CI system marks it.
     pub fn warn(&self, text: &str) {
         if self.shared.verbosity >= Verbosity::Normal {
             self.print(&self.marked(Level::Warning, text), false);
         }
     }
 
-    /// Says what was asked of a registry and what it answered, with `-v` only. The caller redacts secrets.
+    /// Prints a request and its response, with `-v` only. The caller redacts secrets.
     pub fn request(&self, text: &str) {
         if self.shared.verbosity >= Verbosity::Verbose {
             self.print(&safe_lines(text), true);
         }
     }
 
-    /// Says what went wrong, even with `-q`: `error: …`, or as the CI system marks it.
+    /// Prints an error, even with `-q`: `error: …`, or as the CI system marks it.
     pub fn error(&self, text: &str) {
         self.print(&self.marked(Level::Error, text), false);
     }
 
-    /// Prints what went wrong and what to do about it: two lines where a log has lines, one where an error is an annotation.
+    /// Prints an error and its hint: on two lines, or as one text if the log turns errors into annotations.
     pub fn failure(&self, text: &str, hint: Option<&str>) {
         self.print(&self.shared.style.failure(&safe_lines(text), hint.map(safe_lines).as_deref()), false);
     }
 
-    /// Says a command to whoever reads the log, as it is and even with `-q`. Who made it has escaped what is in it.
+    /// Prints a CI command as it is, even with `-q`. The caller has escaped its values.
     pub(super) fn command(&self, line: &str) {
         self.print(line, false);
     }
 
-    /// From now on, lines are printed above `bars`; `None` ends that.
+    /// Prints lines above `bars` from now on; `None` stops that.
     pub(super) fn attach(&self, bars: Option<Screen>) {
         *lock(&self.shared.bars) = bars;
     }
 
-    /// Ends the group of requests that is open, so that what stdout says next doesn't stand in it.
+    /// Ends the open group of requests, so that the next output on stdout is outside of it.
     pub fn end_group(&self) {
         let mut output = lock(&self.shared.writer);
         let end = output.turn(self.shared.style, false);
         output.write(&end);
     }
 
-    /// Does what writes to the same terminal as the bars, which make room meanwhile.
+    /// Runs `write`, which writes to the terminal of the bars, while they are hidden.
     pub(super) fn beside_bars<T>(&self, write: impl FnOnce() -> T) -> T {
         let bars = lock(&self.shared.bars).clone();
         match bars {
@@ -177,7 +177,7 @@ impl fmt::Debug for Console {
     }
 }
 
-/// Each line of `text` in a form that neither a terminal nor a CI's log reader takes for a command.
+/// Escapes each line of `text` so that neither a terminal nor a CI log sees a command.
 pub(super) fn safe_lines(text: &str) -> String {
     let lines: Vec<String> = text.trim_end().lines().map(safe_line).collect();
     lines.join("\n")
@@ -185,11 +185,11 @@ pub(super) fn safe_lines(text: &str) -> String {
 
 fn safe_line(line: &str) -> String {
     let line = printable(line, LINE_LIMIT);
-    // Buildkite begins a group with each of these.
+    // Buildkite starts a group with each of these.
     if ["--- ", "+++ ", "~~~ ", "^^^ "].iter().any(|mark| line.starts_with(mark)) {
         return format!(" {line}");
     }
-    // `::command::` counts at the start of a line, behind any blanks.
+    // `::command::` is recognised at the start of a line, after any blanks.
     let rest = line.trim_start();
     match rest.strip_prefix("::") {
         Some(after) => format!("{}: :{after}", &line[..line.len() - rest.len()]),
@@ -208,7 +208,7 @@ pub(super) mod tests {
         group: Some(|number| (format!("<group {number}>"), "</group>".to_owned())),
     };
 
-    /// A writer whose bytes can be looked at.
+    /// A writer whose bytes can be inspected.
     #[derive(Clone, Default)]
     pub struct Captured(Arc<Mutex<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! How progress looks: bars on a terminal, a few lines in a log.
+//! Displays progress: bars on a terminal, a few lines in a log.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -12,42 +12,42 @@ use super::screen::Screen;
 use crate::image::digest::Digest;
 use crate::text::printable;
 
-/// How often bars are painted.
+/// How often to draw the bars.
 const BAR_PERIOD: Duration = Duration::from_millis(100);
-/// How often it is looked whether a line is due.
+/// How often to check whether a line is due.
 const LOG_PERIOD: Duration = Duration::from_secs(1);
-/// The least time between two lines of a log.
+/// The minimum time between two lines in a log.
 const LINE_PERIOD: Duration = Duration::from_secs(10);
-/// The time over which a rate is measured.
+/// The period over which the rate is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
-/// The number of blobs that have a bar of their own.
+/// Maximum number of blobs with a bar of their own.
 const LAYER_BARS: usize = 5;
-/// Characters of the bar over all, and of a blob's.
+/// Width of the overall bar and of a blob's, in characters.
 const OVERALL_WIDTH: usize = 30;
 const LAYER_WIDTH: usize = 20;
 
-/// One blob on its way.
+/// A blob in flight.
 #[derive(Debug)]
 pub(super) struct InFlight {
     name: String,
-    /// The size in bytes, as far as it is known.
+    /// The size in bytes, if known.
     size: AtomicU64,
-    /// The bytes of it that moved in this attempt.
+    /// Bytes transferred in this attempt.
     pub(super) moved: AtomicU64,
 }
 
 /// The counters at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Snapshot {
-    /// Blobs that were announced.
+    /// Blobs announced.
     pub(super) blobs: usize,
-    /// Blobs that are done.
+    /// Blobs completed.
     pub(super) done: usize,
-    /// Of these: blobs that needed no moving.
+    /// Blobs among these that needed no transfer.
     pub(super) spared: usize,
-    /// Bytes that are to be moved in all, as far as is known.
+    /// Total bytes to transfer, as far as known.
     pub(super) bytes: u64,
-    /// Bytes that were moved.
+    /// Bytes transferred.
     pub(super) moved: u64,
 }
 
@@ -61,15 +61,15 @@ pub(super) enum Display {
     Terminal(Bars),
 }
 
-/// What a log has been told.
+/// The state of the lines in a log.
 #[derive(Default)]
 pub(super) struct Log {
     rate: Rate,
-    /// When the last line was written, and the bytes that had moved then.
+    /// When the last line was written, and the bytes transferred by then.
     last: Option<(Duration, u64)>,
 }
 
-/// The bars on a screen: one over all, and one for each of the largest blobs.
+/// The bars on a screen: one overall, and one for each of the largest blobs.
 pub(super) struct Bars {
     screen: Screen,
     /// The blobs that have a bar.
@@ -77,7 +77,7 @@ pub(super) struct Bars {
     rate: Rate,
 }
 
-/// Bytes in a second, over the last few seconds.
+/// Bytes per second, over the last few seconds.
 #[derive(Default)]
 struct Rate {
     samples: VecDeque<(Duration, u64)>,
@@ -88,7 +88,7 @@ impl InFlight {
         Self { name: digest.short().to_owned(), size: AtomicU64::new(size), moved: AtomicU64::new(0) }
     }
 
-    /// Of a blob that is still being made.
+    /// For a blob that is still being built.
     pub(super) fn growing(name: &str) -> Self {
         Self { name: name.to_owned(), size: AtomicU64::new(0), moved: AtomicU64::new(0) }
     }
@@ -115,12 +115,12 @@ impl Display {
         Self::Terminal(bars)
     }
 
-    /// How often [`Display::paint`] wants to be called.
+    /// How often to call [`Display::paint`].
     pub(super) fn period(&self) -> Duration {
         if matches!(self, Self::Terminal(_)) { BAR_PERIOD } else { LOG_PERIOD }
     }
 
-    /// Shows how things are `elapsed` after the beginning.
+    /// Shows the progress at `elapsed` after the start.
     pub(super) fn paint(&mut self, elapsed: Duration, now: &Snapshot, flights: Vec<Arc<InFlight>>, console: &Console) {
         match self {
             Self::Silent => {}
@@ -133,7 +133,7 @@ impl Display {
         }
     }
 
-    /// Takes everything off the screen.
+    /// Clears the screen.
     pub(super) fn clear(&mut self, console: &Console) {
         if let Self::Terminal(bars) = self {
             bars.screen.clear();
@@ -143,8 +143,8 @@ impl Display {
 }
 
 impl Log {
-    /// The line that is due now, if one is: the first when something has been moving for a moment (a step that takes
-    /// less needs no more than its summary), then one in a while as long as bytes move.
+    /// The line that is due now, if any: the first after a moment (a shorter step needs only its summary), then one now
+    /// and then while bytes move.
     fn line(&mut self, elapsed: Duration, now: &Snapshot) -> Option<String> {
         let rate = self.rate.observe(elapsed, now.moved);
         let Some((last, moved)) = self.last else {
@@ -180,7 +180,7 @@ impl Bars {
         self.screen.paint(&lines);
     }
 
-    /// What is to be seen now.
+    /// The lines to show now.
     fn lines(&mut self, elapsed: Duration, now: &Snapshot, flights: Vec<Arc<InFlight>>) -> Vec<String> {
         let rate = self.rate.observe(elapsed, now.moved);
         self.choose_layers(flights);
@@ -189,10 +189,10 @@ impl Bars {
         overall.into_iter().chain(self.layers.iter().map(|flight| layer_line(flight))).collect()
     }
 
-    /// Gives the largest blobs of which bytes have moved a bar each, and takes away those of others.
+    /// Gives a bar to the largest blobs with transferred bytes, and removes those of others.
     fn choose_layers(&mut self, mut flights: Vec<Arc<InFlight>>) {
         flights.retain(|flight| flight.moved.load(Ordering::Relaxed) > 0);
-        // The sort is stable: among equals those that began first keep their bars.
+        // The sort is stable: among equals, the ones that started first keep their bars.
         flights.sort_by_key(|flight| std::cmp::Reverse(flight.size()));
         flights.truncate(LAYER_BARS);
         self.layers.retain(|old| flights.iter().any(|flight| Arc::ptr_eq(flight, old)));
@@ -210,7 +210,7 @@ fn layer_line(flight: &InFlight) -> String {
     format!("  {name} [{bar}] {} of {}", human::bytes(moved), human::bytes(size))
 }
 
-/// `===>    `, so many characters wide.
+/// `===> `, `width` characters wide.
 fn bar(width: usize, moved: u64, bytes: u64) -> String {
     let share = u128::from(moved.min(bytes)) * width as u128 / u128::from(bytes.max(1));
     let full = usize::try_from(share).unwrap_or(width).min(width);
@@ -219,7 +219,7 @@ fn bar(width: usize, moved: u64, bytes: u64) -> String {
 }
 
 impl Snapshot {
-    /// `120.5 MB of 340.2 MB, 12 of 40 blobs, 35.1 MB/s, 6 s left`; `rate` is in bytes a second.
+    /// `120.5 MB of 340.2 MB, 12 of 40 blobs, 35.1 MB/s, 6 s left`; `rate` is in bytes per second.
     fn describe(&self, rate: Option<u64>) -> String {
         let mut text = format!(
             "{} of {}, {} of {}",
@@ -237,7 +237,7 @@ impl Snapshot {
 }
 
 impl Rate {
-    /// Takes a sample and answers with bytes a second, once there is something to compare with.
+    /// Takes a sample and returns bytes per second, once there is an earlier one.
     fn observe(&mut self, elapsed: Duration, moved: u64) -> Option<u64> {
         self.samples.push_back((elapsed, moved));
         while self.samples.len() > 2 && self.samples[1].0 + RATE_WINDOW <= elapsed {
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(rate.observe(Duration::from_millis(400), 999), None);
         assert_eq!(rate.observe(at(10), 1000 * MEGABYTE), Some(100 * MEGABYTE));
         assert_eq!(rate.observe(at(20), 1000 * MEGABYTE), Some(0));
-        // Bytes of an attempt that failed are taken back.
+        // Bytes of a failed attempt are subtracted.
         assert_eq!(rate.observe(at(21), 0), Some(0));
     }
 

@@ -1,33 +1,33 @@
-//! A step that failed, as data: its JSON form on stdout, and its job summary. It has no result files and no outputs.
+//! A failed step as data: its JSON on stdout and its job summary. It has no result files and no outputs.
 
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, GuardKind};
 
-/// What a failed step tells instead of a report.
+/// The report of a failed step.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailedStep {
     /// The version of the schema: 1.
     pub schema_version: u32,
-    /// What was asked, as far as the command line could be read.
+    /// The request, as far as the command line could be parsed.
     #[serde(flatten)]
     pub asked: FailedRequest,
     /// Why it failed.
     pub error: Reason,
 }
 
-/// What a step was asked to do, in the user's own words.
+/// The request of a step, in the user's own words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailedRequest {
     /// The step's name; none if the command line names no step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
-    /// What it was to read, if that is one image.
+    /// The source, if it is a single image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// What it was to write.
+    /// The destinations.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub destinations: Vec<String>,
 }
@@ -43,18 +43,18 @@ pub struct Reason {
     pub guard: Option<&'static str>,
     /// The exit status.
     pub status: u8,
-    /// The message, as it is on stderr.
+    /// The message, as on stderr.
     pub message: String,
-    /// What to do about it, where that is known.
+    /// The hint, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// The image that it is about, where that is known.
+    /// The image that it is about, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
 }
 
 impl Reason {
-    /// Of `error`, told as `message`.
+    /// Message and hint in one line.
     pub(super) fn one_line(&self) -> String {
         match &self.hint {
             Some(hint) => format!("{}; {hint}", self.message),
@@ -86,13 +86,13 @@ impl FailedStep {
         Self { schema_version: 1, asked, error: error.into() }
     }
 
-    /// Of words that make no sense.
+    /// A failure to parse the command line.
     pub fn usage(asked: FailedRequest, message: &str) -> Self {
         Self::new(asked, &Error::usage(message))
     }
 }
 
-/// The kinds that programs tell errors by. One is added where somebody has to act otherwise upon it.
+/// The kinds of errors for programs. A kind is added when a program has to handle it differently.
 fn kind(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::Usage(_) => "usage",
@@ -123,7 +123,7 @@ fn guard(error: &Error) -> Option<GuardKind> {
     }
 }
 
-/// What an exit status means, for people.
+/// The meaning of an exit status.
 pub(super) fn meaning(status: u8) -> &'static str {
     match status {
         2 => "the command line is wrong",

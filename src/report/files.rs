@@ -1,4 +1,4 @@
-//! Writes several files or none: each is complete in a temporary file before the first takes its place.
+//! Writes several files or none: all are complete as temporary files before the first is renamed.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -11,36 +11,36 @@ use crate::atomic_file;
 use crate::error::Error;
 use crate::workspace;
 
-/// A file that is to hold exactly these bytes.
+/// A file with its content.
 pub(super) struct FileContent {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
 }
 
-/// How a path is to be written.
+/// How to write a path.
 enum WriteRoute {
-    /// Standard output under one of its names. It is not opened anew: that would begin at the start of the file behind
-    /// it, and what is printed later would overwrite what was written.
+    /// Standard output under one of its names. It isn't reopened: that would start at the beginning of the file, and
+    /// later output would overwrite what was written.
     Stdout,
     /// Standard error, likewise.
     Stderr,
-    /// By a temporary file in the same folder, which then takes the name.
+    /// By a temporary file in the same folder, renamed afterwards.
     Replace(PathBuf),
-    /// As it is: a device, a pipe, a link into nowhere.
+    /// In place: a device, a pipe, a dangling link.
     InPlace,
 }
 
-/// A file on its way to its name.
+/// A file being written.
 struct Staged<'a> {
     content: &'a FileContent,
     route: WriteRoute,
     /// The temporary file, while it exists.
     temporary: Option<NamedTempFile>,
-    /// Whether the path was touched.
+    /// Whether the path was modified.
     touched: bool,
 }
 
-/// Sees whether `path` can be written, and leaves everything as it is.
+/// Checks whether `path` can be written, without changing anything.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub(super) fn preflight(path: &Path) -> Result<(), Error> {
             }
             Err(error) => Err(error),
         },
-        // To open a pipe is to wait for its reader.
+        // Opening a pipe waits for its reader.
         WriteRoute::InPlace if is_pipe(path) => Ok(()),
         WriteRoute::InPlace if path.exists() => OpenOptions::new().write(true).open(path).map(drop),
         WriteRoute::InPlace => Err(io::Error::new(ErrorKind::NotFound, "it is a link to a file that does not exist")),
@@ -63,7 +63,7 @@ pub(super) fn preflight(path: &Path) -> Result<(), Error> {
     probe().map_err(Error::file("write", path))
 }
 
-/// Writes every file, or none: whatever fails, no temporary file and no file of this run is left.
+/// Writes all files or none: after a failure, no temporary file and no file of this run is left.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ pub(super) fn write_all(contents: &[FileContent]) -> Result<(), Error> {
     result
 }
 
-/// Takes back what [`write_all`] wrote, as far as it can be taken back.
+/// Undoes what [`write_all`] wrote, as far as possible.
 pub(super) fn withdraw(path: &Path) {
     if matches!(route(path), Ok(WriteRoute::Replace(target)) if fs::remove_file(&target).is_ok()) {
         return;
@@ -101,7 +101,7 @@ fn stage<'a>(contents: &'a [FileContent], staged: &mut Vec<Staged<'a>>) -> Resul
     for content in contents {
         let route = route(&content.path).map_err(Error::file("write", &content.path))?;
         staged.push(Staged { content, route, temporary: None, touched: false });
-        // Only after it is on the list, so that it is undone if this fails.
+        // Only once it is on the list, so that it is undone if this fails.
         if let Some(staged) = staged.last_mut() {
             staged.prepare().map_err(Error::file("write", &content.path))?;
         }
@@ -109,7 +109,7 @@ fn stage<'a>(contents: &'a [FileContent], staged: &mut Vec<Staged<'a>>) -> Resul
     Ok(())
 }
 
-/// What can't be taken back comes last.
+/// What can't be undone comes last.
 fn commit(staged: &mut [Staged]) -> Result<(), Error> {
     let rank = |staged: &Staged| match staged.route {
         WriteRoute::InPlace => 0,
@@ -124,31 +124,31 @@ fn commit(staged: &mut [Staged]) -> Result<(), Error> {
 }
 
 impl Staged<'_> {
-    /// Writes the temporary file, if that is the way.
+    /// Writes the temporary file, if there is one.
     fn prepare(&mut self) -> io::Result<()> {
         let WriteRoute::Replace(target) = &self.route else {
             return Ok(());
         };
         let temporary = match create_temporary(target) {
             Ok(created) => created,
-            // The folder takes no new file, but the file that is there may be written.
+            // The folder isn't writable, but the existing file may be.
             Err(error) if is_refusal(&error) && target.exists() => {
                 self.route = WriteRoute::InPlace;
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        // Kept here, so that it stays until its turn comes.
+        // Kept here, so that it isn't removed before it is renamed.
         let mut file = self.temporary.insert(temporary).as_file();
         file.write_all(&self.content.bytes)?;
         if let Ok(existing) = fs::metadata(target) {
             file.set_permissions(existing.permissions())?;
         }
-        // Some file systems tell of a full disk or a quota only now.
+        // Some file systems report a full disk or a quota only now.
         file.sync_all()
     }
 
-    /// Gives the path its content.
+    /// Puts the content in place.
     fn put(&mut self) -> io::Result<()> {
         let (path, bytes) = (&self.content.path, &self.content.bytes);
         match &self.route {
@@ -167,7 +167,7 @@ impl Staged<'_> {
                         self.touched = true;
                         Ok(())
                     }
-                    // A file that is itself a mount can't be replaced.
+                    // A file that is a mount point can't be replaced.
                     Err(failed) if failed.error.kind() == ErrorKind::ResourceBusy => {
                         self.touched = true;
                         write_in_place(target, bytes)
@@ -197,9 +197,9 @@ fn route(path: &Path) -> io::Result<WriteRoute> {
         Ok(found) if found.is_dir() => {
             Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder; name a file in it"))
         }
-        // Other descriptors: whoever opened them expects the bytes there and not in a new file.
+        // Other open descriptors: their owner expects the bytes there, not in a new file.
         Ok(_) if is_descriptor(path) => Ok(WriteRoute::InPlace),
-        // Behind links, so that a link stays one.
+        // Through links, so that a link remains one.
         Ok(found) if found.is_file() => fs::canonicalize(path).map(WriteRoute::Replace),
         Ok(_) => Ok(WriteRoute::InPlace),
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -225,7 +225,7 @@ fn create_temporary(target: &Path) -> io::Result<NamedTempFile> {
     atomic_file::create_in(folder(target), ".imgstep-")
 }
 
-/// Whether a folder takes no new file, though a file in it may be written.
+/// Whether a folder isn't writable, though a file in it may be.
 fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
@@ -236,13 +236,13 @@ fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if is_regular(path) && !is_descriptor(path) {
         options.truncate(true);
     } else {
-        // Behind what others wrote there.
+        // After what others wrote there.
         options.append(true);
     }
     options.open(path)?.write_all(bytes)
 }
 
-/// Whether `path` may stand for a file that somebody else holds open.
+/// Whether `path` may refer to an open descriptor.
 fn is_descriptor(path: &Path) -> bool {
     path.starts_with("/dev") || path.starts_with("/proc")
 }
@@ -268,7 +268,7 @@ fn is_pipe(_: &Path) -> bool {
 pub(super) mod tests {
     use super::*;
 
-    /// A folder of its own for one test, removed at its end.
+    /// A folder for one test, removed at its end.
     pub struct Folder(pub PathBuf);
 
     impl Folder {
@@ -376,7 +376,7 @@ pub(super) mod tests {
         let refused = preflight(&folder.path("other"));
         fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "after");
-        // Permissions don't hold for root.
+        // Root ignores permissions.
         assert_eq!(refused.is_err(), unwritable);
         withdraw(&path);
         assert!(folder.names().is_empty());

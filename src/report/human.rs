@@ -1,4 +1,4 @@
-//! Numbers as people read them: bytes in decimal units, seconds, and counted nouns.
+//! Formats numbers for people: bytes in decimal units, seconds, and counted nouns.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) fn seconds(seconds: f64) -> String {
     if seconds < 59.95 {
         return format!("{seconds:.1} s");
     }
-    // The cast saturates; 18 digits of seconds are nobody's step.
+    // The cast saturates; no step takes seconds of 18 digits.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let whole = seconds.round() as u64;
     if whole < 3600 {

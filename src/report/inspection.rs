@@ -1,4 +1,4 @@
-//! What an image is made of, as data. Its JSON form is what `inspect --output json` prints; fields are added, never
+//! The content of an image, as data. Its JSON form is what `inspect --output json` prints; fields are added, never
 //! renamed.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::image::digest::Digest;
 
-/// What an image is made of.
+/// The content of an image.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {
@@ -18,10 +18,10 @@ pub struct Inspection {
     /// `name@digest`.
     #[serde(rename = "ref")]
     pub pinned: String,
-    /// The manifest and all below it.
+    /// The manifest and everything below it.
     #[serde(flatten)]
     pub root: Node,
-    /// What speaks of it (signatures, SBOMs, attestations); none in a layout.
+    /// Its referrers (signatures, SBOMs, attestations); none in a layout.
     pub referrers: Vec<Referrer>,
 }
 
@@ -38,7 +38,7 @@ pub struct Node {
     /// The platform.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// If it is an attestation manifest of BuildKit: the digest of the image it speaks of.
+    /// If it is an attestation manifest of BuildKit: the digest of the image it describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attestation_of: Option<String>,
     /// Annotations of the manifest, and of the entry that its index has for it.
@@ -53,7 +53,7 @@ pub struct Node {
     /// The children of an index, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub manifests: Vec<Node>,
-    /// Named by its index and not there (a sparse index).
+    /// Listed in its index but missing (a sparse index).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub missing: bool,
 }
@@ -68,7 +68,7 @@ pub struct NodePart {
     pub media_type: String,
     /// The size in bytes (0 where only its registry could tell: schema 1).
     pub size: u64,
-    /// A foreign layer: the registry doesn't hold it.
+    /// A foreign layer, which the registry doesn't store.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub foreign: bool,
     /// Annotations.
@@ -76,7 +76,7 @@ pub struct NodePart {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A manifest that speaks of the image.
+/// A manifest that refers to the image.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Referrer {

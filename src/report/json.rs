@@ -1,4 +1,4 @@
-//! JSON of reports: exact for files, and safe to print for stdout.
+//! Renders reports as JSON: exact for files, and safe to print for stdout.
 
 use std::fmt::Write as _;
 
@@ -26,9 +26,8 @@ pub(super) fn line(value: &impl Serialize) -> Result<String, Error> {
     render(value).map(|json| printable(&json))
 }
 
-/// JSON as a line in which no reader of logs finds `##[command]` or `##vso[command]`, which count anywhere. A `#` is
-/// always inside a string, where JSON has another way to write it; so are characters that no terminal shows as what
-/// they are.
+/// Escapes JSON so that no log reader finds `##[command]` or `##vso[command]`, which are recognised anywhere in a line.
+/// A `#` is always inside a string, where JSON can escape it; so are characters that terminals don't show as they are.
 fn printable(json: &str) -> String {
     let json = json.replace("##", "#\\u0023");
     let mut out = String::with_capacity(json.len() + 1);

@@ -1,9 +1,9 @@
-//! How serious a line on stderr is, and how a log marks it.
+//! The severity of a line on stderr, and how logs mark it.
 
 /// The title of a group of requests.
 pub(crate) const GROUP_TITLE: &str = "imgstep: requests";
 
-/// How serious a line is.
+/// The severity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// Something a user should know.
@@ -13,7 +13,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Its name, which most logs use too: `warning`, `error`.
+    /// Its name, as in most logs: `warning`, `error`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Warning => "warning",
@@ -25,11 +25,11 @@ impl Level {
 /// How a log marks warnings and errors, and how it folds a group of lines.
 #[derive(Debug, Clone, Copy)]
 pub struct LogStyle {
-    /// The line for a warning or an error. The text may hold anything that the console has made safe.
+    /// Formats a warning or an error. The console has made the text safe.
     pub mark: fn(Level, &str) -> String,
-    /// Whether an error is one text, an annotation: then a hint is part of it, otherwise it has a line of its own.
+    /// Whether an error becomes one annotation that includes its hint; otherwise the hint has a line of its own.
     pub one_text: bool,
-    /// The lines that begin and end the nth group of this process; none if the log has no groups that end.
+    /// The lines that start and end the nth group of this process; none if the log has no such groups.
     pub group: Option<fn(usize) -> (String, String)>,
 }
 
@@ -37,7 +37,7 @@ impl LogStyle {
     /// A terminal, or a log without marks of its own.
     pub const PLAIN: Self = Self { mark: plain, one_text: false, group: None };
 
-    /// What went wrong, and what to do about it.
+    /// An error and its hint.
     pub fn failure(&self, text: &str, hint: Option<&str>) -> String {
         match hint {
             Some(hint) if self.one_text => (self.mark)(Level::Error, &format!("{text}; {hint}")),

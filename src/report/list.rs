@@ -1,4 +1,4 @@
-//! What became of a list of images, as data: the report of each that was done, and why the others failed. Its JSON form
+//! The result of a list of images, as data: the report of each that succeeded, and why the others failed. Its JSON form
 //! is in `docs/report.schema.json` too.
 
 use serde::Serialize;
@@ -17,7 +17,7 @@ pub struct ListOutcome {
     pub step: &'static str,
     /// Whether this is a plan and nothing was written.
     pub dry_run: bool,
-    /// The reports of the lines that were done, in the order of the list.
+    /// The reports of the lines that succeeded, in the order of the list.
     pub reports: Vec<Outcome>,
     /// The lines that failed, in the order of the list.
     pub failed: Vec<ListFailure>,
@@ -25,15 +25,15 @@ pub struct ListOutcome {
     pub totals: Totals,
 }
 
-/// A line of a list, for people to find it by.
+/// Identifies a line of a list.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListLine {
     /// Its number in the list, from 1.
     pub line: usize,
-    /// What it reads: the reference in full.
+    /// The full reference that it reads.
     pub source: String,
-    /// What it writes: the references in full.
+    /// The full references that it writes.
     pub destinations: Vec<String>,
 }
 
@@ -60,7 +60,7 @@ impl ListFailure {
 }
 
 impl ListOutcome {
-    /// The same without what became of each manifest and blob, which most of a long report is.
+    /// The report without the entries for each manifest and blob, which take most of its space.
     pub(super) fn without_contents(&self) -> Self {
         let mut short = self.clone();
         for destination in short.reports.iter_mut().flat_map(|report| &mut report.destinations) {

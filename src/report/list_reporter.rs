@@ -1,5 +1,5 @@
-//! Reports what becomes of a list of images while it is worked on: at once why a line failed, in the order of the list what
-//! was done, and at the end what all of it came to.
+//! Reports on a list of images while it is processed: failures at once, successes in the order of the list, and totals
+//! at the end.
 
 use super::console::Console;
 use super::failure::Reason;
@@ -11,23 +11,23 @@ use super::subject::{ReportSubject, StepVerb};
 use super::summary;
 use crate::error::{Error, ExitStatus};
 
-/// Hears of each line of a list as it ends.
+/// Collects the result of each line as it ends.
 pub struct ListReporter {
     console: Console,
     verb: StepVerb,
     dry_run: bool,
     lines: Vec<ListLine>,
-    /// What became of each line; `None` while it is worked on.
+    /// The result of each line; `None` while it is in progress.
     ended: Vec<Option<Result<Outcome, ListFailure>>>,
-    /// The first line whose turn on stdout has not come.
+    /// The first line that isn't on stdout yet.
     next: usize,
-    /// Where a line is printed for each destination; `None` if stdout is to hold the report.
+    /// Prints a line per destination; `None` if stdout gets the report.
     stdout: Option<Lines>,
 }
 
 impl ListReporter {
-    /// A reporter that knows of no line yet. With [`OutputFormat::Text`] stdout gets its lines as soon as all before them
-    /// are done, so that a reader can begin with the first image while the last is moved.
+    /// A reporter without results. With [`OutputFormat::Text`], lines go to stdout as soon as all before them are done,
+    /// so that a reader can start with the first image while the last is transferred.
     pub fn new(verb: StepVerb, dry_run: bool, lines: Vec<ListLine>, format: OutputFormat, console: &Console) -> Self {
         let ended = lines.iter().map(|_| None).collect();
         let stdout = (format == OutputFormat::Text).then(|| Lines::begin(console));
@@ -65,13 +65,13 @@ impl ListReporter {
         }
     }
 
-    /// What was done, if all lines were.
+    /// The outcomes, if all lines succeeded.
     pub fn done(&self) -> Option<Vec<&Outcome>> {
         self.ended.iter().map(|ended| ended.as_ref()?.as_ref().ok()).collect()
     }
 
-    /// Reports what all of it came to, as [`Reporter::finish`] does for one image. Results and outputs are for lists that
-    /// were done whole; the job summary is for any.
+    /// Reports the totals, as [`Reporter::finish`] does for one image. Results and outputs are written only if all
+    /// lines succeeded; the job summary always.
     ///
     /// Returns the exit status: that of the first line of the list that failed.
     ///

@@ -1,4 +1,4 @@
-//! The job summary that a person reads at a workflow run's page, as GitHub's markdown.
+//! The job summary on a workflow run's page, in GitHub's markdown.
 
 use std::fmt::Write as _;
 
@@ -12,12 +12,12 @@ use super::summary::{Count, TransferTally, headline, plan_word, spoken_of};
 use super::tree::{self, Width};
 use crate::text::printable;
 
-/// The longest text in characters that is taken over from elsewhere.
+/// Maximum length of a foreign text, in characters.
 const TEXT_LIMIT: usize = 1000;
-/// Said where the rest is left out.
+/// The note that the rest is omitted.
 const CUT: &str = "\n*The rest is left out: a job summary has a limit.*\n";
 
-/// A summary of `subject`, in at most `room` bytes.
+/// Summarises `subject` in at most `room` bytes.
 pub(super) fn render(subject: ReportSubject, room: usize) -> String {
     let text = match subject.scope {
         ReportScope::Image(outcome) => render_image(subject, outcome),
@@ -37,7 +37,7 @@ fn render_image(subject: ReportSubject, outcome: &Outcome) -> String {
     text
 }
 
-/// One table of all images, which comes last, so that it is what a limit cuts.
+/// One table of all images; it comes last, so that the limit cuts it first.
 fn render_list(subject: ReportSubject, list: &ListOutcome) -> String {
     let done = if list.dry_run {
         format!("Nothing written, a plan: {}", subject.verb.name)
@@ -69,7 +69,7 @@ fn render_list(subject: ReportSubject, list: &ListOutcome) -> String {
     text
 }
 
-/// That a step failed, in at most `room` bytes: why, what it was asked, and what the exit status means.
+/// Summarises a failed step in at most `room` bytes: the reason, its request, and the meaning of the exit status.
 pub(super) fn render_failed(failed: &FailedStep, room: usize) -> String {
     let asked = &failed.asked;
     let mut text = match &asked.step {
@@ -91,11 +91,11 @@ pub(super) fn render_failed(failed: &FailedStep, room: usize) -> String {
     cut(text, room)
 }
 
-/// What an image is made of, in at most `room` bytes: the tree that a person sees on stdout.
+/// The content of an image in at most `room` bytes: the tree as on stdout.
 pub(super) fn render_inspection(inspection: &Inspection, room: usize) -> String {
     let heading = format!("### {}\n\n", code(&inspection.reference));
     let tree = tree::tree(inspection, Width::Whole);
-    // Longer than any that the text of others may hold.
+    // Longer than any in a foreign text.
     let fence = "`".repeat(tree.split(|letter| letter != '`').map(str::len).max().unwrap_or(0).max(2) + 1);
     let tree = cut(tree, room.saturating_sub(heading.len() + 2 * fence.len() + 8));
     let text = format!("{heading}{fence}text\n{tree}{fence}\n");
@@ -131,7 +131,7 @@ fn destinations(text: &mut String, outcome: &Outcome) {
     previous(text, outcome);
 }
 
-/// What was moved: the way back.
+/// The tags that were moved, with their previous digests.
 fn previous(text: &mut String, outcome: &Outcome) {
     if outcome.destinations.iter().all(|destination| destination.previous.is_empty()) {
         return;
@@ -147,7 +147,7 @@ fn previous(text: &mut String, outcome: &Outcome) {
     text.push('\n');
 }
 
-/// Every name in full; by digest if there is no tag.
+/// Every full name; by digest if there is no tag.
 fn names(destination: &DestinationReport) -> Vec<String> {
     if destination.tags.is_empty() {
         return vec![destination.pinned.clone()];
@@ -168,7 +168,7 @@ fn platforms(text: &mut String, outcome: &Outcome) {
     if outcome.platforms.is_empty() {
         return;
     }
-    // Of an image that was there already, no manifest was read.
+    // The manifest of an image that already existed wasn't read.
     let sized = outcome.platforms.iter().any(|image| image.size.is_some());
     let (title, line) = if sized { (" Size |", "--:|") } else { ("", "") };
     let _ = writeln!(text, "| Platform | Digest |{title}\n|---|---|{line}");
@@ -228,7 +228,7 @@ fn costs(text: &mut String, subject: ReportSubject) {
     );
 }
 
-/// What a plan would do with each blob. Last, since it may be long.
+/// What a dry run would do with each blob. Last, since it may be long.
 fn plan(text: &mut String, outcome: &Outcome) {
     let blobs = || outcome.destinations.iter().flat_map(|place| place.blobs.iter().map(move |blob| (place, blob)));
     if !outcome.dry_run || blobs().next().is_none() {
@@ -253,8 +253,8 @@ fn warnings(text: &mut String, outcome: &Outcome) {
     }
 }
 
-/// Text of others as code. What a reference is made of is harmless between backticks; anything else is written as
-/// character references, which no markdown acts upon.
+/// Foreign text as code. Characters of references are harmless between backticks; all others are written as character
+/// references, which markdown doesn't interpret.
 fn code(text: &str) -> String {
     let text = printable(text, TEXT_LIMIT);
     let harmless = |character: char| character.is_ascii_alphanumeric() || ".-_/:@+".contains(character);
@@ -265,12 +265,12 @@ fn code(text: &str) -> String {
     }
 }
 
-/// Text of others as prose: it can't make links, mentions, tables or tags.
+/// Foreign text as prose: it can't create links, mentions, tables or tags.
 fn prose(text: &str) -> String {
     escape(&printable(text, TEXT_LIMIT), " .,-/;()=+%?'")
 }
 
-/// Writes every ASCII character that is neither a letter or digit nor in `kept` as a character reference.
+/// Escapes every ASCII character, except letters, digits and those in `kept`, as a character reference.
 fn escape(text: &str, kept: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -283,7 +283,7 @@ fn escape(text: &str, kept: &str) -> String {
     out
 }
 
-/// Cuts `text` behind a line so that it fits in `room` bytes and says so; nothing at all if that has no room either.
+/// Cuts `text` after a line so that it fits into `room` bytes, with a note; empty if even the note doesn't fit.
 fn cut(text: String, room: usize) -> String {
     if text.len() <= room {
         return text;

@@ -6,7 +6,7 @@
 //! steps ─────▶ Outcome ───▶ Reporter ──▶ result files, a CI system's outputs and summary, stdout
 //! ```
 //!
-//! Nothing else in the library prints. Stdout holds the step's answer and nothing else; people read stderr.
+//! Nothing else in the library prints. Stdout is for the step's result and nothing else; people read stderr.
 
 pub(crate) mod ci;
 pub(crate) mod console;

@@ -14,13 +14,13 @@ pub struct Outcome {
     pub step: &'static str,
     /// Whether this is a plan and nothing was written.
     pub dry_run: bool,
-    /// What was read.
+    /// The source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceReport>,
     /// The base that the result was built on, for steps that have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<SourceReport>,
-    /// The digest of the result (with several destinations that differ, since one was skipped: of the first).
+    /// The digest of the result (if destinations differ because one was skipped, that of the first).
     pub digest: Digest,
     /// The media type of the result.
     pub media_type: String,
@@ -30,14 +30,14 @@ pub struct Outcome {
     pub platforms: Vec<PlatformImage>,
     /// The children of the result if it is an index, in its order, attestation manifests included.
     pub images: Vec<Digest>,
-    /// What a bundle holds, in the order of its layers; none for any other step.
+    /// The resources of a bundle, in the order of its layers; empty for other steps.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<BundledResource>,
-    /// What was written where, in the order of the command line.
+    /// The destinations, in the order of the command line.
     pub destinations: Vec<DestinationReport>,
     /// Sums over all destinations.
     pub totals: Totals,
-    /// What a user should know, each a line.
+    /// Warnings for the user, one line each.
     pub warnings: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ pub struct SourceReport {
     pub reference: String,
     /// The reference without tag and digest.
     pub name: String,
-    /// The digest that it named when it was read.
+    /// The digest that it pointed to when it was read.
     pub digest: Digest,
     /// The media type.
     pub media_type: String,
@@ -63,7 +63,7 @@ pub struct PlatformImage {
     pub platform: String,
     /// The digest of its manifest.
     pub digest: Digest,
-    /// The bytes of its config and layers; none where its manifest was not read, since it was there.
+    /// The bytes of its config and layers; `None` if its manifest wasn't read because it already existed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
 }
@@ -72,7 +72,7 @@ pub struct PlatformImage {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BundledResource {
-    /// The version of the API that it is written by: `tekton.dev/v1`.
+    /// Its API version: `tekton.dev/v1`.
     pub api_version: String,
     /// The kind: `Task`.
     pub kind: String,
@@ -82,7 +82,7 @@ pub struct BundledResource {
     pub digest: Digest,
 }
 
-/// What became of one destination.
+/// The report of a destination.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DestinationReport {
@@ -90,21 +90,22 @@ pub struct DestinationReport {
     pub reference: String,
     /// The reference without tag and digest: `registry/repository` or `oci:DIR`.
     pub name: String,
-    /// The tags that name the result now, the destination's own first; empty if it was written by digest alone.
+    /// The tags that point to the result now, the destination's own first; empty if it was written by digest alone.
     pub tags: Vec<String>,
-    /// The digest that these tags name now.
+    /// The digest that these tags point to now.
     pub digest: Digest,
     /// `name@digest`.
     #[serde(rename = "ref")]
     pub pinned: String,
     /// What was done.
     pub state: DestinationState,
-    /// What its tags named before, of those that named something else: the way back. (In a plan: what they name now.)
+    /// The previous digests of the tags that were moved: the way back. (In a dry run: the current digests of those that
+    /// would be moved.)
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<Previous>,
-    /// Every manifest that was looked at, children before parents.
+    /// Every manifest that was processed, children before parents.
     pub manifests: Vec<ManifestTransfer>,
-    /// Every blob that was looked at, each once.
+    /// Every blob that was processed, each once.
     pub blobs: Vec<BlobTransfer>,
 }
 
@@ -114,7 +115,7 @@ pub struct DestinationReport {
 pub struct Previous {
     /// The tag.
     pub tag: String,
-    /// The digest that it named before.
+    /// The digest that it pointed to before.
     pub digest: Digest,
 }
 
@@ -126,13 +127,13 @@ pub enum DestinationState {
     Written,
     /// Everything was there already.
     Unchanged,
-    /// The tag was there with another digest and was left alone (`--if-exists skip`).
+    /// The tag existed with another digest and was kept (`--if-exists skip`).
     Skipped,
-    /// A plan: it would be written.
+    /// A dry run: it would be written.
     Planned,
 }
 
-/// What became of a manifest.
+/// The report of a manifest.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ManifestTransfer {
@@ -146,7 +147,7 @@ pub struct ManifestTransfer {
     pub action: Action,
 }
 
-/// What became of a blob.
+/// The report of a blob.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BlobTransfer {
@@ -156,23 +157,23 @@ pub struct BlobTransfer {
     pub media_type: String,
     /// The size in bytes.
     pub size: u64,
-    /// What was done (in a plan: what would be).
+    /// What was done (in a dry run: what would be done).
     pub action: Action,
     /// The seconds it took, from the first request for it to the last answer.
     pub seconds: f64,
 }
 
-/// What is done with one piece of content.
+/// What is done with a piece of content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
-    /// It was at the destination already.
+    /// It already existed at the destination.
     Present,
-    /// The registry linked it from another of its repositories.
+    /// The registry mounted it from another of its repositories.
     Mounted,
     /// Its bytes were sent.
     Sent,
-    /// A foreign layer, left where its URLs point.
+    /// A foreign layer, which stays at its URLs.
     Foreign,
 }
 
@@ -180,13 +181,13 @@ pub enum Action {
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
-    /// HTTP requests, those of token services included (in a plan: those that carrying it out would take, about).
+    /// HTTP requests, including those to token services (in a dry run: an estimate for the real run).
     pub requests: u64,
     /// Bytes of blobs and manifests that were sent.
     pub sent_bytes: u64,
     /// Bytes of blobs that were mounted.
     pub mounted_bytes: u64,
-    /// Bytes of blobs that were there already.
+    /// Bytes of blobs that already existed.
     pub present_bytes: u64,
     /// Seconds from start to end.
     pub seconds: f64,

@@ -1,4 +1,4 @@
-//! Progress of a transfer: what the engine says about blobs while they move.
+//! Counts the progress of a transfer, as reported by the engine.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,58 +14,58 @@ use crate::lock::lock;
 
 /// The progress of one step; clones share it, on any thread.
 ///
-/// Nothing is drawn on the caller's time: a thread of its own looks at the counters a few times a second.
+/// Drawing doesn't block the caller: a separate thread reads the counters a few times a second.
 #[derive(Clone)]
 pub struct Progress {
     shared: Arc<SharedProgress>,
 }
 
-/// One blob on its way. Dropped without [`Item::finish`] it counts as not moved.
+/// A blob in flight. If dropped without [`Item::finish`], it counts as not transferred.
 pub struct Item {
     shared: Arc<SharedProgress>,
     flight: Arc<InFlight>,
     settled: bool,
 }
 
-/// The state that the engine counts in and the painting thread reads from.
+/// The state that the engine updates and the drawing thread reads.
 struct SharedProgress {
     console: Console,
     counts: Counts,
-    /// The blobs that were started and not finished, in order of their start.
+    /// The blobs in flight, in order of their start.
     flights: Mutex<Vec<Arc<InFlight>>>,
     painter: Mutex<Painter>,
-    /// Wakes the painting thread before its time.
+    /// Wakes the drawing thread early.
     wake: Condvar,
 }
 
-/// What only the painting thread and [`Progress::finish`] touch.
+/// State that only the drawing thread and [`Progress::finish`] use.
 struct Painter {
     display: Display,
-    /// Whether the painting thread was begun.
+    /// Whether the drawing thread was started.
     begun: bool,
-    /// Whether the end was told; nothing is drawn after it.
+    /// Whether it has ended; nothing is drawn afterwards.
     finished: bool,
 }
 
-/// Counters that many tasks add to. Each is exact in itself; read together they may be an instant apart.
+/// Counters that many tasks update. Each is exact; read together they may be an instant apart.
 #[derive(Default)]
 struct Counts {
-    /// Blobs that were announced.
+    /// Blobs announced.
     blobs: AtomicUsize,
-    /// Blobs that are done, however.
+    /// Blobs completed in any way.
     done: AtomicUsize,
-    /// Blobs that needed no moving: present, mounted or foreign.
+    /// Blobs that needed no transfer: present, mounted or foreign.
     spared: AtomicUsize,
-    /// Bytes of the blobs that were announced.
+    /// Bytes of the announced blobs.
     bytes: AtomicU64,
-    /// Bytes of the blobs that needed no moving.
+    /// Bytes of the blobs that needed no transfer.
     spared_bytes: AtomicU64,
-    /// Bytes that moved, without those of attempts that failed.
+    /// Bytes transferred, without those of failed attempts.
     moved: AtomicU64,
 }
 
 impl Progress {
-    /// Progress shown through `console`: bars if stderr is a person's terminal, else a few lines as a CI log wants them;
+    /// Progress shown through `console`: bars if stderr is an interactive terminal, otherwise a few lines for a log;
     /// nothing if the console is quiet.
     pub fn new(console: Console) -> Self {
         Self::shown(console, screen::interactive())
@@ -80,7 +80,7 @@ impl Progress {
         Self::with_display(console, display)
     }
 
-    /// Progress that is not told at all.
+    /// Progress that is never shown.
     pub fn silent() -> Self {
         Self::with_display(Console::quiet(), Display::Silent)
     }
@@ -98,19 +98,19 @@ impl Progress {
         }
     }
 
-    /// Announces `blobs` more blobs of `bytes` bytes in all; called as manifests are discovered.
+    /// Announces `blobs` more blobs with `bytes` bytes in total; called as manifests are discovered.
     pub fn expect(&self, blobs: usize, bytes: u64) {
         self.shared.counts.blobs.fetch_add(blobs, Ordering::Relaxed);
         self.shared.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Begins with the blob `digest` of `size` bytes, which [`Progress::expect`] announced.
+    /// Starts the blob `digest` of `size` bytes, which [`Progress::expect`] announced.
     pub fn start(&self, digest: &Digest, size: u64) -> Item {
         self.item(InFlight::new(digest, size))
     }
 
-    /// Begins with a blob that is still being made: neither its digest nor its size are known, and it was not announced.
-    /// [`Item::grow`] tells how it grows.
+    /// Starts a blob that is still being built: its digest and size are unknown, and it wasn't announced.
+    /// [`Item::grow`] reports its growth.
     pub fn start_growing(&self, name: &str) -> Item {
         self.expect(1, 0);
         self.item(InFlight::growing(name))
@@ -123,7 +123,8 @@ impl Progress {
         Item { shared: Arc::clone(&self.shared), flight, settled: false }
     }
 
-    /// Ends it: bars disappear, and no line follows. The last word is [`Reporter`](super::reporter::Reporter)'s.
+    /// Ends the display: bars disappear, and no line follows. [`Reporter`](super::reporter::Reporter) prints the
+    /// summary.
     pub fn finish(&self) {
         self.shared.end();
     }
@@ -139,30 +140,30 @@ impl Progress {
 }
 
 impl Item {
-    /// Counts `bytes` more bytes of the blob as moved. Cheap: two additions.
+    /// Counts `bytes` more bytes of the blob as transferred. Cheap: two additions.
     pub fn advance(&self, bytes: u64) {
         self.flight.moved.fetch_add(bytes, Ordering::Relaxed);
         self.shared.counts.moved.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// A blob that is being made has `bytes` more bytes.
+    /// A blob being built has grown by `bytes` bytes.
     pub fn grow(&self, bytes: u64) {
         self.flight.grow(bytes);
         self.shared.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Begins the blob again at 0, for another attempt.
+    /// Restarts the blob at 0 for another attempt.
     pub fn restart(&self) {
         let moved = self.flight.moved.swap(0, Ordering::Relaxed);
         self.shared.counts.moved.fetch_sub(moved, Ordering::Relaxed);
     }
 
-    /// The blob is done, in the way that `action` says.
+    /// Completes the blob with this action.
     pub fn finish(mut self, action: Action) {
         self.settled = true;
         let counts = &self.shared.counts;
         let size = self.flight.size();
-        // Whatever the engine counted on the way, a blob that is done has moved whole or not at all.
+        // Whatever was counted on the way, a completed blob was transferred in full or not at all.
         self.restart();
         if action == Action::Sent {
             counts.moved.fetch_add(size, Ordering::Relaxed);
@@ -174,7 +175,7 @@ impl Item {
         self.land();
     }
 
-    /// Takes the blob off the list of those in flight.
+    /// Removes the blob from those in flight.
     fn land(&self) {
         lock(&self.shared.flights).retain(|flight| !Arc::ptr_eq(flight, &self.flight));
     }
@@ -217,7 +218,7 @@ impl SharedProgress {
 
 impl Drop for SharedProgress {
     fn drop(&mut self) {
-        // A step that failed on its way must not leave bars behind.
+        // A step that fails must not leave bars on the screen.
         self.end();
     }
 }
@@ -234,11 +235,11 @@ impl fmt::Debug for Item {
     }
 }
 
-/// Starts the thread that paints every `period`, until the end is told or nobody holds the progress any more.
+/// Starts the thread that draws every `period`, until the progress ends or all its handles are dropped.
 fn begin(shared: &Arc<SharedProgress>, period: Duration) {
     let shared = Arc::downgrade(shared);
     let thread = std::thread::Builder::new().name("progress".into());
-    // Where no thread can be had, the work goes on unseen.
+    // If no thread can be started, progress isn't shown.
     let _ = thread.spawn(move || paint_on(&shared, period));
 }
 

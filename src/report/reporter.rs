@@ -1,4 +1,4 @@
-//! Hands a report to everybody who asked: result files, the CI system, stdout, and a line for people.
+//! Writes a report to all its destinations: result files, the CI system, stdout, and a line for people.
 
 use std::io::Write;
 
@@ -15,21 +15,21 @@ use crate::error::Error;
 
 /// Where the report of a step goes.
 pub struct Reporter<'a> {
-    /// How the step says what it did.
+    /// The step's verb in its summary.
     pub verb: StepVerb,
     /// The files of `--result`.
     pub results: &'a [ResultFile],
     /// The CI system.
     pub ci: &'a Ci,
-    /// What stdout holds.
+    /// The format of stdout.
     pub format: OutputFormat,
-    /// Warnings and the summary.
+    /// Where warnings and the summary go.
     pub console: &'a Console,
 }
 
 impl Reporter<'_> {
     /// Reports what a step wrote: warnings and the summary on the console, then the result files (all or none), the CI
-    /// system's outputs, and stdout last, since its reader may act upon it at once.
+    /// system's outputs, and stdout last, since its reader may act on it at once.
     ///
     /// [`Progress::finish`](super::progress::Progress::finish) comes before it. `outcome.warnings` are printed here and
     /// nowhere else.
@@ -55,7 +55,7 @@ impl Reporter<'_> {
         self.deliver(subject, || stdout::print_on(stdout, &text))
     }
 
-    /// Reports what a step looked up: as [`Reporter::finish`], but without a summary, and stdout has the digest alone.
+    /// Reports a lookup: like [`Reporter::finish`], but without a summary, and with only the digest on stdout.
     ///
     /// # Errors
     ///
@@ -68,7 +68,8 @@ impl Reporter<'_> {
         self.deliver(ReportSubject::image(self.verb, outcome), || stdout::print(&text))
     }
 
-    /// Reports what an image is made of, on stdout and to the CI system. `is_whole`: lines are not cut for a terminal.
+    /// Reports the content of an image on stdout and to the CI system. With `is_whole`, lines aren't cut for a
+    /// terminal.
     ///
     /// # Errors
     ///
@@ -84,7 +85,8 @@ impl Reporter<'_> {
         stdout::print(&text)
     }
 
-    /// Results and outputs of everything that was done whole, then `print`. Results don't stay if the others fail.
+    /// Writes results and outputs if everything succeeded, then calls `print`. Results are removed if a later part
+    /// fails.
     pub(super) fn deliver(
         &self,
         subject: ReportSubject,
@@ -104,8 +106,7 @@ impl Reporter<'_> {
     }
 }
 
-/// Reports that a step failed to those who don't read stderr: a job summary, and JSON on stdout if that was asked for and
-/// nothing was printed yet.
+/// Reports a failed step beyond stderr: a job summary, and JSON on stdout if requested and nothing was printed yet.
 ///
 /// # Errors
 ///
@@ -139,7 +140,7 @@ mod tests {
         Reporter { verb: sample::PROMOTE, results, ci, format: OutputFormat::Text, console }
     }
 
-    /// What came of [`Reporter::finish`], what stdout holds, and what stderr holds.
+    /// The result of [`Reporter::finish`], stdout and stderr.
     fn run(outcome: &Outcome, results: &[ResultFile], ci: &Ci) -> (Result<(), Error>, String, String) {
         let (console, said) = captured(Verbosity::Normal, LogStyle::PLAIN);
         let mut stdout = Vec::new();

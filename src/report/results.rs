@@ -8,17 +8,17 @@ use super::tekton;
 use super::values::{Channel, ReportValue, VALUES};
 use crate::error::Error;
 
-/// One result and the file that it goes to.
+/// A result and its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResultFile {
-    /// The value that it gets.
+    /// The value.
     pub value: ReportValue,
-    /// Where it goes.
+    /// The file.
     pub path: PathBuf,
 }
 
-/// Reads the values of `--result`, each `KEY=FILE`; one whose FILE is empty is left out. `is_given` tells which values
-/// the step has.
+/// Parses the values of `--result`, each `KEY=FILE`; one with an empty FILE is ignored. `is_given` returns whether the
+/// step has a value.
 ///
 /// # Errors
 ///
@@ -42,7 +42,7 @@ pub(crate) fn parse(args: &[String], is_given: impl Fn(&ReportValue) -> bool) ->
             continue;
         }
         let path = PathBuf::from(file);
-        // Devices take any number of results; a file would keep the last alone.
+        // Devices accept any number of results; a file would keep only the last one.
         if !path.starts_with("/dev") && files.iter().any(|other| other.path == path) {
             return usage("another result goes to the same file".into());
         }
@@ -51,7 +51,7 @@ pub(crate) fn parse(args: &[String], is_given: impl Fn(&ReportValue) -> bool) ->
     Ok(files)
 }
 
-/// Sees, before anything is written to a registry, whether each file can be written; leaves everything as it is.
+/// Checks, before anything is written to a registry, whether each file can be written, without changing anything.
 ///
 /// # Errors
 ///
@@ -60,7 +60,8 @@ pub(crate) fn preflight(files: &[ResultFile]) -> Result<(), Error> {
     files.iter().try_for_each(|file| files::preflight(&file.path))
 }
 
-/// Writes all results, or none. Of a plan only `json` is written: no other value says that nothing was written yet.
+/// Writes all results or none. In a dry run only `json` is written, since no other value shows that nothing was
+/// written.
 ///
 /// # Errors
 ///
@@ -70,12 +71,12 @@ pub(super) fn write_all(files: &[ResultFile], subject: ReportSubject) -> Result<
     write_within(files, subject, Path::new(tekton::ROOT))
 }
 
-/// Takes back what [`write_all`] wrote, since the step fails after all.
+/// Undoes what [`write_all`] wrote, because the step failed after all.
 pub(super) fn withdraw(files: &[ResultFile], subject: ReportSubject) {
     due(files, subject).for_each(|file| files::withdraw(&file.path));
 }
 
-/// The files that are written.
+/// The files to write.
 fn due<'a>(files: &'a [ResultFile], subject: ReportSubject) -> impl Iterator<Item = &'a ResultFile> {
     let is_plan = subject.is_plan();
     files.iter().filter(move |file| file.value.in_plan || !is_plan)

@@ -1,4 +1,4 @@
-//! Lines at the bottom of a terminal that are painted again and again, and make room for others.
+//! Redraws lines at the bottom of a terminal, and hides them while others are printed.
 
 use std::io::{IsTerminal as _, Write};
 use std::os::fd::AsFd;
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use crate::lock::lock;
 
-/// Takes away what is behind the cursor in its line.
+/// Clears the line from the cursor on.
 const CLEAR_LINE: &str = "\x1b[K";
-/// Takes away what is behind and below the cursor.
+/// Clears the screen from the cursor on.
 const CLEAR_BELOW: &str = "\x1b[J";
-/// What a terminal is taken for that doesn't tell its size.
+/// The size assumed for a terminal that doesn't report one.
 const USUAL_SIZE: (usize, usize) = (80, 24);
 
 /// A part of a terminal; clones share it.
@@ -21,14 +21,14 @@ pub(super) struct Screen {
 
 struct Painted {
     writer: Box<dyn Write + Send>,
-    /// Columns and rows, asked each time, since a window may be made smaller.
+    /// Columns and rows, queried each time, since the window may be resized.
     size: fn() -> (usize, usize),
-    /// What is on the screen, line by line; the cursor stands below.
+    /// The lines on the screen; the cursor is below them.
     lines: Vec<String>,
 }
 
 impl Screen {
-    /// The terminal that stderr is.
+    /// The terminal of stderr.
     pub(super) fn stderr() -> Self {
         Self::on(Box::new(std::io::stderr()), size_of_stderr)
     }
@@ -37,17 +37,17 @@ impl Screen {
         Self { shared: Arc::new(Mutex::new(Painted { writer, size, lines: Vec::new() })) }
     }
 
-    /// Shows `lines` in the place of those before, however many those were.
+    /// Replaces the lines shown before by `lines`.
     pub(super) fn paint(&self, lines: &[String]) {
         lock(&self.shared).paint(lines);
     }
 
-    /// Takes the lines off the screen.
+    /// Removes the lines from the screen.
     pub(super) fn clear(&self) {
         lock(&self.shared).paint(&[]);
     }
 
-    /// Does what writes to the same terminal; the lines make room meanwhile.
+    /// Runs `write`, which writes to the same terminal, while the lines are hidden.
     pub(super) fn beside<T>(&self, write: impl FnOnce() -> T) -> T {
         let mut painted = lock(&self.shared);
         let lines = painted.lines.clone();
@@ -65,11 +65,11 @@ impl Painted {
         }
         let (columns, rows) = (self.size)();
         let mut text = String::new();
-        // Up by what was drawn last time, not by what is drawn now.
+        // Up by what was drawn last, not by what will be drawn.
         if !self.lines.is_empty() {
             text = format!("\x1b[{}A\r", self.lines.len());
         }
-        // The cursor needs a row of its own, and a line that fills the last column may break.
+        // The cursor needs a row of its own, and a line that fills the last column may wrap.
         self.lines =
             lines.iter().take(rows.saturating_sub(1)).map(|line| cut(line, columns.saturating_sub(1))).collect();
         for line in &self.lines {
@@ -78,12 +78,12 @@ impl Painted {
             text.push('\n');
         }
         text.push_str(CLEAR_BELOW);
-        // A terminal that has gone away is no reason to fail.
+        // A terminal that is gone must not fail the step.
         let _ = self.writer.write_all(text.as_bytes()).and_then(|()| self.writer.flush());
     }
 }
 
-/// As much of a line as has room. What is not ASCII may be two columns wide.
+/// Cuts a line to the width. Characters outside ASCII may be two columns wide.
 fn cut(line: &str, columns: usize) -> String {
     let mut room = columns;
     let fits = |character: &char| {
@@ -107,7 +107,7 @@ pub(super) fn size_of(terminal: impl AsFd) -> (usize, usize) {
     }
 }
 
-/// Whether bars can be drawn for a person: stderr is a terminal that moves its cursor, and no CI holds it.
+/// Whether bars can be drawn: stderr is a terminal with a movable cursor, outside of any CI system.
 pub(super) fn interactive() -> bool {
     let variable = |name| std::env::var(name).ok();
     wants_bars(std::io::stderr().is_terminal(), variable("TERM").as_deref(), variable("CI").as_deref())

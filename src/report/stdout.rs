@@ -12,32 +12,32 @@ use super::subject::ReportSubject;
 use super::{json, values};
 use crate::error::Error;
 
-/// A step that is ended from outside waits no longer for whoever reads what it has printed so far.
+/// How long an interrupted step waits for the reader of its output.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// Whether anything was written to stdout.
 static BEGUN: AtomicBool = AtomicBool::new(false);
 
-/// Whether stdout holds something already, or was tried: then no document can follow.
+/// Whether anything was or may have been written to stdout: then no document can follow.
 pub(super) fn is_begun() -> bool {
     BEGUN.load(Ordering::Relaxed)
 }
 
-/// What stdout is to hold.
+/// The format of stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OutputFormat {
-    /// `registry/repository@sha256:…`, a line for each destination.
+    /// `registry/repository@sha256:…`, a line per destination.
     #[default]
     Text,
     /// The report, one JSON document on one line.
     Json,
 }
 
-/// Prints `text` on stdout. A reader that has gone away is none of our business.
+/// Prints `text` on stdout. A closed pipe is ignored.
 ///
 /// # Errors
 ///
-/// `ErrorKind::System` if stdout can't be written, such as a file on a full disk: what was lost is the step's answer.
+/// `ErrorKind::System` if stdout can't be written, such as a file on a full disk: then the step's result is lost.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
     print_on(&mut io::stdout().lock(), text)
 }
@@ -47,7 +47,7 @@ pub(super) fn print_on(stdout: &mut dyn Write, text: &str) -> Result<(), Error> 
     write_to(stdout, text.as_bytes()).map_err(Error::system("can't write to stdout"))
 }
 
-/// Writes `bytes` to stdout, whatever they are; a closed pipe is no error.
+/// Writes any `bytes` to stdout; a closed pipe isn't an error.
 pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
     write_to(&mut io::stdout().lock(), bytes)
 }
@@ -60,7 +60,7 @@ fn write_to(stdout: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// What stdout holds of `subject` in `format`.
+/// The text of `subject` for stdout in `format`.
 pub(super) fn render(subject: ReportSubject, format: OutputFormat) -> Result<String, Error> {
     match format {
         OutputFormat::Json => json::line(&subject),
@@ -68,7 +68,7 @@ pub(super) fn render(subject: ReportSubject, format: OutputFormat) -> Result<Str
     }
 }
 
-/// A line for each destination.
+/// A line per destination.
 pub(super) fn lines(outcome: &Outcome) -> String {
     if outcome.destinations.is_empty() {
         return values::pinned(outcome) + "\n";
@@ -80,14 +80,14 @@ pub(super) fn lines(outcome: &Outcome) -> String {
     lines
 }
 
-/// Lines that are printed as they come, on a thread of their own: a reader who takes his time holds no transfer up.
+/// Prints lines as they come on a separate thread, so that a slow reader doesn't delay transfers.
 pub(super) struct Lines {
     sender: Option<mpsc::Sender<String>>,
     printed: mpsc::Receiver<Result<(), Error>>,
 }
 
 impl Lines {
-    /// Begins to print on stdout. Where that is a terminal, bars make room for each line.
+    /// Starts printing on stdout. If that is a terminal, bars are hidden for each line.
     pub(super) fn begin(console: &Console) -> Self {
         let (console, is_terminal) = (console.clone(), io::stdout().is_terminal());
         Self::begin_with(move |text| {
@@ -100,7 +100,7 @@ impl Lines {
         let (sender, texts) = mpsc::channel::<String>();
         let (done, printed) = mpsc::channel();
         std::thread::spawn(move || {
-            // What failed once is not tried again: the answer would have a hole in it.
+            // After a failure, printing stops: the output would have a gap.
             let result = texts.iter().try_for_each(|text| print(&text));
             let _ = done.send(result);
         });
@@ -110,7 +110,7 @@ impl Lines {
     /// Prints `text` when its turn comes.
     pub(super) fn print(&self, text: String) {
         if let Some(sender) = &self.sender {
-            // A failure to print is told at the end.
+            // A failure is reported at the end.
             let _ = sender.send(text);
         }
     }
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(report["destinations"][0]["tags"][1], "latest");
     }
 
-    /// Fails as the system does.
+    /// Fails like a full disk.
     struct Broken(ErrorKind);
 
     impl Write for Broken {

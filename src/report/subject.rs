@@ -1,4 +1,4 @@
-//! What is reported: the outcome of one image, or of a list of images.
+//! The subject of a report: the outcome of one image, or of a list.
 
 use serde::{Serialize, Serializer};
 
@@ -6,23 +6,23 @@ use super::list::{ListFailure, ListOutcome};
 use super::outcome::{DestinationReport, Outcome, Totals};
 use crate::error::Error;
 
-/// A step's name, and how it says what it did.
+/// A step's name and verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepVerb {
     /// The name on the command line: `mutate`.
     pub name: &'static str,
-    /// What was done, before a reference: `changed`.
+    /// The verb before a reference: `changed`.
     pub done: &'static str,
-    /// The same, if the result is exactly what was read.
+    /// The verb if the result equals the source.
     pub same: &'static str,
 }
 
-/// What every writer of results, outputs and summaries takes.
+/// The argument of every writer of results, outputs and summaries.
 #[derive(Debug, Clone, Copy)]
 pub struct ReportSubject<'a> {
     /// The step.
     pub verb: StepVerb,
-    /// What came of it.
+    /// Its outcome.
     pub scope: ReportScope<'a>,
 }
 
@@ -50,7 +50,7 @@ impl<'a> ReportSubject<'a> {
     ///
     /// # Errors
     ///
-    /// `ErrorKind::Internal` for a list, which has no such thing as the digest.
+    /// `ErrorKind::Internal` for a list, which has no single digest.
     pub(super) fn outcome(self) -> Result<&'a Outcome, Error> {
         match self.scope {
             ReportScope::Image(outcome) => Ok(outcome),
@@ -58,7 +58,7 @@ impl<'a> ReportSubject<'a> {
         }
     }
 
-    /// The reports of all images that were done.
+    /// The reports of all images that succeeded.
     pub(super) fn reports(self) -> &'a [Outcome] {
         match self.scope {
             ReportScope::Image(outcome) => std::slice::from_ref(outcome),
@@ -74,7 +74,7 @@ impl<'a> ReportSubject<'a> {
         }
     }
 
-    /// The destinations of all images that were done.
+    /// The destinations of all images that succeeded.
     pub(super) fn destinations(self) -> impl Iterator<Item = &'a DestinationReport> + Clone {
         self.reports().iter().flat_map(|report| &report.destinations)
     }

@@ -1,13 +1,13 @@
-//! The last line of a step: what was done, to what, at which cost.
+//! The last line of a step: what was done, to what, and at what cost.
 
 use super::human;
 use super::outcome::{Action, DestinationReport, DestinationState, Outcome, Previous};
 use super::subject::{ReportScope, ReportSubject, StepVerb};
 use crate::image::digest::Digest;
 
-/// Maximum number of tags that a line names; the report has them all.
+/// Maximum number of tags in a line; the report has them all.
 const NAMED_TAGS: usize = 5;
-/// Maximum number of failed lines that the summary names; each was printed when it failed.
+/// Maximum number of failed lines in the summary; each was printed when it failed.
 const NAMED_LINES: usize = 20;
 
 /// Blobs of all destinations by what was done with them.
@@ -49,9 +49,8 @@ impl TransferTally {
     }
 }
 
-/// One line such as
-/// `promoted ghcr.io/org/app:v1 (8 platforms): 40 blobs sent (120.5 MB), 8 mounted, 4 already there, in 3.2 s`, or
-/// `promoted 198 of 200 images (150 unchanged): 96 blobs sent (120.5 MB), in 3.2 s; line 7 failed`.
+/// One line such as `promoted ghcr.io/org/app:v1 (8 platforms): 40 blobs sent (120.5 MB), 8 mounted, 4 already there,
+/// in 3.2 s`, or `promoted 198 of 200 images (150 unchanged): 96 blobs sent (120.5 MB), in 3.2 s; line 7 failed`.
 pub(super) fn summary(subject: ReportSubject) -> String {
     let (done, what) = match subject.scope {
         ReportScope::Image(outcome) => {
@@ -75,7 +74,7 @@ pub(super) fn summary(subject: ReportSubject) -> String {
     format!("{done} {what}: {costs}, in {}{failed}", human::seconds(totals.seconds))
 }
 
-/// How much a result holds: ` (8 platforms)`.
+/// The size of a result: ` (8 platforms)`.
 fn contents(outcome: &Outcome) -> String {
     match (outcome.platforms.len(), outcome.resources.len()) {
         (0, 0) => String::new(),
@@ -99,7 +98,7 @@ fn failed_lines(subject: ReportSubject) -> String {
     }
 }
 
-/// What a plan would do with each blob, a line each, the largest first.
+/// What a dry run would do with each blob, one line each, the largest first.
 pub(super) fn plan(outcome: &Outcome) -> Vec<String> {
     let mut lines = Vec::new();
     for destination in outcome.destinations.iter().filter(|_| outcome.dry_run) {
@@ -122,7 +121,7 @@ pub(super) fn plan_word(action: Action) -> &'static str {
     }
 }
 
-/// What was done, as it is said before a reference: `promoted`.
+/// The verb before a reference: `promoted`.
 pub(super) fn headline(verb: StepVerb, outcome: &Outcome) -> String {
     match common_state(outcome) {
         _ if outcome.dry_run => format!("nothing written, a plan: {}", verb.name),
@@ -137,15 +136,15 @@ fn is_as_read(outcome: &Outcome) -> bool {
     outcome.source.as_ref().is_some_and(|source| source.digest == outcome.digest)
 }
 
-/// The destination to speak of: the first where something is written, else the first.
+/// The destination to name: the first where something is written, otherwise the first.
 pub(super) fn spoken_of(outcome: &Outcome) -> Option<&DestinationReport> {
     let written =
         |place: &&DestinationReport| matches!(place.state, DestinationState::Written | DestinationState::Planned);
     outcome.destinations.iter().find(written).or(outcome.destinations.first())
 }
 
-/// The tags that were moved, a line for all that named the same: `registry.example/app:v1, v1.2 was sha256:…`. The digest is
-/// there in full, since it is the way back.
+/// The tags that were moved, one line for all that pointed to the same digest: `registry.example/app:v1, v1.2 was
+/// sha256:…`. The full digest is needed to move them back.
 pub(super) fn moved(outcome: &Outcome) -> Vec<String> {
     let verb = if outcome.dry_run { "is" } else { "was" };
     let mut lines = Vec::new();
@@ -188,7 +187,7 @@ fn name(outcome: &Outcome) -> String {
 
 fn in_full(destination: &DestinationReport) -> String {
     let tags: Vec<&str> = destination.tags.iter().map(String::as_str).collect();
-    // One that was written by digest too is known by that.
+    // One that was also written by digest is named by that.
     if tags.is_empty() || !destination.reference.ends_with(&format!(":{}", tags[0])) {
         let tags = if tags.is_empty() { String::new() } else { format!(", {}", named(&tags)) };
         return format!("{}{tags}", destination.reference);
@@ -202,7 +201,7 @@ fn common_state(outcome: &Outcome) -> Option<DestinationState> {
     outcome.destinations.iter().all(|destination| destination.state == first).then_some(first)
 }
 
-/// What was or would be done.
+/// What was done, or would be done in a dry run.
 fn costs(subject: ReportSubject) -> String {
     let (tally, dry_run) = (TransferTally::of(subject), subject.is_plan());
     let (sent, mounted) = if dry_run { ("to send", "to mount") } else { ("sent", "mounted") };
@@ -215,7 +214,7 @@ fn costs(subject: ReportSubject) -> String {
         [(tally.mounted, mounted), (tally.present, "already there"), (tally.foreign, "foreign, skipped")]
     {
         if count.blobs > 0 {
-            // The noun once, at the first number.
+            // The noun appears once, after the first number.
             let number = if parts.is_empty() { human::count(count.blobs, "blob") } else { count.blobs.to_string() };
             let bytes = if dry_run { format!(" ({})", human::bytes(count.bytes)) } else { String::new() };
             parts.push(format!("{number} {what}{bytes}"));

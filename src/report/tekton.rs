@@ -1,10 +1,10 @@
-//! Tekton's limit on results: the length of the termination message that they will make.
+//! Tekton's limit on results: the length of the termination message that they add up to.
 //!
-//! After a step has ended, Tekton's entrypoint puts every result that it finds on disk, then the time at which the step
-//! was started, into one JSON array in the container's termination message, and fails the step when that is longer
-//! than 4096 bytes (tektoncd/pipeline, `pkg/termination/write.go`, `pkg/entrypoint/entrypointer.go`). Its own message
-//! about it is found in the step's log only and doesn't say which result was too long.
-//! Where a cluster takes results from a sidecar's log, or compresses the message, that bound is none.
+//! After a step has ended, Tekton's entrypoint writes every result that it finds on disk, and the start time of the
+//! step, as one JSON array to the container's termination message, and fails the step if that is longer than 4096 bytes
+//! (tektoncd/pipeline, `pkg/termination/write.go`, `pkg/entrypoint/entrypointer.go`). Its message is only in the step's
+//! log and doesn't name the result. If a cluster reads results from a sidecar's log, or compresses the message, the
+//! limit doesn't apply.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,19 +13,19 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ExitStatus};
 
-/// The longest termination message in bytes.
+/// Maximum length of the termination message, in bytes.
 const LIMIT: usize = 4096;
-/// Where Tekton keeps what concerns a TaskRun.
+/// Tekton's folder for a TaskRun.
 pub(super) const ROOT: &str = "/tekton";
-/// A start time at its longest: milliseconds, and an offset in place of `Z`.
+/// The longest form of a start time: milliseconds, and an offset instead of `Z`.
 const STARTED_AT: (&str, &str) = ("StartedAt", "2006-01-02T15:04:05.000+07:00");
 
-/// Whether this is a step of Tekton's.
+/// Whether this is a Tekton step.
 pub(crate) fn is_here() -> bool {
     Path::new(ROOT).is_dir()
 }
 
-/// What a step under Tekton sees of the cluster's logins, for whoever was refused.
+/// What a Tekton step can see of the cluster's credentials, for a refused request.
 fn logins() -> Option<&'static str> {
     Path::new(ROOT).is_dir().then_some(
         "Tekton steps don't use imagePullSecrets: add the login to the `secrets` of the TaskRun's ServiceAccount, or \
@@ -33,7 +33,7 @@ fn logins() -> Option<&'static str> {
     )
 }
 
-/// The same error with what may cure it in a step of Tekton's, where that is known.
+/// Adds a hint for Tekton steps to an error, if there is one.
 pub(crate) fn hinted(error: Error) -> Error {
     let Some(hint) = hint(&error) else { return error };
     let hint = error.hint().map_or_else(|| hint.to_owned(), |own| format!("{own}; {hint}"));
@@ -47,7 +47,7 @@ fn hint(error: &Error) -> Option<&'static str> {
     Path::new(ROOT).is_dir().then(|| volume(error)).flatten()
 }
 
-/// What may cure that a file can't be had, said of the volumes of a step.
+/// The hint for a file that can't be read or written, about the volumes of a step.
 fn volume(error: &Error) -> Option<&'static str> {
     let crate::ErrorKind::File { source, .. } = error.kind() else { return None };
     match source.kind() {
@@ -63,22 +63,22 @@ fn volume(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// A result that is about to be written.
+/// A result to be written.
 pub(super) struct Bound<'a> {
-    /// What the user calls it, such as `images`.
+    /// Its name for the user, such as `images`.
     pub(super) key: &'a str,
-    /// Where it goes.
+    /// Its file.
     pub(super) path: &'a Path,
     /// Its value.
     pub(super) value: &'a str,
 }
 
-/// Measures the results under `root` together, and with those that earlier steps of the same Task left there, since
-/// the entrypoint of every step reads them all.
+/// Measures all results under `root`, including those that earlier steps of the same Task left there, since the
+/// entrypoint of every step reads them all.
 ///
 /// # Errors
 ///
-/// `ErrorKind::CiOutput` if they are too long: it names the longest.
+/// `ErrorKind::CiOutput` if they are too long; names the longest.
 pub(super) fn check(results: &[Bound], root: &Path) -> Result<(), Error> {
     let bound: Vec<&Bound> = results.iter().filter(|result| is_result(result.path, root)).collect();
     let Some(longest) = bound.iter().max_by_key(|result| result.value.len()) else {
@@ -87,7 +87,7 @@ pub(super) fn check(results: &[Bound], root: &Path) -> Result<(), Error> {
     let own: usize = bound.iter().map(|result| entry(&file_name(result.path), result.value)).sum();
     let earlier = others(&bound, root);
     let others: usize = earlier.iter().map(|(name, value)| entry(name, value)).sum();
-    // Each entry counts its comma; the last has none, but there are two brackets.
+    // Each entry includes its comma; the last one has none, but there are two brackets.
     let total = own + others + entry(STARTED_AT.0, STARTED_AT.1) + 1;
     if total <= LIMIT || is_more_carried(&entrypoint()) {
         return Ok(());
@@ -109,7 +109,7 @@ pub(super) fn check(results: &[Bound], root: &Path) -> Result<(), Error> {
     Err(Error::ci_output(text).with_hint(hint))
 }
 
-/// The command line of the process that started this one: under Tekton, of its entrypoint.
+/// The command line of the parent process: under Tekton, its entrypoint.
 fn entrypoint() -> Vec<u8> {
     #[cfg(unix)]
     let line = fs::read(format!("/proc/{}/cmdline", std::os::unix::process::parent_id()));
@@ -118,7 +118,7 @@ fn entrypoint() -> Vec<u8> {
     line.unwrap_or_default()
 }
 
-/// Whether the entrypoint was told to hand results on in a way that carries more: by its own arguments, those before `--`.
+/// Whether the entrypoint's arguments, those before `--`, select a way to return results that carries more.
 fn is_more_carried(command_line: &[u8]) -> bool {
     let line = String::from_utf8_lossy(command_line);
     let mut words = line.split('\0');
@@ -139,14 +139,14 @@ fn is_result(path: &Path, root: &Path) -> bool {
     path.starts_with(root) && !path.starts_with(root.join("home")) && !path.starts_with(root.join("creds"))
 }
 
-/// Results that are there already and stay: their names and values.
+/// Existing results that stay: their names and values.
 fn others(bound: &[&Bound], root: &Path) -> Vec<(String, String)> {
     let mut folders: BTreeSet<PathBuf> =
         bound.iter().filter_map(|result| result.path.parent().map(Path::to_owned)).collect();
     folders.insert(root.join("results"));
     let mut found = Vec::new();
     for folder in folders {
-        // A folder that can't be listed is none that anything can be said about.
+        // Nothing is known about a folder that can't be listed.
         for file in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = file.path();
             let replaced = bound.iter().any(|result| result.path == path);
@@ -154,7 +154,7 @@ fn others(bound: &[&Bound], root: &Path) -> Vec<(String, String)> {
                 continue;
             }
             let mut bytes = Vec::new();
-            // Of one that is larger nothing fits anyway.
+            // A larger one doesn't fit anyway.
             if fs::File::open(&path).and_then(|file| file.take(1 << 20).read_to_end(&mut bytes)).is_ok() {
                 found.push((file_name(&path), String::from_utf8_lossy(&bytes).into_owned()));
             }
@@ -168,7 +168,7 @@ fn entry(key: &str, value: &str) -> usize {
     r#"{"key":"","value":"","type":1},"#.len() + escaped_length(key) + escaped_length(value)
 }
 
-/// The length of a text between quotes as Go's `encoding/json` writes it, which escapes for HTML too.
+/// The length of a quoted text as written by Go's `encoding/json`, which also escapes for HTML.
 fn escaped_length(text: &str) -> usize {
     let length = |character| match character {
         '"' | '\\' | '\n' | '\r' | '\t' => 2,
@@ -187,7 +187,7 @@ mod tests {
     use super::super::files::tests::Folder;
     use super::*;
 
-    /// The message that the entrypoint would write.
+    /// The termination message that the entrypoint would write.
     fn message(results: &[(&str, &str)]) -> String {
         let mut entries: Vec<_> =
             results.iter().map(|(key, value)| serde_json::json!({"key": key, "value": value, "type": 1})).collect();

@@ -1,4 +1,4 @@
-//! What `inspect` shows a person: an image as a tree.
+//! Formats an image as a tree, for `inspect`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
@@ -11,7 +11,7 @@ use crate::image::digest::Digest;
 use crate::image::media_type::{self, Kind};
 use crate::text::printable;
 
-/// Annotations and types are cut here, so that a line of the tree stays one.
+/// Maximum length of annotations and types, so that a line of the tree stays one line.
 const TEXT_LIMIT: usize = 160;
 
 /// A line of the tree and those below it.
@@ -20,12 +20,12 @@ struct Branch {
     below: Vec<Branch>,
 }
 
-/// How much of each line is shown.
+/// How wide a line may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Width {
-    /// All of it, for programs and for logs.
+    /// Unlimited, for programs and logs.
     Whole,
-    /// What a terminal of so many columns has room for: short digests and types, no line that breaks.
+    /// A terminal of this many columns: short digests and types, and no line that wraps.
     Columns(usize),
 }
 
@@ -38,7 +38,7 @@ impl Width {
         if self.is_whole() { digest.as_str() } else { digest.short() }
     }
 
-    /// A line that has room behind `indent`.
+    /// Cuts a line to the space after `indent`.
     fn line(self, indent: &str, line: &str) -> String {
         let whole = format!("{indent}{line}");
         match self {
@@ -51,7 +51,7 @@ impl Width {
     }
 }
 
-/// The width that stdout has for a line: a terminal breaks what is longer, and nothing else does.
+/// The width of stdout: only a terminal wraps long lines.
 pub(super) fn width_of_stdout() -> Width {
     let variable = |name| std::env::var(name).ok();
     let is_terminal = std::io::stdout().is_terminal();
@@ -62,7 +62,7 @@ pub(super) fn width_of_stdout() -> Width {
     }
 }
 
-/// The tree, ending with a newline. Its first two lines are whole always: they are what one copies.
+/// The tree, with a trailing newline. Its first two lines are never cut, since users copy them.
 pub(super) fn tree(inspection: &Inspection, width: Width) -> String {
     let root = &inspection.root;
     let mut out = format!("{}\n{}\n", printable(&inspection.reference, 400), root.digest);
@@ -89,7 +89,7 @@ fn write(out: &mut String, branches: &[Branch], indent: &str, width: Width) {
     }
 }
 
-/// What kind of manifest it is, and how much there is below it.
+/// The kind of manifest, and the size of its content.
 fn summary(node: &Node, width: Width) -> String {
     let kind = match media_type::kind(&node.media_type) {
         Kind::Index if node.media_type == media_type::OCI_INDEX => "OCI index",
@@ -123,7 +123,7 @@ fn summary(node: &Node, width: Width) -> String {
     words.join(", ")
 }
 
-/// Every blob below, once.
+/// Every blob below it, once.
 fn collect(node: &Node, parts: &mut BTreeMap<String, u64>) {
     for part in node.config.iter().chain(&node.layers).filter(|part| !part.foreign) {
         parts.insert(part.digest.to_string(), part.size);
@@ -182,7 +182,7 @@ fn part(name: &str, part: &NodePart, width: Width) -> Branch {
     Branch { line: line.trim_end().to_owned(), below: annotations(&part.annotations) }
 }
 
-/// What is of interest in the type of a part: how a layer is packed, and nothing of a usual config.
+/// The interesting part of a media type: the compression of a layer; nothing for a common config type.
 fn short_type(kind: &str) -> &str {
     match kind {
         "vnd.oci.image.config.v1+json" | "vnd.docker.container.image.v1+json" => "",

@@ -1,4 +1,4 @@
-//! The values of a report that later steps read: one table, which result files, a CI system's outputs, the action and the
+//! The values of a report for later steps: one table, from which result files, CI outputs, the action and the
 //! documentation follow.
 
 use std::fmt::Write as _;
@@ -16,56 +16,56 @@ use crate::error::Error;
 pub struct ReportValue {
     /// Its name, as in `--result NAME=FILE`.
     pub name: &'static str,
-    /// What it holds, for people: the row of `docs/report.md`, and the description of the action's output.
+    /// Its description in `docs/report.md` and for the action's output.
     pub meaning: &'static str,
     /// Which reports have it.
     pub of: Of,
-    /// Where it can be read.
+    /// The channels it is written to.
     pub channels: &'static [Channel],
-    /// The variable of the environment that holds it in the steps that follow, and its place among them. No option may have
-    /// this variable: the next step would read it as its own.
+    /// Its environment variable in later steps, and its position among them. It must not be the variable of an option,
+    /// or the next step would read it as its own.
     pub variable: Option<(u8, &'static str)>,
-    /// Whether a plan has it. Most values don't say that nothing was written.
+    /// Whether a dry run has it. Most values don't show that nothing was written.
     pub in_plan: bool,
-    /// The elements of a value that is a list; otherwise the value.
+    /// Returns the elements of a list, or the single value.
     render: fn(ReportSubject) -> Result<Vec<String>, Error>,
 }
 
 /// Which reports have a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Of {
-    /// Each report of one image.
+    /// Reports of one image.
     Image,
-    /// Those that name a source.
+    /// Reports with a source.
     Source,
-    /// Those that name a base.
+    /// Reports with a base.
     Base,
-    /// Each report, of a list of images too.
+    /// All reports, including those of lists.
     Any,
 }
 
-/// A way for later steps to read a value.
+/// A channel by which later steps read a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
     /// `--result NAME=FILE`.
     ResultFile,
-    /// An output of a CI system that has outputs by name, on one line each.
+    /// An output of a CI system with named single-line outputs.
     Output,
-    /// An output of GitHub Actions, which may have several lines.
+    /// An output of GitHub Actions, possibly multi-line.
     GitHub,
 }
 
-/// What a step reads, which some values need.
+/// The input of a step, which some values need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Inputs {
-    /// One image that it reports as `source`.
+    /// One image, reported as `source`.
     pub source: bool,
-    /// An image that it reports as `base`.
+    /// An image, reported as `base`.
     pub base: bool,
 }
 
 impl Inputs {
-    /// A step that reads no single image.
+    /// A step without a single source image.
     pub const NONE: Self = Self { source: false, base: false };
     /// A step with a source.
     pub const SOURCE: Self = Self { source: true, base: false };
@@ -73,7 +73,7 @@ impl Inputs {
     pub const BASE: Self = Self { source: false, base: true };
 }
 
-/// Every value, in the order in which users see them.
+/// Every value, in the order that users see.
 pub const VALUES: [ReportValue; 10] = [
     ReportValue {
         name: "digest",
@@ -189,7 +189,7 @@ impl ReportValue {
         }
     }
 
-    /// The value on one line: a list with commas between.
+    /// The value on one line; lists are separated by commas.
     ///
     /// # Errors
     ///
@@ -198,7 +198,7 @@ impl ReportValue {
         self.elements(subject).map(|elements| elements.join(","))
     }
 
-    /// The elements of a list; of any other value, the one.
+    /// The elements of a list, or the single value.
     ///
     /// # Errors
     ///
@@ -208,19 +208,19 @@ impl ReportValue {
     }
 }
 
-/// The values that can be read by `channel`. None of a list that was not done whole, and of a plan just the report.
+/// The values for `channel`. Empty for a list that failed in part; just the report in a dry run.
 pub(super) fn due(channel: Channel, subject: ReportSubject) -> impl Iterator<Item = &'static ReportValue> {
     VALUES.iter().filter(move |value| value.channels.contains(&channel) && is_due(value, subject))
 }
 
-/// Whether `subject` hands this value on.
+/// Whether `subject` has this value for later steps.
 pub(super) fn is_due(value: &ReportValue, subject: ReportSubject) -> bool {
     let is_list = matches!(subject.scope, ReportScope::List(_));
     let is_complete = subject.failed().is_empty();
     is_complete && (value.in_plan || !subject.is_plan()) && (!is_list || value.of == Of::Any)
 }
 
-/// The outputs of systems that have outputs by name, on one line each.
+/// The outputs for systems with named single-line outputs.
 ///
 /// # Errors
 ///
@@ -229,7 +229,7 @@ pub(super) fn outputs(subject: ReportSubject) -> Result<Vec<(&'static str, Strin
     due(Channel::Output, subject).map(|value| Ok((value.name, value.text(subject)?))).collect()
 }
 
-/// The outputs of systems that hand on variables of the environment.
+/// The outputs for systems that pass environment variables on.
 ///
 /// # Errors
 ///
@@ -241,7 +241,7 @@ pub(super) fn variables(subject: ReportSubject) -> Result<Vec<(&'static str, Str
     variables.into_iter().map(|((_, name), value)| Ok((name, value.text(subject)?))).collect()
 }
 
-/// The names of the variables that a step hands on.
+/// The names of the variables that a step passes on.
 pub fn variable_names() -> impl Iterator<Item = &'static str> {
     VALUES.iter().filter_map(|value| Some(value.variable?.1))
 }
@@ -255,7 +255,7 @@ pub(super) fn name(outcome: &Outcome) -> &str {
     }
 }
 
-/// The name of the result with its first tag and never a digest, as Tekton Chains wants it next to the digest.
+/// The name of the result with its first tag, never a digest, as Tekton Chains expects it next to the digest.
 fn url(outcome: &Outcome) -> String {
     match outcome.destinations.first().and_then(|destination| destination.tags.first()) {
         Some(tag) => format!("{}:{tag}", name(outcome)),
@@ -271,7 +271,8 @@ pub(super) fn pinned(outcome: &Outcome) -> String {
     }
 }
 
-/// The children of the result by name and digest if it is an index, else the result itself; of a list, each destination.
+/// The children of the result by name and digest if it is an index, otherwise the result itself; for a list, each
+/// destination.
 fn images(subject: ReportSubject) -> Vec<String> {
     match subject.scope {
         ReportScope::Image(outcome) if outcome.images.is_empty() => vec![pinned(outcome)],
@@ -282,7 +283,7 @@ fn images(subject: ReportSubject) -> Vec<String> {
     }
 }
 
-/// Every tag of a destination that names the result now, in full.
+/// Every full tag of a destination that points to the result now.
 fn tags(destination: &DestinationReport) -> impl Iterator<Item = String> {
     destination.tags.iter().map(|tag| format!("{}:{tag}", destination.name))
 }
@@ -293,16 +294,16 @@ fn input(key: &str, source: Option<&SourceReport>) -> Result<Vec<String>, Error>
     Ok(vec![json!({ "uri": source.name, "digest": source.digest.as_str() }).to_string()])
 }
 
-/// Lines as GitLab reads them: no quotes, no empty lines; a value ends where its line ends, loses the spaces around it,
-/// and `$` in it begins the name of another variable.
+/// Formats lines for GitLab: no quotes, no empty lines; a value ends with its line, is trimmed, and `$` in it starts a
+/// variable.
 ///
 /// # Errors
 ///
-/// `ErrorKind::CiOutput` for a value that can't be written so.
+/// `ErrorKind::CiOutput` for a value that can't be represented.
 pub(super) fn dotenv(variables: &[(&str, String)]) -> Result<String, Error> {
     let mut lines = String::new();
     for (name, value) in variables {
-        // The path of a layout may hold anything.
+        // The path of a layout may contain anything.
         if value.chars().any(char::is_control) || value.contains('$') || value.trim() != *value {
             return Err(Error::ci_output(format!(
                 "the result `dotenv` can't hold {value:?}: the format has no way to write it"

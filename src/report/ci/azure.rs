@@ -1,7 +1,7 @@
 //! Azure Pipelines: logging commands, `##vso[area.action properties]data`.
 //!
-//! The agent reads them from all that a step prints; its script tasks join stderr to stdout. Ours go to stderr, since
-//! stdout holds the step's answer alone.
+//! The agent reads them from everything that a step prints; its script tasks merge stderr into stdout. Ours go to
+//! stderr, since stdout is for the step's result alone.
 
 use std::rc::Rc;
 
@@ -34,10 +34,10 @@ pub(super) const SYSTEM: CiSystem = CiSystem {
     outputs: Outputs::Own(|_| Ok(Rc::new(Commands))),
 };
 
-/// What ends a property or a line, as the agent writes it.
+/// Escapes for characters that end a property or a line, as the agent defines them.
 const ESCAPES: [(&str, &str); 4] = [(";", "%3B"), ("\r", "%0D"), ("\n", "%0A"), ("]", "%5D")];
 
-/// Commands on stderr.
+/// Writes commands to stderr.
 #[derive(Debug)]
 struct Commands;
 
@@ -71,7 +71,7 @@ fn commands(subject: ReportSubject) -> Result<Vec<String>, Error> {
 
 fn variable(name: &str, value: &str) -> Result<String, Error> {
     let escaped = escape(value);
-    // A percent sign has no escape that every agent undoes; and `$(x)` is replaced where the variable is used.
+    // Not every agent unescapes a percent sign, and `$(x)` is expanded where the variable is used.
     if unescape(&escaped) != value || value.contains("%AZP25") || value.contains("$(") {
         let error = Error::ci_output(format!("Azure Pipelines would change the output `{name}`, {value:?}"));
         return Err(error.with_hint("use --result KEY=FILE instead of --ci"));
@@ -79,7 +79,7 @@ fn variable(name: &str, value: &str) -> Result<String, Error> {
     Ok(format!("##vso[task.setvariable variable={name};isoutput=true]{escaped}"))
 }
 
-/// A command that shows `message` at the run's page.
+/// A command that shows `message` on the run's page.
 fn issue(level: Level, message: &str) -> String {
     format!("##vso[task.logissue type={}]{}", level.name(), escape(message))
 }
@@ -88,7 +88,7 @@ fn escape(text: &str) -> String {
     ESCAPES.iter().fold(text.to_owned(), |text, (token, written)| text.replace(token, written))
 }
 
-/// What the agent makes of it.
+/// How the agent reads it.
 fn unescape(text: &str) -> String {
     ESCAPES.iter().fold(text.to_owned(), |text, (token, written)| text.replace(written, token))
 }

@@ -1,4 +1,4 @@
-//! Buildkite: meta-data of the build and an annotation at its page, by the agent's own program.
+//! Buildkite: meta-data of the build and an annotation on its page, by the agent's own program.
 
 use std::io::{ErrorKind, Write as _};
 use std::process::{Command, Stdio};
@@ -27,12 +27,12 @@ pub(super) const SYSTEM: CiSystem = CiSystem {
         tag_if: None,
         needs_commit: true,
     }),
-    // Its groups end where the next begins: one would swallow what follows the requests.
+    // A group ends where the next one starts, so it would swallow what follows the requests.
     log: LogStyle { mark: marked, one_text: false, group: None },
     outputs: Outputs::Own(|_| Ok(Rc::new(Agent))),
 };
 
-/// Bytes that Buildkite takes as one annotation.
+/// Maximum size of an annotation, in bytes.
 const SUMMARY_LIMIT: usize = 1024 * 1024;
 
 const AGENT: &str = "buildkite-agent";
@@ -65,7 +65,7 @@ impl OutputWriter for Agent {
     }
 }
 
-/// What distinguishes a step from the others of a build: the first place that it writes to.
+/// Distinguishes a step from others in the build: its first destination.
 fn place(subject: ReportSubject<'_>) -> &str {
     match (subject.destinations().next(), subject.scope) {
         (Some(destination), _) => &destination.reference,
@@ -74,7 +74,7 @@ fn place(subject: ReportSubject<'_>) -> &str {
     }
 }
 
-/// An error opens the group that it is in, which is folded otherwise.
+/// An error expands its group, which is collapsed otherwise.
 fn marked(level: Level, text: &str) -> String {
     let plain = level::plain(level, text);
     match level {
@@ -83,7 +83,7 @@ fn marked(level: Level, text: &str) -> String {
     }
 }
 
-/// Sets the outputs as `imgstep-<name>`. What was set stays, since meta-data can't be removed.
+/// Sets the outputs as `imgstep-<name>`. Earlier values stay, since meta-data can't be removed.
 ///
 /// # Errors
 ///
@@ -92,18 +92,18 @@ fn set_meta_data(outputs: &[(&str, String)]) -> Result<(), Error> {
     let set = |(name, value): &(&str, String)| {
         let key = format!("imgstep-{name}");
         let said = run(&["meta-data", "set", &key, value], "")?;
-        // The agent succeeds then, and a later step reads another value. Its log is all that tells.
+        // The agent then exits with 0, and a later step reads a different value. Only its log shows it.
         if said.contains("redacted") {
             let error = Error::ci_output(format!("{AGENT} changed the value of {key}, since it contains a secret"));
             return Err(error.with_hint("see BUILDKITE_REDACTED_VARS"));
         }
         Ok(())
     };
-    // The agent refuses empty values: there are no tags of what was written by digest alone.
+    // The agent refuses empty values, such as the tags of a result written by digest alone.
     outputs.iter().filter(|(_, value)| !value.is_empty()).try_for_each(set)
 }
 
-/// Shows `markdown` on the build's page, in place of what an earlier run showed for `place`.
+/// Shows `markdown` on the build's page, replacing what an earlier run showed for `place`.
 ///
 /// # Errors
 ///
@@ -114,7 +114,7 @@ fn annotate(place: &str, markdown: &str) -> Result<(), Error> {
     run(&["annotate", "--style", "info", "--context", &context], markdown).map(drop)
 }
 
-/// Runs the agent's program; what it said on stderr.
+/// Runs the agent's program; returns its stderr.
 fn run(words: &[&str], input: &str) -> Result<String, Error> {
     let fail =
         |reason: String| Error::ci_output(format!("{AGENT} {}: {reason}", words[..words.len().min(3)].join(" ")));
@@ -126,7 +126,7 @@ fn run(words: &[&str], input: &str) -> Result<String, Error> {
         _ => fail(error.to_string()),
     })?;
     if let Some(mut stdin) = child.stdin.take() {
-        // An agent that doesn't read its input to the end says by its status whether that is an error.
+        // If the agent doesn't read its input to the end, its exit status decides whether that is an error.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().map_err(|error| fail(error.to_string()))?;

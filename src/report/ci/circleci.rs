@@ -1,4 +1,4 @@
-//! CircleCI: lines at the end of `$BASH_ENV`, which the shell of every later step of the job reads first.
+//! CircleCI: lines appended to `$BASH_ENV`, which the shell of every later step of the job sources.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ pub(super) const SYSTEM: CiSystem = CiSystem {
     outputs: Outputs::Own(|variable| Ok(Rc::new(Shell(system::place("circleci", "BASH_ENV", variable)?)))),
 };
 
-/// A file that the shell of every later step reads first.
+/// The file that the shell of every later step sources.
 #[derive(Debug)]
 struct Shell(PathBuf);
 
@@ -56,7 +56,7 @@ fn exports(variables: &[(&str, String)]) -> String {
     variables.iter().map(export).collect::<Vec<_>>().concat()
 }
 
-/// A word that a shell takes for exactly this text: between single quotes only a single quote means anything.
+/// Quotes a text for a shell: within single quotes only a single quote is special.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -42,14 +42,14 @@ pub(crate) const SYSTEM: CiSystem = CiSystem {
     },
 };
 
-/// Bytes that GitHub takes as one step's summary.
+/// Maximum size of a step's summary, in bytes.
 const SUMMARY_LIMIT: usize = 1024 * 1024;
-/// UTF-16 units of outputs that a list writes at most: GitHub takes 1 MB from a job, which was measured so.
+/// Maximum size of a list's outputs, in UTF-16 units: GitHub accepts 1 MB from a job, measured this way.
 const OUTPUTS_LIMIT: usize = 500_000;
-/// The list that has one element on a line here.
+/// The list that is written with one element per line.
 const ON_LINES: &str = "tags";
 
-/// The files that the runner reads after a step. They are appended to.
+/// The files that the runner reads after a step. We append to them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct GithubFiles {
     /// `GITHUB_OUTPUT`.
@@ -58,7 +58,7 @@ struct GithubFiles {
     summary: Option<PathBuf>,
 }
 
-/// An output that was not written whole, and what became of it.
+/// An output that was shortened or omitted.
 type Shortened = (&'static str, &'static str);
 
 impl GithubFiles {
@@ -66,7 +66,7 @@ impl GithubFiles {
         Self { output: system::path("GITHUB_OUTPUT", variable), summary: system::path("GITHUB_STEP_SUMMARY", variable) }
     }
 
-    /// Appends to the job summary what `render` makes of the bytes that are left. If that fails, it is a warning.
+    /// Appends what `render` returns for the remaining bytes to the job summary. A failure is a warning.
     fn append_summary(&self, console: &Console, render: impl FnOnce(usize) -> String) {
         if let Some(file) = &self.summary
             && let Err(error) = files::append(file, &render(summary_room(file)))
@@ -116,15 +116,15 @@ impl OutputWriter for GithubFiles {
     }
 }
 
-/// The lines that fold a group of lines.
+/// The lines that start and end a collapsed group.
 pub(super) fn group(_: usize) -> (String, String) {
     (format!("::group::{GROUP_TITLE}"), "::endgroup::".to_owned())
 }
 
-/// A workflow command that shows `message` at the run's page: `::error title=…::…`, without a newline at its end.
+/// A workflow command that shows `message` on the run's page: `::error title=…::…`, without a newline at its end.
 ///
-/// `title` and `message` may hold anything; what would end the command early is escaped as the runner expects. The
-/// runner reads commands from stdout and stderr alike; ours go to stderr, since stdout holds the step's answer alone.
+/// `title` and `message` may contain anything; characters that would end the command are escaped as the runner expects.
+/// The runner reads commands from stdout and stderr; ours go to stderr, since stdout is for the step's result alone.
 fn annotation(level: Level, title: &str, message: &str) -> String {
     let name = level.name();
     let title = escape(title).replace(':', "%3A").replace(',', "%2C");
@@ -135,7 +135,8 @@ fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// The text of the outputs of `subject`, as much as GitHub takes, and what was shortened. Outputs of one image always fit.
+/// The outputs of `subject` as text, as far as GitHub accepts them, and what was shortened. The outputs of one image
+/// always fit.
 fn outputs(subject: ReportSubject, delimiter: impl FnMut() -> String) -> Result<(String, Vec<Shortened>), Error> {
     let mut values: Vec<_> = values::due(Channel::GitHub, subject).collect();
     let room = match subject.scope {
@@ -143,7 +144,7 @@ fn outputs(subject: ReportSubject, delimiter: impl FnMut() -> String) -> Result<
             values.sort_by_key(|value| !value.in_plan);
             usize::MAX
         }
-        // The report comes last, and takes what is left.
+        // The report comes last and gets the remaining space.
         ReportScope::List(_) => OUTPUTS_LIMIT,
     };
     let mut forms = Vec::new();
@@ -158,12 +159,12 @@ fn outputs(subject: ReportSubject, delimiter: impl FnMut() -> String) -> Result<
     Ok(fitting(forms, room, delimiter))
 }
 
-/// A delimiter that no value holds but by chance.
+/// A random delimiter.
 fn delimiter() -> String {
     format!("ghadelimiter_{:032x}", fastrand::u128(..))
 }
 
-/// The outputs, each in the first of its forms that fits, and those that are not there in their first.
+/// Each output in the first of its forms that fits, and the ones that had to be shortened.
 fn fitting(
     outputs: Vec<(&'static str, Vec<String>)>,
     mut room: usize,
@@ -191,7 +192,7 @@ fn summary_room(file: &Path) -> usize {
     SUMMARY_LIMIT.saturating_sub(usize::try_from(there).unwrap_or(usize::MAX))
 }
 
-/// The outputs `json`, `digest`, `name` and `ref` of what was looked at.
+/// The outputs `json`, `digest`, `name` and `ref` of an inspection.
 fn inspection_outputs(inspection: &Inspection) -> Result<String, Error> {
     let name = inspection.pinned.split_once('@').map_or("", |(name, _)| name);
     let outputs = [
@@ -204,8 +205,8 @@ fn inspection_outputs(inspection: &Inspection) -> Result<String, Error> {
     Ok(outputs.concat())
 }
 
-/// Declares to GitHub's runner what was written, `oci://registry/repository@sha256:…` on a line each. What is in a layout
-/// on disk has no name that anybody could find it by.
+/// Declares what was written to GitHub's runner, one `oci://registry/repository@sha256:…` per line. An image in a
+/// layout on disk has no such name.
 ///
 /// # Errors
 ///
@@ -221,8 +222,8 @@ pub(crate) fn append_artifacts(file: &Path, outcome: &Outcome) -> Result<(), Err
     files::append(file, &lines)
 }
 
-/// One output in the form that takes values of several lines. The value ends at a line that is the delimiter, so that
-/// a value with the delimiter in it could say where it ends and begin an output of its own.
+/// An output in the multi-line form. The value ends at a line with the delimiter, so a value that contains it could
+/// start an output of its own.
 fn output(key: &str, value: &str, delimiter: &mut impl FnMut() -> String) -> String {
     let mut chosen = delimiter();
     while value.contains(&chosen) {

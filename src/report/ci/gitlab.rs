@@ -33,13 +33,13 @@ pub(super) const SYSTEM: CiSystem = CiSystem {
     }),
 };
 
-/// The file's name in `CI_PROJECT_DIR`, which the paths of artifacts are relative to.
+/// The file's name in `CI_PROJECT_DIR`, the root of artifact paths.
 const FILE: &str = "imgstep.env";
 
-/// GitLab refuses a file of this many bytes or more, unless its administrator set another limit.
+/// GitLab's default limit for the file, in bytes (exclusive); administrators can change it.
 const LIMIT: usize = 5 * 1024;
 
-/// A file that is written with the result files.
+/// A file that is written together with the result files.
 #[derive(Debug)]
 struct DotenvFile(PathBuf);
 
@@ -69,7 +69,7 @@ impl OutputWriter for DotenvFile {
     }
 }
 
-/// A section that is collapsed.
+/// A collapsed section.
 fn section(number: usize) -> (String, String) {
     let name = format!("imgstep_{}_{number}", process::id());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());

@@ -1,4 +1,4 @@
-//! What a CI system is: how it is detected, how its log is marked, where it takes outputs.
+//! Describes a CI system: how to detect it, how to mark lines in its log, where its outputs go.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,61 +12,61 @@ use crate::report::level::LogStyle;
 use crate::report::results::ResultFile;
 use crate::report::subject::ReportSubject;
 
-/// Looks up a variable of the environment.
+/// Looks up an environment variable.
 pub(crate) type Variable<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// A CI system. Each is one file of this folder.
 #[derive(Debug, Clone, Copy)]
 pub struct CiSystem {
-    /// The name, which `--ci` takes if the system has outputs of its own.
+    /// The name; a value of `--ci` if the system has outputs of its own.
     pub name: &'static str,
-    /// What `--ci NAME` stands for, in the help.
+    /// The help text of `--ci NAME`.
     pub help: &'static str,
-    /// The variables that show that this system runs us: any one that is set.
+    /// The variables that identify this system: one of them is set.
     pub detect: &'static [&'static str],
-    /// The variable and value by which a user asks for debug logging of a whole run.
+    /// The variable and value that turn on debug logging for a whole run.
     pub debug: Option<(&'static str, &'static str)>,
-    /// The variables that name the source it builds.
+    /// The variables that describe the source being built.
     pub source_variables: Option<SourceVariables>,
     /// How its log marks lines.
     pub log: LogStyle,
-    /// Where it takes outputs.
+    /// Where its outputs go.
     pub outputs: Outputs,
 }
 
-/// Opens the place for outputs that an environment names.
+/// Opens the outputs that an environment describes.
 pub(super) type Opener = fn(Variable) -> Result<Rc<dyn OutputWriter>, Error>;
 
-/// Where a system takes outputs.
+/// Where the outputs of a system go.
 #[derive(Debug, Clone, Copy)]
 pub enum Outputs {
-    /// Nowhere, or nowhere that a program can write to: `--result` serves there.
+    /// It has none that a program could write; use `--result`.
     None,
-    /// Where this other system does, by whose name `--ci` knows both.
+    /// The same as those of another system; `--ci` uses that one's name for both.
     Of(&'static CiSystem),
-    /// At a place of its own, if that was asked for by name.
+    /// Its own, if it is chosen by name.
     Own(Opener),
-    /// At a place of its own, by name; and unasked too if the environment names the place.
+    /// Its own, if it is chosen by name, or detected and the environment says where.
     Unasked {
-        /// By name.
+        /// Opens them if chosen by name.
         open: Opener,
-        /// Unasked.
+        /// Opens them if detected.
         find: fn(Variable) -> Option<Rc<dyn OutputWriter>>,
     },
 }
 
-/// The variables that name a source.
+/// The variables that describe a source.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceVariables {
-    /// The address of the repository: the values, with `/` between.
+    /// The URL of the repository: the values, joined by `/`.
     pub address: &'static [&'static str],
     /// The commit.
     pub commit: &'static str,
     /// The tag that is built, if one is.
     pub tag: &'static str,
-    /// The variable and value without which `tag` is something else.
+    /// The variable and value that must be set for `tag` to be a tag.
     pub tag_if: Option<(&'static str, &'static str)>,
-    /// Whether the commit must be set too for these variables to count.
+    /// Whether these variables only count if the commit is set too.
     pub needs_commit: bool,
 }
 
@@ -86,7 +86,7 @@ pub trait OutputWriter: std::fmt::Debug {
     ///
     /// # Errors
     ///
-    /// A value that the system would change, or more than it takes.
+    /// A value that the system would change, or more than it accepts.
     fn check(&self, subject: ReportSubject) -> Result<(), Error>;
 
     /// Writes outputs and a summary.
@@ -118,7 +118,7 @@ impl PartialEq for CiSystem {
 impl Eq for CiSystem {}
 
 impl CiSystem {
-    /// Opens the outputs that `--ci NAME` asks for; none if it has no outputs of its own.
+    /// Opens the outputs for `--ci NAME`; none if it has no outputs of its own.
     pub(super) fn opener(&self) -> Option<Opener> {
         match self.outputs {
             Outputs::Own(open) | Outputs::Unasked { open, .. } => Some(open),
@@ -139,7 +139,7 @@ pub(super) fn place(system: &str, name: &str, variable: Variable) -> Result<Path
     })
 }
 
-/// The path in the variable `name`. A variable that is empty is not set.
+/// The path in the variable `name`. An empty variable counts as unset.
 pub(super) fn path(name: &str, variable: Variable) -> Option<PathBuf> {
     variable(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
