@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::{Context as _, Result};
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use imgstep::cli::Cli;
 use imgstep::cli::args::variable;
@@ -217,7 +218,7 @@ pub fn files(root: &Path) -> [(&'static str, String); 2] {
     [("action.yml", action()), (README, readme(&text, &examples(root)))]
 }
 
-fn main() -> ExitCode {
+fn main() -> Result<ExitCode> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let is_check = std::env::args().nth(1).is_some_and(|word| word == "--check");
     let mut status = ExitCode::SUCCESS;
@@ -230,9 +231,9 @@ fn main() -> ExitCode {
             eprintln!("{name} is out of date; run `make action`");
             status = ExitCode::FAILURE;
         } else {
-            std::fs::write(&path, text).expect("the file can be written");
+            std::fs::write(&path, text).with_context(|| format!("can't write {name}"))?;
             eprintln!("wrote {name}");
         }
     }
-    status
+    Ok(status)
 }

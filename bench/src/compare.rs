@@ -1,6 +1,7 @@
 //! Runs a job: in each scenario, all tools in turn, each from the same state, each result checked once.
 
-use std::io;
+use anyhow::Result;
+
 use std::thread;
 use std::time::Duration;
 
@@ -167,7 +168,7 @@ impl Bench<'_> {
         outcome
     }
 
-    fn try_first(&self, scenario: &Scenario, outcome: &mut Outcome) -> io::Result<()> {
+    fn try_first(&self, scenario: &Scenario, outcome: &mut Outcome) -> Result<()> {
         let work = scenario.work;
         if work == Work::Version {
             return self.environment.run_directly(&outcome.command.args).map(drop);
@@ -200,7 +201,7 @@ impl Bench<'_> {
         }
     }
 
-    fn timed(&self, scenario: &Scenario, outcome: &Outcome) -> io::Result<Run> {
+    fn timed(&self, scenario: &Scenario, outcome: &Outcome) -> Result<Run> {
         let command = &outcome.command;
         if scenario.work == Work::Version {
             return self.environment.run_directly(&command.args);
@@ -223,7 +224,7 @@ impl Bench<'_> {
     }
 
     /// Additional runs, after the timed ones.
-    fn profile(&self, scenario: &Scenario, ours: &Outcome) -> io::Result<Profile> {
+    fn profile(&self, scenario: &Scenario, ours: &Outcome) -> Result<Profile> {
         let (locations, args) = self.over_link(scenario, &ours.command);
         let args = profile::with_logging(&args);
         let prepare = || {
@@ -237,7 +238,7 @@ impl Bench<'_> {
 
     /// Waits until the counts no longer change: a request is logged after its response, and connections take time to
     /// close.
-    fn settle(&self) -> io::Result<Counts> {
+    fn settle(&self) -> Result<Counts> {
         let mut last = self.test_bed.counts()?;
         loop {
             thread::sleep(Duration::from_millis(60));

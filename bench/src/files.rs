@@ -1,7 +1,9 @@
 //! The input of `append`: a folder of a Linux system's files, and a program.
 
+use anyhow::{Result, anyhow};
+
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -26,7 +28,7 @@ pub struct Files {
 
 impl Files {
     /// Copies files from /usr into `work`.
-    pub fn gather(work: &Path, with_folder: bool) -> io::Result<Self> {
+    pub fn gather(work: &Path, with_folder: bool) -> Result<Self> {
         let mut found = vec![];
         for root in ["/usr/bin", "/usr/lib", "/usr/share", "/usr/local/lib", "/usr/include"] {
             walk(Path::new(root), &mut found)?;
@@ -44,7 +46,7 @@ impl Files {
         Ok(files)
     }
 
-    fn copy_folder(&mut self, found: &[(PathBuf, u64)]) -> io::Result<()> {
+    fn copy_folder(&mut self, found: &[(PathBuf, u64)]) -> Result<()> {
         for (path, size) in found {
             if self.bytes + size > FOLDER_BYTES {
                 continue;
@@ -61,7 +63,7 @@ impl Files {
     }
 
     /// Ten megabytes of concatenated programs; not an ELF file, which would fit only one platform.
-    fn make_program(&mut self, work: &Path, found: &[(PathBuf, u64)]) -> io::Result<()> {
+    fn make_program(&mut self, work: &Path, found: &[(PathBuf, u64)]) -> Result<()> {
         let folder = work.join("program");
         fresh(&folder)?;
         self.program = folder.join("app");
@@ -81,20 +83,20 @@ impl Files {
     }
 }
 
-fn fresh(folder: &Path) -> io::Result<()> {
+fn fresh(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
-    fs::create_dir_all(folder)
+    Ok(fs::create_dir_all(folder)?)
 }
 
-fn tar(folder: &Path, to: &Path) -> io::Result<()> {
+fn tar(folder: &Path, to: &Path) -> Result<()> {
     let made = Command::new("tar").arg("--sort=name").arg("-C").arg(folder).arg("-cf").arg(to).arg(".").status()?;
-    if made.success() { Ok(()) } else { Err(io::Error::other("tar failed")) }
+    if made.success() { Ok(()) } else { Err(anyhow!("tar failed")) }
 }
 
 /// Readable regular files with their sizes.
-fn walk(folder: &Path, found: &mut Vec<(PathBuf, u64)>) -> io::Result<()> {
+fn walk(folder: &Path, found: &mut Vec<(PathBuf, u64)>) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries {
         let entry = entry?;
@@ -120,7 +122,7 @@ fn mixed(path: &Path) -> u64 {
 }
 
 /// Reads a file to its end, so that it is in the page cache; returns its size.
-pub fn warm(path: &Path) -> io::Result<u64> {
+pub fn warm(path: &Path) -> Result<u64> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;

@@ -1,5 +1,7 @@
 //! A minimal HTTP client that fills a registry and reads from it: no TLS, one request at a time.
 
+use anyhow::{Result, anyhow};
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -17,17 +19,17 @@ impl Response {
     }
 
     /// This response, if it has the expected status.
-    pub fn expect(self, status: u16, of: &str) -> io::Result<Self> {
+    pub fn expect(self, status: u16, of: &str) -> Result<Self> {
         if self.status == status {
             return Ok(self);
         }
         let text = String::from_utf8_lossy(&self.body);
-        Err(io::Error::other(format!("{of}: {} instead of {status}: {text}", self.status)))
+        Err(anyhow!("{of}: {} instead of {status}: {text}", self.status))
     }
 
-    fn length(&self) -> io::Result<u64> {
+    fn length(&self) -> Result<u64> {
         if self.header("transfer-encoding").is_some() {
-            return Err(io::Error::other("a chunked response, which was not requested"));
+            return Err(anyhow!("a chunked response, which was not requested"));
         }
         Ok(self.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0))
     }
@@ -41,15 +43,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn open(host: SocketAddr) -> io::Result<Self> {
+    pub fn open(host: SocketAddr) -> Result<Self> {
         let connection = TcpStream::connect(host)?;
         connection.set_nodelay(true)?;
         Ok(Self { host, connection: BufReader::with_capacity(256 * 1024, connection) })
     }
 
     /// Sends a request with these bytes as its body.
-    pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
-        self.stream(method, path, headers, body.len() as u64, |connection| connection.write_all(body))
+    pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Response> {
+        self.stream(method, path, headers, body.len() as u64, |connection| Ok(connection.write_all(body)?))
     }
 
     /// Sends a request whose body of `length` bytes is written by `write`.
@@ -59,8 +61,8 @@ impl Connection {
         path: &str,
         headers: &[(&str, &str)],
         length: u64,
-        write: impl FnOnce(&mut TcpStream) -> io::Result<()>,
-    ) -> io::Result<Response> {
+        write: impl FnOnce(&mut TcpStream) -> Result<()>,
+    ) -> Result<Response> {
         self.send(method, path, headers, length)?;
         write(self.connection.get_mut())?;
         let mut response = self.head()?;
@@ -72,26 +74,26 @@ impl Connection {
     }
 
     /// Reads a body and discards it; returns its size.
-    pub fn drain(&mut self, path: &str) -> io::Result<u64> {
+    pub fn drain(&mut self, path: &str) -> Result<u64> {
         self.send("GET", path, &[], 0)?;
         let length = self.head()?.expect(200, path)?.length()?;
-        io::copy(&mut (&mut self.connection).take(length), &mut io::sink())
+        Ok(io::copy(&mut (&mut self.connection).take(length), &mut io::sink())?)
     }
 
-    fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], length: u64) -> io::Result<()> {
+    fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], length: u64) -> Result<()> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n", self.host);
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
-        self.connection.get_mut().write_all(head.as_bytes())
+        Ok(self.connection.get_mut().write_all(head.as_bytes())?)
     }
 
-    fn head(&mut self) -> io::Result<Response> {
+    fn head(&mut self) -> Result<Response> {
         let mut line = String::new();
         self.connection.read_line(&mut line)?;
         let status = line.split(' ').nth(1).and_then(|word| word.parse().ok());
-        let status = status.ok_or_else(|| io::Error::other(format!("not an HTTP response: {line:?}")))?;
+        let status = status.ok_or_else(|| anyhow!("not an HTTP response: {line:?}"))?;
         let mut headers = vec![];
         loop {
             line.clear();
@@ -105,12 +107,6 @@ impl Connection {
 }
 
 /// Sends a request on its own connection.
-pub fn request(
-    host: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> io::Result<Response> {
+pub fn request(host: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Response> {
     Connection::open(host)?.request(method, path, headers, body)
 }

@@ -1,6 +1,8 @@
 //! The images of the bench: seeded noise, the same on every machine, pushed over plain HTTP.
 
-use std::io::{self, Write};
+use anyhow::{Result, anyhow};
+
+use std::io::Write;
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
@@ -92,7 +94,7 @@ impl Image {
     }
 
     /// Pushes it to the registry at `host`.
-    pub fn push(&self, host: SocketAddr) -> io::Result<()> {
+    pub fn push(&self, host: SocketAddr) -> Result<()> {
         let registry = &mut Connection::open(host)?;
         let mut children = vec![];
         for (number, platform) in self.platforms().into_iter().enumerate() {
@@ -110,7 +112,7 @@ impl Image {
     }
 
     /// Pushes the blobs of one platform; returns its manifest.
-    fn push_platform(&self, registry: &mut Connection, number: usize, platform: &Value) -> io::Result<Value> {
+    fn push_platform(&self, registry: &mut Connection, number: usize, platform: &Value) -> Result<Value> {
         let (mut layers, mut diff_ids) = (vec![], vec![]);
         for layer in 0..self.layers {
             // Every layer of every image is different.
@@ -146,7 +148,7 @@ fn put_manifest(
     tag: Option<&str>,
     media_type: &str,
     manifest: &Value,
-) -> io::Result<Value> {
+) -> Result<Value> {
     let bytes = manifest.to_string().into_bytes();
     let digest = sha256(&bytes);
     let path = format!("/v2/{repository}/manifests/{}", tag.unwrap_or(&digest));
@@ -155,7 +157,7 @@ fn put_manifest(
 }
 
 /// Pushes a blob from memory; returns its descriptor.
-pub fn put_blob(registry: &mut Connection, repository: &str, media_type: &str, bytes: &[u8]) -> io::Result<Value> {
+pub fn put_blob(registry: &mut Connection, repository: &str, media_type: &str, bytes: &[u8]) -> Result<Value> {
     let digest = sha256(bytes);
     let path = with_digest(&start_upload(registry, repository)?, &digest);
     registry.request("PUT", &path, &[("Content-Type", "application/octet-stream")], bytes)?.expect(201, "PUT")?;
@@ -163,13 +165,13 @@ pub fn put_blob(registry: &mut Connection, repository: &str, media_type: &str, b
 }
 
 /// Starts an upload; returns its path.
-fn start_upload(registry: &mut Connection, repository: &str) -> io::Result<String> {
+fn start_upload(registry: &mut Connection, repository: &str) -> Result<String> {
     let path = format!("/v2/{repository}/blobs/uploads/");
     path_of(&registry.request("POST", &path, &[], &[])?.expect(202, &path)?)
 }
 
-fn path_of(response: &Response) -> io::Result<String> {
-    let location = response.header("location").ok_or_else(|| io::Error::other("an upload without a Location"))?;
+fn path_of(response: &Response) -> Result<String> {
+    let location = response.header("location").ok_or_else(|| anyhow!("an upload without a Location"))?;
     let path = location.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| rest[at..].to_owned()));
     Ok(path.unwrap_or_else(|| location.to_owned()))
 }
@@ -179,7 +181,7 @@ fn with_digest(path: &str, digest: &str) -> String {
 }
 
 /// Streams a layer of noise into the registry, so that a layer of gigabytes needs no space here.
-fn push_layer(registry: &mut Connection, repository: &str, seed: u64, bytes: u64) -> io::Result<(Value, String)> {
+fn push_layer(registry: &mut Connection, repository: &str, seed: u64, bytes: u64) -> Result<(Value, String)> {
     let path = start_upload(registry, repository)?;
     let size = layer_size(bytes);
     let mut made = None;
@@ -211,7 +213,7 @@ fn layer_size(bytes: u64) -> u64 {
 
 /// A layer that every tool accepts: a tar with one file of noise, in uncompressed gzip blocks. Returns its digest and
 /// its diff ID.
-fn write_layer(to: &mut impl Write, seed: u64, bytes: u64) -> io::Result<(String, String)> {
+fn write_layer(to: &mut impl Write, seed: u64, bytes: u64) -> Result<(String, String)> {
     let tar = tar_size(bytes);
     let (mut compressed, mut tar_hash, mut checksum) = (Sha256::new(), Sha256::new(), crc32fast::Hasher::new());
     let mut noise = Noise(seed);

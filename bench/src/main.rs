@@ -23,7 +23,8 @@ mod test_bed;
 mod tools;
 mod work;
 
-use std::io;
+use anyhow::{Context as _, Result, anyhow};
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -48,25 +49,24 @@ fn main() -> ExitCode {
     match bench() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bench: {error}");
+            eprintln!("bench: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn bench() -> io::Result<()> {
+fn bench() -> Result<()> {
     let begun = Instant::now();
     let (jobs, is_complete) = selected_jobs()?;
     let runs = env::var("RUNS").ok().filter(|text| !text.is_empty());
-    let runs = runs.map_or(Ok(5), |text| text.parse()).map_err(|_| io::Error::other("RUNS is a number"))?;
+    let runs = runs.map_or(Ok(5), |text| text.parse()).map_err(|_| anyhow!("RUNS is a number"))?;
     let work = env::current_dir()?.join(WORK);
     fs::create_dir_all(&work)?;
     // Two concurrent runs would distort each other.
     let lock = fs::File::create(work.join("lock"))?;
-    lock.try_lock().map_err(|_| io::Error::other("another bench is running here"))?;
+    lock.try_lock().map_err(|_| anyhow!("another bench is running here"))?;
     let imgstep = env::current_dir()?.join("dist/imgstep");
-    let binary_bytes =
-        fs::metadata(&imgstep).map_err(|_| io::Error::other("there is no dist/imgstep: make build"))?.len();
+    let binary_bytes = fs::metadata(&imgstep).context("there is no dist/imgstep: make build")?.len();
     let (mut tools, missing) = tools::find(&imgstep);
     for tool in &missing {
         eprintln!("bench: {} is missing: it is in no table (bench/setup.sh says why)", tool.name());
@@ -102,12 +102,12 @@ fn bench() -> io::Result<()> {
 }
 
 /// The jobs named in JOB, with the scenarios whose label contains AT, and whether that is everything.
-fn selected_jobs() -> io::Result<(Vec<Job>, bool)> {
+fn selected_jobs() -> Result<(Vec<Job>, bool)> {
     let mut all = jobs::all();
     let asked = list_variable("JOB");
     if let Some(unknown) = asked.iter().find(|name| !all.iter().any(|job| job.name == **name)) {
         let names: Vec<_> = all.iter().map(|job| job.name).collect();
-        return Err(io::Error::other(format!("there is no job `{unknown}`; there are {}", names.join(", "))));
+        return Err(anyhow!("there is no job `{unknown}`; there are {}", names.join(", ")));
     }
     let at = env::var("AT").unwrap_or_default();
     let is_complete = asked.is_empty() && list_variable("WHO").is_empty() && at.is_empty();
@@ -127,7 +127,7 @@ fn list_variable(variable: &str) -> Vec<String> {
 }
 
 /// Memory if there is enough, so that no disk is involved; otherwise the disk.
-fn storage(work: &Path) -> io::Result<PathBuf> {
+fn storage(work: &Path) -> Result<PathBuf> {
     let name = format!("imgstep-bench-{}", std::process::id());
     let memory = Path::new("/dev/shm");
     let free = Command::new("df").args(["--output=avail", "-B1", "/dev/shm"]).output();
@@ -152,7 +152,7 @@ fn measure(
     environment: &Environment,
     tools: &[InstalledTool],
     runs: usize,
-) -> io::Result<Vec<JobResult>> {
+) -> Result<Vec<JobResult>> {
     let bench = Bench { test_bed, files, environment, tools, runs };
     let mut pushed = vec![];
     let mut results = vec![];
@@ -169,7 +169,7 @@ fn measure(
     Ok(results)
 }
 
-fn write_all(folder: &Path, text: &str, results: &[JobResult], rates: &Rates) -> io::Result<()> {
+fn write_all(folder: &Path, text: &str, results: &[JobResult], rates: &Rates) -> Result<()> {
     fs::create_dir_all(folder.join("plots"))?;
     fs::write(folder.join("RESULTS.md"), text)?;
     fs::write(folder.join("LIMIT.md"), lower_bound::write(results, rates, &report::head()))?;

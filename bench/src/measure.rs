@@ -1,7 +1,9 @@
 //! Runs one command and measures it: wall time, CPU time, peak memory.
 
+use anyhow::{Result, anyhow};
+
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -56,7 +58,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    pub fn new(work: &Path, authorities: &Path) -> io::Result<Self> {
+    pub fn new(work: &Path, authorities: &Path) -> Result<Self> {
         let home = work.join("home");
         fs::create_dir_all(home.join("docker"))?;
         fs::create_dir_all(home.join("no-certificates"))?;
@@ -66,7 +68,7 @@ impl Environment {
     }
 
     /// Runs a command. A non-zero exit status is an error with the last lines of its output.
-    pub fn run(&self, args: &[String]) -> io::Result<Run> {
+    pub fn run(&self, args: &[String]) -> Result<Run> {
         let data = self.fresh_data()?;
         let (output, peak) = (self.home.join("output"), self.home.join("peak"));
         // With GNU time, because the peak memory of a direct child would start at the memory of this process.
@@ -88,17 +90,14 @@ impl Environment {
         if !status.success() {
             let text = fs::read_to_string(&output)?;
             let end: Vec<&str> = text.lines().rev().take(3).collect();
-            return Err(io::Error::other(format!(
-                "{status}: {}",
-                end.into_iter().rev().collect::<Vec<_>>().join(" / ")
-            )));
+            return Err(anyhow!("{status}: {}", end.into_iter().rev().collect::<Vec<_>>().join(" / ")));
         }
         let memory = fs::read_to_string(&peak).ok().and_then(|text| text.trim().parse::<u64>().ok());
         Ok(Run { wall, cpu, memory: memory.map(|kilobytes| kilobytes * 1024) })
     }
 
     /// Runs a command directly, and records its output.
-    pub fn run_logged(&self, args: &[String]) -> io::Result<LoggedRun> {
+    pub fn run_logged(&self, args: &[String]) -> Result<LoggedRun> {
         let data = self.fresh_data()?;
         let mut command = Command::new(&args[0]);
         command.args(&args[1..]);
@@ -117,11 +116,11 @@ impl Environment {
             return Ok(logged);
         }
         let last = logged.lines.last().map(|(_, line)| line.as_str()).unwrap_or_default();
-        Err(io::Error::other(format!("{status}: {last}")))
+        Err(anyhow!("{status}: {last}"))
     }
 
     /// skopeo caches in its data folder where it has seen which blob: every run is its first.
-    fn fresh_data(&self) -> io::Result<PathBuf> {
+    fn fresh_data(&self) -> Result<PathBuf> {
         let data = self.home.join("data");
         let _ = fs::remove_dir_all(&data);
         fs::create_dir_all(&data)?;
@@ -129,7 +128,7 @@ impl Environment {
     }
 
     /// Runs a command directly: for commands that take a millisecond.
-    pub fn run_directly(&self, args: &[String]) -> io::Result<Run> {
+    pub fn run_directly(&self, args: &[String]) -> Result<Run> {
         let mut command = Command::new(&args[0]);
         command.args(&args[1..]);
         self.isolate(&mut command, &self.home);
@@ -139,7 +138,7 @@ impl Environment {
         let status = command.status()?;
         let wall = begun.elapsed().as_secs_f64();
         if !status.success() {
-            return Err(io::Error::other(format!("{}: {status}", args[0])));
+            return Err(anyhow!("{}: {status}", args[0]));
         }
         Ok(Run { wall, cpu: children_cpu()? - before, memory: None })
     }
@@ -165,7 +164,7 @@ impl Environment {
 }
 
 /// Runs `work` with a child, and kills the child's process group after the time limit.
-fn within_limit<T>(child: &mut Child, work: impl FnOnce(&mut Child) -> io::Result<T>) -> io::Result<T> {
+fn within_limit<T>(child: &mut Child, work: impl FnOnce(&mut Child) -> Result<T>) -> Result<T> {
     let group = child.id();
     let (done, watched) = channel::<()>();
     let watch = thread::spawn(move || {
@@ -180,11 +179,11 @@ fn within_limit<T>(child: &mut Child, work: impl FnOnce(&mut Child) -> io::Resul
 }
 
 /// CPU time of all children that have ended.
-fn children_cpu() -> io::Result<f64> {
+fn children_cpu() -> Result<f64> {
     Ok(cpu_time_of(UsageWho::RUSAGE_CHILDREN)?.sum())
 }
 
-pub fn cpu_time_of(who: UsageWho) -> io::Result<CpuTime> {
+pub fn cpu_time_of(who: UsageWho) -> Result<CpuTime> {
     let usage = getrusage(who)?;
     let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
     Ok(CpuTime { user: seconds(usage.user_time()), system: seconds(usage.system_time()) })
@@ -192,7 +191,7 @@ pub fn cpu_time_of(who: UsageWho) -> io::Result<CpuTime> {
 
 /// CPU time of a process, including its ended threads. Read from its clock: /proc only has hundredths of seconds, or
 /// leaves those threads out.
-pub fn cpu_of(process: u32) -> io::Result<f64> {
+pub fn cpu_of(process: u32) -> Result<f64> {
     let clock = clock_getcpuclockid(Pid::from_raw(process.cast_signed()))?;
     Ok(Duration::from(clock.now()?).as_secs_f64())
 }

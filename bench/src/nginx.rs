@@ -1,7 +1,8 @@
 //! nginx as TLS and HTTP/2 frontend of the registries, with certificates from the bench's own authority.
 
+use anyhow::{Result, anyhow};
+
 use std::fs::{self, File};
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use crate::test_bed::{free_port, wait_for};
 
 /// Creates the authority and the certificate; returns the file with all trusted authorities.
-pub fn make_certificates(work: &Path, name: &str, ip: IpAddr) -> io::Result<PathBuf> {
+pub fn make_certificates(work: &Path, name: &str, ip: IpAddr) -> Result<PathBuf> {
     let names = if name.parse::<IpAddr>().is_ok() { String::new() } else { format!("DNS:{name},") };
     fs::write(work.join("extensions"), format!("subjectAltName={names}IP:{ip}\nbasicConstraints=CA:FALSE\n"))?;
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
@@ -28,16 +29,16 @@ pub fn make_certificates(work: &Path, name: &str, ip: IpAddr) -> io::Result<Path
     Ok(bundle)
 }
 
-fn openssl(work: &Path, args: &[&str]) -> io::Result<()> {
+fn openssl(work: &Path, args: &[&str]) -> Result<()> {
     let output = Command::new("openssl").args(args).current_dir(work).stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());
     }
-    Err(io::Error::other(format!("openssl {}: {}", args[0], String::from_utf8_lossy(&output.stderr))))
+    Err(anyhow!("openssl {}: {}", args[0], String::from_utf8_lossy(&output.stderr)))
 }
 
 /// Starts nginx in front of each of `registries`; `None` if it isn't installed.
-pub fn start(work: &Path, ip: IpAddr, registries: &[SocketAddr]) -> io::Result<Option<(Child, Vec<SocketAddr>)>> {
+pub fn start(work: &Path, ip: IpAddr, registries: &[SocketAddr]) -> Result<Option<(Child, Vec<SocketAddr>)>> {
     let mut endpoints = vec![];
     let mut servers = String::new();
     for (number, registry) in registries.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Where the time of a scenario goes: after the timed rounds, imgstep runs again and logs every request with `-v`; the
 //! CPU time of all processes is read before and after.
 
-use std::io;
+use anyhow::{Result, anyhow};
 
 use nix::sys::resource::UsageWho;
 
@@ -68,9 +68,9 @@ impl Profile {
     pub fn measure(
         test_bed: &TestBed,
         locations: &Locations,
-        prepare: impl Fn() -> io::Result<()>,
-        run: impl Fn() -> io::Result<LoggedRun>,
-    ) -> io::Result<Self> {
+        prepare: impl Fn() -> Result<()>,
+        run: impl Fn() -> Result<LoggedRun>,
+    ) -> Result<Self> {
         let (mut runs, mut cpu) = (vec![], vec![]);
         for _ in 0..RUNS {
             prepare()?;
@@ -82,18 +82,18 @@ impl Profile {
         let middle = median(&walls);
         // RUNS is odd, so the median is one of them.
         let shown = runs.iter().min_by(|a, b| (a.wall - middle).abs().total_cmp(&(b.wall - middle).abs()));
-        let shown = shown.ok_or_else(|| io::Error::other("no run"))?;
+        let shown = shown.ok_or_else(|| anyhow!("no run"))?;
         let wall = walls.iter().sum::<f64>() / walls.len() as f64;
         let groups = group(&shown.lines, locations);
         if groups.is_empty() {
-            return Err(io::Error::other("imgstep logged no request"));
+            return Err(anyhow!("imgstep logged no request"));
         }
         Ok(Self { wall, shown: shown.wall, groups, cpu: CpuByProcess::mean(&cpu) })
     }
 }
 
 impl CpuByProcess {
-    fn until_now(test_bed: &TestBed, tls: bool) -> io::Result<Self> {
+    fn until_now(test_bed: &TestBed, tls: bool) -> Result<Self> {
         Ok(Self {
             imgstep: cpu_time_of(UsageWho::RUSAGE_CHILDREN)?,
             source: cpu_of(test_bed.source.process)?,

@@ -1,8 +1,9 @@
 //! What this machine can do at best: hashing, a registry's CPU time per byte and per request, compressors, and the
 //! round trips that the proxy really makes.
 
+use anyhow::Result;
+
 use std::fs::{self, File};
-use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,7 +44,7 @@ pub struct Compressor {
 }
 
 impl Rates {
-    pub fn measure(test_bed: &TestBed, tar: Option<&Path>) -> io::Result<Self> {
+    pub fn measure(test_bed: &TestBed, tar: Option<&Path>) -> Result<Self> {
         let mut rates = Self { hash: hash(), ..Self::default() };
         rates.registry(test_bed)?;
         let base = round_trip(test_bed, 0)?;
@@ -56,7 +57,7 @@ impl Rates {
         Ok(rates)
     }
 
-    fn registry(&mut self, test_bed: &TestBed) -> io::Result<()> {
+    fn registry(&mut self, test_bed: &TestBed) -> Result<()> {
         let (host, process) = (test_bed.destination.address, test_bed.destination.process);
         let registry = &mut Connection::open(host)?;
         let bytes = PROBE.bytes() as f64;
@@ -81,7 +82,7 @@ impl Rates {
     }
 }
 
-fn largest_layer(test_bed: &TestBed) -> io::Result<String> {
+fn largest_layer(test_bed: &TestBed) -> Result<String> {
     let path = format!("/v2/{}/manifests/v1", PROBE.repository);
     let accept = [("Accept", crate::images::MANIFEST)];
     let response = http::request(test_bed.destination.address, "GET", &path, &accept, &[])?.expect(200, &path)?;
@@ -107,10 +108,10 @@ fn hash() -> f64 {
 }
 
 /// The time of a request through the proxy, including its connection.
-fn round_trip(test_bed: &TestBed, milliseconds: u64) -> io::Result<f64> {
+fn round_trip(test_bed: &TestBed, milliseconds: u64) -> Result<f64> {
     let link = Link { round_trip: Duration::from_millis(milliseconds), limit: None, tls: false, direct: false };
     test_bed.set(link);
-    let host = test_bed.source.host(link, true).parse().map_err(io::Error::other)?;
+    let host = test_bed.source.host(link, true).parse().map_err(anyhow::Error::new)?;
     let mut times = vec![];
     for _ in 0..7 {
         let begun = Instant::now();
@@ -120,7 +121,7 @@ fn round_trip(test_bed: &TestBed, milliseconds: u64) -> io::Result<f64> {
     Ok(median(&times))
 }
 
-fn compressors(tar: &Path) -> io::Result<Vec<Compressor>> {
+fn compressors(tar: &Path) -> Result<Vec<Compressor>> {
     crate::files::warm(tar)?;
     let cores = machine::cores().to_string();
     let mut found = vec![];
@@ -135,7 +136,7 @@ fn compressors(tar: &Path) -> io::Result<Vec<Compressor>> {
 }
 
 /// Runs a compressor on the tar; `None` if it isn't installed.
-fn compressor(tar: &Path, program: &str, words: &[&str], parallel: bool) -> io::Result<Option<Compressor>> {
+fn compressor(tar: &Path, program: &str, words: &[&str], parallel: bool) -> Result<Option<Compressor>> {
     let packed = tar.with_extension("packed");
     let begun = Instant::now();
     let run = Command::new(program).args(words).arg(tar).stdout(File::create(&packed)?).stderr(Stdio::null()).status();

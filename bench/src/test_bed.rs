@@ -1,6 +1,8 @@
 //! The test bed: two docker-registry servers, nginx with TLS and HTTP/2 in front of them, and a proxy in front of each
 //! endpoint.
 
+use anyhow::{Result, anyhow};
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -81,7 +83,7 @@ pub struct Counts {
 
 impl TestBed {
     /// Starts everything, with logs and keys in `work` and images in `storage`.
-    pub fn start(work: &Path, storage: &Path) -> io::Result<Self> {
+    pub fn start(work: &Path, storage: &Path) -> Result<Self> {
         let mut children = vec![];
         let mut addresses = vec![];
         for which in ["source", "destination"] {
@@ -93,7 +95,7 @@ impl TestBed {
         let authorities = nginx::make_certificates(work, &name, ip)?;
         let frontends = nginx::start(work, ip, &addresses)?;
         let (nginx, endpoints) = frontends.map_or((None, vec![]), |(child, endpoints)| (Some(child), endpoints));
-        let registry = |number: usize, which: &str| -> io::Result<Registry> {
+        let registry = |number: usize, which: &str| -> Result<Registry> {
             let (address, distance) = (addresses[number], Arc::new(Distance::default()));
             let plain = endpoint(Ipv4Addr::LOCALHOST.into(), "127.0.0.1", address, &distance)?;
             let tls = endpoints.get(number).map(|&address| endpoint(ip, &name, address, &distance)).transpose()?;
@@ -130,7 +132,7 @@ impl TestBed {
     }
 
     /// Counts of both registries since the start.
-    pub fn counts(&self) -> io::Result<Counts> {
+    pub fn counts(&self) -> Result<Counts> {
         let mut counts = Counts::default();
         for registry in [&self.source, &self.destination] {
             for line in fs::read_to_string(&registry.log)?.lines() {
@@ -200,17 +202,17 @@ impl Registry {
 
     /// Removes everything. The registry caches nothing in memory (see its configuration), so its files are all there
     /// is.
-    pub fn wipe(&self) -> io::Result<()> {
+    pub fn wipe(&self) -> Result<()> {
         remove(&self.root())
     }
 
     /// Removes a repository; its blobs stay, as if other repositories had them.
-    pub fn remove_repository(&self, repository: &str) -> io::Result<()> {
+    pub fn remove_repository(&self, repository: &str) -> Result<()> {
         remove(&self.root().join("repositories").join(repository))
     }
 
     /// Removes a tag, and the manifest that it points to.
-    pub fn remove_tag(&self, repository: &str, tag: &str) -> io::Result<()> {
+    pub fn remove_tag(&self, repository: &str, tag: &str) -> Result<()> {
         let manifests = self.root().join("repositories").join(repository).join("_manifests");
         if let Ok(digest) = fs::read_to_string(manifests.join("tags").join(tag).join("current/link")) {
             remove(&manifests.join("revisions/sha256").join(digest.trim().trim_start_matches("sha256:")))?;
@@ -226,9 +228,9 @@ impl Registry {
 }
 
 /// Removes a folder if it exists.
-pub fn remove(folder: &Path) -> io::Result<()> {
+pub fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
 }
@@ -237,30 +239,30 @@ fn log_of(work: &Path, which: &str) -> PathBuf {
     work.join(format!("{which}-access.log"))
 }
 
-fn endpoint(ip: IpAddr, name: &str, target: SocketAddr, distance: &Arc<Distance>) -> io::Result<Endpoint> {
+fn endpoint(ip: IpAddr, name: &str, target: SocketAddr, distance: &Arc<Distance>) -> Result<Endpoint> {
     let proxy = proxy::start(ip, target, Arc::clone(distance))?;
     let proxied = format!("{name}:{}", proxy.address.port());
     Ok(Endpoint { direct: format!("{name}:{}", target.port()), proxied, proxy })
 }
 
 /// A port that was free a moment ago.
-pub fn free_port(ip: IpAddr) -> io::Result<SocketAddr> {
-    TcpListener::bind((ip, 0))?.local_addr()
+pub fn free_port(ip: IpAddr) -> Result<SocketAddr> {
+    Ok(TcpListener::bind((ip, 0))?.local_addr()?)
 }
 
 /// Waits until a server listens.
-pub fn wait_for(address: SocketAddr, who: &str) -> io::Result<()> {
+pub fn wait_for(address: SocketAddr, who: &str) -> Result<()> {
     let begun = Instant::now();
     while TcpStream::connect(address).is_err() {
         if begun.elapsed() > Duration::from_secs(10) {
-            return Err(io::Error::other(format!("{who} does not listen on {address}")));
+            return Err(anyhow!("{who} does not listen on {address}"));
         }
         thread::sleep(Duration::from_millis(20));
     }
     Ok(())
 }
 
-fn start_registry(work: &Path, storage: &Path, which: &str) -> io::Result<(Child, SocketAddr)> {
+fn start_registry(work: &Path, storage: &Path, which: &str) -> Result<(Child, SocketAddr)> {
     let address = free_port(Ipv4Addr::LOCALHOST.into())?;
     let root = storage.join(which);
     fs::create_dir_all(&root)?;
@@ -279,7 +281,7 @@ fn start_registry(work: &Path, storage: &Path, which: &str) -> io::Result<(Child
         .stdout(File::create(log_of(work, which))?)
         .stderr(File::create(work.join(format!("{which}-errors.log")))?)
         .spawn()
-        .map_err(|error| io::Error::other(format!("docker-registry: {error} (bench/setup.sh installs it)")))?;
+        .map_err(|error| anyhow!("docker-registry: {error} (bench/setup.sh installs it)"))?;
     wait_for(address, "docker-registry")?;
     Ok((child, address))
 }

@@ -1,5 +1,7 @@
 //! The tasks: what each one reads and writes, from which state, and how its result is checked.
 
+use anyhow::{Result, anyhow};
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -128,7 +130,7 @@ impl Work {
     }
 
     /// Before each run: empties the destination, unless it should have everything.
-    pub fn prepare(self, test_bed: &TestBed, command: &ToolCommand) -> io::Result<()> {
+    pub fn prepare(self, test_bed: &TestBed, command: &ToolCommand) -> Result<()> {
         if let Some(layout) = &command.layout {
             return remove(layout);
         }
@@ -148,7 +150,7 @@ impl Work {
     }
 
     /// Checks the result in the destination; returns the size of the new layer, if there is one.
-    pub fn check(self, test_bed: &TestBed, files: &Files, command: &ToolCommand) -> io::Result<Option<u64>> {
+    pub fn check(self, test_bed: &TestBed, files: &Files, command: &ToolCommand) -> Result<Option<u64>> {
         let (registry, repository) = (self.registry(test_bed), self.repository(command.tool));
         match self {
             Self::Copy(_) | Self::Mount(_) | Self::Again(_) | Self::Many { .. } => {
@@ -157,7 +159,7 @@ impl Work {
                         manifest(&test_bed.source, self.image().map_or("", |image| image.repository), &tag)?;
                     let (ours, body) = manifest(registry, &repository, &tag)?;
                     if ours != digest {
-                        return Err(io::Error::other(format!("{tag} is {ours} and not {digest}")));
+                        return Err(anyhow!("{tag} is {ours} and not {digest}"));
                     }
                     complete(registry, &repository, &body)?;
                 }
@@ -168,7 +170,7 @@ impl Work {
                 let named = list(&index, "manifests");
                 let platforms = named.iter().filter(|child| child["platform"]["architecture"].is_string()).count();
                 if named.len() != children || platforms != children {
-                    return Err(io::Error::other(format!("{} children, {platforms} platforms", named.len())));
+                    return Err(anyhow!("{} children, {platforms} platforms", named.len()));
                 }
                 complete(registry, &repository, &index).map(|()| None)
             }
@@ -187,7 +189,7 @@ impl Work {
 }
 
 /// A manifest and its digest.
-fn manifest(registry: &Registry, repository: &str, reference: &str) -> io::Result<(String, Value)> {
+fn manifest(registry: &Registry, repository: &str, reference: &str) -> Result<(String, Value)> {
     let path = format!("/v2/{repository}/manifests/{reference}");
     let accept = format!(
         "{INDEX}, {MANIFEST}, application/vnd.docker.distribution.manifest.v2+json, \
@@ -207,7 +209,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// Checks that all children and blobs are in the repository, with their sizes.
-fn complete(registry: &Registry, repository: &str, body: &Value) -> io::Result<()> {
+fn complete(registry: &Registry, repository: &str, body: &Value) -> Result<()> {
     for child in list(body, "manifests") {
         complete(registry, repository, &manifest(registry, repository, text(&child, "digest"))?.1)?;
     }
@@ -216,7 +218,7 @@ fn complete(registry: &Registry, repository: &str, body: &Value) -> io::Result<(
         let path = format!("/v2/{repository}/blobs/{}", text(&blob, "digest"));
         let response = http::request(registry.address, "HEAD", &path, &[], &[])?.expect(200, &path)?;
         if response.header("content-length").and_then(|length| length.parse().ok()) != blob["size"].as_u64() {
-            return Err(io::Error::other(format!("{path} has another size")));
+            return Err(anyhow!("{path} has another size"));
         }
     }
     Ok(())
@@ -224,17 +226,17 @@ fn complete(registry: &Registry, repository: &str, body: &Value) -> io::Result<(
 
 /// Checks that every platform of the base has one more layer, with files of `content` bytes in total; returns the
 /// layer's size.
-fn appended(registry: &Registry, repository: &str, made: &Value, base: Image, content: u64) -> io::Result<u64> {
+fn appended(registry: &Registry, repository: &str, made: &Value, base: Image, content: u64) -> Result<u64> {
     let mut images = vec![made.clone()];
     if base.indexed {
         let children = list(made, "manifests");
         let read =
             children.iter().map(|child| manifest(registry, repository, text(child, "digest")).map(|found| found.1));
-        images = read.collect::<io::Result<_>>()?;
+        images = read.collect::<Result<_>>()?;
     }
     let wanted = if base.indexed { base.count } else { 1 };
     if images.len() != wanted {
-        return Err(io::Error::other(format!("{} platforms and not {wanted}", images.len())));
+        return Err(anyhow!("{} platforms and not {wanted}", images.len()));
     }
     let mut layer_bytes = 0;
     for image in images {
@@ -244,19 +246,19 @@ fn appended(registry: &Registry, repository: &str, made: &Value, base: Image, co
 }
 
 /// The same for an image in an OCI layout, which must have all its blobs.
-fn appended_in(layout: &Path, base: Image, content: u64) -> io::Result<u64> {
+fn appended_in(layout: &Path, base: Image, content: u64) -> Result<u64> {
     let blob = |digest: &str| layout.join("blobs/sha256").join(digest.trim_start_matches("sha256:"));
     let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json"))?)?;
     let digest = text(&index["manifests"][0], "digest");
     let body = fs::read(blob(digest))?;
     if sha256(&body) != digest {
-        return Err(io::Error::other(format!("{digest} in the layout is {}", sha256(&body))));
+        return Err(anyhow!("{digest} in the layout is {}", sha256(&body)));
     }
     let image: Value = serde_json::from_slice(&body)?;
     for one in list(&image, "layers").iter().chain([&image["config"]]) {
         let path = blob(text(one, "digest"));
         if one["size"].as_u64() != Some(fs::metadata(&path)?.len()) {
-            return Err(io::Error::other(format!("{} has another size", path.display())));
+            return Err(anyhow!("{} has another size", path.display()));
         }
     }
     one_more_layer(&image, base, content, blob)
@@ -264,24 +266,24 @@ fn appended_in(layout: &Path, base: Image, content: u64) -> io::Result<u64> {
 
 /// Checks that an image has one layer more than the base, with files of `content` bytes in total; returns the layer's
 /// size.
-fn one_more_layer(image: &Value, base: Image, content: u64, blob: impl Fn(&str) -> PathBuf) -> io::Result<u64> {
+fn one_more_layer(image: &Value, base: Image, content: u64, blob: impl Fn(&str) -> PathBuf) -> Result<u64> {
     let layers = list(image, "layers");
     let last = layers.last().filter(|_| layers.len() == base.layers + 1);
-    let last = last.ok_or_else(|| io::Error::other(format!("{} layers", layers.len())))?;
+    let last = last.ok_or_else(|| anyhow!("{} layers", layers.len()))?;
     let bytes = content_bytes(&blob(text(last, "digest")))?;
     if bytes != content {
-        return Err(io::Error::other(format!("the files have {bytes} bytes and not {content}")));
+        return Err(anyhow!("the files have {bytes} bytes and not {content}"));
     }
     Ok(last["size"].as_u64().unwrap_or(0))
 }
 
 /// The total size of all files in a layer.
-fn content_bytes(layer: &Path) -> io::Result<u64> {
+fn content_bytes(layer: &Path) -> Result<u64> {
     let mut magic = [0; 4];
     io::Read::read_exact(&mut File::open(layer)?, &mut magic)?;
     let unpack = if magic == [0x28, 0xb5, 0x2f, 0xfd] { "zstd" } else { "gzip" };
     let script = format!("{unpack} -dc < '{}' | tar -xOf - | wc -c", layer.display());
     let output = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().map_err(|_| io::Error::other(format!("{}: not a layer", layer.display())))
+    text.trim().parse().map_err(|_| anyhow!("{}: not a layer", layer.display()))
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use anyhow::{Context as _, Result};
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use imgstep::cli::args::variable;
 use imgstep::cli::{Cli, help};
@@ -196,14 +197,15 @@ fn wrapped(text: &str) -> String {
     paragraphs.collect::<Vec<_>>().join("\n\n")
 }
 
-fn main() {
+fn main() -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/steps");
     for (name, text) in pages() {
         let path = folder.join(&name);
         if std::fs::read_to_string(&path).is_ok_and(|known| known == text) {
             continue;
         }
-        std::fs::write(&path, text).expect("the page can be written");
+        std::fs::write(&path, text).with_context(|| format!("can't write {name}"))?;
         eprintln!("wrote docs/steps/{name}");
     }
+    Ok(())
 }

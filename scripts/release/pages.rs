@@ -10,21 +10,23 @@
 use std::fs;
 use std::path::PathBuf;
 
+use anyhow::{Context as _, Result};
 use clap::ValueEnum as _;
 use clap_complete::{Generator as _, Shell};
 use imgstep::cli::{completion, man};
 
-fn main() {
-    let folder = PathBuf::from(std::env::args_os().nth(1).expect("pages FOLDER"));
+fn main() -> Result<()> {
+    let folder = PathBuf::from(std::env::args_os().nth(1).context("usage: pages FOLDER")?);
     let (completions, pages) = (folder.join("completions"), folder.join("man"));
     for folder in [&completions, &pages] {
-        fs::create_dir_all(folder).unwrap();
+        fs::create_dir_all(folder)?;
     }
     for shell in Shell::value_variants() {
-        fs::write(completions.join(shell.file_name("imgstep")), completion::script(*shell)).unwrap();
+        fs::write(completions.join(shell.file_name("imgstep")), completion::script(*shell))?;
     }
     for step in man::names() {
         let name = [&["imgstep".to_owned()], step.as_slice()].concat().join("-");
-        fs::write(pages.join(format!("{name}.1")), man::page(&step).unwrap()).unwrap();
+        fs::write(pages.join(format!("{name}.1")), man::page(&step)?)?;
     }
+    Ok(())
 }

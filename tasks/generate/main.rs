@@ -16,18 +16,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::{Context as _, Result, anyhow};
+
 use steps::STEPS;
 
-fn main() -> ExitCode {
+fn main() -> Result<ExitCode> {
     let only_check = std::env::args().skip(1).any(|word| word == "--check");
     let folder = folder();
-    let files = match image(&folder).map(|image| generated(&image)) {
-        Ok(files) => files,
-        Err(reason) => {
-            eprintln!("tasks: {reason}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let files = generated(&image(&folder)?);
     let mut differ = 0;
     for (path, text) in &files {
         let path = folder.join(path);
@@ -37,15 +33,15 @@ fn main() -> ExitCode {
         differ += 1;
         eprintln!("tasks: {} {}", if only_check { "differs:" } else { "wrote" }, path.display());
         if !only_check {
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, text).unwrap();
+            fs::create_dir_all(path.parent().unwrap())?;
+            fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))?;
         }
     }
     if only_check && differ > 0 {
         eprintln!("tasks: run `make tasks`");
-        return ExitCode::FAILURE;
+        return Ok(ExitCode::FAILURE);
     }
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Every generated file: its path below `tasks`, and its text.
@@ -102,11 +98,11 @@ fn folder() -> PathBuf {
 }
 
 /// The image that the steps run, `registry/repository:vVERSION@sha256:…`, with the version of this crate.
-fn image(folder: &Path) -> Result<String, String> {
+fn image(folder: &Path) -> Result<String> {
     let path = folder.join("IMAGE");
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
     let image = text.trim();
-    let wrong = || format!("{}: `{image}` is not registry/repository:v{}@sha256:…", path.display(), version());
+    let wrong = || anyhow!("{}: `{image}` is not registry/repository:v{}@sha256:…", path.display(), version());
     let (name, digest) = image.split_once("@sha256:").ok_or_else(wrong)?;
     let is_digest = digest.len() == 64 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if !is_digest || !name.ends_with(&format!(":v{}", version())) {
