@@ -1,4 +1,4 @@
-//! Tars that somebody else made: whether they are what they say, and what is in them, while they pass by.
+//! Inspects tars of others as a stream: whether they are well formed, and what they contain.
 
 use std::path::Path;
 
@@ -11,34 +11,34 @@ use super::walk;
 use crate::error::{Error, Result};
 use crate::text::printable;
 
-/// Long names and PAX records are no larger, in bytes.
+/// Maximum size of long names and PAX records, in bytes.
 const RECORDS_LIMIT: u64 = 1024 * 1024;
-/// No file system has a file of more bytes, and sums of sizes stay numbers.
+/// Maximum size of a file, in bytes: more than any file system allows, and sums don't overflow.
 const SIZE_LIMIT: u64 = i64::MAX as u64 - BLOCK as u64;
-/// Where GNU's header of a sparse file says that its map goes on in a block of its own, and where such a block does
+/// The offsets of GNU's flag that a sparse file's map continues in another block, in the header and in such a block
 /// (GNU tar's manual, "Old GNU format").
 const MAP_FOLLOWS: usize = 482;
 const MAP_GOES_ON: usize = 504;
 
-/// Whether a file's name says that it is a tar.
+/// Whether a file is a tar by its name.
 pub(crate) fn is_named_tar(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"].iter().any(|end| name.ends_with(end))
 }
 
-/// Looks at a tar, uncompressed, as it passes by.
+/// A push-style inspector of an uncompressed tar.
 pub(crate) struct TarInspector<'a> {
-    /// What it is, for errors.
+    /// Its name in errors.
     what: &'a str,
     findings: &'a mut LayerScan,
     state: InspectorState,
-    /// The bytes of a header, of records, or of a file's beginning.
+    /// The bytes of a header, of records, or of the start of a file.
     kept: Vec<u8>,
-    /// What records say of the next entry.
+    /// The records for the next entry.
     name: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
     size: Option<u64>,
-    /// Of a file that somebody may execute: its name, for people and as it is.
+    /// An executable file: its name for messages, and its raw name.
     program: Option<(String, Vec<u8>)>,
     entry: String,
 }
@@ -46,17 +46,17 @@ pub(crate) struct TarInspector<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InspectorState {
     Header,
-    /// In an entry's bytes: how many are to come, how many zeros after them, and what kind of entry it is.
+    /// In an entry's content: the bytes left, the padding after them, and the type of the entry.
     Data(u64, u64, EntryType),
-    /// In the map of a sparse file, which goes on behind its header: the bytes that follow are so many.
+    /// In the map of a sparse file, which continues after its header; `size` bytes of content follow.
     Map(u64),
-    /// Behind one block of zeros: another makes the end.
+    /// After one zero block: a second one ends the archive.
     Zeros,
     End,
 }
 
 impl<'a> TarInspector<'a> {
-    /// Looks at the tar that errors call `what`.
+    /// Inspects the tar that errors call `what`.
     pub(crate) fn new(what: &'a str, findings: &'a mut LayerScan) -> Self {
         let (name, target, size, program) = (None, None, None, None);
         let (state, kept, entry) = (InspectorState::Header, Vec::new(), String::new());
@@ -67,10 +67,10 @@ impl<'a> TarInspector<'a> {
         Error::malformed(self.what.to_owned(), reason.to_owned())
     }
 
-    /// The next bytes.
+    /// Takes the next bytes.
     ///
     /// # Errors
-    /// They are not those of a tar, or lead out of the image.
+    /// They aren't a tar, or a path leads out of the image.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             bytes = match self.state {
@@ -90,13 +90,13 @@ impl<'a> TarInspector<'a> {
         Ok(())
     }
 
-    /// The end of the bytes.
+    /// Ends the input.
     ///
     /// # Errors
-    /// The tar ended too early.
+    /// The tar is incomplete.
     pub(crate) fn finish(&self) -> Result<()> {
         match self.state {
-            // Some writers leave the zeros at the end out, or write fewer.
+            // Some writers omit the zero blocks at the end, or write fewer.
             InspectorState::End | InspectorState::Zeros => Ok(()),
             InspectorState::Header if self.kept.is_empty() && !self.entry.is_empty() => Ok(()),
             _ if self.entry.is_empty() => Err(self.malformed("it is not a tar")),
@@ -157,7 +157,7 @@ impl<'a> TarInspector<'a> {
             let name = self.name.take().unwrap_or_else(|| name_of(block));
             let target = self.target.take().unwrap_or_else(|| text(&fields.linkname).to_vec());
             self.entry = printable(&String::from_utf8_lossy(&name), 300);
-            // Symbolic links may lead anywhere: they are followed within the image. A hard link names a path in it.
+            // Symbolic links may point anywhere: they are resolved within the image. A hard link names a path in it.
             if leads_upward(&name) || (kind == EntryType::Link && leads_upward(&target)) {
                 let what = if leads_upward(&name) { "has" } else { "is a link to a path with" };
                 let reason = format!("{} {what} a `..` in it, and could lead out of the image", self.entry);
@@ -168,14 +168,14 @@ impl<'a> TarInspector<'a> {
             let is_file = matches!(kind, EntryType::Regular | EntryType::Continuous);
             self.program = (is_file && runs).then(|| (self.entry.clone(), name));
         }
-        // Links and devices may say a size, but have no bytes.
+        // Links and devices may have a size, but no content.
         let size = if matches!(kind.as_byte(), b'1'..=b'6') { 0 } else { size };
         let map_follows = kind == EntryType::GNUSparse && block[MAP_FOLLOWS] != 0;
         self.state = if map_follows { InspectorState::Map(size) } else { data(size, kind) };
         Ok(())
     }
 
-    /// Notes a file or a link by its name.
+    /// Records a file or a link.
     fn note(&mut self, kind: EntryType, name: &[u8], target: &[u8], runs: bool) {
         self.findings.links.extend(walk::through_link(name));
         if kind == EntryType::Regular {
@@ -232,10 +232,10 @@ impl<'a> TarInspector<'a> {
         Ok(rest)
     }
 
-    /// PAX records: of all keys, only these say where the next header is and what it speaks of.
+    /// Reads PAX records. Only these keys decide where the next header is and what it describes.
     ///
-    /// Not by the library's reader, which ends a record at the first newline and all of them at an empty line: it would
-    /// see other names than those who go by a record's length.
+    /// The library's reader can't be used: it ends a record at the first newline, and all records at an empty line, so
+    /// it would see other names than readers that go by a record's length.
     fn records(&mut self, mut records: &[u8]) -> Result<()> {
         let what = self.what;
         let fail = || Error::malformed(what.to_owned(), "a PAX record in it is not well formed");
@@ -257,7 +257,7 @@ impl<'a> TarInspector<'a> {
             }
             records = &records[length..];
         }
-        // A sparse file as GNU writes it in PAX has its own name beside one for readers that don't know of this.
+        // GNU's sparse files in PAX have their real name in addition to one for readers that don't know the format.
         if sparse_name.is_some() {
             self.name = sparse_name;
         }
@@ -265,7 +265,7 @@ impl<'a> TarInspector<'a> {
     }
 }
 
-/// An entry's bytes, and the zeros that fill their last block.
+/// The size of an entry's content, padded to whole blocks.
 fn data(size: u64, kind: EntryType) -> InspectorState {
     let zeros = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
     if size == 0 { InspectorState::Header } else { InspectorState::Data(size, zeros, kind) }
@@ -275,21 +275,21 @@ fn leads_upward(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|word| word == b"..")
 }
 
-/// A field that ends at a NUL.
+/// A field up to its NUL.
 fn text(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// The path in a header. The library reads a prefix only where the version is `00`; most readers look at the magic alone.
+/// The path in a header. The library reads a prefix only if the version is `00`; most readers check the magic alone.
 fn name_of(block: &[u8]) -> Vec<u8> {
     let (name, prefix) = (text(&block[..100]), text(&block[345..500]));
     if &block[257..263] == b"ustar\0" && !prefix.is_empty() { [prefix, b"/", name].concat() } else { name.to_vec() }
 }
 
-/// A number in octal digits, none meaning 0, or as GNU writes large ones: in base 256, marked by the first bit.
+/// A number in octal digits, 0 if there are none, or in GNU's base 256 for large ones, marked by the first bit.
 fn number(field: &[u8]) -> Option<u64> {
     if field[0] & 0x80 != 0 {
-        // The first byte is the mark itself, however short the field.
+        // The first byte is the mark, however short the field.
         let high = field.len().saturating_sub(8).max(1);
         if field[0] != 0x80 || field[1..high].iter().any(|byte| *byte != 0) {
             return None;

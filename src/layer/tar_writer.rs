@@ -1,23 +1,23 @@
-//! Tar archives as we write them: ustar headers, and PAX records only where a header has no room (POSIX.1-2017, pax).
+//! Writes tar archives: ustar headers, and PAX records only for what doesn't fit into a header (POSIX.1-2017, pax).
 //!
-//! The library encodes both. What stands in them, and in which order, is decided here: it decides a layer's digest.
+//! The library encodes both. Their contents and order are decided here, because a layer's digest depends on them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-/// Tar's unit, in bytes.
+/// Tar's block size, in bytes.
 pub const BLOCK: usize = 512;
-/// What ends an archive.
+/// The end of an archive.
 pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
-/// The largest size that a header's eleven octal digits hold.
+/// The largest size that fits into a header's eleven octal digits.
 const SIZE_LIMIT: u64 = 0o777_7777_7777;
-/// The largest user or group that a header's seven octal digits hold.
+/// The largest user or group that fits into a header's seven octal digits.
 const OWNER_LIMIT: u64 = 0o777_7777;
-/// A security descriptor by which users may run what a layer of Windows holds: owner and group are the built-in users
+/// A security descriptor that lets users run the files of a Windows layer: owner and group are the built-in users
 /// (Microsoft's self-relative binary form, in base64).
 const WINDOWS_DESCRIPTOR: &[u8] = b"AQAAgBQAAAAkAAAAAAAAAAAAAAABAgAAAAAABSAAAAAhAgAAAQIAAAAAAAUgAAAAIQIAAA==";
 
-/// What stands in an archive.
+/// The type of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryType<'a> {
     /// A folder.
@@ -26,14 +26,14 @@ pub enum EntryType<'a> {
     File,
     /// A symbolic link to this target.
     Symlink(&'a [u8]),
-    /// Another name of this path in the archive.
+    /// A hard link to this path in the archive.
     Hardlink(&'a [u8]),
 }
 
-/// One entry.
+/// The header of an entry.
 #[derive(Debug, Clone, Copy)]
 pub struct Header<'a> {
-    /// The path, without slashes at its ends.
+    /// The path, without leading or trailing slash.
     pub path: &'a [u8],
     /// What it is.
     pub kind: EntryType<'a>,
@@ -41,21 +41,21 @@ pub struct Header<'a> {
     pub mode: u32,
     /// User and group.
     pub owner: (u64, u64),
-    /// The size of a file in bytes; 0 for all else.
+    /// The size of a file in bytes; 0 for other types.
     pub size: u64,
     /// Seconds since 1970.
     pub mtime: u64,
-    /// It is for Windows.
+    /// Whether it is for Windows.
     pub windows: bool,
 }
 
-/// The zeros that follow a file of this size.
+/// The padding after a file of this size.
 pub fn padding(size: u64) -> &'static [u8] {
     let over = usize::try_from(size % BLOCK as u64).unwrap_or(0);
     &END[..(BLOCK - over) % BLOCK]
 }
 
-/// The blocks that stand before an entry's bytes.
+/// The blocks before an entry's content.
 pub fn header(entry: &Header<'_>) -> Vec<u8> {
     let mut path = entry.path.to_vec();
     if entry.kind == EntryType::Folder {
@@ -100,10 +100,10 @@ pub fn header(entry: &Header<'_>) -> Vec<u8> {
     out
 }
 
-/// The header of these records, and the records; nothing if there are none.
+/// The header of these records and the records; empty if there are none.
 fn extended(entry: &Header<'_>, records: Vec<(&str, &[u8])>) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
-    // A vector takes all that is written to it.
+    // Writing to a vector can't fail.
     let _ = archive.append_pax_extensions(records);
     let mut out = std::mem::take(archive.get_mut());
     // The library's own header has neither a name nor a mode.
@@ -117,7 +117,7 @@ fn extended(entry: &Header<'_>, records: Vec<(&str, &[u8])>) -> Vec<u8> {
     out
 }
 
-/// A header without name, link and checksum. A number that has no room, which a record holds, is 0.
+/// A header without name, link and checksum. A number that doesn't fit, and is in a record instead, is 0.
 fn block(entry: &Header<'_>, kind: tar::EntryType, size: u64) -> tar::Header {
     let within = |value: u64, limit: u64| if value > limit { 0 } else { value };
     let mut header = tar::Header::new_ustar();
@@ -133,16 +133,16 @@ fn block(entry: &Header<'_>, kind: tar::EntryType, size: u64) -> tar::Header {
     header
 }
 
-/// Gives a header as much of a path as its name has room for.
+/// Puts as much of a path into a header as fits.
 fn name(header: &mut tar::Header, path: &[u8]) {
     header.as_old_mut().name = beginning(path);
-    // An attempt to divide the path may have left its beginning here.
+    // A failed attempt to split the path may have left its beginning here.
     if let Some(header) = header.as_ustar_mut() {
         header.prefix = [0; 155];
     }
 }
 
-/// The first bytes, and zeros where there are no more.
+/// The first bytes, padded with zeros.
 fn beginning<const SIZE: usize>(bytes: &[u8]) -> [u8; SIZE] {
     let mut field = [0; SIZE];
     let length = bytes.len().min(SIZE);
@@ -200,7 +200,7 @@ mod tests {
     /// A path, the target of a link, the owner, a size and a mode.
     type Read = (Vec<u8>, Option<Vec<u8>>, (u64, u64), u64, u32);
 
-    /// What the library's own reader makes of an entry.
+    /// An entry as read by the library.
     fn read(entry: &Header<'_>) -> Read {
         let blocks = header(entry);
         let mut archive = tar::Archive::new(&blocks[..]);
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(read(&link), (longer.clone(), Some(longer.clone()), (0, 0), 0, 0o777));
         let large = Header { size: 9 << 30, owner: (1 << 30, 7), mtime: 1 << 34, mode: 0o4755, ..file(b"x") };
         assert_eq!(read(&large), (b"x".to_vec(), None, (1 << 30, 7), 9 << 30, 0o4755));
-        // Only a name with a line's end in it, and too long for a header, is beyond this reader.
+        // This reader only fails on a name that contains a newline and doesn't fit into a header.
         let two_lines = [&[b'd'; 156][..], b"\n"].concat();
         assert_ne!(read(&file(&two_lines)).0, two_lines);
     }
