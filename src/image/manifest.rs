@@ -238,6 +238,9 @@ impl Manifest {
                 *own = Value::Object(Map::new());
             }
             let own = own.as_object_mut().ok_or_else(|| self.malformed("`annotations` is not a map"))?;
+            if !own.values().all(Value::is_string) {
+                return Err(self.malformed("`annotations` has a value that is not a string"));
+            }
             for (name, new) in annotations {
                 match new {
                     Some(new) => drop(own.insert(name.clone(), Value::String(new.clone()))),
